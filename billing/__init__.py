@@ -1,0 +1,1 @@
+"""What a tenant has bought: plans, subscriptions, Stripe events."""
