@@ -6,9 +6,9 @@ Source: RFC 9562 section 5.7 (UUIDv7) and the TypeID specification 0.3.
 from typing import NewType, cast
 from uuid import UUID
 
+import uuid_utils
 from typeid import from_string, from_uuid
 from typeid.errors import TypeIDException
-from uuid_utils import UUID as FastUUID
 from uuid_utils.compat import uuid7
 
 TenantId = NewType("TenantId", UUID)
@@ -30,7 +30,7 @@ def new_id() -> UUID:
 
 def show(prefix: str, value: UUID) -> str:
     """The id as a caller sees it, such as ``tnt_01h455vb4pex5vsknk084sn02q``."""
-    return str(from_uuid(cast("FastUUID", value), prefix=prefix))  # reads no more than value.bytes
+    return str(from_uuid(cast("uuid_utils.UUID", value), prefix=prefix))  # reads no more than value.bytes
 
 
 def read(prefix: str, text: str) -> UUID | None:
