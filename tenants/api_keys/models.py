@@ -1,0 +1,37 @@
+"""Control table ``api_keys``."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, SmallInteger, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenants.database.base import ControlModel
+from tenants.identifiers import ApiKeyId, TenantId, UserId
+
+
+class ApiKey(ControlModel):
+    """A key of one tenant. Only HMAC-SHA-256(pepper, key) is stored (ID2)."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint("environment IN ('live', 'test')", name="environment"),)
+
+    id: Mapped[ApiKeyId] = mapped_column(primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    scopes: Mapped[list[str] | None]  # permissions; null is all of the role's
+    environment: Mapped[str] = mapped_column(server_default="live")
+    prefix: Mapped[str]  # the first characters of the secret, for people to tell keys apart
+    last4: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    pepper_version: Mapped[int] = mapped_column(SmallInteger)
+    allowed_cidrs: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    limits: Mapped[list[dict[str, Any]]] = mapped_column(
+        server_default=text("'[]'::jsonb")
+    )  # name, quota, window_seconds
+    created_by_user_id: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
+    rotated_from_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

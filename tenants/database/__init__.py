@@ -1,0 +1,1 @@
+"""Engine, control and tenant sessions, schema names, roles."""

@@ -1,0 +1,53 @@
+"""The two declarative bases: a control table can never be mistaken for a tenant's."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import ARRAY, DateTime, Integer, MetaData, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tenants.database.names import CONTROL_SCHEMA
+from tenants.identifiers import ApiKeyId, OperatorKeyId, TenantId, UserId, new_id
+
+_NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_TYPES: dict[Any, Any] = {
+    str: Text,
+    datetime: DateTime(timezone=True),
+    **dict.fromkeys((UUID, TenantId, UserId, ApiKeyId, OperatorKeyId), Uuid),
+    list[str]: ARRAY(Text),
+    dict[str, Any]: JSONB,
+    list[dict[str, Any]]: JSONB,
+}
+
+
+class ControlModel(DeclarativeBase):
+    """Base of the tables in schema ``tenantry``: whom we know, what they may do, what they bought."""
+
+    metadata = MetaData(schema=CONTROL_SCHEMA, naming_convention=_NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = _TYPES
+
+
+class TenantModel(DeclarativeBase):
+    """Base of every table in a tenant's own schema. The schema is never named: ``search_path`` alone decides it.
+
+    Gives each table the columns that the shared CRUD service stands on: a UUIDv7 ``id``, ``created_at`` and
+    ``updated_at``, and a ``version`` that counts writes (ETag and If-Match).
+    """
+
+    __abstract__ = True
+    metadata = MetaData(naming_convention=_NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = _TYPES
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    version: Mapped[int] = mapped_column(Integer, server_default="1", default=1)

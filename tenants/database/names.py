@@ -1,0 +1,19 @@
+"""Schema and role names. Made from server-made ids only, never from anything that a person typed (IS5)."""
+
+from tenants.identifiers import TenantId
+
+CONTROL_SCHEMA = "tenantry"
+OWNER_ROLE = "tenantry_owner"
+CONTROL_ROLE = "tenantry_control"
+GATEWAY_ROLE = "tenantry_gateway"
+CHANGES_CHANNEL = "tenantry_changes"
+
+
+def tenant_schema(tenant: TenantId) -> str:
+    """The tenant's schema: ``t_`` and 32 hexadecimal digits, safe as an identifier without quoting."""
+    return f"t_{tenant.hex}"
+
+
+def tenant_role(tenant: TenantId) -> str:
+    """The tenant's role bears the name of its schema, which is unique in the whole cluster."""
+    return tenant_schema(tenant)

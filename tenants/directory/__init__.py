@@ -1,0 +1,1 @@
+"""The tenants themselves: creating, listing, suspending and resuming them."""

@@ -1,0 +1,1 @@
+"""Which people belong to which tenant, and with which roles."""

@@ -1,0 +1,23 @@
+"""Control table ``memberships``."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenants.database.base import ControlModel
+from tenants.identifiers import TenantId, UserId
+
+
+class Membership(ControlModel):
+    """A person in a tenant, with the roles that they hold there."""
+
+    __tablename__ = "memberships"
+
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(
+        ForeignKey("tenantry.users.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    roles: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -1,0 +1,1 @@
+"""The credentials of the SaaS team's own staff."""

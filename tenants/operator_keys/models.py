@@ -1,0 +1,25 @@
+"""Control table ``operator_keys``."""
+
+from datetime import datetime
+
+from sqlalchemy import LargeBinary, SmallInteger, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenants.database.base import ControlModel
+from tenants.identifiers import OperatorKeyId
+
+
+class OperatorKey(ControlModel):
+    """A key of the SaaS team's own staff; belongs to no tenant."""
+
+    __tablename__ = "operator_keys"
+
+    id: Mapped[OperatorKeyId] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    last4: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    pepper_version: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

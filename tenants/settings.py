@@ -1,0 +1,23 @@
+"""What the ground floor is told at start: small, frozen, and read from the environment by the gateway alone."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """How to reach PostgreSQL, and how long to wait for it."""
+
+    url: str  # the login role of the gateway's workers
+    pool_size: int = 10
+    connect_timeout: float = 2.0  # seconds
+    acquire_timeout: float = 2.0  # seconds a request may wait for a connection
+    transaction_timeout: float = 5.0  # seconds from asking for a connection to the commit (OP3)
+    statement_timeout: float = 4.0  # seconds, enforced by the server (DA7)
+
+
+@dataclass(frozen=True, slots=True)
+class Pepper:
+    """A version of the secret under which credentials are hashed (ID2)."""
+
+    version: int
+    secret: bytes  # at least 32 bytes

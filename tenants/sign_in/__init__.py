@@ -1,0 +1,1 @@
+"""How a person gets in: passwords, access tokens, refresh tokens."""

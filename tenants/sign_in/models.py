@@ -1,0 +1,28 @@
+"""Control table ``refresh_tokens``."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenants.database.base import ControlModel
+from tenants.identifiers import TenantId, UserId
+
+
+class RefreshToken(ControlModel):
+    """One link of a session's chain: opaque, hashed, used once; a reused one ends its whole family (ID8)."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (Index("ix_refresh_tokens_user_id", "user_id", "tenant_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    family_id: Mapped[UUID] = mapped_column(index=True)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("tenantry.users.id", ondelete="CASCADE"))
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"))
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    issued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    successor_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer to a repeated ask within the grace
+    family_ended_at: Mapped[datetime | None]

@@ -1,0 +1,1 @@
+"""People: one person may be a member of several tenants."""

@@ -1,0 +1,24 @@
+"""Control table ``users``."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenants.database.base import ControlModel
+from tenants.identifiers import UserId
+
+
+class User(ControlModel):
+    """A person. E-mail addresses are unique regardless of case; the password is an argon2id hash."""
+
+    __tablename__ = "users"
+    __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
+
+    id: Mapped[UserId] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")
+    password_hash: Mapped[str | None]
+    disabled_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
