@@ -1,0 +1,41 @@
+"""What stands on every route: ``requires(...)``, ``requires_operator`` or ``public``; one with none fails a test."""
+
+from typing import cast
+
+from fastapi import Request
+
+from gateway.authorization.authorizer import Authorizer
+from gateway.request_context import context_of
+from tenants.credentials import CredentialMissing
+from tenants.errors import Forbidden
+
+
+def authorizer_of(request: Request) -> Authorizer:
+    """The one authorizer of the process, put there by ``gateway/app.py``."""
+    return cast("Authorizer", request.app.state.authorizer)
+
+
+class requires:  # noqa: N801 - reads as the word it is at the endpoint
+    """``dependencies=[Depends(requires("contacts:read"))]``: a tenant principal whose roles and scopes allow it."""
+
+    def __init__(self, permission: str) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> None:
+        """Raises CredentialMissing without a credential, Forbidden without the permission."""
+        context = context_of(request.scope)
+        if context.principal is None:
+            raise Forbidden if context.operator else CredentialMissing
+        if not authorizer_of(request).allows(context.principal, self.permission):
+            raise Forbidden
+
+
+async def requires_operator(request: Request) -> None:
+    """The SaaS's own staff. Raises CredentialMissing without a credential, Forbidden for anybody else."""
+    context = context_of(request.scope)
+    if context.operator is None:
+        raise Forbidden if context.principal else CredentialMissing
+
+
+async def public() -> None:
+    """Says that a route is open to everybody on purpose."""
