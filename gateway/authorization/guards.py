@@ -1,4 +1,7 @@
-"""What stands on every route: ``requires(...)``, ``requires_operator`` or ``public``; one with none fails a test."""
+"""What stands on every route: ``requires(...)``, ``requires_principal``, ``requires_operator``, ``public``.
+
+A route with none of them fails a test.
+"""
 
 from typing import cast
 
@@ -8,6 +11,7 @@ from gateway.authorization.authorizer import Authorizer
 from gateway.request_context import context_of
 from tenants.credentials import CredentialMissing
 from tenants.errors import Forbidden
+from tenants.principal import Principal
 
 
 def authorizer_of(request: Request) -> Authorizer:
@@ -23,11 +27,13 @@ class requires:  # noqa: N801 - reads as the word it is at the endpoint
 
     async def __call__(self, request: Request) -> None:
         """Raises CredentialMissing without a credential, Forbidden without the permission."""
-        context = context_of(request.scope)
-        if context.principal is None:
-            raise Forbidden if context.operator else CredentialMissing
-        if not authorizer_of(request).allows(context.principal, self.permission):
+        if not authorizer_of(request).allows(_principal(request), self.permission):
             raise Forbidden
+
+
+async def requires_principal(request: Request) -> None:
+    """Any caller of a tenant, whatever its roles. Raises CredentialMissing without a credential."""
+    _principal(request)
 
 
 async def requires_operator(request: Request) -> None:
@@ -39,3 +45,10 @@ async def requires_operator(request: Request) -> None:
 
 async def public() -> None:
     """Says that a route is open to everybody on purpose."""
+
+
+def _principal(request: Request) -> Principal:
+    context = context_of(request.scope)
+    if context.principal is None:
+        raise Forbidden if context.operator else CredentialMissing
+    return context.principal

@@ -12,17 +12,13 @@ class Grade(StrEnum):
 
     READ_DATA = "read_data"
     WRITE_DATA = "write_data"
-    SELF = "self"
     MANAGE = "manage"
-    OWN = "own"
 
 
 _HELD_BY: dict[Grade, frozenset[BuiltInRole]] = {
-    Grade.SELF: frozenset(BuiltInRole),
     Grade.READ_DATA: frozenset(BuiltInRole),
     Grade.WRITE_DATA: frozenset({BuiltInRole.OWNER, BuiltInRole.ADMIN, BuiltInRole.MEMBER}),
     Grade.MANAGE: frozenset({BuiltInRole.OWNER, BuiltInRole.ADMIN}),
-    Grade.OWN: frozenset({BuiltInRole.OWNER}),
 }
 
 
@@ -41,7 +37,6 @@ class Permission:
 
 
 MANAGEMENT = (
-    Permission("me", "read", Grade.SELF),
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
     Permission("api_keys", "rotate", Grade.MANAGE),
