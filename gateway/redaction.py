@@ -1,0 +1,64 @@
+"""Takes secrets out of text and of structured values, by their shapes and by the names they go under (SE2)."""
+
+import re
+from collections.abc import Mapping
+
+REDACTED = "[redacted]"
+
+# Each keeps what tells an operator which kind of secret it was, and nothing of the secret itself.
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(tn_[a-z]{1,10}_)[0-9A-Za-z_-]{8,}"), rf"\1{REDACTED}"),
+    (re.compile(r"\b(whsec_)[0-9A-Za-z+/=_-]{8,}"), rf"\1{REDACTED}"),
+    (re.compile(r"\b((?:sk|rk)_(?:live_|test_)?)[0-9A-Za-z]{8,}"), rf"\1{REDACTED}"),
+    (re.compile(r"\beyJ[0-9A-Za-z_-]{5,}\.[0-9A-Za-z_-]*(?:\.[0-9A-Za-z_-]*){0,3}"), f"jwt {REDACTED}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[0-9A-Za-z._~+/=-]{8,}"), rf"\1 {REDACTED}"),
+    # URLs with a password: the last @ before the path ends the password, whatever it holds.
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{1,30}://[^\s:/@]*:)[^\s/]+@"), rf"\1{REDACTED}@"),
+    (
+        re.compile(
+            r"""(?ix)
+            (\b[a-z_]{0,20}(?:password|passwd|passphrase|secret|authorization|api[_-]?key|access_token|refresh_token)
+            ["']?\s*[:=]\s*)
+            (?:"[^"]*"|'[^']*'|[^\s"',;&})]+)
+            """
+        ),
+        rf"\1{REDACTED}",
+    ),
+)
+# Cheap test first: text without any of these cannot match a shape.
+_HINT = re.compile(
+    r"(?i)tn_|whsec_|[sr]k_|eyJ|bearer|basic|://|pass|secret|authorization|api[_-]?key|access_token|refresh_token"
+)
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|[_-])(?:password|passwd|passphrase|secret|token|authorization|cookie|pepper|api[_-]?key|credential)s?$"
+)
+
+
+def redact_text(text: str) -> str:
+    """The text with every known shape of secret replaced."""
+    if _HINT.search(text) is None:
+        return text
+    for pattern, replacement in _SHAPES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(value: object) -> object:
+    """The value with secrets taken out of every string in it, and of every member whose name says secret."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, bytes):
+        return redact_text(value.decode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        return {redact_text(str(name)): redact_member(str(name), each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(each) for each in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact_text(str(value))
+
+
+def redact_member(name: str, value: object) -> object:
+    """As ``redact``, for a value that stands under a name."""
+    hidden = value and not isinstance(value, int | float) and _SECRET_NAME.search(name)
+    return REDACTED if hidden else redact(value)
