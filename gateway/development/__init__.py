@@ -1,0 +1,1 @@
+"""`tenantry dev`: real parts on loopback, started and stopped by us."""

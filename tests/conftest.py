@@ -1,0 +1,11 @@
+"""Shared by all tests: real parts, one asynchronous backend. The fixtures themselves are in tests/fixtures/."""
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases"]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """asyncio on uvloop, as in production. Session scope, so that fixtures of any scope may be asynchronous."""
+    return "asyncio", {"use_uvloop": True}
