@@ -7,7 +7,7 @@ from typing import NewType, cast
 from uuid import UUID
 
 import uuid_utils
-from typeid import from_string, from_uuid
+from typeid import TypeID
 from typeid.errors import TypeIDException
 from uuid_utils.compat import uuid7
 
@@ -30,13 +30,13 @@ def new_id() -> UUID:
 
 def show(prefix: str, value: UUID) -> str:
     """The id as a caller sees it, such as ``tnt_01h455vb4pex5vsknk084sn02q``."""
-    return str(from_uuid(cast("uuid_utils.UUID", value), prefix=prefix))  # reads no more than value.bytes
+    return str(TypeID.from_uuid(cast("uuid_utils.UUID", value), prefix=prefix))  # reads no more than value.bytes
 
 
 def read(prefix: str, text: str) -> UUID | None:
     """The id that a caller sent, or None when it is not an id of this type (which then does not exist)."""
     try:
-        typeid = from_string(text)
+        typeid = TypeID.from_string(text)
     except TypeIDException:
         return None
     return UUID(bytes=typeid.uuid_bytes) if typeid.prefix == prefix else None

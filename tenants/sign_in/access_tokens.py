@@ -1,0 +1,175 @@
+"""Access tokens: short-lived JWTs that say who a person is and in which tenant they act (RFC 9068's profile).
+
+We issue and verify, so a token is held to exactly what we issue. What a token says of itself decides nothing: the
+algorithm belongs to the key, the key is found by its exact kid, and a header with any other member is refused, which
+covers ``jku``, ``x5u``, ``x5c``, ``jwk``, ``crit`` and ``b64`` (RFC 8725).
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import UUID
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+from joserfc.jws import JWSRegistry, deserialize_compact
+from joserfc.util import urlsafe_b64decode
+
+from tenants.credentials import CredentialExpired, CredentialInvalid
+from tenants.identifiers import TENANT, USER, TenantId, UserId, new_id, read, show
+from tenants.sign_in.signing_keys import ALGORITHM, SigningKeys
+
+LONGEST_TOKEN = 8192  # bytes, before anything is decoded
+LONGEST_LIFE = 900  # seconds
+LEEWAY = 30  # seconds that the clocks of two hosts may differ
+TYPE = "at+jwt"
+
+_REGISTRY = JWSRegistry(algorithms=[ALGORITHM])
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a verified token says."""
+
+    user_id: UserId
+    tenant_id: TenantId
+    session_id: UUID | None  # the sign-in that it comes from; ends with it
+    expires_at: float  # seconds since the epoch
+
+
+class AccessTokens:
+    """Issues and verifies access tokens for one issuer and one audience."""
+
+    def __init__(
+        self,
+        keys: SigningKeys,
+        *,
+        issuer: str,
+        audience: str,
+        lifetime: int = LONGEST_LIFE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not 0 < lifetime <= LONGEST_LIFE:
+            raise ValueError(f"access tokens live at most {LONGEST_LIFE} seconds")
+        self.keys = keys
+        self.lifetime = lifetime  # seconds
+        self._issuer = issuer
+        self._audience = audience
+        self._clock = clock
+
+    def issue(self, user: UserId, tenant: TenantId, session: UUID) -> str:
+        """A signed token for this person in this tenant, good for ``lifetime`` seconds."""
+        now = int(self._clock())
+        claims = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": show(USER, user),
+            "exp": now + self.lifetime,
+            "iat": now,
+            "jti": str(new_id()),
+            "tenant": show(TENANT, tenant),
+            "sid": str(session),
+        }
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": self.keys.signing_kid}
+        return jwt.encode(header, claims, self.keys.signing_key, registry=_REGISTRY, default_type=None)
+
+    def verify(self, token: bytes) -> AccessClaims:
+        """What the token says, if we issued it and it still holds (ID6).
+
+        Raises CredentialExpired for one of ours whose time is over, CredentialInvalid for anything else.
+        """
+        if len(token) > LONGEST_TOKEN:
+            _refuse("longer than 8 KB")
+        segments = token.split(b".")
+        if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature (RFC 7515 section 3.1)
+            _refuse("not three segments")
+        key = self._key_of(_object(segments[0], "header"))
+        try:
+            signed = deserialize_compact(token, key, registry=_REGISTRY)
+        except (JoseError, ValueError) as error:
+            raise CredentialInvalid(detail=f"access token: {type(error).__name__}") from error
+        return self._checked(_loads(signed.payload, "payload"))
+
+    def _key_of(self, header: dict[str, Any]) -> OKPKey:
+        kid = header.get("kid")
+        if not isinstance(kid, str) or header != {"alg": ALGORITHM, "typ": TYPE, "kid": kid}:
+            _refuse("a header that we do not issue")
+        key = self.keys.find(kid)
+        if key is None:
+            _refuse("unknown kid")
+        return key
+
+    def _checked(self, claims: dict[str, Any]) -> AccessClaims:
+        now = self._clock()
+        if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
+            _refuse("another issuer or audience")
+        issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
+        if issued > now + LEEWAY or not 0 < expires - issued <= LONGEST_LIFE:
+            _refuse("a lifetime that we do not issue")
+        if "nbf" in claims and _seconds(claims, "nbf") > now + LEEWAY:
+            _refuse("not good yet")
+        user, tenant = read(USER, _text(claims, "sub")), read(TENANT, _text(claims, "tenant"))
+        if user is None or tenant is None or not _text(claims, "jti"):
+            _refuse("ids that we do not issue")
+        if expires <= now:
+            raise CredentialExpired
+        return AccessClaims(UserId(user), TenantId(tenant), _session(claims), float(expires))
+
+
+def _object(segment: bytes, name: str) -> dict[str, Any]:
+    try:
+        text = urlsafe_b64decode(segment)  # strict: no padding, no foreign letters, no stray bits
+    except ValueError as error:
+        raise CredentialInvalid(detail=f"access token: {name} is not base64url") from error
+    return _loads(text, name)
+
+
+def _loads(text: bytes, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise CredentialInvalid(detail=f"access token: {name} is not JSON") from error
+    if not isinstance(found, dict):
+        _refuse(f"{name} is not an object")
+    return found
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):  # two readers could each believe another one of the two
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _seconds(claims: dict[str, Any], name: str) -> int:
+    value = claims.get(name)
+    if type(value) is not int:  # a bool is an int to isinstance
+        _refuse(f"{name} is not a whole number")
+    return value
+
+
+def _text(claims: dict[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str):
+        _refuse(f"{name} is not text")
+    return value
+
+
+def _session(claims: dict[str, Any]) -> UUID | None:
+    if "sid" not in claims:
+        return None
+    try:
+        return UUID(_text(claims, "sid"))
+    except ValueError as error:
+        raise CredentialInvalid(detail="access token: sid is not an id") from error
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise CredentialInvalid(detail=f"access token: {reason}")

@@ -1,0 +1,94 @@
+"""The keys that sign access tokens: Ed25519 only, each with a kid of its own.
+
+Rotation without a failed request (ID7): put the new key second, so that every worker and every reader of the JWKS knows
+it; when their caches have turned over, make it the first; take the old one away once its last token has expired.
+"""
+
+import json
+from typing import Any, Final, cast
+
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySetSerialization, OKPKey
+
+ALGORITHM: Final = "Ed25519"  # RFC 9864 section 2.2; the older name EdDSA left the curve open
+_LONGEST_KID = 128
+
+
+class SigningKeys:
+    """A key set that was checked when it was loaded: nothing about a key is decided by a token."""
+
+    def __init__(self, keys: dict[str, OKPKey]) -> None:
+        self._keys = keys
+        self.signing_kid = next(iter(keys))
+
+    @classmethod
+    def load(cls, text: str) -> "SigningKeys":
+        """Read a JWK Set (RFC 7517 section 5) whose first key is private. Raises ValueError on anything else."""
+        document = json.loads(text)
+        entries = document.get("keys") if isinstance(document, dict) else None
+        if not isinstance(entries, list) or not entries:
+            raise ValueError('signing keys must be {"keys": [...]} with at least one key')
+        keys: dict[str, OKPKey] = {}
+        for entry in entries:
+            kid, key = _checked(entry)
+            if kid in keys:
+                raise ValueError(f"two signing keys have the kid {kid!r}")
+            keys[kid] = key
+        if not next(iter(keys.values())).is_private:
+            raise ValueError("the first signing key must be private")
+        return cls(keys)
+
+    @property
+    def signing_key(self) -> OKPKey:
+        """The private key that signs new tokens."""
+        return self._keys[self.signing_kid]
+
+    def find(self, kid: str) -> OKPKey | None:
+        """The key with exactly this kid."""
+        return self._keys.get(kid)
+
+    def public_set(self) -> KeySetSerialization:
+        """The JWK Set that ``/.well-known/jwks.json`` serves: public halves only."""
+        return {"keys": [_public(kid, key) for kid, key in self._keys.items()]}
+
+
+def generate_signing_keys(kid: str) -> str:
+    """A new JWK Set of one private key, as ``TENANTRY_SIGNING_KEYS`` takes it."""
+    key = OKPKey.generate_key(ALGORITHM)
+    return json.dumps({"keys": [{**key.as_dict(private=True), "kid": kid, "use": "sig", "alg": ALGORITHM}]})
+
+
+def _checked(entry: object) -> tuple[str, OKPKey]:
+    if not isinstance(entry, dict):
+        raise ValueError("a signing key is not an object")  # noqa: TRY004 - one error for every bad key set
+    kid = entry.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= _LONGEST_KID:
+        raise ValueError("a signing key has no kid")
+    if entry.get("kty") != "OKP" or entry.get("crv") != ALGORITHM:
+        raise ValueError(f"signing key {kid!r} is not an Ed25519 key")
+    if entry.get("use", "sig") != "sig" or entry.get("alg", ALGORITHM) not in {ALGORITHM, "EdDSA"}:
+        raise ValueError(f"signing key {kid!r} is meant for something else")
+    if "key_ops" in entry and not {"sign", "verify"}.intersection(entry["key_ops"]):
+        raise ValueError(f"signing key {kid!r} may neither sign nor verify")
+    return kid, _imported(kid, entry)
+
+
+def _imported(kid: str, entry: dict[str, Any]) -> OKPKey:
+    parts: dict[str, str | list[str]] = {name: entry[name] for name in ("kty", "crv", "x", "d") if name in entry}
+    try:
+        key = OKPKey.import_key(parts, {"kid": kid, "use": "sig", "alg": ALGORITHM})
+        matches = "d" not in parts or key.as_dict(private=False)["x"] == _public_half(key)
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"signing key {kid!r} cannot be read") from error
+    if not matches:
+        raise ValueError(f"signing key {kid!r}: its public half belongs to another key")
+    return key
+
+
+def _public_half(key: OKPKey) -> str:
+    return str(OKPKey.binding.export_public_key(key.public_key)["x"])
+
+
+def _public(kid: str, key: OKPKey) -> dict[str, str | list[str]]:
+    shown = key.as_dict(private=False)
+    return {"kty": "OKP", "crv": ALGORITHM, "x": cast("str", shown["x"]), "kid": kid, "use": "sig", "alg": ALGORITHM}
