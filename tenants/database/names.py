@@ -17,3 +17,8 @@ def tenant_schema(tenant: TenantId) -> str:
 def tenant_role(tenant: TenantId) -> str:
     """The tenant's role bears the name of its schema, which is unique in the whole cluster."""
     return tenant_schema(tenant)
+
+
+def search_path(schema: str) -> str:
+    """The search_path of a transaction in ``schema``. pg_temp is last: no temporary table hides a real one."""
+    return f"{schema}, pg_temp"

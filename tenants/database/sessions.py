@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA
+from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
@@ -26,8 +26,7 @@ class _ScopedSession(Session):
 
 @event.listens_for(_ScopedSession, "after_begin")
 def _enter(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    # pg_temp comes last, so that no temporary table can stand before a real one.
-    connection.execute(_ENTER, {"search_path": f"{session.info['schema']}, pg_temp", "role": session.info["role"]})
+    connection.execute(_ENTER, {"search_path": search_path(session.info["schema"]), "role": session.info["role"]})
 
 
 class ControlSession(AsyncSession):
