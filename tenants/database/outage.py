@@ -31,12 +31,20 @@ def _lost(error: pg.Error) -> bool:
     return isinstance(error, pg.OperationalError | pg.InterfaceError)
 
 
+DATABASE_ERRORS = (exc.SQLAlchemyError, pg.Error, OSError, TimeoutError)
+
+
+def raise_outage(error: Exception) -> None:
+    """Raises Unavailable when the error is an outage; returns when it is a fault, for the caller to raise again."""
+    if is_outage(error):
+        raise Unavailable(detail=f"PostgreSQL: {type(error).__name__}: {error}") from error
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
     """Turn an outage inside the block into Unavailable; let every other error through."""
     try:
         yield
-    except (exc.SQLAlchemyError, pg.Error, OSError, TimeoutError) as error:
-        if is_outage(error):
-            raise Unavailable(detail=f"PostgreSQL: {type(error).__name__}: {error}") from error
+    except DATABASE_ERRORS as error:
+        raise_outage(error)
         raise

@@ -5,8 +5,6 @@ For the reads that most requests are. Whatever writes, or needs two statements, 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +13,7 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from tenants.database.names import search_path
-from tenants.database.outage import translated
+from tenants.database.outage import DATABASE_ERRORS, raise_outage
 from tenants.database.pipeline import PipelineConnection, Statement
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
@@ -61,28 +59,29 @@ class TenantReads:
 
         Raises Unavailable when PostgreSQL is down, too slow, or has no connection to spare.
         """
-        schema, role, values = search_path(tenant.schema).encode(), tenant.role.encode(), read.values(given)
-        async with translated(), asyncio.timeout(self._settings.transaction_timeout), self._connection() as connection:
-            try:
-                return await connection.run(schema, role, read.statement, values)
-            except _STALE_PLAN:
-                await connection.forget(read.statement)
-                return await connection.run(schema, role, read.statement, values)
+        try:
+            async with asyncio.timeout(self._settings.transaction_timeout), self._free:
+                return await self._rows(tenant, read.statement, read.values(given))
+        except DATABASE_ERRORS as error:
+            raise_outage(error)
+            raise
 
     async def close(self) -> None:
         """Close every idle connection."""
         while self._idle:
             await self._idle.pop().close()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[PipelineConnection]:
-        async with self._free:
-            connection = self._take() or await PipelineConnection.open(self._settings)
-            try:
-                yield connection
-            finally:
-                if connection.usable:
-                    self._idle.append(connection)
+    async def _rows(self, tenant: TenantRef, statement: Statement, values: list[Any]) -> list[tuple[Any, ...]]:
+        schema, role = search_path(tenant.schema).encode(), tenant.role.encode()
+        connection = self._take() or await PipelineConnection.open(self._settings)
+        try:
+            return await connection.run(schema, role, statement, values)
+        except _STALE_PLAN:
+            await connection.forget(statement)
+            return await connection.run(schema, role, statement, values)
+        finally:
+            if connection.usable:
+                self._idle.append(connection)
 
     def _take(self) -> PipelineConnection | None:
         # The most recently used first: the others grow old, and the same few backends keep the tenants' catalogs warm.
