@@ -2,10 +2,10 @@
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases"]
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases", "tests.fixtures.stripe"]
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """asyncio on uvloop, as in production. Session scope, so that fixtures of any scope may be asynchronous."""
+    """As in production. Of session scope, so that fixtures of any scope may be asynchronous."""
     return "asyncio", {"use_uvloop": True}

@@ -17,12 +17,12 @@ from gateway.development.processes import (
     Launch,
     account_named,
     free_port,
-    process_exists,
     program_name,
     wait_until,
 )
 
 _SUPERUSER = "postgres"
+_PROGRAM = "postgres"
 _READY_WITHIN = 30.0  # seconds; recovery after a crash is part of it
 _ORPHANS_WITHIN = 15.0  # seconds given to what a crashed server has left behind
 _RETRY = 0.1  # seconds
@@ -194,11 +194,11 @@ class LocalPostgres:
     def _end_orphan(self) -> None:
         # We hold the folder's lock, so a server that lives here has lost whoever started it.
         pid = _recorded_pid(self._data)
-        if pid is None or program_name(pid) != "postgres":
+        if pid is None or program_name(pid) != _PROGRAM:
             return
         os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + _ORPHANS_WITHIN
-        while process_exists(pid) and time.monotonic() < deadline:
+        while program_name(pid) == _PROGRAM and time.monotonic() < deadline:
             time.sleep(_RETRY)
 
     def _forget(self) -> None:

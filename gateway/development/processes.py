@@ -17,6 +17,7 @@ from gateway.development.ports import GENTLE, PartFailed, StopOrder
 
 LOOPBACK = "127.0.0.1"
 _PROC = Path("/proc")
+_ZOMBIE = "Z"  # ended, and not yet waited for by its parent
 _POLL = 0.01  # seconds between two looks at something that has no file descriptor to wait on
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -135,7 +136,7 @@ def program_name(pid: int) -> str:
 
 
 def _process_table() -> Iterator[tuple[int, int, str]]:
-    """Every process: its id, its parent's id, its program's name."""
+    """Every process that lives: its id, its parent's id, its program's name. A zombie does not live."""
     if _PROC.is_dir():
         return _table_from_proc()
     return _table_from_ps()
@@ -149,15 +150,18 @@ def _table_from_proc() -> Iterator[tuple[int, int, str]]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked
         name, _, rest = stat.partition("(")[2].rpartition(")")
-        yield int(entry.name), int(rest.split()[1]), name
+        state, parent = rest.split()[:2]
+        if state != _ZOMBIE:
+            yield int(entry.name), int(parent), name
 
 
 def _table_from_ps() -> Iterator[tuple[int, int, str]]:
-    command = ["ps", "-A", "-o", "pid=,ppid=,comm="]
+    command = ["ps", "-A", "-o", "pid=,ppid=,stat=,comm="]
     listing = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - a constant command
     for line in listing.stdout.splitlines():
-        pid, parent, path = line.split(maxsplit=2)
-        yield int(pid), int(parent), Path(path).name
+        pid, parent, state, path = line.split(maxsplit=3)
+        if not state.startswith(_ZOMBIE):
+            yield int(pid), int(parent), Path(path).name
 
 
 def free_port() -> int:
@@ -166,17 +170,6 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def process_exists(pid: int) -> bool:
-    """True while a process of that id is there, whoever owns it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _popen(launch: Launch) -> subprocess.Popen[bytes]:

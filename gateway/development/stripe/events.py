@@ -1,7 +1,7 @@
 """Events: what changed, kept for 30 days, and owed to every webhook endpoint that asked for its type.
 
 Source: https://docs.stripe.com/api/events and https://docs.stripe.com/api/events/types.
-``POST /v1/events/{id}/retry`` is what ``stripe events resend`` of Stripe's command line calls: it sends the event again.
+``POST /v1/events/{id}/retry`` is what ``stripe events resend`` calls: it sends the event again.
 """
 
 from typing import Any

@@ -1,5 +1,7 @@
 """Products. Source: https://docs.stripe.com/api/products."""
 
+from pydantic import Field
+
 from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
 from gateway.development.stripe.errors import StripeError
 from gateway.development.stripe.events import record_event
@@ -24,7 +26,7 @@ _PLAIN = ("active", "default_price", "description", "images", "name", "statement
 class ProductFields(Expandable):
     active: Boolean = True
     description: Clearable[Text] = None
-    images: Array[Text] = []
+    images: Array[Text] = Field(default_factory=list)
     metadata: Metadata = None
     statement_descriptor: Clearable[Text] = None
     unit_label: Clearable[Text] = None

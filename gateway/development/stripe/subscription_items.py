@@ -15,6 +15,9 @@ from gateway.development.stripe.periods import period_at
 from gateway.development.stripe.state import Change, Record
 
 _MOST_ITEMS = 20
+_SAME_IN_PLAN = (
+    "active", "billing_scheme", "created", "currency", "livemode", "metadata", "nickname", "product", "tiers_mode",
+)  # fmt: skip
 
 
 class ItemCreate(Parameters):
@@ -134,8 +137,7 @@ def _set_price(item: Record, price: Record) -> None:
 def _plan(price: Record) -> Record:
     # The deprecated twin of a price, which every item still carries. Source: https://docs.stripe.com/api/plans/object.
     recurring = price["recurring"]
-    same = ("active", "billing_scheme", "created", "currency", "livemode", "metadata", "nickname", "product", "tiers_mode")
-    return {name: price[name] for name in same} | {
+    return {name: price[name] for name in _SAME_IN_PLAN} | {
         "id": price["id"],
         "object": "plan",
         "amount": price["unit_amount"],

@@ -81,7 +81,7 @@ class SubscriptionCreate(SubscriptionFields):
 
 class SubscriptionUpdate(SubscriptionFields):
     cancellation_details: CancellationDetails | None = None
-    items: Array[ItemUpdate] = []
+    items: Array[ItemUpdate] = Field(default_factory=list)
     proration_date: Integer | None = None
 
 

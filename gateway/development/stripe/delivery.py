@@ -1,0 +1,128 @@
+"""Sends events to the webhook endpoints, and again with back-off until each was answered with 2xx.
+
+Source: https://docs.stripe.com/webhooks: any 2xx is success, redirects are failures, every attempt is signed anew,
+order is not promised, and Stripe goes on for up to three days. Our delays are shorter: a developer waits for them.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+import structlog
+
+from gateway.development.stripe.signature import sign
+from gateway.development.stripe.state import Record, State
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySchedule:
+    """Seconds: before the first repetition, at most between two, and after which a delivery is given up."""
+
+    first: float = 1.0
+    longest: float = 300.0
+    give_up_after: float = 3 * 86400.0
+
+    def delay(self, attempts: int) -> float:
+        """How long to wait after that many failed attempts: it doubles."""
+        return min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
+
+
+class Deliverer:
+    """One task that watches what is due; each attempt runs by itself, so that a dead endpoint delays no other."""
+
+    def __init__(self, state: State, schedule: RetrySchedule, client: httpx.AsyncClient) -> None:
+        self._state = state
+        self._schedule = schedule
+        self._client = client
+        self._wake = asyncio.Event()
+        self._attempts: dict[str, asyncio.Task[None]] = {}
+        state.on_commit = self._wake.set
+
+    async def run(self) -> None:
+        """Deliver until cancelled. What is then still due is kept, and delivered after the next start."""
+        try:
+            while True:
+                self._wake.clear()
+                pause = self._begin_due()
+                await self._rest(pause)
+        finally:
+            for task in self._attempts.values():
+                task.cancel()
+            await asyncio.gather(*self._attempts.values(), return_exceptions=True)
+
+    async def _rest(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _begin_due(self) -> float | None:
+        """Start what is due; the seconds until the next, or None when nothing waits."""
+        now, soonest = self._state.now(), None
+        for each in self._waiting():
+            if each["due"] > now:
+                soonest = min(each["due"], soonest or each["due"])
+            else:
+                task = asyncio.create_task(self._attempt(each))
+                self._attempts[each["id"]] = task
+                task.add_done_callback(partial(self._ended, each["id"]))
+        return None if soonest is None else max(0.0, soonest - now)
+
+    def _waiting(self) -> Iterable[Record]:
+        with self._state.change() as change:
+            found = list(change.newest_first("deliveries"))
+        return [each for each in reversed(found) if each["id"] not in self._attempts]
+
+    def _ended(self, delivery_id: str, _: asyncio.Task[None]) -> None:
+        del self._attempts[delivery_id]
+        self._wake.set()
+
+    async def _attempt(self, delivery: Record) -> None:
+        with self._state.change() as change:
+            event = change.get("events", delivery["event"])
+            endpoint = change.get("webhook_endpoints", delivery["endpoint"])
+        if event is None or endpoint is None or endpoint["status"] != "enabled":
+            self._forget(delivery)
+        elif await self._send(event, endpoint):
+            self._succeed(delivery)
+        else:
+            self._put_off(delivery)
+
+    async def _send(self, event: Record, endpoint: Record) -> bool:
+        payload = json.dumps(event, indent=2).encode()
+        signature = sign(payload, endpoint["secret"], int(self._state.now()))
+        headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature}
+        try:
+            answer = await self._client.post(endpoint["url"], content=payload, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            _log.info("webhook_failed", event=event["id"], url=endpoint["url"], error=type(error).__name__)
+            return False
+        if not answer.is_success:
+            _log.info("webhook_refused", event=event["id"], url=endpoint["url"], status=answer.status_code)
+        return answer.is_success
+
+    def _succeed(self, delivery: Record) -> None:
+        with self._state.change() as change:
+            change.remove("deliveries", delivery["id"])
+            event = change.get("events", delivery["event"])
+            if event is not None:
+                change.put("events", event | {"pending_webhooks": max(0, event["pending_webhooks"] - 1)})
+
+    def _put_off(self, delivery: Record) -> None:
+        attempts = delivery["attempts"] + 1
+        due = self._state.now() + self._schedule.delay(attempts)
+        if due > delivery["first"] + self._schedule.give_up_after:
+            self._forget(delivery)
+            return
+        with self._state.change() as change:
+            change.put("deliveries", delivery | {"attempts": attempts, "due": due})
+
+    def _forget(self, delivery: Record) -> None:
+        with self._state.change() as change:
+            change.remove("deliveries", delivery["id"])
