@@ -1,0 +1,31 @@
+"""What the two streams are compared with: importing this module imports every control model there is."""
+
+from sqlalchemy import MetaData
+
+import billing.plans.models
+import billing.stripe_events.models
+import billing.subscriptions.models
+import migrations.models
+import tenants.api_keys.models
+import tenants.directory.models
+import tenants.members.models
+import tenants.operator_keys.models
+import tenants.sign_in.models
+import tenants.users.models
+from tenants.database.base import ControlModel, TenantModel
+
+CONTROL_MODELS = (
+    billing.plans.models,
+    billing.stripe_events.models,
+    billing.subscriptions.models,
+    migrations.models,
+    tenants.api_keys.models,
+    tenants.directory.models,
+    tenants.members.models,
+    tenants.operator_keys.models,
+    tenants.sign_in.models,
+    tenants.users.models,
+)
+
+CONTROL_METADATA: MetaData = ControlModel.metadata
+TENANT_METADATA: MetaData = TenantModel.metadata  # holds a SaaS's own tables once its module is imported

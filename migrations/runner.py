@@ -1,0 +1,127 @@
+"""The two runs that bring a deployment up to date: the control schema first, then every tenant's."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
+
+from migrations.blueprint import append_only_tables, store_blueprint
+from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
+from migrations.jobs import bring_jobs_up
+from migrations.metadata import TENANT_METADATA
+from migrations.streams import control_stream, render, tenant_stream, upgrade
+
+_LOCK_KEY = 0x74656E616E747279  # "tenantry": one migration at a time in a database
+_NAME = "tenantry migrate"
+_OPTIONS = "-c lock_timeout=3000"  # milliseconds; whoever waits for a table makes all others wait behind it
+_CANARIES = 3  # tenants that go first
+_JOBS = 4  # tenants at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, after one more tenant."""
+
+    done: int
+    total: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class FleetReport:
+    """What a run did. ``skipped`` tenants were left alone, since every canary failed: the migration is to blame."""
+
+    revisions: tuple[str, ...]
+    migrated: int
+    failed: tuple[Outcome, ...]
+    skipped: int
+
+    @property
+    def complete(self) -> bool:
+        """True when every tenant stands at ``revisions``."""
+        return not self.failed and not self.skipped
+
+
+def migrate_control(owner_url: str) -> None:
+    """Bring schema ``tenantry`` to the head of its stream, in one transaction: all of it or nothing.
+
+    Waits while another migration runs. Raises sqlalchemy.exc.DBAPIError.
+    """
+    stream = control_stream()
+    with one_at_a_time(owner_engine(owner_url)) as connection, connection.begin():
+        upgrade(stream, connection)
+        bring_jobs_up(connection)
+
+
+def migrate_tenants(
+    owner_url: str,
+    locations: tuple[Path, ...] = (),
+    *,
+    jobs: int = _JOBS,
+    canaries: int = _CANARIES,
+    on_progress: Callable[[Progress], None] = lambda _progress: None,
+) -> FleetReport:
+    """Bring every tenant to the heads of the tenant stream, and new tenants' blueprint before them.
+
+    ``locations`` are the folders of the SaaS's own revisions, whose module must be imported by then. A tenant that
+    fails is noted, answers 503 alone, and is tried again by the next run; so is whatever a killed run has left.
+    Raises DatabaseIsNewer, and sqlalchemy.exc.DBAPIError or psycopg.Error when the server is gone.
+    """
+    stream = tenant_stream(locations)
+    with one_at_a_time(owner_engine(owner_url)) as connection, ExitStack() as stack:
+        with connection.begin():
+            target = store_blueprint(connection, stream).end
+        with connection.begin():
+            behind = tenants_behind(connection, target)
+        append_only = append_only_tables(TENANT_METADATA)
+        starts = {tenant.revisions for tenant in behind}
+        steps = {start: Step(render(stream, start), append_only) for start in starts}
+        connections = [stack.enter_context(_connect(owner_url)) for _ in range(min(jobs, len(behind)))]
+        outcomes = _in_rings(Fleet(connections, steps), behind, canaries, on_progress)
+    failed = tuple(outcome for outcome in outcomes if outcome.error is not None)
+    return FleetReport(target, len(outcomes) - len(failed), failed, len(behind) - len(outcomes))
+
+
+def _in_rings(
+    fleet: Fleet, behind: list[TenantBehind], canaries: int, on_progress: Callable[[Progress], None]
+) -> list[Outcome]:
+    done = 0
+
+    def report(outcome: Outcome) -> None:
+        nonlocal done
+        done += 1
+        on_progress(Progress(done, len(behind), outcome))
+
+    if not behind:
+        return []
+    first, rest = behind[:canaries], behind[canaries:]
+    outcomes = fleet.migrate(first, report)
+    # One canary that fails may be a tenant of its own kind; when all do, the rest is better served as it stands.
+    if rest and not all(outcome.error for outcome in outcomes):
+        outcomes += fleet.migrate(rest, report)
+    return outcomes
+
+
+def owner_engine(owner_url: str) -> Engine:
+    """An engine of the role that owns the schemas. Its connections are not kept."""
+    url = make_url(owner_url).set(drivername="postgresql+psycopg")
+    return create_engine(url, poolclass=NullPool, connect_args={"application_name": _NAME, "options": _OPTIONS})
+
+
+def _connect(owner_url: str) -> psycopg.Connection:
+    url = make_url(owner_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(url, autocommit=True, application_name=_NAME, options=_OPTIONS)
+
+
+@contextmanager
+def one_at_a_time(engine: Engine) -> Iterator[Connection]:
+    """A connection that holds the lock of all migrations. The server frees it when the connection ends, however."""
+    with engine.connect() as connection:
+        with connection.begin():
+            # Another run may take as long as it takes: here waiting is right.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
+        yield connection
