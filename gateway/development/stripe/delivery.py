@@ -89,7 +89,15 @@ class Deliverer:
             endpoint = change.get("webhook_endpoints", delivery["endpoint"])
         if event is None or endpoint is None or endpoint["status"] != "enabled":
             self._forget(delivery)
-        elif await self._send(event, endpoint):
+            return
+        taken = False
+        try:
+            taken = await self._send(event, endpoint)
+        finally:  # whatever went wrong, the next attempt waits for its turn
+            self._settle(delivery, taken=taken)
+
+    def _settle(self, delivery: Record, *, taken: bool) -> None:
+        if taken:
             self._succeed(delivery)
         else:
             self._put_off(delivery)
@@ -101,10 +109,10 @@ class Deliverer:
         try:
             answer = await self._client.post(endpoint["url"], content=payload, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            _log.info("webhook_failed", event=event["id"], url=endpoint["url"], error=type(error).__name__)
+            _log.info("webhook_failed", event_id=event["id"], url=endpoint["url"], error=type(error).__name__)
             return False
         if not answer.is_success:
-            _log.info("webhook_refused", event=event["id"], url=endpoint["url"], status=answer.status_code)
+            _log.info("webhook_refused", event_id=event["id"], url=endpoint["url"], status=answer.status_code)
         return answer.is_success
 
     def _succeed(self, delivery: Record) -> None:
