@@ -246,7 +246,7 @@ def _place(folder: Path, account: Account | None) -> Path:
 
 def _environment() -> dict[str, str]:
     # No secret of the gateway and no PG* variable of the shell. Messages in English, since we tell them apart.
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    return {"PATH": os.defpath, "LC_ALL": "C"}
 
 
 def _recorded_pid(data: Path) -> int | None:

@@ -143,7 +143,7 @@ class LocalRedis:
                 command=[str(program), "-"],
                 folder=self.folder,
                 log=log,
-                environment={"PATH": os.environ.get("PATH", os.defpath)},
+                environment={"PATH": os.defpath},
                 stdin=configuration.encode(),
             )
         )
