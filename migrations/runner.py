@@ -5,18 +5,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, text
 
 from migrations.blueprint import append_only_tables, store_blueprint
+from migrations.engine import owner_connection, owner_engine
 from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
 from migrations.jobs import bring_jobs_up
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import control_stream, render, tenant_stream, upgrade
 
 _LOCK_KEY = 0x74656E616E747279  # "tenantry": one migration at a time in a database
-_NAME = "tenantry migrate"
-_OPTIONS = "-c lock_timeout=3000"  # milliseconds; whoever waits for a table makes all others wait behind it
 _CANARIES = 3  # tenants that go first
 _JOBS = 4  # tenants at a time
 
@@ -79,7 +77,7 @@ def migrate_tenants(
         append_only = append_only_tables(TENANT_METADATA)
         starts = {tenant.revisions for tenant in behind}
         steps = {start: Step(render(stream, start), append_only) for start in starts}
-        connections = [stack.enter_context(_connect(owner_url)) for _ in range(min(jobs, len(behind)))]
+        connections = [stack.enter_context(owner_connection(owner_url)) for _ in range(min(jobs, len(behind)))]
         outcomes = _in_rings(Fleet(connections, steps), behind, canaries, on_progress)
     failed = tuple(outcome for outcome in outcomes if outcome.error is not None)
     return FleetReport(target, len(outcomes) - len(failed), failed, len(behind) - len(outcomes))
@@ -103,17 +101,6 @@ def _in_rings(
     if rest and not all(outcome.error for outcome in outcomes):
         outcomes += fleet.migrate(rest, report)
     return outcomes
-
-
-def owner_engine(owner_url: str) -> Engine:
-    """An engine of the role that owns the schemas. Its connections are not kept."""
-    url = make_url(owner_url).set(drivername="postgresql+psycopg")
-    return create_engine(url, poolclass=NullPool, connect_args={"application_name": _NAME, "options": _OPTIONS})
-
-
-def _connect(owner_url: str) -> psycopg.Connection:
-    url = make_url(owner_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(url, autocommit=True, application_name=_NAME, options=_OPTIONS)
 
 
 @contextmanager

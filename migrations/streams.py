@@ -17,12 +17,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 _HERE = Path(__file__).parent
-_FILE_NAMES = "%%(rev)s_%%(slug)s"
+_FILE_NAMES = "%(rev)s_%(slug)s"
 
 
 def control_stream() -> ScriptDirectory:
     """The stream of schema ``tenantry``."""
-    return ScriptDirectory(str(_HERE / "control"), file_template=_FILE_NAMES)
+    return ScriptDirectory(str(_HERE / "control"), file_template=_FILE_NAMES, messaging_opts={"quiet": True})
 
 
 def tenant_stream(locations: Sequence[Path] = ()) -> ScriptDirectory:
@@ -31,6 +31,7 @@ def tenant_stream(locations: Sequence[Path] = ()) -> ScriptDirectory:
     return ScriptDirectory(
         str(_HERE / "tenant"),
         file_template=_FILE_NAMES,
+        messaging_opts={"quiet": True},  # what there is to say, the command line says
         version_locations=[str(own), *(str(each) for each in locations)],
     )
 

@@ -2,12 +2,14 @@
 
 import sqlalchemy as sa
 from alembic import op
-${imports if imports else ""}
+% if imports:
+${imports}
+% endif
 
-revision: str = ${repr(up_revision)}
-down_revision: str | None = ${repr(down_revision)}
-branch_labels: tuple[str, ...] | None = ${repr(branch_labels)}
-depends_on: tuple[str, ...] | None = ${repr(depends_on)}
+revision: str = "${up_revision}"
+down_revision: str | tuple[str, ...] | None = ${repr(down_revision).replace("'", '"')}
+branch_labels: tuple[str, ...] | None = ${repr(branch_labels).replace("'", '"')}
+depends_on: str | tuple[str, ...] | None = ${repr(depends_on).replace("'", '"')}
 
 
 def upgrade() -> None:

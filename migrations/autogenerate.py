@@ -1,0 +1,108 @@
+"""Writes the next revision of a SaaS's own tables: what its models say and its tenants' schemas do not have yet."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.operations.ops import UpgradeOps
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+
+from migrations.engine import owner_engine
+from migrations.metadata import TENANT_METADATA
+from migrations.streams import tenant_stream, upgrade
+
+_SCRATCH = "tenantry_scratch"
+_OWN_BASE = "tenantry_0001"
+_LONGEST_LABEL = 25  # with "_0001" and room to spare it fits the 32 characters of Alembic's version table
+
+
+class NothingChanged(Exception):
+    """The models already are what the revisions make: there is nothing to write."""
+
+
+class SeveralHeads(Exception):
+    """Two revisions of the folder follow the same one. Let one follow the other, then try again."""
+
+
+def resources_migration(owner_url: str, message: str, location: Path, others: tuple[Path, ...] = ()) -> Path:
+    """Write the next revision into ``location`` and return its path. The module of the models must be imported.
+
+    The database is only looked at: the scratch schema that is brought to the heads is rolled back. ``others`` are
+    folders of revisions beside this one. Raises NothingChanged, SeveralHeads and ValueError.
+    """
+    place = _place(tenant_stream((location, *others)), location)
+    changes, imports = _changes(owner_url, place.stream)
+    if not changes:
+        raise NothingChanged("the models and the revisions agree")
+    script = place.stream.generate_revision(
+        place.next_revision,
+        message,
+        head=place.head or "base",
+        version_path=location,
+        branch_labels=None if place.head else place.label,
+        depends_on=None if place.head else _OWN_BASE,
+        upgrades=changes,
+        imports=imports,
+    )
+    return Path(script.path) if script else location
+
+
+def comparison(connection: Connection) -> MigrationContext:
+    """The context that compares the tables on the search_path with models."""
+    options: dict[str, Any] = {"compare_type": True, "compare_server_default": True}
+    return MigrationContext.configure(connection, opts=options)
+
+
+def difference(context: MigrationContext, metadata: MetaData) -> UpgradeOps:
+    """What would have to be done to the tables that the context sees, so that they are what ``metadata`` says."""
+    operations = produce_migrations(context, metadata).upgrade_ops
+    return operations if operations is not None else UpgradeOps([])
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the stream the next revision goes."""
+
+    stream: ScriptDirectory
+    label: str
+    head: str | None
+    next_revision: str
+
+
+def _place(stream: ScriptDirectory, location: Path) -> _Place:
+    own = [each for each in stream.walk_revisions() if Path(each.path).parent.resolve() == location.resolve()]
+    tips = [each for each in own if each.is_head]
+    if len(tips) > 1:
+        raise SeveralHeads(", ".join(sorted(each.revision for each in tips)))
+    label = _label(own, location)
+    # Counting makes two branches of work choose the same name, which the version control system then shows.
+    return _Place(stream, label, tips[0].revision if tips else None, f"{label}_{len(own) + 1:04d}")
+
+
+def _label(own: list[Script], location: Path) -> str:
+    labels = [label for each in own for label in sorted(each.branch_labels)]
+    label = labels[0] if labels else location.resolve().parent.name
+    if not label.isidentifier() or len(label) > _LONGEST_LABEL:
+        raise ValueError(f"{label!r}, the folder that holds {location.name!r}, cannot begin a revision's name")
+    return label
+
+
+def _changes(owner_url: str, stream: ScriptDirectory) -> tuple[str, str]:
+    with owner_engine(owner_url).connect() as connection:
+        transaction = connection.begin()
+        connection.execute(text(f"CREATE SCHEMA {_SCRATCH}"))
+        connection.execute(text(f"SET LOCAL search_path = {_SCRATCH}"))
+        upgrade(stream, connection)
+        context = comparison(connection)
+        operations = difference(context, TENANT_METADATA)
+        rendered = "" if operations.is_empty() else _code(operations, context)
+        transaction.rollback()
+    return rendered, "from sqlalchemy.dialects import postgresql" if "postgresql." in rendered else ""
+
+
+def _code(operations: UpgradeOps, context: MigrationContext) -> str:
+    lines = render_python_code(operations, migration_context=context).strip().splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("# ###")).strip()
