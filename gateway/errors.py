@@ -20,7 +20,7 @@ class MethodNotAllowed(TenantryError):
     title = "Method not allowed"
     message = "This path does not answer to this method; Allow names those that it does."
 
-    def __init__(self, allow: tuple[str, ...]) -> None:
+    def __init__(self, allow: tuple[str, ...] = ()) -> None:
         self.allow = allow
         super().__init__()
 

@@ -7,13 +7,14 @@ outermost stage sets (50 ns); nothing below the gateway needs to know of it.
 import logging
 import sys
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TextIO
+from typing import TextIO, cast
 from uuid import UUID
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from gateway.redaction import redact_member
 from gateway.request_context import RequestContext
@@ -68,6 +69,24 @@ def configure_logging(*, level: str, readable: bool, stream: TextIO | None = Non
         cache_logger_on_first_use=True,
     )
     _route_standard_library(level, shared, renderer, target)
+
+
+def access_logger(*, level: str, readable: bool, stream: TextIO | None = None) -> FilteringBoundLogger:
+    """A logger for the one line of each request: to JSON in one step, since its fields are ours (3 µs against 50)."""
+    if readable:
+        return cast("FilteringBoundLogger", structlog.get_logger("access"))
+    return cast(
+        "FilteringBoundLogger",
+        structlog.wrap_logger(
+            structlog.BytesLogger((stream or sys.stderr).buffer),
+            processors=[_access_line],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        ).bind(),
+    )
+
+
+def _access_line(_logger: WrappedLogger, method: str, event: EventDict) -> bytes:
+    return orjson.dumps({"timestamp": datetime.now(UTC), "level": method, **event}, default=str)
 
 
 def _route_standard_library(level: str, shared: list[Processor], renderer: Processor, target: TextIO) -> None:

@@ -105,7 +105,9 @@ class Problems:
 
         async def answer(request: Request, error: Exception) -> Response:
             context = context_of(request.scope)
-            known = as_tenantry_error(error, request)
+            known = as_tenantry_error(error)
+            if isinstance(known, MethodNotAllowed):
+                known = MethodNotAllowed(allowed_methods(request))
             note(context, known)
             return self.response(known, context.request_id)
 
@@ -113,23 +115,23 @@ class Problems:
             app.add_exception_handler(kind, answer)
 
 
-def as_tenantry_error(error: Exception, request: Request) -> TenantryError:
+def as_tenantry_error(error: Exception) -> TenantryError:
     """What any exception is to a caller. An unknown one is a fault of ours, and says no more than that."""
     if isinstance(error, TenantryError):
         return error
     if isinstance(error, RequestValidationError):
         return validation_failed(error.errors())
     if isinstance(error, HTTPException):
-        return _from_http(error, request)
+        return _from_http(error)
     return Internal()
 
 
-def _from_http(error: HTTPException, request: Request) -> TenantryError:
+def _from_http(error: HTTPException) -> TenantryError:
     # Raised by FastAPI and Starlette themselves. Their wording is dropped: it may hold what the caller sent.
     if isinstance(error.__cause__, TenantryError):  # FastAPI turns whatever body reading raises into a 400
         return error.__cause__
     if error.status_code == _METHOD_NOT_ALLOWED:
-        return MethodNotAllowed(allowed_methods(request))
+        return MethodNotAllowed()
     if error.status_code >= _FIRST_FAULT_OF_OURS:
         return Internal(detail=f"HTTPException {error.status_code}")
     return _OF_FRAMEWORK.get(error.status_code, MalformedRequest)()
