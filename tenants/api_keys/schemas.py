@@ -1,0 +1,114 @@
+"""What callers send and see of API keys. The secret stands in the answers of making and rotating alone (AZ8)."""
+
+from datetime import datetime
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+
+from tenants.api_keys.models import ApiKey
+from tenants.identifiers import API_KEY, USER, show
+
+_LONGEST_OVERLAP = 30 * 86_400  # seconds
+_LARGEST_QUOTA = 1_000_000_000
+_LONGEST_WINDOW = 86_400  # seconds
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError("not an address or network in CIDR notation, or with bits set beyond its prefix") from error
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Scope = Annotated[str, Field(max_length=100)]
+Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
+
+
+class KeyLimit(BaseModel):
+    """A window of the key's own: at most ``quota`` requests in any ``window_seconds`` seconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    quota: Annotated[StrictInt, Field(ge=1, le=_LARGEST_QUOTA)]
+    window_seconds: Annotated[StrictInt, Field(ge=1, le=_LONGEST_WINDOW)]
+
+
+class CreateApiKey(BaseModel):
+    """Body of ``POST /v1/api-keys``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    role: Annotated[str, Field(max_length=50, description="A role that is no wider than your own.")]
+    scopes: Annotated[
+        list[Scope] | None,
+        Field(max_length=100, description="Permissions that the key is narrowed to; without it, all of its role's."),
+    ] = None
+    expires_at: AwareDatetime | None = None
+    allowed_cidrs: Annotated[
+        list[Network], Field(max_length=50, description="Networks that the key may be used from; empty is any.")
+    ] = []
+    limits: Annotated[list[KeyLimit], Field(max_length=5, description="Tighter windows beside the plan's.")] = []
+    environment: Literal["live", "test"] = "live"
+
+
+class RotateApiKey(BaseModel):
+    """Body of ``POST /v1/api-keys/{id}/rotate``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: Annotated[
+        StrictInt, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key goes on working.")
+    ] = 0
+    scopes: Annotated[
+        list[Scope] | None, Field(max_length=100, description="Of the new key; without it, those of the old one.")
+    ] = None
+
+
+class ApiKeyShown(BaseModel):
+    """A key as its tenant sees it."""
+
+    id: str
+    name: str
+    role: str
+    scopes: list[str] | None
+    environment: Literal["live", "test"]
+    prefix: Annotated[str, Field(description="The secret's first characters.")]
+    last4: Annotated[str, Field(description="The secret's last four characters.")]
+    allowed_cidrs: list[str]
+    limits: list[KeyLimit]
+    created_by: Annotated[str | None, Field(description="The person behind it, where there is one.")]
+    rotated_from: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "ApiKeyShown":
+        """The row without what is internal."""
+        return cls(**_shown(key))
+
+
+class ApiKeyIssued(ApiKeyShown):
+    """A key that was just made: the only answer with its secret."""
+
+    secret: str
+
+    @classmethod
+    def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyIssued":
+        """The row and the secret, which is kept nowhere."""
+        return cls(**_shown(key), secret=secret)
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    plain = ("name", "role", "scopes", "environment", "prefix", "last4", "allowed_cidrs", "limits")
+    times = ("created_at", "expires_at", "revoked_at")
+    return {
+        "id": show(API_KEY, key.id),
+        "created_by": show(USER, key.created_by_user_id) if key.created_by_user_id else None,
+        "rotated_from": show(API_KEY, key.rotated_from_id) if key.rotated_from_id else None,
+        **{name: getattr(key, name) for name in (*plain, *times)},
+    }

@@ -1,0 +1,153 @@
+"""API keys: made, listed, rotated, revoked and recognised. Every call runs in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tenants.api_keys import repository
+from tenants.api_keys.maker import (
+    ExceedsMaker,
+    Maker,
+    PermissionsOfRoles,
+    check_grant,
+    granted_role,
+    narrowed_expiry,
+    narrowed_limits,
+    narrowed_networks,
+)
+from tenants.api_keys.models import ApiKey
+from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey
+from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
+from tenants.database.sessions import ControlSession
+from tenants.directory.models import Tenant
+from tenants.errors import Conflict, NotFound
+from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+
+_KINDS = {"live": SecretKind.LIVE, "test": SecretKind.TEST}
+
+
+class KeyHasEnded(Conflict):
+    message = "The key has been rotated, revoked or has expired; it cannot be rotated again."
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key and its secret, which is kept nowhere: whoever gets this must show it now."""
+
+    key: ApiKey
+    secret: str
+
+
+class ApiKeys:
+    """``permissions_of`` says what roles hold; that is the gateway's to know."""
+
+    def __init__(self, hasher: SecretHasher, permissions_of: PermissionsOfRoles) -> None:
+        self._hasher = hasher
+        self._permissions_of = permissions_of
+
+    async def create(
+        self, session: ControlSession, tenant: TenantId, maker: Maker | None, wanted: CreateApiKey
+    ) -> IssuedKey:
+        """Make a key. ``maker`` is None only for the SaaS's own staff.
+
+        Raises ValidationFailed, and ExceedsMaker for a key that would hold more than its maker.
+        """
+        role = granted_role(wanted.role)
+        check_grant(maker, role, wanted.scopes, self._permissions_of)
+        key = ApiKey(
+            tenant_id=tenant,
+            name=wanted.name,
+            role=role.value,
+            scopes=None if wanted.scopes is None else sorted(set(wanted.scopes)),
+            environment=wanted.environment,
+            allowed_cidrs=narrowed_networks(maker, wanted.allowed_cidrs),
+            limits=[limit.model_dump() for limit in narrowed_limits(maker, wanted.limits)],
+            created_by_user_id=_person(maker),
+            expires_at=narrowed_expiry(maker, wanted.expires_at, datetime.now(UTC)),
+        )
+        return await self._issue(session, key)
+
+    async def page(
+        self, session: ControlSession, tenant: TenantId, after: ApiKeyId | None, count: int
+    ) -> Sequence[ApiKey]:
+        """At most ``count`` keys of this tenant, the newest first, revoked ones too."""
+        return await repository.page(session, tenant, after, count)
+
+    async def read(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey:
+        """One key of this tenant. Raises NotFound."""
+        return await self._found(session, tenant, key)
+
+    async def rotate(
+        self, session: ControlSession, tenant: TenantId, maker: Maker, key: ApiKeyId, wanted: RotateApiKey
+    ) -> IssuedKey:
+        """Make a key that takes the place of another, which ends with the overlap.
+
+        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ExceedsMaker for one that holds more
+        than whoever rotates it, since they would hold its secret.
+        """
+        old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
+        if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
+            raise KeyHasEnded
+        scopes = old.scopes if wanted.scopes is None else sorted(set(wanted.scopes))
+        check_grant(maker, granted_role(old.role), scopes, self._permissions_of)
+        successor = self._successor(old, maker, scopes, now)
+        await repository.end_at(session, old, now + timedelta(seconds=wanted.overlap_seconds))
+        return await self._issue(session, successor)
+
+    async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> None:
+        """End a key for good; doing so twice is once. Raises NotFound."""
+        found = await self._found(session, tenant, key, lock=True)
+        found.revoked_at = found.revoked_at or datetime.now(UTC)
+
+    async def recognise(self, session: ControlSession, secret: str) -> tuple[ApiKey, Tenant] | None:
+        """The key that this is the secret of, ended or not, and its tenant. A hash under an old pepper is renewed."""
+        found = await repository.find_by_digests(session, [each.value for each in self._hasher.candidates(secret)])
+        if found is None:
+            return None
+        key, tenant = found
+        if not self._hasher.matches(secret, key.digest):
+            return None
+        if key.pepper_version != self._hasher.newest:
+            await repository.rehash(session, key, self._hasher.digest(secret))
+        return key, tenant
+
+    def _successor(self, old: ApiKey, maker: Maker, scopes: list[str] | None, now: datetime) -> ApiKey:
+        limits = [KeyLimit.model_validate(limit) for limit in old.limits]
+        networks = narrowed_networks(maker, old.allowed_cidrs)
+        expires_at = narrowed_expiry(maker, old.expires_at, now)
+        if networks != old.allowed_cidrs or expires_at != old.expires_at:
+            raise ExceedsMaker(detail="the old key may be used from more places or for longer than its rotator")
+        return ApiKey(
+            tenant_id=old.tenant_id,
+            name=old.name,
+            role=old.role,
+            scopes=scopes,
+            environment=old.environment,
+            allowed_cidrs=networks,
+            limits=[limit.model_dump() for limit in narrowed_limits(maker, limits)],
+            created_by_user_id=_person(maker),
+            rotated_from_id=old.id,
+            expires_at=expires_at,
+        )
+
+    async def _issue(self, session: ControlSession, key: ApiKey) -> IssuedKey:
+        kind = _KINDS[key.environment]
+        secret = generate(kind)
+        digest = self._hasher.digest(secret)
+        key.id = ApiKeyId(new_id())
+        key.digest, key.pepper_version = digest.value, digest.pepper_version
+        key.prefix, key.last4 = prefix_of(secret, kind), last4_of(secret)
+        session.add(key)
+        await session.flush()
+        await session.refresh(key, ["created_at"])
+        return IssuedKey(key, secret)
+
+    async def _found(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock: bool = False) -> ApiKey:
+        found = await repository.find(session, tenant, key, lock=lock)
+        if found is None:
+            raise NotFound
+        return found
+
+
+def _person(maker: Maker | None) -> UserId | None:
+    return UserId(maker.principal.user_id) if maker and maker.principal.user_id else None

@@ -1,0 +1,13 @@
+"""Who belongs to a tenant, and with which roles."""
+
+from collections.abc import Sequence
+
+from tenants.database.sessions import ControlSession
+from tenants.identifiers import TenantId, UserId
+from tenants.members import repository
+from tenants.roles.builtin import BuiltInRole
+
+
+async def put_member(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[BuiltInRole]) -> None:
+    """Make the person a member of the tenant with these roles and no others."""
+    await repository.put(session, tenant, user, [role.value for role in roles])

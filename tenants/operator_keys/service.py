@@ -1,0 +1,62 @@
+"""Operator keys: made, listed, revoked and recognised. Every call runs in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
+from tenants.database.sessions import ControlSession
+from tenants.errors import NotFound
+from tenants.identifiers import OperatorKeyId, new_id
+from tenants.operator_keys import repository
+from tenants.operator_keys.models import OperatorKey
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedOperatorKey:
+    """A key and its secret, which is kept nowhere."""
+
+    key: OperatorKey
+    secret: str
+
+
+class OperatorKeys:
+    def __init__(self, hasher: SecretHasher) -> None:
+        self._hasher = hasher
+
+    async def create(self, session: ControlSession, name: str, expires_at: datetime | None = None) -> IssuedOperatorKey:
+        """Make a key for one of the SaaS's own staff."""
+        secret = generate(SecretKind.OPERATOR)
+        digest = self._hasher.digest(secret)
+        key = OperatorKey(
+            id=OperatorKeyId(new_id()),
+            name=name,
+            prefix=prefix_of(secret, SecretKind.OPERATOR),
+            last4=last4_of(secret),
+            digest=digest.value,
+            pepper_version=digest.pepper_version,
+            expires_at=expires_at,
+        )
+        session.add(key)
+        await session.flush()
+        return IssuedOperatorKey(key, secret)
+
+    async def all(self, session: ControlSession) -> Sequence[OperatorKey]:
+        """Every operator key, the newest first."""
+        return await repository.all_keys(session)
+
+    async def revoke(self, session: ControlSession, key: OperatorKeyId) -> None:
+        """End a key for good; doing so twice is once. Raises NotFound."""
+        found = await repository.find(session, key, lock=True)
+        if found is None:
+            raise NotFound
+        found.revoked_at = found.revoked_at or datetime.now(UTC)
+
+    async def recognise(self, session: ControlSession, secret: str) -> OperatorKey | None:
+        """The key that this is the secret of, ended or not. An old pepper's hash is brought up to date."""
+        found = await repository.find_by_digests(session, [each.value for each in self._hasher.candidates(secret)])
+        if found is None or not self._hasher.matches(secret, found.digest):
+            return None
+        if found.pepper_version != self._hasher.newest:
+            await repository.rehash(session, found, self._hasher.digest(secret))
+        return found

@@ -1,0 +1,36 @@
+"""What people send to sign in, and what they get."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_PLAIN = r"^[^\x00-\x1f\x7f]+\Z"
+
+
+class LoginRequest(BaseModel):
+    """Body of ``POST /v1/auth/login``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Annotated[str, Field(max_length=320, pattern=_PLAIN)]
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+    tenant: Annotated[str, Field(max_length=40, pattern=_PLAIN, description="The tenant's slug.")]
+
+
+class RefreshRequest(BaseModel):
+    """Body of ``POST /v1/auth/refresh`` and ``POST /v1/auth/logout``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Grant(BaseModel):
+    """Answer to a sign-in or a refresh."""
+
+    model_config = ConfigDict(frozen=True)
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme (RFC 6750), not a secret
+    expires_in: Annotated[int, Field(description="Seconds that the access token lives from when it was issued.")]
+    refresh_token: str

@@ -1,0 +1,150 @@
+"""Sign-in with a password, and the chain of refresh tokens that keeps a person signed in (ID8, ID10)."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from tenants.api_keys.secret import SecretHasher, SecretKind, generate, kind_of
+from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
+from tenants.database.sessions import ControlSession, Database
+from tenants.directory.errors import TenantSuspended
+from tenants.errors import TenantryError
+from tenants.identifiers import TenantId, UserId, new_id
+from tenants.members import repository as members
+from tenants.principal import TenantStatus
+from tenants.sign_in import repository
+from tenants.sign_in.access_tokens import AccessTokens
+from tenants.sign_in.models import RefreshToken
+from tenants.sign_in.schemas import Grant
+from tenants.sign_in.sealing import Sealer
+from tenants.users.passwords import PasswordHasher
+
+# How long the answer to a refresh can be asked for again, by a client that lost it or by two tabs that asked at once.
+GRACE = timedelta(seconds=10)
+
+
+class SignInRefused(CredentialInvalid):
+    """One answer for a wrong password, an unknown or disabled person, and a tenant that is not theirs."""
+
+    title = "Sign-in refused"
+    message = "The address, the password or the tenant is not right."
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """Whose sign-in a token belongs to."""
+
+    family: UUID
+    user: UserId
+    tenant: TenantId
+
+
+class SignIn:
+    """Opens its own transactions: a password takes long and must hold none, and an ended family outlasts the error."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        hasher: SecretHasher,
+        passwords: PasswordHasher,
+        tokens: AccessTokens,
+        sealer: Sealer,
+        refresh_life: timedelta,
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._passwords = passwords
+        self._tokens = tokens
+        self._sealer = sealer
+        self._refresh_life = refresh_life
+
+    async def login(self, email: str, password: str, slug: str) -> Grant:
+        """A new sign-in. Raises SignInRefused, after the same work whatever the reason; TenantSuspended to members."""
+        async with self._database.control() as session:
+            account = await repository.find_account(session, email, slug)
+        kept = account.user.password_hash if account else None
+        matches = await self._passwords.verify(password, kept)
+        if not matches or account is None or account.tenant is None or account.user.disabled_at is not None:
+            raise SignInRefused
+        if account.tenant.status == TenantStatus.SUSPENDED:
+            raise TenantSuspended
+        async with self._database.control() as session:
+            return await self._grant(session, _Session(new_id(), account.user.id, account.tenant.id))
+
+    async def refresh(self, secret: str) -> Grant:
+        """The next access token and the next refresh token; asked again within the grace, the same ones.
+
+        Raises CredentialInvalid, CredentialExpired, CredentialRevoked (also for reuse, which ends the sign-in), and
+        TenantSuspended.
+        """
+        if kind_of(secret) is not SecretKind.REFRESH:
+            raise CredentialInvalid
+        async with self._database.control() as session:
+            outcome = await self._rotate(session, secret)
+        if not isinstance(outcome, Grant):
+            raise outcome  # only now: what was decided about the family has been committed
+        return outcome
+
+    async def logout(self, secret: str) -> None:
+        """End the sign-in that this token belongs to. Says nothing of tokens that are unknown."""
+        if kind_of(secret) is not SecretKind.REFRESH:
+            return
+        async with self._database.control() as session:
+            token = await self._find(session, secret)
+            if token is not None:
+                await repository.end_family(session, token.family_id, datetime.now(UTC))
+
+    async def _rotate(self, session: ControlSession, secret: str) -> Grant | type[TenantryError]:
+        token = await self._find(session, secret)
+        if token is None:
+            return CredentialInvalid
+        await repository.lock_family(session, token)
+        now = datetime.now(UTC)
+        if token.family_ended_at is not None:
+            return CredentialRevoked
+        if token.used_at is not None:
+            return await self._repeated(session, token, token.used_at, now)
+        if token.expires_at <= now:
+            return CredentialExpired
+        return await self._next(session, token, now)
+
+    async def _repeated(
+        self, session: ControlSession, token: RefreshToken, used_at: datetime, now: datetime
+    ) -> Grant | type[TenantryError]:
+        # The sealed answer goes as soon as the token in it is used: whoever asks then is not the one who got it.
+        if token.successor_sealed is not None and now - used_at <= GRACE:
+            plain = self._sealer.open(token.id, token.successor_sealed)
+            if plain is not None:
+                return Grant.model_validate_json(plain)
+        await repository.end_family(session, token.family_id, now)
+        return CredentialRevoked
+
+    async def _next(self, session: ControlSession, token: RefreshToken, now: datetime) -> Grant | type[TenantryError]:
+        member = await members.find(session, token.tenant_id, token.user_id)
+        if member is None or member.user.disabled_at is not None:
+            return CredentialRevoked
+        if member.tenant.status == TenantStatus.SUSPENDED:
+            return TenantSuspended
+        grant = await self._grant(session, _Session(token.family_id, token.user_id, token.tenant_id))
+        await repository.mark_used(session, token, now, self._sealer.seal(token.id, grant.model_dump_json().encode()))
+        return grant
+
+    async def _grant(self, session: ControlSession, owner: _Session) -> Grant:
+        secret = generate(SecretKind.REFRESH)
+        token = RefreshToken(
+            id=new_id(),
+            family_id=owner.family,
+            user_id=owner.user,
+            tenant_id=owner.tenant,
+            digest=self._hasher.digest(secret).value,
+            expires_at=datetime.now(UTC) + self._refresh_life,
+        )
+        session.add(token)
+        await session.flush()
+        access = self._tokens.issue(owner.user, owner.tenant, owner.family)
+        return Grant(access_token=access, expires_in=self._tokens.lifetime, refresh_token=secret)
+
+    async def _find(self, session: ControlSession, secret: str) -> RefreshToken | None:
+        token = await repository.find(session, [each.value for each in self._hasher.candidates(secret)])
+        return token if token and self._hasher.matches(secret, token.digest) else None

@@ -1,0 +1,25 @@
+"""SQL of the control table ``users``."""
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from tenants.database.sessions import ControlSession
+from tenants.identifiers import UserId, new_id
+from tenants.users.models import User
+
+
+async def find(session: ControlSession, user: UserId) -> User | None:
+    """One person."""
+    return await session.get(User, user)
+
+
+async def find_by_email(session: ControlSession, email: str) -> User | None:
+    """The person with this address, whatever its case."""
+    return await session.scalar(select(User).where(func.lower(User.email) == func.lower(email)))
+
+
+async def insert_unless_known(session: ControlSession, email: str, name: str) -> bool:
+    """Add a person without a password. False when somebody has the address already."""
+    values = {"id": UserId(new_id()), "email": email, "name": name}
+    added = insert(User).values(values).on_conflict_do_nothing(index_elements=[text("lower(email)")])
+    return await session.scalar(added.returning(User.id)) is not None
