@@ -62,3 +62,10 @@ def upgrade() -> None:
             f"CREATE TRIGGER announce_update AFTER UPDATE ON tenantry.{table} FOR EACH ROW"
             f" WHEN (OLD.* IS DISTINCT FROM NEW.*) {call}",
         )
+    # Access tokens end with their sign-in. A refresh, which happens all the time, changes nobody's rights.
+    run(
+        connection,
+        "CREATE TRIGGER announce_end AFTER UPDATE ON tenantry.refresh_tokens FOR EACH ROW"
+        " WHEN (OLD.family_ended_at IS DISTINCT FROM NEW.family_ended_at)"
+        " EXECUTE FUNCTION tenantry.announce_change('user', 'user_id')",
+    )
