@@ -12,12 +12,14 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b((?:sk|rk)_(?:live_|test_)?)[0-9A-Za-z]{8,}"), rf"\1{REDACTED}"),
     (re.compile(r"\beyJ[0-9A-Za-z_-]{5,}\.[0-9A-Za-z_-]*(?:\.[0-9A-Za-z_-]*){0,3}"), f"jwt {REDACTED}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[0-9A-Za-z._~+/=-]{8,}"), rf"\1 {REDACTED}"),
+    (re.compile(r"""(?i)\b(authorization["']?\s*[:=]\s*)[^\r\n"']*(?:"[^"]*"|'[^']*')?"""), rf"\1{REDACTED}"),
     # URLs with a password: the last @ before the path ends the password, whatever it holds.
     (re.compile(r"(\b[a-z][a-z0-9+.-]{1,30}://[^\s:/@]*:)[^\s/]+@"), rf"\1{REDACTED}@"),
     (
         re.compile(
             r"""(?ix)
-            (\b[a-z_]{0,20}(?:password|passwd|passphrase|secret|authorization|api[_-]?key|access_token|refresh_token)
+            (\b[a-z_]{0,20}(?:password|passwd|passphrase|secret(?:_key)?|api[_-]?key|signing_keys|key_peppers
+            |access_token|refresh_token)
             ["']?\s*[:=]\s*)
             (?:"[^"]*"|'[^']*'|[^\s"',;&})]+)
             """
@@ -27,10 +29,10 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # Cheap test first: text without any of these cannot match a shape.
 _HINT = re.compile(
-    r"(?i)tn_|whsec_|[sr]k_|eyJ|bearer|basic|://|pass|secret|authorization|api[_-]?key|access_token|refresh_token"
+    r"(?i)tn_|whsec_|[sr]k_|eyJ|bearer|basic|://|pass|secret|authorization|api[_-]?key|signing_keys|peppers|access_token|refresh_token"
 )
 _SECRET_NAME = re.compile(
-    r"(?i)(?:^|[_-])(?:password|passwd|passphrase|secret|token|authorization|cookie|pepper|api[_-]?key|credential)s?$"
+    r"(?i)(?:^|[_-])(?:password|passwd|passphrase|secret|token|authorization|cookie|pepper|api[_-]?key|(?:secret|signing)[_-]?key|credential)s?$"
 )
 
 

@@ -1,0 +1,222 @@
+"""The outermost stage: ids, headers, the log line, and what becomes of an error that nobody caught."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import CapturingLogger, capture_logs
+
+from gateway.edge.access_log import AccessLog
+from gateway.edge.request_context import RequestContextStage, ResponseCutShortError
+from gateway.edge.request_id import new_request_id
+from gateway.edge.security_headers import SecurityHeaders
+from gateway.edge.source import SourceReader
+from gateway.errors import MalformedRequest
+from gateway.problems import Problems
+from gateway.request_context import context_of
+from tenants.errors import NotFound, Unavailable
+from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
+from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
+from tests.asgi import HOST, ask, http_scope, says_ok
+
+pytestmark = pytest.mark.anyio
+
+_API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+
+class Edge(RequestContextStage):
+    """The stage with a log that can be read back."""
+
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
+        self.lines = CapturingLogger()
+        super().__init__(
+            app,
+            problems=Problems("https://gateway.test"),
+            source=SourceReader(),
+            headers=SecurityHeaders(https=https),
+            access=AccessLog(self.lines),
+        )
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The fields of the one line that one request left."""
+        (call,) = self.lines.calls
+        return dict(call.kwargs)
+
+
+def test_a_request_id_is_a_typed_id_that_sorts_by_time() -> None:
+    ids = [new_request_id() for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 1000
+    for each in ids:
+        value = read(REQUEST, each)
+        assert value is not None
+        assert show(REQUEST, value) == each
+
+
+async def test_every_answer_carries_an_id_of_ours_and_the_security_headers() -> None:
+    """CO2: and an id from outside is not taken over: it could forge log lines."""
+    scope = http_scope(headers=[HOST, (b"x-request-id", b"req_01h455vb4pex5vsknk084sn02q")])
+    edge = Edge(says_ok)
+    answer = await ask(edge, scope)
+    sent = answer.header("x-request-id")
+    assert sent is not None
+    assert read(REQUEST, sent)
+    assert sent != "req_01h455vb4pex5vsknk084sn02q"
+    assert edge.line["request_id"] == sent
+    assert answer.header("x-content-type-options") == "nosniff"
+    assert answer.header("content-security-policy") == _API_POLICY
+    assert answer.header("referrer-policy") == "no-referrer"
+    assert answer.header("cache-control") == "no-store"
+    assert answer.header("strict-transport-security") is None
+    assert answer.header("server") is None
+
+
+async def test_hsts_is_sent_where_callers_come_by_https() -> None:
+    """CO2."""
+    answer = await ask(Edge(says_ok, https=True), http_scope())
+    assert answer.header("strict-transport-security") == "max-age=63072000"
+
+
+async def test_what_stages_and_answers_set_themselves_is_kept_and_never_doubled() -> None:
+    async def page(scope: Scope, _receive: Receive, send: Send) -> None:
+        context_of(scope).response_headers.append((b"ratelimit", b'"burst";r=9'))
+        own = [(b"content-security-policy", b"default-src 'self'"), (b"cache-control", b"max-age=60")]
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+        await send({"type": "http.response.body", "body": b"page"})
+
+    answer = await ask(Edge(page), http_scope())
+    assert answer.header("ratelimit") == '"burst";r=9'
+    assert answer.header("content-security-policy") == "default-src 'self'"
+    assert answer.header("cache-control") == "max-age=60"
+    assert answer.header("x-content-type-options") == "nosniff"
+
+
+async def test_an_error_that_escapes_the_stages_is_a_problem_document() -> None:
+    async def refuses(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise MalformedRequest(detail="two Hosts")
+
+    edge = Edge(refuses)
+    answer = await ask(edge, http_scope())
+    assert answer.status == 400
+    assert answer.header("content-type") == "application/problem+json"
+    assert answer.json()["code"] == "malformed_request"
+    assert answer.json()["request_id"] == answer.header("x-request-id")
+    assert (edge.line["status"], edge.line["code"], edge.line["detail"]) == (400, "malformed_request", "two Hosts")
+
+
+async def test_a_crash_shows_nothing_of_the_inside_but_the_request_id() -> None:
+    """SE2: neither the exception's text nor its type leaves; the log has both, under the same id."""
+
+    async def crashes(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("the inside of the house")
+
+    edge = Edge(crashes)
+    with capture_logs() as logs:
+        answer = await ask(edge, http_scope())
+    assert answer.status == 500
+    assert b"inside" not in answer.body
+    assert b"RuntimeError" not in answer.body
+    assert answer.json()["code"] == "internal"
+    assert [(each["event"], each["log_level"]) for each in logs] == [("request_failed", "error")]
+
+
+async def test_a_crash_after_the_answer_began_never_looks_like_a_clean_end() -> None:
+    """PX9's rule for our own answers: the server is told to break the connection, and no second answer is sent."""
+
+    async def crashes_midway(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError("lost the rest")
+
+    edge = Edge(crashes_midway)
+    with capture_logs(), pytest.raises(ResponseCutShortError):
+        await ask(edge, http_scope())
+    assert edge.line["cut_short"] is True
+
+
+async def test_an_error_after_the_answer_ended_changes_nothing_for_the_caller() -> None:
+    """Starlette raises again what its handlers have answered; the caller has the answer already."""
+
+    async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await says_ok(scope, receive, send)
+        raise Unavailable
+
+    answer = await ask(Edge(fails_late), http_scope())
+    assert (answer.status, answer.body, answer.ended) == (200, b"ok", True)
+
+
+async def test_the_line_tells_who_and_what_but_neither_path_nor_query_nor_secret() -> None:
+    """SE2."""
+    key, tenant = new_id(), TenantId(new_id())
+    reference = TenantRef(tenant, "acme", TenantStatus.ACTIVE, "t_1", "t_1", "free")
+
+    class Route:
+        path_format = "/v1/contacts/{id}"
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        context = context_of(scope)
+        context.principal = Principal(PrincipalKind.API_KEY, key, reference, ("member",))
+        context.log["upstream"] = "Bearer tn_live_0123456789abcdefghij"
+        scope["route"] = Route()
+        await says_ok(scope, receive, send)
+
+    edge = Edge(answers)
+    secret = b"tn_live_0123456789abcdefghijABCDEFGHIJ0123456"
+    await ask(
+        edge, http_scope(path="/v1/contacts/secret-id", query=b"email=ada@x", headers=[HOST, (b"x-api-key", secret)])
+    )
+    line = edge.line
+    assert line["route"] == "/v1/contacts/{id}"
+    assert line["tenant"] == show(TENANT, tenant)
+    assert line["api_key"] == show(API_KEY, key)
+    assert (line["method"], line["status"], line["source"]) == ("GET", 200, "192.0.2.1")
+    assert line["milliseconds"] >= 0
+    for hidden in ("secret-id", "ada@x", "0123456789abcdef"):
+        assert hidden not in repr(edge.lines.calls)
+
+
+async def test_a_path_that_no_route_matches_is_not_logged() -> None:
+    """SE2: people put keys into paths."""
+
+    async def unknown(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise NotFound
+
+    edge = Edge(unknown)
+    await ask(edge, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
+    assert edge.line["route"] is None
+    assert "tn_live" not in repr(edge.lines.calls)
+
+
+async def test_a_cancelled_request_leaves_its_line_and_stays_cancelled() -> None:
+    """OP1: a stop must not be taken for a fault."""
+    began = asyncio.Event()
+
+    async def waits(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    edge = Edge(waits)
+    task = asyncio.create_task(ask(edge, http_scope()))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert edge.line["status"] == 0
+
+
+async def test_a_websocket_cannot_slip_past_the_stages() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise AssertionError("reached")
+
+    await Edge(never)({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
