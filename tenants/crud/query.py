@@ -1,0 +1,82 @@
+"""The parameters of a list, read together: what is wrong with all of them is told at once."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from tenants.crud.faults import query_fault
+from tenants.crud.filters import read_filter
+from tenants.crud.pages import Cursors, Listing, Position
+from tenants.crud.search import read_search
+from tenants.crud.sort import read_sort
+from tenants.errors import FieldError, ValidationFailed
+from tenants.identifiers import TenantId
+from tenants.resources.collection import Collection
+
+DEFAULT_LIMIT, LARGEST_LIMIT = 25, 100
+MOST_PARAMETERS = 40
+
+_LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A list that was asked for: which one, how much of it, and from where on."""
+
+    listing: Listing
+    limit: int
+    after: Position | None
+
+
+def own_parameters(collection: Collection) -> frozenset[str]:
+    """The parameters of a list that are no filters."""
+    return frozenset({"limit", "cursor", "sort"} | ({"q"} if collection.resource.searchable else set()))
+
+
+def read_query(
+    collection: Collection, tenant: TenantId, parameters: Sequence[tuple[str, str]], cursors: Cursors
+) -> Query:
+    """The query that names and values spell. Raises ValidationFailed with every fault of every parameter."""
+    if len(parameters) > MOST_PARAMETERS:
+        raise ValidationFailed((query_fault("", "too_long", f"At most {MOST_PARAMETERS} parameters."),))
+    given = dict(parameters)
+    faults = [*_repeated(parameters)]
+    own = {name: given.pop(name, None) for name in own_parameters(collection)}
+    filters = [_attempt(faults, read_filter, collection, *each) for each in sorted(given.items())]
+    limit = _attempt(faults, _read_limit, own["limit"])
+    sort = _attempt(faults, read_sort, collection, own["sort"])
+    search = _attempt(faults, read_search, own.get("q"))
+    if faults or limit is None or sort is None or search is None:
+        raise ValidationFailed(tuple(faults))
+    listing = Listing(tenant, collection, sort, tuple(each for each in filters if each), search)
+    cursor = own["cursor"]
+    return Query(listing, limit, None if cursor is None else cursors.read(listing, cursor))
+
+
+def _attempt(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T | None:
+    """What ``read`` gives, or None once its faults have been noted."""
+    try:
+        return read(*given, **named)
+    except ValidationFailed as error:
+        faults.extend(error.errors)
+        return None
+
+
+def _repeated(parameters: Sequence[tuple[str, str]]) -> Iterator[FieldError]:
+    counted = Counter(name for name, _ in parameters)
+    for name in (name for name, times in counted.items() if times > 1):
+        yield query_fault(name.partition("[")[0], "repeated", "Given more than once.")
+
+
+def _read_limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    limit = int(text) if _LIMIT.fullmatch(text) else 0
+    if not 1 <= limit <= LARGEST_LIMIT:
+        message = f"Must be a whole number from 1 to {LARGEST_LIMIT}."
+        raise ValidationFailed((query_fault("limit", "out_of_range", message),))
+    return limit

@@ -1,0 +1,302 @@
+"""All SQL of the shared CRUD service: one statement for each shape of request, made once and given values afterwards.
+
+A row is a tuple in the order of ``Collection.fields``, with the version at its end. Columns are always named, so that
+tenants at different schema versions can share a connection's plans.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from operator import eq, ge, gt, le, lt
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    String,
+    Subquery,
+    Text,
+    Uuid,
+    all_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy import Enum as EnumType
+
+from tenants.crud.filters import Filter, Operator
+from tenants.crud.query import Query
+from tenants.crud.sort import Sort
+from tenants.database.reads import PreparedRead, TenantReads, prepare_read
+from tenants.database.sessions import TenantSession
+from tenants.principal import TenantRef
+from tenants.resources.collection import Collection
+
+Row = tuple[Any, ...]
+_SHAPES = 1024  # statements kept; a shape that is asked for rarely is made again
+_VALUE = "value_{}"  # parameters are named so that no column can bear their names
+_WHERE_ID, _WHERE_VERSIONS = "where_id", "where_versions"
+
+
+class After(Enum):
+    """Where a page begins: at the start, after a row with a sort value, or after one without."""
+
+    START = "start"
+    VALUE = "value"
+    NULL = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What makes one list's SQL differ from another's. Values are never part of it."""
+
+    filters: tuple[tuple[str, Operator], ...]
+    searched: bool
+    sort: Sort
+    after: After
+
+
+async def find(reads: TenantReads, tenant: TenantRef, collection: Collection, row: UUID) -> Row | None:
+    """The row of that id, in one round trip."""
+    rows = await reads.rows(tenant, _prepared_find(collection), {_WHERE_ID: row})
+    return rows[0] if rows else None
+
+
+async def page(reads: TenantReads, tenant: TenantRef, query: Query) -> list[Row]:
+    """The rows of a page, and one more when there is a next page."""
+    listing, after = query.listing, query.after
+    values: dict[str, Any] = {_filter_name(number): _array(each) for number, each in enumerate(listing.filters)}
+    values |= {"patterns": list(listing.search), "rows": query.limit + 1}
+    if after is not None:
+        values |= {"after_value": after.value, "after_id": after.id}
+    return await reads.rows(tenant, _prepared_page(listing.collection, shape_of(query)), values)
+
+
+async def find_in(session: TenantSession, collection: Collection, row: UUID) -> Row | None:
+    """The row of that id, inside a transaction that goes on."""
+    found = await session.execute(_find(collection), {_WHERE_ID: row})
+    return _first(found.all())
+
+
+async def add(session: TenantSession, collection: Collection, values: Mapping[str, object]) -> Row:
+    """Insert a row and return it as stored. Raises sqlalchemy.exc.IntegrityError."""
+    added = await session.execute(_insert(collection, tuple(sorted(values))), _named(values))
+    return tuple(added.one())
+
+
+async def change(
+    session: TenantSession,
+    collection: Collection,
+    row: UUID,
+    values: Mapping[str, object],
+    versions: tuple[int, ...] | None,
+) -> Row | None:
+    """Update the row, if it is there and at one of ``versions`` (None: at any), and return it as stored."""
+    statement = _update(collection, tuple(sorted(values)), conditional=versions is not None)
+    changed = await session.execute(statement, _named(values) | _where(row, versions))
+    return _first(changed.all())
+
+
+async def remove(session: TenantSession, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> bool:
+    """Delete the row, if it is there and at one of ``versions`` (None: at any); True when it was."""
+    removed = await session.execute(_delete(collection, conditional=versions is not None), _where(row, versions))
+    return bool(removed.all())
+
+
+def shape_of(query: Query) -> Shape:
+    """The statement that a query needs."""
+    listing = query.listing
+    filters = tuple((each.field, each.operator) for each in listing.filters)
+    if query.after is None:
+        return Shape(filters, bool(listing.search), listing.sort, After.START)
+    after = After.NULL if query.after.value is None else After.VALUE
+    return Shape(filters, bool(listing.search), listing.sort, after)
+
+
+def _filter_name(number: int) -> str:
+    return f"filter_{number}"
+
+
+def _array(condition: Filter) -> object:
+    return list(condition.value) if isinstance(condition.value, tuple) else condition.value
+
+
+def _named(values: Mapping[str, object]) -> dict[str, object]:
+    return {_VALUE.format(name): value for name, value in values.items()}
+
+
+def _where(row: UUID, versions: tuple[int, ...] | None) -> dict[str, object]:
+    return {_WHERE_ID: row} if versions is None else {_WHERE_ID: row, _WHERE_VERSIONS: list(versions)}
+
+
+def _first(rows: Sequence[Any]) -> Row | None:
+    return tuple(rows[0]) if rows else None
+
+
+# Statements
+
+
+def _column(collection: Collection, name: str) -> ColumnElement[Any]:
+    """The column as it is stored: a choice is its text, also one that only a newer release knows."""
+    column = collection.table.c[name]
+    return type_coerce(column, String()).label(name) if isinstance(column.type, EnumType) else column
+
+
+def _columns(collection: Collection) -> list[ColumnElement[Any]]:
+    return [*(_column(collection, field.name) for field in collection.fields), collection.table.c.version]
+
+
+def _value(collection: Collection, name: str, parameter: str) -> BindParameter[Any]:
+    return bindparam(parameter, type_=_stored_type(collection, name))
+
+
+def _stored_type(collection: Collection, name: str) -> Any:
+    kind = collection.table.c[name].type
+    return String() if isinstance(kind, EnumType) else kind
+
+
+def _is_row(collection: Collection) -> ColumnElement[bool]:
+    return collection.table.c.id == bindparam(_WHERE_ID, type_=Uuid())
+
+
+def _has_version(collection: Collection) -> ColumnElement[bool]:
+    return collection.table.c.version == any_(bindparam(_WHERE_VERSIONS, type_=ARRAY(Integer)))
+
+
+@lru_cache(_SHAPES)
+def _find(collection: Collection) -> Select[Any]:
+    return select(*_columns(collection)).where(_is_row(collection))
+
+
+@lru_cache(_SHAPES)
+def _prepared_find(collection: Collection) -> PreparedRead:
+    return prepare_read(_find(collection))
+
+
+@lru_cache(_SHAPES)
+def _insert(collection: Collection, names: tuple[str, ...]) -> Executable:
+    values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
+    return insert(collection.table).values(version=1, **values).returning(*_columns(collection))
+
+
+@lru_cache(_SHAPES)
+def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool) -> Executable:
+    table = collection.table
+    values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
+    # Not now(), which is when the transaction began: one that waited for this row's lock would set the time back.
+    changed_at = func.greatest(func.clock_timestamp(), table.c.updated_at)
+    statement = update(table).where(_is_row(collection))
+    if conditional:
+        statement = statement.where(_has_version(collection))
+    return statement.values(version=table.c.version + 1, updated_at=changed_at, **values).returning(
+        *_columns(collection)
+    )
+
+
+@lru_cache(_SHAPES)
+def _delete(collection: Collection, *, conditional: bool) -> Executable:
+    statement = delete(collection.table).where(_is_row(collection))
+    if conditional:
+        statement = statement.where(_has_version(collection))
+    return statement.returning(collection.table.c.id)
+
+
+# Lists
+
+
+@lru_cache(_SHAPES)
+def _prepared_page(collection: Collection, shape: Shape) -> PreparedRead:
+    return prepare_read(page_statement(collection, shape))
+
+
+def page_statement(collection: Collection, shape: Shape) -> Select[Any]:
+    """The SELECT of a page. Each part of it is served by the index of the sort column and ``id``."""
+    conditions = [_condition(collection, number, *each) for number, each in enumerate(shape.filters)]
+    if shape.searched:
+        conditions.append(_found(collection))
+    base = select(*_columns(collection)).where(*conditions)
+    parts = [_ordered(base.where(*part), collection, shape.sort) for part in _parts(collection, shape)]
+    return parts[0] if len(parts) == 1 else _joined(parts, collection, shape.sort)
+
+
+def _parts(collection: Collection, shape: Shape) -> list[list[ColumnElement[bool]]]:
+    """The conditions of the rows behind the cursor, in their order: up to two ranges of the index.
+
+    One condition with OR would read every row before the cursor. Empty values are greater than all others.
+    """
+    column, descending = collection.table.c[shape.sort.field], shape.sort.descending
+    row, after_id = collection.table.c.id, bindparam("after_id", type_=Uuid())
+    beyond = lt if descending else gt
+    match shape.after:
+        case After.START:
+            return [[]]
+        case After.NULL:
+            rest = [column.is_(None), beyond(row, after_id)]
+            return [rest, [column.is_not(None)]] if descending else [rest]
+        case After.VALUE:
+            place = tuple_(_value(collection, shape.sort.field, "after_value"), after_id)
+            rest = [beyond(tuple_(column, row), place)]
+            return [rest, [column.is_(None)]] if column.nullable and not descending else [rest]
+
+
+def _ordered(statement: Select[Any], collection: Collection, sort: Sort) -> Select[Any]:
+    columns = [collection.table.c[sort.field], collection.table.c.id]
+    order = [column.desc() if sort.descending else column.asc() for column in columns]
+    return statement.order_by(*order).limit(bindparam("rows", type_=Integer()))
+
+
+def _joined(parts: list[Select[Any]], collection: Collection, sort: Sort) -> Select[Any]:
+    numbered = [part.add_columns(literal_column(str(number)).label("part")) for number, part in enumerate(parts)]
+    rows: Subquery = union_all(*numbered).subquery("rows")
+    order = [rows.c[sort.field], rows.c.id]
+    return (
+        select(*(rows.c[each.name] for each in _columns(collection)))
+        .order_by(rows.c.part, *(column.desc() if sort.descending else column.asc() for column in order))
+        .limit(bindparam("rows", type_=Integer()))
+    )
+
+
+def _found(collection: Collection) -> ColumnElement[bool]:
+    """Every pattern is matched by the searchable fields, which a word cannot span."""
+    text = func.concat_ws(" ", *(collection.table.c[name] for name in collection.resource.searchable))
+    return text.op("ILIKE", is_comparison=True)(all_(bindparam("patterns", type_=ARRAY(Text))))
+
+
+_Comparison = Callable[[ColumnElement[Any], Any], ColumnElement[bool]]
+_COMPARISONS: dict[Operator, _Comparison] = {
+    Operator.EQ: eq,
+    Operator.NE: lambda column, value: column.is_distinct_from(value),
+    Operator.GT: gt,
+    Operator.GTE: ge,
+    Operator.LT: lt,
+    Operator.LTE: le,
+    Operator.IN: lambda column, values: column == any_(values),
+    Operator.CONTAINS: lambda column, pattern: column.ilike(pattern),
+    Operator.STARTS_WITH: lambda column, pattern: column.ilike(pattern),
+    Operator.IS_NULL: lambda column, wanted: column.is_(None) == wanted,
+}
+
+
+def _condition(collection: Collection, number: int, name: str, operator: Operator) -> ColumnElement[bool]:
+    kind = _stored_type(collection, name)
+    if operator is Operator.IN:
+        kind = ARRAY(kind)
+    elif operator is Operator.IS_NULL:
+        kind = Boolean()
+    column = type_coerce(collection.table.c[name], _stored_type(collection, name))
+    return _COMPARISONS[operator](column, bindparam(_filter_name(number), type_=kind))

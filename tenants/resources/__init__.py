@@ -1,0 +1,1 @@
+"""How a SaaS team declares a resource, and the registry of those declared."""

@@ -1,0 +1,51 @@
+"""The words of a declaration: what a resource is made of, before anything is checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from sqlalchemy import Table
+
+from tenants.database.base import TenantModel
+from tenants.resources.errors import DeclarationError
+from tenants.resources.fields import Field, Rule, describe
+
+BASE_COLUMNS = ("id", "created_at", "updated_at", "version")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Declaration:
+    """See ``Resource``, which is this and checked."""
+
+    model: type[TenantModel]
+    name: str
+    singular: str
+    writable: tuple[str, ...]
+    filterable: tuple[str, ...] = ()
+    sortable: tuple[str, ...] = ("created_at",)
+    searchable: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    default_sort: str = "-created_at"
+    description: str = ""
+    rules: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def table(self) -> Table:
+        """The model's table. Raises DeclarationError when it is mapped to something else."""
+        table = getattr(self.model, "__table__", None)
+        if not isinstance(table, Table):
+            raise DeclarationError(f"Resource {self.name!r}", "model is not mapped to a table")
+        return table
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What callers may meet: every column that is not hidden, but for ``version``, which the ETag carries.
+
+        The id comes first, when it was made and changed last. Raises UnsupportedColumn.
+        """
+        columns = self.table.columns
+        own = [name for name in columns.keys() if name not in {*self.hidden, *BASE_COLUMNS}]  # noqa: SIM118 - no dict
+        return tuple(
+            describe(columns[name], self.rules.get(name, Rule())) for name in ("id", *own, "created_at", "updated_at")
+        )

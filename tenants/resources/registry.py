@@ -1,0 +1,66 @@
+"""Loads the module that a deployment names, such as ``examples.crm.resources``, and checks what it finds there.
+
+The module has two attributes: ``RESOURCES``, a tuple of ``Resource``, and ``MIGRATIONS``, the folder of the Alembic
+revisions that make their tables.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from tenants.resources.collection import Collection, collections_of
+from tenants.resources.errors import DeclarationError
+from tenants.resources.resource import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What is served, and the folders of the revisions that it needs. Empty when nothing is declared."""
+
+    collections: tuple[Collection, ...] = ()
+    migrations: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the resources, in the order of their declaration."""
+        return tuple(collection.name for collection in self.collections)
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """Every permission that the resources bring."""
+        return tuple(permission for collection in self.collections for permission in collection.permissions)
+
+    def __getitem__(self, name: str) -> Collection:
+        """The resource of that name. Raises KeyError."""
+        return {collection.name: collection for collection in self.collections}[name]
+
+
+def load_registry(module_name: str | None) -> Registry:
+    """The resources of that module; none without a module.
+
+    Raises DeclarationError when there is no such module, it cannot be imported, or it declares what cannot be served.
+    """
+    return registry_of(_import(module_name)) if module_name else Registry()
+
+
+def registry_of(module: ModuleType) -> Registry:
+    """The resources of an imported module. Raises DeclarationError."""
+    resources, migrations = getattr(module, "RESOURCES", None), getattr(module, "MIGRATIONS", None)
+    faults = []
+    if not isinstance(resources, tuple) or not all(isinstance(each, Resource) for each in resources):
+        faults.append("RESOURCES must be a tuple of Resource, such as RESOURCES = (contacts,)")
+    if not isinstance(migrations, Path) or not migrations.is_dir():
+        faults.append('MIGRATIONS must be the folder of its revisions: Path(__file__).parent / "migrations"')
+    if faults or resources is None or migrations is None:
+        raise DeclarationError(f"Module {module.__name__}", *faults)
+    return Registry(collections_of(resources), (migrations,))
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except DeclarationError:
+        raise
+    except Exception as error:
+        raise DeclarationError(f"Module {name}", f"it cannot be imported: {type(error).__name__}: {error}") from error

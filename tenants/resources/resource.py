@@ -1,0 +1,33 @@
+"""What a SaaS team writes to have a table served: one ``Resource``, checked when its module is imported.
+
+class Contact(TenantModel):
+    __tablename__ = "contacts"
+    __table_args__ = (Index(None, "created_at", "id"), Index(None, "name", "id"))
+    name: Mapped[str] = mapped_column(String(200))
+
+contacts = Resource(
+    model=Contact, name="contacts", singular="contact",
+    writable=("name",), filterable=("name", "created_at"), sortable=("created_at", "name"), searchable=("name",),
+)
+"""
+
+from dataclasses import dataclass
+
+from tenants.resources.checks import faults_of
+from tenants.resources.declaration import Declaration
+from tenants.resources.errors import DeclarationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resource(Declaration):
+    """A declared resource. Raises DeclarationError, with all that is wrong with it, when it cannot be served.
+
+    ``name`` is the path (``/v1/<name>``) and the object of its permissions; ``singular`` the prefix of its ids. A field
+    is required at creation when it is writable, not nullable and without a default, or when ``required`` lists it.
+    ``hidden`` columns are in no answer. ``rules`` narrow what a field takes and describe it in the API's documents.
+    """
+
+    def __post_init__(self) -> None:
+        faults = tuple(faults_of(self))
+        if faults:
+            raise DeclarationError(f"Resource {self.name!r}", *faults)
