@@ -27,14 +27,21 @@ class SeveralHeads(Exception):
     """Two revisions of the folder follow the same one. Let one follow the other, then try again."""
 
 
-def resources_migration(owner_url: str, message: str, location: Path, others: tuple[Path, ...] = ()) -> Path:
+def resources_migration(
+    owner_url: str,
+    message: str,
+    location: Path,
+    *,
+    others: tuple[Path, ...] = (),
+    models: MetaData = TENANT_METADATA,
+) -> Path:
     """Write the next revision into ``location`` and return its path. The module of the models must be imported.
 
     The database is only looked at: the scratch schema that is brought to the heads is rolled back. ``others`` are
     folders of revisions beside this one. Raises NothingChanged, SeveralHeads and ValueError.
     """
     place = _place(tenant_stream((location, *others)), location)
-    changes, imports = _changes(owner_url, place.stream)
+    changes, imports = _changes(owner_url, place.stream, models)
     if not changes:
         raise NothingChanged("the models and the revisions agree")
     script = place.stream.generate_revision(
@@ -90,14 +97,14 @@ def _label(own: list[Script], location: Path) -> str:
     return label
 
 
-def _changes(owner_url: str, stream: ScriptDirectory) -> tuple[str, str]:
+def _changes(owner_url: str, stream: ScriptDirectory, models: MetaData) -> tuple[str, str]:
     with owner_engine(owner_url).connect() as connection:
         transaction = connection.begin()
         connection.execute(text(f"CREATE SCHEMA {_SCRATCH}"))
         connection.execute(text(f"SET LOCAL search_path = {_SCRATCH}"))
         upgrade(stream, connection)
         context = comparison(connection)
-        operations = difference(context, TENANT_METADATA)
+        operations = difference(context, models)
         rendered = "" if operations.is_empty() else _code(operations, context)
         transaction.rollback()
     return rendered, "from sqlalchemy.dialects import postgresql" if "postgresql." in rendered else ""

@@ -5,7 +5,6 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
-from migrations.metadata import TENANT_METADATA
 from migrations.streams import Script, known, render, tenant_stream
 
 APPEND_ONLY = "append_only"  # key in a table's ``info``: its rows may be added and read, not changed (AU1)
@@ -30,22 +29,20 @@ def render_blueprint(locations: tuple[Path, ...] = ()) -> Script:
     return render(tenant_stream(locations), ())
 
 
-def store_blueprint(connection: Connection, stream: ScriptDirectory) -> Script:
+def store_blueprint(connection: Connection, stream: ScriptDirectory, append_only: list[str]) -> Script:
     """Make the stream's heads what new tenants are made of, in the caller's transaction.
 
     Waits for tenants that are being made, and those that come wait for the commit: afterwards no tenant is made from
     an older blueprint. Raises DatabaseIsNewer.
     """
     script = render(stream, ())
-    wanted = (list(script.end), list(script.statements), append_only_tables(TENANT_METADATA))
+    wanted = (list(script.end), list(script.statements), append_only)
     connection.execute(text("LOCK TABLE tenantry.tenant_blueprints IN EXCLUSIVE MODE"))
     latest = connection.execute(_LATEST).one_or_none()
     if latest is not None and not known(stream, latest.revisions):
         raise DatabaseIsNewer(f"new tenants are made at {', '.join(latest.revisions)}, which this code does not have")
     if latest is None or tuple(latest) != wanted:
-        revisions, statements, append_only = wanted
-        values = {"revisions": revisions, "statements": statements, "append_only": append_only}
-        connection.execute(_STORE, values)
+        connection.execute(_STORE, dict(zip(("revisions", "statements", "append_only"), wanted, strict=True)))
     return script
 
 

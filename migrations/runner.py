@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, MetaData, text
 
 from migrations.blueprint import append_only_tables, store_blueprint
 from migrations.engine import owner_connection, owner_engine
@@ -58,23 +58,24 @@ def migrate_tenants(
     owner_url: str,
     locations: tuple[Path, ...] = (),
     *,
+    models: MetaData = TENANT_METADATA,
     jobs: int = _JOBS,
     canaries: int = _CANARIES,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> FleetReport:
     """Bring every tenant to the heads of the tenant stream, and new tenants' blueprint before them.
 
-    ``locations`` are the folders of the SaaS's own revisions, whose module must be imported by then. A tenant that
-    fails is noted, answers 503 alone, and is tried again by the next run; so is whatever a killed run has left.
-    Raises DatabaseIsNewer, and sqlalchemy.exc.DBAPIError or psycopg.Error when the server is gone.
+    ``locations`` are the folders of the SaaS's own revisions; ``models`` tells which of its tables are append-only, so
+    its module must be imported by then. A tenant that fails is noted, answers 503 alone, and is tried again by the
+    next run; so is whatever a killed run has left. Raises DatabaseIsNewer, and sqlalchemy.exc.DBAPIError or
+    psycopg.Error when the server is gone.
     """
-    stream = tenant_stream(locations)
+    stream, append_only = tenant_stream(locations), append_only_tables(models)
     with one_at_a_time(owner_engine(owner_url)) as connection, ExitStack() as stack:
         with connection.begin():
-            target = store_blueprint(connection, stream).end
+            target = store_blueprint(connection, stream, append_only).end
         with connection.begin():
             behind = tenants_behind(connection, target)
-        append_only = append_only_tables(TENANT_METADATA)
         starts = {tenant.revisions for tenant in behind}
         steps = {start: Step(render(stream, start), append_only) for start in starts}
         connections = [stack.enter_context(owner_connection(owner_url)) for _ in range(min(jobs, len(behind)))]

@@ -1,0 +1,124 @@
+"""The control stream: it makes what the models say, for whom they say, and only ever goes forward."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+import migrations.jobs
+from migrations.engine import owner_engine
+from migrations.jobs import steps_between
+from migrations.metadata import CONTROL_METADATA, CONTROL_MODELS
+from migrations.runner import migrate_control
+from migrations.scope import belongs_to_control
+from migrations.streams import control_stream, heads, tenant_stream
+from tests.fixtures.databases import DatabaseUrls
+from tests.fixtures.catalog import Catalog, describe_schema
+
+_ROOT = Path(__file__).parents[2]
+_READ_ONLY = {"tenant_blueprints", "tenant_migrations"}  # the owner's runner writes them
+_NONE = {"alembic_version"}
+
+
+@pytest.fixture
+def connection(module_database_urls: DatabaseUrls) -> Iterator[Connection]:
+    with owner_engine(module_database_urls.owner).connect() as opened:
+        yield opened
+
+
+def test_the_control_schema_is_what_the_models_say(connection: Connection) -> None:
+    options = {
+        "include_schemas": True,
+        "include_name": belongs_to_control,
+        "version_table_schema": "tenantry",
+        "compare_type": True,
+        "compare_server_default": True,
+    }
+    context = MigrationContext.configure(connection, opts=options)
+    assert compare_metadata(context, CONTROL_METADATA) == []
+
+
+def test_every_control_model_is_known_to_the_stream() -> None:
+    """A models.py that nobody imports would be missing from the comparison above, and from the database."""
+    files = {path for floor in ("tenants", "billing", "migrations") for path in (_ROOT / floor).rglob("models.py")}
+    assert {Path(str(module.__file__)) for module in CONTROL_MODELS} == files
+
+
+def test_the_control_role_has_data_rights_table_by_table_and_nothing_more(module_database_urls: DatabaseUrls) -> None:
+    relations = describe_schema(module_database_urls.superuser, "tenantry")["relations"]
+    rights = {name: acl for name, kind, _, _, _, acl, _, _ in relations if kind == "r"}
+    for table, acl in rights.items():
+        wanted = "" if table in _NONE else "r" if table in _READ_ONLY else "arwd"
+        # The owner's own rights are `arwdDxtm` (PostgreSQL 17 added m); everyone else's are listed after them.
+        others = [entry for entry in acl.strip("{}").split(",") if entry and not entry.startswith("tenant_owner=")]
+        assert others == ([f"tenant_control={wanted}/tenant_owner"] if wanted else []), table
+
+
+def test_nobody_but_the_control_role_may_call_the_functions_of_the_control_schema(
+    module_database_urls: DatabaseUrls,
+) -> None:
+    functions = describe_schema(module_database_urls.superuser, "tenantry")["functions"]
+    assert functions
+    for name, owner, acl, _ in functions:
+        assert owner == "tenant_owner", name
+        assert acl.startswith("{tenant_owner=X/tenant_owner"), name  # an empty list would be PUBLIC's default
+        assert "{=" not in acl, name
+        assert ",=" not in acl, name
+
+
+def test_migrating_twice_changes_nothing(module_database_urls: DatabaseUrls) -> None:
+    before = describe_schema(module_database_urls.superuser, "tenantry")
+    migrate_control(module_database_urls.owner)
+    assert describe_schema(module_database_urls.superuser, "tenantry") == before
+
+
+def test_a_control_migration_that_fails_leaves_nothing(
+    empty_database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IS9: all of it or nothing, so the next run begins where this one did."""
+    monkeypatch.setattr(migrations.jobs, "_GRANTS", "SELECT 1 / 0")
+    with pytest.raises(Exception, match="division by zero"):
+        migrate_control(empty_database_urls.owner)
+    assert describe_schema(empty_database_urls.superuser, "tenantry")["schema"] == []
+    monkeypatch.undo()
+    migrate_control(empty_database_urls.owner)
+    assert describe_schema(empty_database_urls.superuser, "tenantry")["schema"] != []
+
+
+def test_the_streams_go_forward_only_and_have_one_head_each() -> None:
+    """OP4: a schema is expanded, then contracted, never taken back (migrations/README.md)."""
+    for stream in (control_stream(), tenant_stream()):
+        assert len(heads(stream)) == 1
+        for revision in stream.walk_revisions():
+            assert not hasattr(revision.module, "downgrade"), revision.revision
+
+
+def test_job_tables_go_from_one_version_of_the_library_to_the_next_by_its_own_steps() -> None:
+    names = [path.name for path in steps_between("3.0.0", "3.2.0")]
+    assert [name[:8] for name in names] == ["03.01.00", "03.01.00", "03.02.00", "03.02.00"]
+    assert steps_between("3.10.0", "3.10.0") == []
+
+
+def test_job_tables_of_an_older_library_become_what_a_new_deployment_has(
+    empty_database_urls: DatabaseUrls, database_urls: DatabaseUrls
+) -> None:
+    steps = steps_between("0.0.0", "3.3.0")
+    with psycopg.connect(empty_database_urls.owner) as owner:
+        owner.execute("CREATE SCHEMA tenantry")
+        owner.execute("SET LOCAL search_path = tenantry")
+        for path in [steps[0].with_name("00.00.00_01_initial.sql"), *steps]:
+            owner.execute(path.read_bytes())
+        owner.execute("COMMENT ON TABLE procrastinate_jobs IS '3.3.0'")
+    migrate_control(empty_database_urls.owner)
+    older = describe_schema(empty_database_urls.superuser, "tenantry")
+    newer = describe_schema(database_urls.superuser, "tenantry")
+    assert _unordered(older) == _unordered(newer)
+
+
+def _unordered(catalog: Catalog) -> set[tuple[str, ...]]:
+    # The library's own steps leave its columns in another order than a fresh start does: that is theirs to say.
+    return {(aspect, row[0], *row[2:]) for aspect, rows in catalog.items() for row in rows}
