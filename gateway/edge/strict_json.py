@@ -17,6 +17,7 @@ MOST_LEVELS = 64
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
+_LEAST, _MOST = -(1 << 63), (1 << 64) - 1  # what orjson reads as integers; beyond them it makes floats
 _PAST_64_BITS = float(1 << 63)
 
 
@@ -32,7 +33,7 @@ def parse(body: bytes) -> Any:
     names, large_float = _survey(document)
     if body.count(b":") != names and _STRING.sub(b"", body).count(b":") != names:
         raise MalformedRequest("The body has the same name twice in one object.")
-    if large_float and _LONG_INTEGER.search(_STRING.sub(b"", body)):
+    if large_float and _loses_digits(body):
         raise MalformedRequest("The body has a whole number beyond 64 bits.")
     if b"\\u0000" in body and _has_nul(document):
         raise MalformedRequest("The body has a text with U+0000 in it.")
@@ -60,6 +61,10 @@ def _survey(document: Any) -> tuple[int, bool]:
             return names, large_float
         level = deeper
     raise MalformedRequest("The body is nested too deeply.")
+
+
+def _loses_digits(body: bytes) -> bool:
+    return any(not _LEAST <= int(each) <= _MOST for each in _LONG_INTEGER.findall(_STRING.sub(b"", body)))
 
 
 def _has_nul(document: Any) -> bool:

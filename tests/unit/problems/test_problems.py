@@ -1,0 +1,271 @@
+"""Every error is a problem document, from one place (RFC 9457), and nothing in it is the caller's."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import orjson
+import pytest
+from fastapi import APIRouter, FastAPI, HTTPException, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+from structlog.testing import capture_logs
+
+from gateway.api.route import StrictRoute
+from gateway.errors import RateLimited
+from gateway.problems import catalogue, status_of
+from tenants.credentials import CredentialInvalid, CredentialMissing
+from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
+from tests.asgi import HOST, Answer, ask, http_scope
+from tests.edge_app import PUBLIC_URL, behind_the_edge
+
+pytestmark = pytest.mark.anyio
+
+_SENT = "zz9-sent-by-the-caller"
+
+
+def _even(value: int) -> int:
+    if value % 2:
+        raise PydanticCustomError("odd_number", "Must be even.")
+    return value
+
+
+def _echoing(value: str) -> str:
+    raise PydanticCustomError("bad_word", "{word} is a bad word.", {"word": value})
+
+
+def _blurting(value: str) -> str:
+    raise ValueError(f"{value} is not what I want")
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Item(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(max_length=5)
+    stage: Literal["lead", "won"] = "lead"
+    cents: Annotated[int, Field(ge=0, le=100), AfterValidator(_even)] = 0
+    owner: UUID | None = None
+    tags: list[int] = []
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
+    echoed: Annotated[str, AfterValidator(_echoing)] | None = None
+    blurted: Annotated[str, AfterValidator(_blurting)] | None = None
+
+
+_ERRORS: dict[str, Exception] = {
+    "missing": CredentialMissing(),
+    "invalid": CredentialInvalid(detail="which one is for the log"),
+    "limited": RateLimited(retry_after=7),
+    "down": Unavailable(detail="PostgreSQL at 10.0.0.3"),
+    "framework": HTTPException(418, detail=_SENT),
+    "framework-fault": HTTPException(503, detail="inside"),
+    "crash": RuntimeError("inside"),
+    "many": ValidationFailed(tuple(FieldError(f"/{number}", "wrong_type", "Wrong.") for number in range(1000))),
+}
+
+
+def _routes(application: FastAPI) -> None:
+    router = APIRouter(route_class=StrictRoute)
+
+    @router.post("/items")
+    async def create(item: Item) -> dict[str, str]:
+        return {"name": item.name}
+
+    @router.get("/items")
+    async def listed(limit: Annotated[int, Query(ge=1, le=100)] = 25) -> dict[str, int]:
+        return {"limit": limit}
+
+    @router.get("/items/{item}")
+    async def one(item: UUID) -> dict[str, str]:
+        raise NotFound(detail=str(item))
+
+    @router.get("/errors/{name}")
+    async def fails(name: str) -> None:
+        raise _ERRORS[name]
+
+    application.include_router(router)
+
+
+_app = behind_the_edge(_routes)
+
+
+async def _get(path: str, method: str = "GET", query: bytes = b"") -> Answer:
+    return await ask(_app, http_scope(method, path, query=query))
+
+
+async def _post(document: object) -> Answer:
+    body = orjson.dumps(document)
+    headers = [HOST, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    return await ask(_app, http_scope("POST", "/items", headers=headers), [body])
+
+
+def test_every_kind_of_error_has_a_status() -> None:
+    """DESIGN decision 12: the table is exhaustive."""
+    for kind in ErrorKind:
+        one = type("One", (TenantryError,), {"kind": kind, "code": f"a_{kind.value}"})
+        assert 400 <= status_of(one) < 600
+        del one
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    {
+        "credential_missing": 401,
+        "credential_invalid": 401,
+        "credential_expired": 401,
+        "credential_revoked": 401,
+        "forbidden": 403,
+        "not_found": 404,
+        "conflict": 409,
+        "precondition_failed": 412,
+        "payload_too_large": 413,
+        "validation_failed": 422,
+        "rate_limited": 429,
+        "internal": 500,
+        "unavailable": 503,
+        "malformed_request": 400,
+        "method_not_allowed": 405,
+        "request_timeout": 408,
+        "uri_too_long": 414,
+        "unsupported_media_type": 415,
+        "headers_too_large": 431,
+    }.items(),
+)
+def test_codes_have_the_status_that_the_contract_says(code: str, status: int) -> None:
+    assert status_of(catalogue()[code]) == status
+
+
+async def test_a_problem_has_the_members_that_the_contract_says_and_no_others() -> None:
+    answer = await _get("/errors/limited")
+    assert answer.header("content-type") == "application/problem+json"
+    assert answer.json() == {
+        "type": f"{PUBLIC_URL}/problems/rate_limited",
+        "title": "Rate limited",
+        "status": 429,
+        "detail": RateLimited.message,
+        "code": "rate_limited",
+        "request_id": answer.header("x-request-id"),
+    }
+    assert answer.header("retry-after") == "7"
+    assert answer.header("cache-control") == "no-store"
+
+
+async def test_401_challenges_and_names_an_error_only_for_a_credential_that_was_sent() -> None:
+    """RFC 9110 section 11.6.1 and RFC 6750 section 3.1."""
+    assert (await _get("/errors/missing")).header("www-authenticate") == 'Bearer realm="tenantry"'
+    invalid = await _get("/errors/invalid")
+    assert invalid.header("www-authenticate") == 'Bearer realm="tenantry", error="invalid_token"'
+    assert b"for the log" not in invalid.body
+
+
+async def test_an_outage_is_503_with_retry_after_and_says_nothing_of_the_inside() -> None:
+    answer = await _get("/errors/down")
+    assert (answer.status, answer.header("retry-after")) == (503, "1")
+    assert b"10.0.0.3" not in answer.body
+
+
+async def test_what_the_framework_raises_is_answered_in_our_words() -> None:
+    """Its wording may hold what the caller sent, or what we are built of."""
+    assert (await _get("/errors/framework")).json()["code"] == "malformed_request"
+    answer = await _get("/errors/framework-fault")
+    assert (answer.status, answer.json()["code"]) == (500, "internal")
+    assert b"inside" not in answer.body
+
+
+async def test_a_crash_in_an_endpoint_is_500_and_in_the_log_once() -> None:
+    """SE2."""
+    with capture_logs() as logs:
+        answer = await _get("/errors/crash")
+    assert (answer.status, answer.json()["code"]) == (500, "internal")
+    assert b"inside" not in answer.body
+    assert [each["event"] for each in logs] == ["request_failed"]
+
+
+async def test_an_unknown_path_and_an_unknown_thing_answer_alike() -> None:
+    """DESIGN decision 11: byte for byte but the request id; an id that cannot be one does not exist either."""
+    answers = [await _get(path) for path in ("/nowhere", f"/items/{UUID(int=1)}", "/items/no-id-at-all")]
+    seen = {answer.body.replace(answer.json()["request_id"].encode(), b"") for answer in answers}
+    assert len(seen) == 1
+    assert {answer.status for answer in answers} == {404}
+    assert len({tuple(name for name, _ in answer.headers) for answer in answers}) == 1
+
+
+async def test_405_names_every_method_of_the_path() -> None:
+    """RFC 9110 section 15.5.6: over all its routes, though each is a route of its own."""
+    answer = await _get("/items", "DELETE")
+    assert (answer.status, answer.header("allow")) == (405, "GET, HEAD, POST")
+    assert answer.json()["code"] == "method_not_allowed"
+    assert (await _get(f"/items/{UUID(int=1)}", "PATCH")).header("allow") == "GET, HEAD"
+
+
+async def test_head_is_answered_wherever_get_is() -> None:
+    """RFC 9110 section 9.3.2."""
+    answer = await _get("/items", "HEAD")
+    assert (answer.status, answer.header("content-length")) == (200, str(len(b'{"limit":25}')))
+
+
+@pytest.mark.parametrize(
+    ("document", "errors"),
+    [
+        ({}, [("/name", "missing")]),
+        ({"name": "x" * 6}, [("/name", "too_long")]),
+        ({"name": _SENT[:5], "stage": _SENT}, [("/stage", "not_allowed")]),
+        ({"name": 5}, [("/name", "wrong_type")]),
+        ({"name": "a", "cents": 101}, [("/cents", "too_large")]),
+        ({"name": "a", "cents": 10**18}, [("/cents", "too_large")]),
+        ({"name": "a", "cents": 1.5}, [("/cents", "wrong_type")]),
+        ({"name": "a", "cents": 3}, [("/cents", "odd_number")]),
+        ({"name": "a", "owner": _SENT}, [("/owner", "invalid")]),
+        ({"name": "a", "tags": [1, _SENT]}, [("/tags/1", "wrong_type")]),
+        ({"name": "a", "pet": {"kind": _SENT}}, [("/pet", "invalid")]),
+        ({"name": "a", "echoed": _SENT}, [("/echoed", "invalid")]),
+        ({"name": "a", "blurted": _SENT}, [("/blurted", "invalid")]),
+        ({"name": "a", "colour": _SENT}, [("/colour", "unknown_field")]),
+        ({"name": "a", f"{_SENT}<script>": 1}, [("", "unknown_field")]),
+        ({"name": "a", "tn_live_0123456789abcdefghij": 1}, [("", "unknown_field")]),
+        ([], [("", "wrong_type")]),
+        (_SENT, [("", "wrong_type")]),
+    ],
+)
+async def test_422_says_where_and_why_and_never_what(document: object, errors: list[tuple[str, str]]) -> None:
+    answer = await _post(document)
+    assert (answer.status, answer.json()["code"]) == (422, "validation_failed")
+    assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == errors
+    assert all(each["message"].endswith(".") for each in answer.json()["errors"])
+    for hidden in (_SENT, "script", "0123456789"):
+        assert hidden.encode() not in answer.body
+
+
+async def test_a_wrong_parameter_is_pointed_at_by_where_it_was_sent() -> None:
+    for value in (b"0", b"101", b"ten"):
+        answer = await _get("/items", query=b"limit=" + value)
+        assert [each["pointer"] for each in answer.json()["errors"]] == ["/query/limit"]
+
+
+async def test_the_list_of_errors_is_bounded() -> None:
+    """A megabyte that is wrong everywhere must not come back as ten."""
+    answer = await _get("/errors/many")
+    assert len(answer.json()["errors"]) == 50
+
+
+async def test_a_body_over_the_bound_is_413_declared_and_chunked() -> None:
+    """DA2: through FastAPI too, which would make a 400 of it."""
+    large = [b"x" * 40_000] * 2
+    json = (b"content-type", b"application/json")
+    for length in ((b"content-length", b"80000"), (b"transfer-encoding", b"chunked")):
+        answer = await ask(_app, http_scope("POST", "/items", headers=[HOST, json, length]), large)
+        assert (answer.status, answer.json()["code"]) == (413, "payload_too_large")
+        assert answer.header("connection") == "close"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_ours() -> None:
+    headers = [HOST, (b"content-type", b"application/json"), (b"content-length", b"10")]
+    with capture_logs() as logs:
+        answer = await ask(_app, http_scope("POST", "/items", headers=headers), [b'{"a":'], leaves=True)
+    assert answer.status == 400
+    assert logs == []
