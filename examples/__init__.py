@@ -1,0 +1,1 @@
+"""SaaS applications built on Tenantry."""

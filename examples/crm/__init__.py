@@ -1,0 +1,1 @@
+"""A small CRM: resources, migrations and plans."""

@@ -1,0 +1,1 @@
+"""The tables of the CRM through time, written by `tenantry resources migration`."""
