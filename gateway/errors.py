@@ -62,16 +62,6 @@ class UnsupportedMediaType(TenantryError):
     message = "Send the body as application/json."
 
 
-class RateLimited(TenantryError):
-    """A window is used up; ``retry_after`` seconds later there is room again."""
-
-    kind = ErrorKind.THROTTLED
-    code = "rate_limited"
-    title = "Rate limited"
-    message = "Too many requests in too little time. Wait as Retry-After says."
-    retry_after = 1
-
-
 class Internal(TenantryError):
     """A fault of ours. The caller is told nothing but the request id, under which the log has the rest."""
 

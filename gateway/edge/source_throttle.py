@@ -13,8 +13,8 @@ from typing import TypeVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.edge.source import source_bucket
-from gateway.errors import RateLimited
 from gateway.request_context import context_of
+from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialMissing
 from tenants.errors import ErrorKind, TenantryError
 
@@ -69,7 +69,7 @@ class SourceThrottleStage:
     def _refuse_repeated_failures(self, source: str) -> None:
         room_in = self._forgotten_at.get(source, 0.0) + self._interval - self._clock() - self._window
         if room_in > 0:
-            raise RateLimited(retry_after=math.ceil(room_in), detail="too many failed credentials from this source")
+            raise RateLimited("Too many failed credentials from this address.", retry_after=math.ceil(room_in))
 
     def _count_failure(self, source: str) -> None:
         until = max(self._forgotten_at.pop(source, 0.0), self._clock()) + self._interval

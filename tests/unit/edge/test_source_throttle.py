@@ -4,8 +4,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from gateway.edge.source_throttle import SourceThrottleStage
-from gateway.errors import RateLimited
 from gateway.request_context import context_of
+from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
 from tenants.identifiers import new_id
 from tenants.principal import Operator

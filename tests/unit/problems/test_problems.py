@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 from structlog.testing import capture_logs
 
 from gateway.api.route import StrictRoute
-from gateway.errors import RateLimited
 from gateway.problems import catalogue, status_of
+from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
 from tests.asgi import HOST, Answer, ask, http_scope
@@ -145,7 +145,7 @@ async def test_a_problem_has_the_members_that_the_contract_says_and_no_others() 
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json() == {
         "type": f"{PUBLIC_URL}/problems/rate_limited",
-        "title": "Rate limited",
+        "title": RateLimited.title,
         "status": 429,
         "detail": RateLimited.message,
         "code": "rate_limited",
