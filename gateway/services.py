@@ -1,5 +1,7 @@
-"""What endpoints and stages are given: built once by ``gateway/app.py``, reached through ``app.state``."""
+"""What endpoints and stages are given: built once for a worker process, reached through ``app.state``."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -7,9 +9,17 @@ from fastapi import Depends, Request
 
 from billing.plans.book import PlanBook
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.permissions import catalogue
+from gateway.identity.assembly import Identity, build_identity, build_principals
+from gateway.identity.principals import Principals
 from gateway.settings import Settings
+from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
+from tenants.database.reads import TenantReads
 from tenants.database.sessions import Database
+from tenants.resources.registry import Registry, load_registry
+
+_FIRST_LISTEN = 5.0  # seconds that a start waits for PostgreSQL; without it we serve what needs none, and are not ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +27,48 @@ class Services:
     """The parts of one worker process. Frozen: nothing is swapped while requests run."""
 
     settings: Settings
+    registry: Registry
     database: Database
+    reads: TenantReads
     listener: ChangeListener
     plan_book: PlanBook
     authorizer: Authorizer
+    identity: Identity
+    principals: Principals
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything that works behind the requests, started in order and closed in reverse."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self.identity.close)
+            stack.push_async_callback(self.database.close)
+            stack.push_async_callback(self.reads.close)
+            await self.listener.start()
+            stack.push_async_callback(self.listener.close)
+            await self.plan_book.start()
+            stack.push_async_callback(self.plan_book.close)
+            await self.listener.wait_until_listening(_FIRST_LISTEN)
+            yield
+
+
+def build_services(settings: Settings) -> Services:
+    """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
+    registry = load_registry(settings.resources)
+    database = Database(open_engine(settings.database), settings.database)
+    listener = ChangeListener(settings.database)
+    authorizer = Authorizer(catalogue(registry.names))
+    identity = build_identity(settings, database, authorizer)
+    return Services(
+        settings=settings,
+        registry=registry,
+        database=database,
+        reads=TenantReads(settings.database),
+        listener=listener,
+        plan_book=PlanBook(database, listener),
+        authorizer=authorizer,
+        identity=identity,
+        principals=build_principals(identity, database, listener),
+    )
 
 
 def services_of(request: Request) -> Services:

@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.secret import SecretDigest
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
 from tenants.identifiers import ApiKeyId, TenantId
@@ -31,12 +32,10 @@ async def find(session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def page(session: ControlSession, tenant: TenantId, after: ApiKeyId | None, count: int) -> Sequence[ApiKey]:
-    """At most ``count`` keys of this tenant, the newest first, after the one named (ids sort by the time of making)."""
-    query = select(ApiKey).where(ApiKey.tenant_id == tenant).order_by(ApiKey.id.desc()).limit(count)
-    if after is not None:
-        query = query.where(ApiKey.id < after)
-    return (await session.scalars(query)).all()
+async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
+    """Keys of this tenant, by the time of their making, which their ids sort by."""
+    query = select(ApiKey).where(ApiKey.tenant_id == tenant)
+    return (await session.scalars(keyset.of(query, ApiKey.id))).all()
 
 
 async def has_successor(session: ControlSession, key: ApiKeyId) -> bool:

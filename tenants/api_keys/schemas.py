@@ -5,6 +5,7 @@ from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+from pydantic_core import PydanticCustomError
 
 from tenants.api_keys.models import ApiKey
 from tenants.identifiers import API_KEY, USER, show
@@ -18,7 +19,8 @@ def _network(text: str) -> str:
     try:
         return str(ip_network(text))
     except ValueError as error:
-        raise ValueError("not an address or network in CIDR notation, or with bits set beyond its prefix") from error
+        message = "Must be an address or a network in CIDR notation, with no bit set beyond its prefix."
+        raise PydanticCustomError("bad_network", message) from error
 
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]

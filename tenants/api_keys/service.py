@@ -18,6 +18,7 @@ from tenants.api_keys.maker import (
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey
 from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
 from tenants.errors import Conflict, NotFound
@@ -67,11 +68,9 @@ class ApiKeys:
         )
         return await self._issue(session, key)
 
-    async def page(
-        self, session: ControlSession, tenant: TenantId, after: ApiKeyId | None, count: int
-    ) -> Sequence[ApiKey]:
-        """At most ``count`` keys of this tenant, the newest first, revoked ones too."""
-        return await repository.page(session, tenant, after, count)
+    async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
+        """Keys of this tenant, revoked ones too."""
+        return await repository.page(session, tenant, keyset)
 
     async def read(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey:
         """One key of this tenant. Raises NotFound."""

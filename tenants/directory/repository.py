@@ -1,19 +1,18 @@
-"""SQL of the control table ``tenants``, and the owner's functions that make and drop a tenant's rooms."""
+"""SQL of the control table ``tenants``."""
 
 from collections.abc import Sequence
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from tenants.database.keyset import Keyset
+from tenants.database.provisioning import drop_tenant, provision_tenant
 from tenants.database.sessions import ControlSession
 from tenants.directory.errors import SlugTaken, UnknownPlan
 from tenants.directory.models import Tenant
 from tenants.identifiers import TenantId
-
-_PROVISION = text("SELECT tenantry.provision_tenant(:tenant)")
-_DROP = text("SELECT tenantry.drop_tenant(:tenant)")
 
 
 async def add(session: ControlSession, tenant: TenantId, slug: str, name: str, plan: str) -> Tenant:
@@ -29,7 +28,7 @@ async def add(session: ControlSession, tenant: TenantId, slug: str, name: str, p
         raise _plan_error(error) from error
     if row is None:
         raise SlugTaken
-    await session.execute(_PROVISION, {"tenant": tenant})
+    await provision_tenant(session, tenant)
     return row
 
 
@@ -44,12 +43,9 @@ async def find_by_slug(session: ControlSession, slug: str) -> Tenant | None:
     return await session.scalar(select(Tenant).where(Tenant.slug == slug))
 
 
-async def page(session: ControlSession, after: TenantId | None, count: int) -> Sequence[Tenant]:
-    """At most ``count`` tenants, the newest first, after the one named (ids sort by the time of making)."""
-    query = select(Tenant).order_by(Tenant.id.desc()).limit(count)
-    if after is not None:
-        query = query.where(Tenant.id < after)
-    return (await session.scalars(query)).all()
+async def page(session: ControlSession, keyset: Keyset) -> Sequence[Tenant]:
+    """Tenants, by the time of their making, which their ids sort by."""
+    return (await session.scalars(keyset.of(select(Tenant), Tenant.id))).all()
 
 
 async def set_plan(session: ControlSession, tenant: Tenant, plan: str) -> None:
@@ -64,7 +60,7 @@ async def set_plan(session: ControlSession, tenant: Tenant, plan: str) -> None:
 async def remove(session: ControlSession, tenant: TenantId) -> None:
     """The row and all that hangs on it, then schema and role."""
     await session.execute(delete(Tenant).where(Tenant.id == tenant))
-    await session.execute(_DROP, {"tenant": tenant})
+    await drop_tenant(session, tenant)
 
 
 def _plan_error(error: IntegrityError) -> Exception:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import ApiKeyIssued
 from tenants.database.names import tenant_schema
 from tenants.directory.models import Tenant
@@ -50,7 +51,7 @@ class TenantShown(BaseModel):
     @classmethod
     def of(cls, tenant: Tenant) -> "TenantShown":
         """The row with its id as people see it."""
-        return cls(**shown(tenant))
+        return cls.model_validate(_shown(tenant))
 
 
 class TenantCreated(TenantShown):
@@ -58,8 +59,13 @@ class TenantCreated(TenantShown):
 
     api_key: ApiKeyIssued
 
+    @classmethod
+    def made(cls, tenant: Tenant, key: ApiKey, secret: str) -> "TenantCreated":
+        """The tenant, its first key, and that key's secret."""
+        return cls.model_validate({**_shown(tenant), "api_key": ApiKeyIssued.with_secret(key, secret)})
 
-def shown(tenant: Tenant) -> dict[str, object]:
+
+def _shown(tenant: Tenant) -> dict[str, object]:
     """The fields of ``TenantShown``."""
     return {
         "id": show(TENANT, tenant.id),

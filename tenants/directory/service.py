@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tenants.api_keys.schemas import CreateApiKey
 from tenants.api_keys.service import ApiKeys, IssuedKey
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.models import Tenant
@@ -46,9 +47,9 @@ class Directory:
         key = await self._api_keys.create(session, tenant.id, None, _FIRST_KEY)
         return CreatedTenant(tenant, key)
 
-    async def page(self, session: ControlSession, after: TenantId | None, count: int) -> Sequence[Tenant]:
-        """At most ``count`` tenants, the newest first."""
-        return await repository.page(session, after, count)
+    async def page(self, session: ControlSession, keyset: Keyset) -> Sequence[Tenant]:
+        """Tenants, suspended ones too."""
+        return await repository.page(session, keyset)
 
     async def read(self, session: ControlSession, tenant: TenantId) -> Tenant:
         """One tenant. Raises NotFound."""

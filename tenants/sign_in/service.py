@@ -26,7 +26,6 @@ GRACE = timedelta(seconds=10)
 class SignInRefused(CredentialInvalid):
     """One answer for a wrong password, an unknown or disabled person, and a tenant that is not theirs."""
 
-    title = "Sign-in refused"
     message = "The address, the password or the tenant is not right."
 
 

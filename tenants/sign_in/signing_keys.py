@@ -5,10 +5,11 @@ it; when their caches have turned over, make it the first; take the old one away
 """
 
 import json
-from typing import Any, Final, cast
+from functools import cached_property
+from typing import Any, Final
 
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySetSerialization, OKPKey
+from joserfc.jwk import OKPKey
 
 ALGORITHM: Final = "Ed25519"  # RFC 9864 section 2.2; the older name EdDSA left the curve open
 _LONGEST_KID = 128
@@ -47,9 +48,10 @@ class SigningKeys:
         """The key with exactly this kid."""
         return self._keys.get(kid)
 
-    def public_set(self) -> KeySetSerialization:
+    @cached_property
+    def public_document(self) -> bytes:
         """The JWK Set that ``/.well-known/jwks.json`` serves: public halves only."""
-        return {"keys": [_public(kid, key) for kid, key in self._keys.items()]}
+        return json.dumps({"keys": [_public(kid, key) for kid, key in self._keys.items()]}).encode()
 
 
 def generate_signing_keys(kid: str) -> str:
@@ -89,6 +91,5 @@ def _public_half(key: OKPKey) -> str:
     return str(OKPKey.binding.export_public_key(key.public_key)["x"])
 
 
-def _public(kid: str, key: OKPKey) -> dict[str, str | list[str]]:
-    shown = key.as_dict(private=False)
-    return {"kty": "OKP", "crv": ALGORITHM, "x": cast("str", shown["x"]), "kid": kid, "use": "sig", "alg": ALGORITHM}
+def _public(kid: str, key: OKPKey) -> dict[str, str]:
+    return {"kty": "OKP", "crv": ALGORITHM, "x": _public_half(key), "kid": kid, "use": "sig", "alg": ALGORITHM}

@@ -1,0 +1,91 @@
+"""``/v1/api-keys``: made, listed, read, rotated and revoked by whoever's role allows it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from gateway.api.answers import answered, created, read
+from gateway.api.pages import ListCursors, ListQuery, Page
+from gateway.api.route import StrictRoute
+from gateway.authorization.guards import requires
+from gateway.request_context import principal_of
+from gateway.services import services_of
+from tenants.api_keys.maker import Maker
+from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey, RotateApiKey
+from tenants.errors import NotFound
+from tenants.identifiers import API_KEY, ApiKeyId
+from tenants.identifiers import read as read_id
+
+_PATH = "/v1/api-keys"
+_PLAIN_ROTATION = RotateApiKey()  # of a request without a body
+
+router = APIRouter(route_class=StrictRoute, tags=["api keys"])
+
+
+@router.post(_PATH, status_code=201, response_model=ApiKeyIssued, dependencies=[Depends(requires("api_keys:create"))])
+async def create_key(request: Request, wanted: CreateApiKey) -> Response:
+    """Make a key. Its secret stands in this answer and in no other."""
+    services, maker = services_of(request), _maker(request)
+    async with services.database.control() as session:
+        issued = await services.identity.api_keys.create(session, maker.principal.tenant.id, maker, wanted)
+    shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
+    return created(shown, f"{_PATH}/{shown.id}")
+
+
+@router.get(_PATH, response_model=Page[ApiKeyShown], dependencies=[Depends(requires("api_keys:read"))])
+async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """The tenant's keys, revoked ones too, the newest first."""
+    services, tenant = services_of(request), principal_of(request.scope).tenant.id
+    cursors = ListCursors(services.settings.secret, "api-keys", tenant, query)
+    async with services.database.control() as session:
+        rows = await services.identity.api_keys.page(session, tenant, cursors.keyset())
+    shown, following = cursors.cut(rows)
+    return answered(
+        Page(data=[ApiKeyShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
+    )
+
+
+@router.get(f"{_PATH}/{{key_id}}", response_model=ApiKeyShown, dependencies=[Depends(requires("api_keys:read"))])
+async def read_key(request: Request, key_id: str) -> Response:
+    """One key, without its secret."""
+    services, tenant = services_of(request), principal_of(request.scope).tenant.id
+    async with services.database.control() as session:
+        key = await services.identity.api_keys.read(session, tenant, _id(key_id))
+    return read(request, ApiKeyShown.of(key))
+
+
+@router.post(
+    f"{_PATH}/{{key_id}}/rotate",
+    status_code=201,
+    response_model=ApiKeyIssued,
+    dependencies=[Depends(requires("api_keys:rotate"))],
+)
+async def rotate_key(request: Request, key_id: str, wanted: RotateApiKey = _PLAIN_ROTATION) -> Response:
+    """Make a key that takes the place of this one, which ends with the overlap."""
+    services, maker = services_of(request), _maker(request)
+    tenant = maker.principal.tenant.id
+    async with services.database.control() as session:
+        issued = await services.identity.api_keys.rotate(session, tenant, maker, _id(key_id), wanted)
+    shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
+    return created(shown, f"{_PATH}/{shown.id}")
+
+
+@router.post(f"{_PATH}/{{key_id}}/revoke", status_code=204, dependencies=[Depends(requires("api_keys:revoke"))])
+async def revoke_key(request: Request, key_id: str) -> Response:
+    """End this key for good, on every worker."""
+    services, tenant = services_of(request), principal_of(request.scope).tenant.id
+    async with services.database.control() as session:
+        await services.identity.api_keys.revoke(session, tenant, _id(key_id))
+    return Response(status_code=204)
+
+
+def _maker(request: Request) -> Maker:
+    principal = principal_of(request.scope)
+    return Maker(principal, frozenset(services_of(request).authorizer.permissions_of(principal)))
+
+
+def _id(text: str) -> ApiKeyId:
+    found = read_id(API_KEY, text)
+    if found is None:
+        raise NotFound
+    return ApiKeyId(found)

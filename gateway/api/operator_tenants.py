@@ -1,0 +1,97 @@
+"""``/operator/v1/tenants``: the tenants as the SaaS's own staff make and keep them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from gateway.api.answers import answered, created, read
+from gateway.api.pages import ListCursors, ListQuery, Page
+from gateway.api.route import StrictRoute
+from gateway.authorization.guards import requires_operator
+from gateway.services import services_of
+from tenants.directory.schemas import ChangeTenant, CreateTenant, TenantCreated, TenantShown
+from tenants.errors import NotFound
+from tenants.identifiers import TENANT, TenantId
+from tenants.identifiers import read as read_id
+from tenants.principal import TenantStatus
+
+_PATH = "/operator/v1/tenants"
+_ONE = f"{_PATH}/{{tenant_id}}"
+
+router = APIRouter(route_class=StrictRoute, tags=["operator: tenants"])
+
+
+@router.post(_PATH, status_code=201, response_model=TenantCreated, dependencies=[Depends(requires_operator)])
+async def create_tenant(request: Request, wanted: CreateTenant) -> Response:
+    """Make a tenant with its schema, its role, and a first key, whose secret stands in this answer alone."""
+    services = services_of(request)
+    async with services.database.control() as session:
+        made = await services.identity.directory.create(session, wanted)
+    shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
+    return created(shown, f"{_PATH}/{shown.id}")
+
+
+@router.get(_PATH, response_model=Page[TenantShown], dependencies=[Depends(requires_operator)])
+async def list_tenants(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """All tenants, suspended ones too, the newest first."""
+    services = services_of(request)
+    cursors = ListCursors(services.settings.secret, "tenants", None, query)
+    async with services.database.control() as session:
+        rows = await services.identity.directory.page(session, cursors.keyset())
+    shown, following = cursors.cut(rows)
+    return answered(
+        Page(data=[TenantShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
+    )
+
+
+@router.get(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)])
+async def read_tenant(request: Request, tenant_id: str) -> Response:
+    """One tenant."""
+    services = services_of(request)
+    async with services.database.control() as session:
+        tenant = await services.identity.directory.read(session, _id(tenant_id))
+    return read(request, TenantShown.of(tenant))
+
+
+@router.patch(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)])
+async def change_tenant(request: Request, tenant_id: str, wanted: ChangeTenant) -> Response:
+    """Move the tenant to another plan."""
+    services = services_of(request)
+    async with services.database.control() as session:
+        tenant = await services.identity.directory.change_plan(session, _id(tenant_id), wanted.plan)
+    return answered(TenantShown.of(tenant))
+
+
+@router.post(f"{_ONE}/suspend", response_model=TenantShown, dependencies=[Depends(requires_operator)])
+async def suspend_tenant(request: Request, tenant_id: str) -> Response:
+    """Refuse all its credentials from now on; its data stays."""
+    return await _set_status(request, tenant_id, TenantStatus.SUSPENDED)
+
+
+@router.post(f"{_ONE}/resume", response_model=TenantShown, dependencies=[Depends(requires_operator)])
+async def resume_tenant(request: Request, tenant_id: str) -> Response:
+    """Take its credentials again."""
+    return await _set_status(request, tenant_id, TenantStatus.ACTIVE)
+
+
+@router.delete(_ONE, status_code=204, dependencies=[Depends(requires_operator)])
+async def delete_tenant(request: Request, tenant_id: str) -> Response:
+    """Delete the tenant with all its data, for good."""
+    services = services_of(request)
+    async with services.database.control() as session:
+        await services.identity.directory.delete(session, _id(tenant_id))
+    return Response(status_code=204)
+
+
+async def _set_status(request: Request, tenant_id: str, status: TenantStatus) -> Response:
+    services = services_of(request)
+    async with services.database.control() as session:
+        tenant = await services.identity.directory.set_status(session, _id(tenant_id), status)
+    return answered(TenantShown.of(tenant))
+
+
+def _id(text: str) -> TenantId:
+    found = read_id(TENANT, text)
+    if found is None:
+        raise NotFound
+    return TenantId(found)

@@ -1,0 +1,1 @@
+"""Credential to principal: one hash and one dictionary look-up when warm."""
