@@ -45,11 +45,13 @@ def shown_id(prefix: str, value: UUID) -> str:
     return _shown(prefix, value)
 
 
-def configure_logging(*, level: str, readable: bool, stream: TextIO | None = None) -> None:
+def configure_logging(*, level: str, readable: bool, stream: TextIO | None = None) -> FilteringBoundLogger:
     """Send structlog and the standard library's loggers through one chain to ``stream`` (standard error by default).
 
-    ``readable`` is for a person at a terminal; otherwise each line is one JSON object.
+    ``readable`` is for a person at a terminal; otherwise each line is one JSON object. Returns the logger for
+    ``AccessLog``, which takes a shorter way where lines are not for reading.
     """
+    threshold = logging.getLevelNamesMapping()[level]
     shared: list[Processor] = [
         _name_the_request,
         structlog.stdlib.add_log_level,
@@ -64,25 +66,23 @@ def configure_logging(*, level: str, readable: bool, stream: TextIO | None = Non
     target = stream or sys.stderr
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(target),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a module's logger follows when logging is configured again
     )
     _route_standard_library(level, shared, renderer, target)
+    has_bytes = hasattr(target, "buffer")
+    return structlog.get_logger("access") if readable or not has_bytes else _access_logger(threshold, target)
 
 
-def access_logger(*, level: str, readable: bool, stream: TextIO | None = None) -> FilteringBoundLogger:
-    """A logger for the one line of each request: to JSON in one step, since its fields are ours (3 µs against 50)."""
-    if readable:
-        return cast("FilteringBoundLogger", structlog.get_logger("access"))
-    return cast(
-        "FilteringBoundLogger",
-        structlog.wrap_logger(
-            structlog.BytesLogger((stream or sys.stderr).buffer),
-            processors=[_access_line],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        ).bind(),
+def _access_logger(level: int, stream: TextIO) -> FilteringBoundLogger:
+    # To JSON in one step, since the fields of that line are ours: 3 µs where the whole chain takes 50.
+    logger = structlog.wrap_logger(
+        structlog.BytesLogger(stream.buffer),
+        processors=[_access_line],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
     )
+    return cast("FilteringBoundLogger", logger.bind())
 
 
 def _access_line(_logger: WrappedLogger, method: str, event: EventDict) -> bytes:
@@ -98,7 +98,9 @@ def _route_standard_library(level: str, shared: list[Processor], renderer: Proce
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for old in [each for each in root.handlers if isinstance(each.formatter, structlog.stdlib.ProcessorFormatter)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
     root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error"):  # uvicorn's own handlers would print each line twice
         logging.getLogger(name).handlers.clear()

@@ -2,6 +2,7 @@
 
 import time
 
+import structlog
 from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
@@ -11,10 +12,10 @@ from gateway.request_context import RequestContext
 
 
 class AccessLog:
-    """Writes the line through ``logger``; ``gateway.logs.access_logger`` makes one that is cheap enough for it."""
+    """Writes the line through ``logger``: the one that ``configure_logging`` returns, which is cheap enough for it."""
 
-    def __init__(self, logger: FilteringBoundLogger) -> None:
-        self._logger = logger
+    def __init__(self, logger: FilteringBoundLogger | None = None) -> None:
+        self._logger = logger or structlog.get_logger("access")
 
     def write(self, scope: Scope, context: RequestContext, status: int) -> None:
         """``status`` is 0 when the request ended before an answer began."""

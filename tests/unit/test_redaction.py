@@ -7,7 +7,7 @@ import orjson
 import pytest
 import structlog
 
-from gateway.logs import access_logger, configure_logging, request_in_hand
+from gateway.logs import configure_logging, request_in_hand
 from gateway.redaction import redact, redact_text
 from gateway.request_context import RequestContext
 
@@ -126,7 +126,7 @@ def test_a_line_written_during_a_request_bears_its_id() -> None:
 def test_the_access_logger_writes_one_json_line_and_heeds_its_level() -> None:
     written = io.BytesIO()
     stream = io.TextIOWrapper(written)
-    access_logger(level="INFO", readable=False, stream=stream).info("request", status=200)
-    access_logger(level="WARNING", readable=False, stream=stream).info("request", status=200)
+    configure_logging(level="INFO", readable=False, stream=stream).info("request", status=200)
+    configure_logging(level="WARNING", readable=False, stream=stream).info("request", status=200)
     (line,) = written.getvalue().splitlines()
     assert orjson.loads(line)["status"] == 200
