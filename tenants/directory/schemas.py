@@ -12,9 +12,9 @@ from tenants.directory.models import Tenant
 from tenants.identifiers import TENANT, show
 from tenants.principal import TenantStatus
 
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]\Z")]
-PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}\Z")]
-Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+\Z")]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")]
+PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$")]
 
 
 class CreateTenant(BaseModel):
@@ -23,7 +23,7 @@ class CreateTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
     plan: PlanCode
     owner_email: Email | None = None
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_PLAIN = r"^[^\x00-\x1f\x7f]+\Z"
+_PLAIN = r"^[^\x00-\x1f\x7f]+$"
 
 
 class LoginRequest(BaseModel):
