@@ -1,0 +1,41 @@
+"""SQL of the control table ``plans``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.plans.models import PlanRow
+from tenants.database.sessions import ControlSession
+
+
+async def every(session: ControlSession) -> Sequence[PlanRow]:
+    """Every plan, the lowest rank first."""
+    return (await session.scalars(select(PlanRow).order_by(PlanRow.rank, PlanRow.code))).all()
+
+
+async def find(session: ControlSession, code: str, *, lock: bool = False) -> PlanRow | None:
+    """One plan; with ``lock`` nobody else changes it until the transaction ends."""
+    query = select(PlanRow).where(PlanRow.code == code)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def insert_new(session: ControlSession, values: dict[str, Any]) -> bool:
+    """Write a plan unless its code is taken; False when it is."""
+    statement = insert(PlanRow).values(values).on_conflict_do_nothing(index_elements=[PlanRow.code])
+    return await session.scalar(statement.returning(PlanRow.code)) is not None
+
+
+async def upsert(session: ControlSession, values: dict[str, Any]) -> bool:
+    """Write the plan as given; True when that changed anything. A price that is not given stays as it is."""
+    new = insert(PlanRow).values(values)
+    written = {name: new.excluded[name] for name in values if name not in {"code", "stripe_price_id"}}
+    if values["stripe_price_id"] is not None:
+        written["stripe_price_id"] = new.excluded.stripe_price_id
+    # Writing what is there already would tell every worker of a change that is none.
+    differs = func.row(*(getattr(PlanRow, name) for name in written)).is_distinct_from(func.row(*written.values()))
+    statement = new.on_conflict_do_update(
+        index_elements=[PlanRow.code], set_=written | {"updated_at": func.now()}, where=differs
+    )
+    return await session.scalar(statement.returning(PlanRow.code)) is not None

@@ -1,0 +1,69 @@
+"""SQL of the control table ``subscriptions``, and of the tenants' plan, which follows from it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.subscriptions.models import Subscription
+from tenants.database.sessions import ControlSession
+from tenants.directory.models import Tenant
+from tenants.identifiers import TenantId
+
+
+async def owner_of(session: ControlSession, customer: str, *, lock: bool = False) -> Tenant | None:
+    """The tenant that owns this Stripe customer: the only way from Stripe to a tenant (SI8)."""
+    query = select(Tenant).where(Tenant.stripe_customer_id == customer)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def clock(session: ControlSession) -> datetime:
+    """The database's time now, which is one for all workers."""
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def of_tenant(session: ControlSession, tenant: TenantId) -> Sequence[Subscription]:
+    """What we last acted on for this tenant."""
+    return (await session.scalars(select(Subscription).where(Subscription.tenant_id == tenant))).all()
+
+
+async def with_customers(session: ControlSession) -> Sequence[tuple[Subscription, str]]:
+    """What we last acted on for all tenants, with the customer that owns each."""
+    query = select(Subscription, Tenant.stripe_customer_id).join(Tenant, Tenant.id == Subscription.tenant_id)
+    rows = await session.execute(query.where(Tenant.stripe_customer_id.is_not(None)))
+    return [(row[0], str(row[1])) for row in rows]
+
+
+async def customers(session: ControlSession) -> set[str]:
+    """Every Stripe customer that a tenant owns."""
+    query = select(Tenant.stripe_customer_id).where(Tenant.stripe_customer_id.is_not(None))
+    return {each for each in await session.scalars(query) if each is not None}
+
+
+async def write(session: ControlSession, values: dict[str, Any]) -> None:
+    """Keep what Stripe said of one subscription. It never moves to another tenant."""
+    statement = insert(Subscription).values(values)
+    written = {name: statement.excluded[name] for name in values if name not in {"stripe_id", "tenant_id"}}
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Subscription.stripe_id],
+            set_=written,
+            where=Subscription.tenant_id == statement.excluded.tenant_id,
+        )
+    )
+
+
+async def end_missing(session: ControlSession, tenant: TenantId, present: Sequence[str], read_at: datetime) -> None:
+    """Mark as canceled what Stripe no longer has."""
+    missing = update(Subscription).where(
+        Subscription.tenant_id == tenant, Subscription.stripe_id.not_in(present), Subscription.status != "canceled"
+    )
+    await session.execute(missing.values(status="canceled", read_at=read_at))
+
+
+async def set_plan(session: ControlSession, tenant: TenantId, plan: str) -> None:
+    """Put the tenant on the plan; its trigger tells every worker at commit."""
+    await session.execute(update(Tenant).where(Tenant.id == tenant, Tenant.plan_code != plan).values(plan_code=plan))

@@ -1,0 +1,100 @@
+"""From what Stripe says of a customer to the plan of the tenant that owns it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from billing.payments.port import BoughtSubscription
+from billing.plans import repository as plans_repository
+from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
+from billing.subscriptions import repository
+from billing.subscriptions.entitlement import Ended, Holding, chosen_item, entitlement
+from billing.subscriptions.models import Subscription
+from tenants.database.sessions import ControlSession
+from tenants.identifiers import TenantId
+
+# What of a subscription matters to us, and so what a lost event would have told.
+_TOLD = (
+    "status", "stripe_price_id", "plan_code", "current_period_start", "current_period_end", "cancel_at_period_end",
+)  # fmt: skip
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that Stripe has of one customer, read at one time, which is that of the beginning of the read."""
+
+    customer: str
+    subscriptions: tuple[BoughtSubscription, ...]
+    read_at: datetime  # by the database's clock
+
+
+async def apply_reading(session: ControlSession, reading: Reading) -> TenantId | None:
+    """Subscriptions and plan of the customer's tenant, in this one transaction. None when no tenant owns the customer.
+
+    Applying the same reading twice is once. Readings may come in any order: one that began before the last one applied
+    is dropped, since what it missed has an event, and so a later reading, of its own (SI4).
+    """
+    tenant = await repository.owner_of(session, reading.customer, lock=True)
+    if tenant is None:
+        return None
+    known = await repository.of_tenant(session, tenant.id)
+    if any(each.read_at > reading.read_at for each in known):
+        return tenant.id
+    plans = [plan_of(row) for row in await plans_repository.every(session)]
+    ranks = {plan.code: plan.rank for plan in plans}
+    before = entitlement((Holding(each.status, each.plan_code) for each in known), ranks)
+    rows = [_row(tenant.id, each, plans, reading.read_at) for each in reading.subscriptions]
+    after = entitlement((Holding(row["status"], row["plan_code"]) for row in _after(known, rows)), ranks)
+    for row in rows:
+        await repository.write(session, row)
+    await repository.end_missing(session, tenant.id, [row["stripe_id"] for row in rows], reading.read_at)
+    # Only what changes at Stripe changes the plan: one that an operator gave stays until then.
+    if after != before and after is not None:
+        await repository.set_plan(session, tenant.id, _default(plans) if isinstance(after, Ended) else after)
+    return tenant.id
+
+
+def differs(known: Sequence[Subscription], living: Sequence[BoughtSubscription], plans: list[Plan]) -> bool:
+    """Whether what Stripe has not canceled is anything but what we last acted on: an event was lost (SI7)."""
+    stored = {each.stripe_id: _facts(vars(each)) for each in known if each.status != "canceled"}
+    read = {each.id: _facts(_values(each, plans)) for each in living}
+    return stored != read
+
+
+def _facts(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(values[name] for name in _TOLD)
+
+
+def _after(known: Sequence[Subscription], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What will be held: the rows just read, and as ended those that Stripe no longer has."""
+    present = {row["stripe_id"] for row in rows}
+    gone = [each for each in known if each.stripe_id not in present]
+    return [*rows, *({"status": "canceled", "plan_code": each.plan_code} for each in gone)]
+
+
+def _row(tenant: TenantId, bought: BoughtSubscription, plans: list[Plan], read_at: datetime) -> dict[str, Any]:
+    values = _values(bought, plans)
+    if values["plan_code"] is None:
+        _log.warning("subscription_without_plan", subscription=bought.id, price=values["stripe_price_id"])
+    return {"stripe_id": bought.id, "tenant_id": tenant, "read_at": read_at, **values}
+
+
+def _values(bought: BoughtSubscription, plans: list[Plan]) -> dict[str, Any]:
+    item, plan = chosen_item(bought, plans)
+    return {
+        "status": bought.status,
+        "stripe_price_id": item and item.price,
+        "plan_code": plan and plan.code,
+        "current_period_start": item and item.period_start,
+        "current_period_end": item and item.period_end,
+        "cancel_at_period_end": bought.cancel_at_period_end,
+    }
+
+
+def _default(plans: list[Plan]) -> str:
+    return next(plan.code for plan in plans if plan.rank == DEFAULT_RANK)

@@ -1,0 +1,85 @@
+"""Runs jobs until told to stop, through outages of the database and deaths of other workers.
+
+A worker that is killed leaves its job marked as being done. Every living worker therefore looks for jobs whose worker
+gives no sign of life, and puts them back: at least once, never lost (SI5). So a job must bear being done twice.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+from procrastinate import App
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job, Status
+
+from tenants.jobs.app import JobSettings
+
+_MOST_ATTEMPTS = 25  # a job that kills its worker must not do so for ever
+_PAUSE = 1.0  # seconds before the database is tried again
+
+_log = structlog.get_logger(__name__)
+
+
+async def run_jobs(
+    app: App, settings: JobSettings, stop: asyncio.Event, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Work until ``stop`` is set, then let running jobs finish. ``ready`` is called whenever the queue is open."""
+    while not stop.is_set():
+        try:
+            await _work(app, settings, stop, ready)
+        except (ConnectorException, psycopg.Error, OSError) as error:
+            _log.warning("job_worker_lost_database", error=f"{type(error).__name__}: {error.__cause__ or error}")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE):
+                await stop.wait()
+
+
+async def _work(app: App, settings: JobSettings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    async with app.open_async():
+        ready()
+        await _first_of(stop.wait(), _rescue(app, settings), app.run_worker_async())
+
+
+async def _first_of(*work: Coroutine[Any, Any, object]) -> None:
+    """Run all until one ends; then end the others, and let the failure of any be ours."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _rescue(app: App, settings: JobSettings) -> None:
+    while True:
+        await rescue_stalled(app, settings.dead_after)
+        await asyncio.sleep(settings.dead_after / 2)
+
+
+async def rescue_stalled(app: App, dead_after: float) -> int:
+    """Put back the jobs of workers without a sign of life for that many seconds; how many there were."""
+    stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=dead_after))
+    for job in stalled:
+        await _put_back(app, job)
+    return len(stalled)
+
+
+async def _put_back(app: App, job: Job) -> None:
+    hopeless = job.attempts >= _MOST_ATTEMPTS
+    _log.warning("job_of_dead_worker", job=job.id, task=job.task_name, attempts=job.attempts, given_up=hopeless)
+    try:
+        if hopeless:
+            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=False)
+        else:
+            await app.job_manager.retry_job(job, retry_at=datetime.now(UTC))
+    except ConnectorException as error:
+        if not isinstance(error.__cause__, psycopg.errors.RaiseException):  # another worker was faster
+            raise
