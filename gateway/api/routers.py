@@ -1,0 +1,12 @@
+"""Every router of the management API, in the order in which the documentation shows them."""
+
+from fastapi import APIRouter
+
+from gateway.api import api_keys, auth, me, operator_tenants
+
+ROUTERS: tuple[APIRouter, ...] = (
+    auth.router,
+    me.router,
+    api_keys.router,
+    operator_tenants.router,
+)
