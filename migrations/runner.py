@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, MetaData, text
 
 from migrations.blueprint import append_only_tables, store_blueprint
-from migrations.engine import owner_connection, owner_engine
+from migrations.engine import LOCK_TIMEOUT, owner_connection, owner_engine
 from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
 from migrations.jobs import bring_jobs_up
 from migrations.metadata import TENANT_METADATA
@@ -61,6 +61,7 @@ def migrate_tenants(
     models: MetaData = TENANT_METADATA,
     jobs: int = _JOBS,
     canaries: int = _CANARIES,
+    lock_timeout: float = LOCK_TIMEOUT,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> FleetReport:
     """Bring every tenant to the heads of the tenant stream, and new tenants' blueprint before them.
@@ -78,7 +79,8 @@ def migrate_tenants(
             behind = tenants_behind(connection, target)
         starts = {tenant.revisions for tenant in behind}
         steps = {start: Step(render(stream, start), append_only) for start in starts}
-        connections = [stack.enter_context(owner_connection(owner_url)) for _ in range(min(jobs, len(behind)))]
+        count = min(jobs, len(behind))
+        connections = [stack.enter_context(owner_connection(owner_url, lock_timeout)) for _ in range(count)]
         outcomes = _in_rings(Fleet(connections, steps), behind, canaries, on_progress)
     failed = tuple(outcome for outcome in outcomes if outcome.error is not None)
     return FleetReport(target, len(outcomes) - len(failed), failed, len(behind) - len(outcomes))

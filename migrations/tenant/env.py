@@ -8,6 +8,7 @@ output = context.config.attributes.get("output")
 if output is not None:
     context.configure(
         dialect_name="postgresql",
+        target_metadata=TENANT_METADATA,  # its naming convention
         # `named` writes a percent sign as it is; psycopg's own style would double it.
         dialect_opts={"paramstyle": "named"},
         output_buffer=output,

@@ -16,8 +16,8 @@ from migrations.metadata import CONTROL_METADATA, CONTROL_MODELS
 from migrations.runner import migrate_control
 from migrations.scope import belongs_to_control
 from migrations.streams import control_stream, heads, tenant_stream
-from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.catalog import Catalog, describe_schema
+from tests.fixtures.databases import DatabaseUrls
 
 _ROOT = Path(__file__).parents[2]
 _READ_ONLY = {"tenant_blueprints", "tenant_migrations"}  # the owner's runner writes them

@@ -1,0 +1,259 @@
+"""A migration of many tenants: each for itself, none forgotten, and again from where it stopped."""
+
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import psycopg
+import pytest
+from psycopg import sql
+
+from migrations.blueprint import DatabaseIsNewer
+from migrations.runner import FleetReport, Progress, migrate_tenants
+from tenants.database.provisioning import provision_tenant
+from tenants.database.sessions import Database
+from tenants.principal import TenantRef
+from tests.fixtures.databases import DatabaseUrls
+from tests.fixtures.saas import MODELS, write_saas
+from tests.fixtures.tenants import add_tenant_row, make_tenant, open_database, write_revision
+
+pytestmark = pytest.mark.anyio
+
+_ROOT = Path(__file__).parents[2]
+
+
+class Deployment:
+    """A database with tenants in it, and the folder of revisions that they follow."""
+
+    def __init__(self, urls: DatabaseUrls, folder: Path, database: Database) -> None:
+        self.urls = urls
+        self.folder = folder
+        self.database = database
+
+    def migrate(self, on_progress: Callable[[Progress], None] = lambda _: None) -> FleetReport:
+        return migrate_tenants(
+            self.urls.owner, (self.folder,), models=MODELS, lock_timeout=0.1, canaries=3, on_progress=on_progress
+        )
+
+    async def add(self, count: int) -> list[TenantRef]:
+        return [await make_tenant(self.database, f"tenant-{number}") for number in range(count)]
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.urls.owner) as owner:
+            return owner.execute(query.encode()).fetchall()
+
+    def break_tenant(self, tenant: TenantRef) -> None:
+        """Take away the table that the second revision changes."""
+        with psycopg.connect(self.urls.owner) as owner:
+            owner.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(tenant.schema, "notes")))
+
+
+@pytest.fixture
+async def deployment(database_urls: DatabaseUrls, tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with open_database(database_urls.gateway) as database:
+        opened = Deployment(database_urls, write_saas(tmp_path / "saas", upto=1), database)
+        assert opened.migrate().complete
+        yield opened
+
+
+async def test_every_tenant_arrives_and_is_told_of(deployment: Deployment) -> None:
+    tenants = await deployment.add(7)
+    write_saas(deployment.folder)
+    seen: list[Progress] = []
+    report = deployment.migrate(seen.append)
+    assert report == FleetReport(revisions=("saas_0003",), migrated=7, failed=(), skipped=0)
+    assert [(progress.done, progress.total) for progress in seen] == [(done, 7) for done in range(1, 8)]
+    assert {progress.outcome.tenant.slug for progress in seen} == {tenant.slug for tenant in tenants}
+    assert deployment.migrate().migrated == 0
+
+
+async def test_a_tenant_that_fails_is_named_and_the_others_arrive(deployment: Deployment) -> None:
+    """DESIGN decision 9: the gateway learns of it from the tenant's row, the operator from the ledger."""
+    tenants = await deployment.add(6)
+    deployment.break_tenant(tenants[1])
+    write_saas(deployment.folder)
+    report = deployment.migrate()
+    assert [(outcome.tenant.slug, (outcome.error or "")[:6]) for outcome in report.failed] == [("tenant-1", "42P01:")]
+    assert (report.migrated, report.skipped, report.complete) == (5, 0, False)
+    assert deployment.ask("SELECT slug FROM tenantry.tenants WHERE migration_failed_at IS NOT NULL") == [("tenant-1",)]
+    assert deployment.ask(
+        "SELECT revisions, state, attempts, error LIKE '%notes%' FROM tenantry.tenant_migrations WHERE state = 'failed'"
+    ) == [(["saas_0001"], "failed", 1, True)]
+
+
+async def test_a_tenant_that_failed_is_served_again_once_it_has_arrived(deployment: Deployment) -> None:
+    tenants = await deployment.add(2)
+    deployment.break_tenant(tenants[0])
+    write_saas(deployment.folder)
+    assert not deployment.migrate().complete
+    assert not deployment.migrate().complete
+    assert deployment.ask("SELECT max(attempts) FROM tenantry.tenant_migrations") == [(2,)]
+    with psycopg.connect(deployment.urls.owner) as owner:
+        owner.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(tenants[0].schema)))
+        owner.execute("CREATE TABLE notes (id uuid PRIMARY KEY, email text, body text, number int)")
+    assert deployment.migrate() == FleetReport(("saas_0003",), migrated=1, failed=(), skipped=0)
+    assert deployment.ask("SELECT count(migration_failed_at) FROM tenantry.tenants") == [(0,)]
+    assert deployment.ask("SELECT DISTINCT state, attempts, error FROM tenantry.tenant_migrations") == [
+        ("applied", 0, None)
+    ]
+
+
+async def test_a_failed_tenant_keeps_its_tables_as_they_were(deployment: Deployment) -> None:
+    """One transaction a tenant: the second revision does not stay when the third fails."""
+    await deployment.add(1)
+    write_saas(deployment.folder, upto=2)
+    write_revision(deployment.folder, 3, 'op.execute("SELECT 1 / 0")')
+    assert not deployment.migrate().complete
+    columns = deployment.ask("SELECT column_name FROM information_schema.columns WHERE table_name = 'notes'")
+    assert ("rating",) not in columns
+    assert ("number",) in columns
+
+
+async def test_a_migration_that_fails_for_every_canary_leaves_the_rest_alone(deployment: Deployment) -> None:
+    """Then it is the migration that is wrong, and the others are better served as they are."""
+    await deployment.add(8)
+    write_revision(deployment.folder, 2, 'op.execute("DROP TABLE not_there")')
+    report = deployment.migrate()
+    assert (len(report.failed), report.migrated, report.skipped) == (3, 0, 5)
+    assert not report.complete
+    assert deployment.ask("SELECT count(*) FROM tenantry.tenants WHERE migration_failed_at IS NOT NULL") == [(3,)]
+
+
+async def test_tenants_at_several_revisions_arrive_together(deployment: Deployment) -> None:
+    tenants = await deployment.add(3)
+    write_saas(deployment.folder, upto=2)
+    deployment.break_tenant(tenants[2])
+    deployment.migrate()
+    with psycopg.connect(deployment.urls.owner) as owner:
+        owner.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(tenants[2].schema)))
+        owner.execute("CREATE TABLE notes (id uuid PRIMARY KEY, email text, body text, number int)")
+    write_saas(deployment.folder)
+    assert deployment.migrate().complete
+    assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [(["saas_0003"],)]
+
+
+async def test_a_table_in_use_costs_its_tenant_a_wait_and_the_others_nothing(deployment: Deployment) -> None:
+    """A request that holds a table longer than lock_timeout fails its own tenant only."""
+    tenants = await deployment.add(4)
+    write_saas(deployment.folder)
+    with _table_held(deployment.urls, tenants[0]):
+        report = await anyio.to_thread.run_sync(deployment.migrate)
+    assert [(outcome.tenant.slug, (outcome.error or "")[:6]) for outcome in report.failed] == [("tenant-0", "55P03:")]
+    assert report.migrated == 3
+    assert deployment.migrate().complete
+
+
+@contextmanager
+def _table_held(urls: DatabaseUrls, tenant: TenantRef) -> Iterator[None]:
+    with psycopg.connect(urls.owner) as holder:
+        holder.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(tenant.schema, "notes")))
+        yield
+
+
+async def test_a_run_waits_for_the_one_before_it(deployment: Deployment) -> None:
+    """Two runs at once: one does the work, the other finds nothing left."""
+    await deployment.add(5)
+    write_revision(deployment.folder, 2, 'op.execute("SELECT pg_sleep(0.1)")')
+    answers: list[bytes] = []
+
+    async def run() -> None:
+        answers.append((await anyio.run_process(_command(deployment), cwd=_ROOT)).stdout)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        group.start_soon(run)
+    assert sorted(answer.count(b"arrived") for answer in answers) == [0, 5]
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from migrations.runner import migrate_tenants
+
+def tell(progress):
+    print("arrived", progress.outcome.tenant.slug, flush=True)
+
+report = migrate_tenants(sys.argv[1], (Path(sys.argv[2]),), on_progress=tell, jobs=2)
+sys.exit(0 if report.complete else 1)
+"""
+
+
+def _command(deployment: Deployment) -> list[str]:
+    return [sys.executable, "-c", _RUN, deployment.urls.owner, str(deployment.folder)]
+
+
+async def test_a_run_that_is_killed_midway_is_finished_by_the_next(deployment: Deployment) -> None:
+    """IS9: whatever the killed run was at, each tenant is at one revision or the other, and the next run ends it."""
+    await deployment.add(12)
+    slow = ('op.execute("SELECT pg_sleep(0.05)")', 'op.execute("CREATE TABLE more (id int)")')
+    write_revision(deployment.folder, 2, "\n".join(slow))
+    async with await anyio.open_process(_command(deployment), cwd=_ROOT) as run:
+        assert run.stdout is not None
+        arrived = b""
+        while arrived.count(b"arrived") < 4:
+            arrived += await run.stdout.receive()
+        run.kill()
+    ((arrived_tenants,),) = deployment.ask(
+        "SELECT count(*)::int FROM tenantry.tenant_migrations WHERE revisions = '{saas_0002}'"
+    )
+    tables = deployment.ask("SELECT count(*) FROM pg_class WHERE relname = 'more'")
+    assert 4 <= arrived_tenants < 12
+    assert tables[0][0] >= arrived_tenants
+    report = deployment.migrate()
+    assert report.complete
+    assert report.migrated <= 12 - arrived_tenants
+    assert deployment.ask("SELECT count(*) FROM pg_class WHERE relname = 'more'") == [(12,)]
+    assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [(["saas_0002"],)]
+
+
+async def test_a_tenant_that_is_made_while_a_run_begins_is_not_forgotten(deployment: Deployment) -> None:
+    """It is made from the old blueprint in a transaction that is still open when the run wants to list the tenants."""
+    write_saas(deployment.folder)
+    done = threading.Event()
+    reports: list[FleetReport] = []
+
+    def run() -> None:
+        reports.append(deployment.migrate())
+        done.set()
+
+    async with anyio.create_task_group() as group, deployment.database.control() as session:
+        tenant = await add_tenant_row(session, "late")
+        await provision_tenant(session, tenant.id)
+        group.start_soon(anyio.to_thread.run_sync, run)
+        assert not await anyio.to_thread.run_sync(done.wait, 0.5)
+    assert reports[0].migrated == 1
+    assert deployment.ask("SELECT revisions FROM tenantry.tenant_migrations") == [(["saas_0003"],)]
+
+
+async def test_a_tenant_that_goes_while_a_run_is_at_it_is_no_failure(deployment: Deployment) -> None:
+    (tenant,) = await deployment.add(1)
+    with psycopg.connect(deployment.urls.owner) as owner:
+        owner.execute("DELETE FROM tenantry.tenants WHERE id = %s", (tenant.id,))
+        row = owner.execute("SELECT tenantry.migrate_tenant(%s, '{}', '{}', '{}', '{}')", (tenant.id,)).fetchone()
+        assert row == (False,)
+        owner.rollback()
+
+
+async def test_code_that_is_older_than_the_database_refuses_to_migrate(deployment: Deployment) -> None:
+    """Its blueprint would make tenants that the newer code cannot serve."""
+    newer = write_saas(deployment.folder)
+    assert deployment.migrate().complete
+    (newer / "saas_0003.py").unlink()
+    with pytest.raises(DatabaseIsNewer, match="saas_0003"):
+        deployment.migrate()
+    assert deployment.ask("SELECT count(*) FROM tenantry.tenant_blueprints") == [(2,)]
+
+
+async def test_a_ledger_that_does_not_agree_with_the_schema_fails_that_tenant(deployment: Deployment) -> None:
+    (tenant,) = await deployment.add(1)
+    with psycopg.connect(deployment.urls.owner) as owner:
+        table = sql.Identifier(tenant.schema, "alembic_version")
+        owner.execute(sql.SQL("UPDATE {} SET version_num = 'other'").format(table))
+    write_saas(deployment.folder)
+    (failed,) = deployment.migrate().failed
+    assert "version table" in (failed.error or "")
