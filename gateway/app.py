@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.api.routers import ROUTERS
+from gateway.data.router import data_router
 from gateway.edge.access_log import AccessLog
 from gateway.edge.body_limit import BodyLimitStage
 from gateway.edge.framing import FramingStage
@@ -64,4 +65,5 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     problems.install(api)
     for router in ROUTERS:
         api.include_router(router)
+    api.include_router(data_router(services.registry, services.settings.secret))
     return api

@@ -21,7 +21,7 @@ _OPAQUE = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]{18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Tagged:
     """Which object a tag is of."""
 
     tenant: TenantId
@@ -35,17 +35,17 @@ class EntityTags:
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, _PURPOSE, "sha256")
 
-    def of(self, row: Row, version: int) -> str:
+    def of(self, row: Tagged, version: int) -> str:
         """The strong tag of that version, quotes included."""
         return f'"{version}-{self._mac(row, version)}"'
 
-    def versions(self, row: Row, if_match: str | None) -> tuple[int, ...] | None:
+    def versions(self, row: Tagged, if_match: str | None) -> tuple[int, ...] | None:
         """The versions that If-Match allows; None when it allows any. Weak and foreign tags allow none."""
         if if_match is None or if_match.strip() == "*":
             return None
         return tuple(self._genuine(row, (opaque for weak, opaque in _tags(if_match) if not weak)))
 
-    def unchanged(self, row: Row, version: int, if_none_match: str | None) -> bool:
+    def unchanged(self, row: Tagged, version: int, if_none_match: str | None) -> bool:
         """True when the caller has this version already, by weak comparison."""
         if if_none_match is None:
             return False
@@ -53,13 +53,13 @@ class EntityTags:
             return True
         return version in self._genuine(row, (opaque for _, opaque in _tags(if_none_match)))
 
-    def _genuine(self, row: Row, opaques: Iterator[str]) -> Iterator[int]:
+    def _genuine(self, row: Tagged, opaques: Iterator[str]) -> Iterator[int]:
         for opaque in opaques:
             match = _OPAQUE.fullmatch(opaque)
             if match and hmac.compare_digest(match[2], self._mac(row, int(match[1]))):
                 yield int(match[1])
 
-    def _mac(self, row: Row, version: int) -> str:
+    def _mac(self, row: Tagged, version: int) -> str:
         signed = b"%b%b%b%d" % (row.tenant.bytes, row.id.bytes, row.collection.fingerprint, version)
         return hashlib.blake2b(signed, key=self._key, digest_size=_MAC_BYTES).hexdigest()
 

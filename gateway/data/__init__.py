@@ -1,0 +1,1 @@
+"""The shared CRUD endpoints, built from the resources that a SaaS team declares."""

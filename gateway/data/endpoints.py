@@ -1,0 +1,95 @@
+"""The five endpoints of a resource: parse, one service call, answer."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.data.models import sent_values
+from gateway.data.parameters import query_of, refuse_parameters
+from gateway.data.rendering import Renderer
+from gateway.request_context import principal_of
+from gateway.services import services_of
+from tenants.crud import service
+from tenants.crud.etags import EntityTags, Tagged
+from tenants.crud.pages import Cursors
+from tenants.crud.query import read_query
+from tenants.crud.repository import Row
+from tenants.principal import TenantRef
+from tenants.resources.collection import Collection
+
+_MEDIA_TYPE = "application/json"
+_PRIVATE = {"cache-control": "private, no-cache"}  # may be kept by the caller, and is asked for again each time
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Serves one resource."""
+
+    collection: Collection
+    cursors: Cursors
+    tags: EntityTags
+    renderer: Renderer
+    path: str
+
+    async def list(self, request: Request) -> Response:
+        services, tenant = services_of(request), principal_of(request.scope).tenant
+        query = read_query(self.collection, tenant.id, query_of(request.scope), self.cursors)
+        page = await service.list_page(services.reads, tenant, query, self.cursors)
+        return Response(self.renderer.page(page), headers=_PRIVATE, media_type=_MEDIA_TYPE)
+
+    async def create(self, request: Request, body: BaseModel) -> Response:
+        refuse_parameters(request.scope)
+        tenant = principal_of(request.scope).tenant
+        async with services_of(request).database.tenant(tenant) as session:
+            row = await service.create(session, self.collection, sent_values(body))
+        response = self._answer(tenant, row, status=201)
+        response.headers["location"] = f"{self.path}/{self.renderer.id_of(row)}"
+        return response
+
+    async def read(self, request: Request) -> Response:
+        refuse_parameters(request.scope)
+        services, tenant = services_of(request), principal_of(request.scope).tenant
+        row = await service.read(services.reads, tenant, self.collection, self._row_id(request))
+        if self.tags.unchanged(self._tagged(tenant, row[0]), row[-1], _header(request, "if-none-match")):
+            return Response(status_code=304, headers=self._headers(tenant, row))
+        return self._answer(tenant, row)
+
+    async def update(self, request: Request, body: BaseModel) -> Response:
+        refuse_parameters(request.scope)
+        tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
+        versions = self._versions(request, tenant, row_id)
+        async with services_of(request).database.tenant(tenant) as session:
+            row = await service.update(session, self.collection, row_id, sent_values(body), versions)
+        return self._answer(tenant, row)
+
+    async def delete(self, request: Request) -> Response:
+        refuse_parameters(request.scope)
+        tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
+        versions = self._versions(request, tenant, row_id)
+        async with services_of(request).database.tenant(tenant) as session:
+            await service.delete(session, self.collection, row_id, versions)
+        return Response(status_code=204)
+
+    def _row_id(self, request: Request) -> UUID:
+        return service.row_id(self.collection, request.path_params["id"])
+
+    def _tagged(self, tenant: TenantRef, row: UUID) -> Tagged:
+        return Tagged(tenant.id, self.collection, row)
+
+    def _versions(self, request: Request, tenant: TenantRef, row: UUID) -> tuple[int, ...] | None:
+        return self.tags.versions(self._tagged(tenant, row), _header(request, "if-match"))
+
+    def _headers(self, tenant: TenantRef, row: Row) -> dict[str, str]:
+        return {"etag": self.tags.of(self._tagged(tenant, row[0]), row[-1]), **_PRIVATE}
+
+    def _answer(self, tenant: TenantRef, row: Row, status: int = 200) -> Response:
+        return Response(self.renderer.one(row), status, self._headers(tenant, row), _MEDIA_TYPE)
+
+
+def _header(request: Request, name: str) -> str | None:
+    """A list-valued header may stand on several lines (RFC 9110 section 5.3)."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None

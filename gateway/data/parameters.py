@@ -1,0 +1,113 @@
+"""The query of a request as names and values, and a list's parameters as the OpenAPI document tells them."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Scope
+
+from gateway.data.schemas import example_of, value_schema
+from tenants.crud.faults import query_fault
+from tenants.crud.filters import MOST_VALUES, Operator, operators_of
+from tenants.crud.query import DEFAULT_LIMIT, LARGEST_LIMIT, own_parameters
+from tenants.crud.search import LONGEST, MOST_WORDS, SHORTEST
+from tenants.crud.sort import sorts_of
+from tenants.errors import ValidationFailed
+from tenants.resources.collection import Collection
+from tenants.resources.fields import Field
+
+Parameter = dict[str, Any]
+_MOST_PAIRS = 200
+
+
+def query_of(scope: Scope) -> list[tuple[str, str]]:
+    """Names and values in the order in which they were sent. Raises ValidationFailed for what is not UTF-8."""
+    raw: bytes = scope["query_string"]
+    if not raw:
+        return []
+    try:
+        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PAIRS)
+    except ValueError as error:
+        message = f"Must be percent-encoded UTF-8, with at most {_MOST_PAIRS} parameters."
+        raise ValidationFailed((query_fault("", "bad_format", message),)) from error
+
+
+def refuse_parameters(scope: Scope) -> None:
+    """For routes that take none. Raises ValidationFailed when there are some."""
+    names = [name for name, _ in query_of(scope)]
+    if names:
+        raise ValidationFailed(
+            tuple(query_fault(name, "unknown_parameter", "There is no such parameter.") for name in names)
+        )
+
+
+def list_parameters(collection: Collection) -> list[Parameter]:
+    """Limit, cursor, sort, search, and each filter with each of its operators."""
+    own = own_parameters(collection)
+    filters = (each for field in collection.filterable.values() for each in _filters(field))
+    return [*(each for each in _own(collection) if each["name"] in own), *filters]
+
+
+def id_parameter(collection: Collection) -> Parameter:
+    """The ``id`` of the path."""
+    field = collection.by_name["id"]
+    return {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": f"The id of the {collection.resource.singular.replace('_', ' ')}.",
+        "schema": value_schema(field),
+        "example": example_of(field),
+    }
+
+
+def header_parameter(name: str, description: str) -> Parameter:
+    """A header of a conditional request."""
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+
+
+def _own(collection: Collection) -> Iterator[Parameter]:
+    limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
+    yield _query("limit", "How many to return at most.", limit)
+    yield _query(
+        "cursor", "`next_cursor` of the page before; sort, filters and search stay the same.", {"type": "string"}
+    )
+    sort = {"type": "string", "enum": list(sorts_of(collection)), "default": collection.resource.default_sort}
+    yield _query("sort", "The order; `-` for descending. What has no value counts as the greatest.", sort)
+    names = ", ".join(f"`{name}`" for name in collection.resource.searchable)
+    search = {"type": "string", "minLength": SHORTEST, "maxLength": LONGEST}
+    yield _query("q", f"Up to {MOST_WORDS} words that must all stand somewhere in {names}, in any case.", search)
+
+
+def _filters(field: Field) -> Iterator[Parameter]:
+    for operator in operators_of(field.kind):
+        name = field.name if operator is Operator.EQ else f"{field.name}[{operator}]"
+        yield _query(name, _MEANINGS[operator].format(field.name), _filter_schema(field, operator))
+
+
+def _filter_schema(field: Field, operator: Operator) -> dict[str, Any]:
+    match operator:
+        case Operator.IS_NULL:
+            return {"type": "boolean"}
+        case Operator.IN | Operator.CONTAINS | Operator.STARTS_WITH:
+            return {"type": "string"}
+        case _:
+            return value_schema(field)
+
+
+def _query(name: str, description: str, schema: dict[str, Any]) -> Parameter:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+_MEANINGS: dict[Operator, str] = {
+    Operator.EQ: "`{}` is this.",
+    Operator.NE: "`{}` is not this, or has no value.",
+    Operator.GT: "`{}` is greater or later.",
+    Operator.GTE: "`{}` is this, greater or later.",
+    Operator.LT: "`{}` is less or earlier.",
+    Operator.LTE: "`{}` is this, less or earlier.",
+    Operator.IN: f"`{{}}` is one of these, up to {MOST_VALUES}, with commas between them.",
+    Operator.CONTAINS: "`{}` holds this, in any case.",
+    Operator.STARTS_WITH: "`{}` begins with this, in any case.",
+    Operator.IS_NULL: "`{}` has no value (`true`), or has one (`false`).",
+}

@@ -1,0 +1,79 @@
+"""A field in JSON Schema: one description for bodies, answers and parameters of the query (OpenAPI 3.1)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tenants.resources.fields import Field, FieldKind, Number
+
+Schema = dict[str, Any]
+
+# TypeID specification 0.3: 128 bits in 26 characters of Crockford's base32.
+_SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+_EXAMPLE_SUFFIX = "01kc2q7v8ze1rb9m3x5w6t0h4d"
+_DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
+_INT32 = 2**31 - 1
+_LARGEST_EXACT = 2**53
+
+
+def value_schema(field: Field) -> Schema:
+    """What a value of the field looks like, wherever it stands."""
+    return _SCHEMAS[field.kind](field)
+
+
+def body_schema(field: Field) -> Schema:
+    """What may be written: ``value_schema``, narrowed by the field's rule."""
+    least, largest = field.bounds
+    rule = field.rule
+    narrowed = {
+        "minLength": rule.min_length or None,
+        "maxLength": field.max_length,
+        "pattern": rule.pattern,
+        "minimum": _exact(field, least),
+        "maximum": _exact(field, largest),
+    }
+    return value_schema(field) | {word: value for word, value in narrowed.items() if value is not None}
+
+
+def _exact(field: Field, bound: Number | None) -> Number | None:
+    """An integer's bound, where a double can say it: FastAPI's document holds doubles, and `int64` says the rest."""
+    told = field.kind is FieldKind.INTEGER and bound is not None and abs(bound) <= _LARGEST_EXACT
+    return bound if told else None
+
+
+def example_of(field: Field) -> object:
+    """The rule's example, or one that the kind allows."""
+    if field.rule.example is not None:
+        return field.rule.example
+    if field.kind in (FieldKind.ID, FieldKind.REFERENCE):
+        return f"{field.prefix}_{_EXAMPLE_SUFFIX}"
+    return field.choices[0] if field.choices else _EXAMPLES.get(field.kind)
+
+
+def _id(field: Field) -> Schema:
+    return {"type": "string", "pattern": f"^{field.prefix}_{_SUFFIX}$"}
+
+
+def _integer(field: Field) -> Schema:
+    wide = field.maximum is not None and field.maximum > _INT32
+    return {"type": "integer", "format": "int64" if wide else "int32"}
+
+
+_SCHEMAS: dict[FieldKind, Callable[[Field], Schema]] = {
+    FieldKind.ID: _id,
+    FieldKind.REFERENCE: _id,
+    FieldKind.TEXT: lambda _: {"type": "string"},
+    FieldKind.CHOICE: lambda field: {"type": "string", "enum": list(field.choices)},
+    FieldKind.INTEGER: _integer,
+    FieldKind.DECIMAL: lambda _: {"type": "string", "pattern": _DECIMAL},
+    FieldKind.BOOLEAN: lambda _: {"type": "boolean"},
+    FieldKind.DATE: lambda _: {"type": "string", "format": "date"},
+    FieldKind.DATETIME: lambda _: {"type": "string", "format": "date-time"},
+}
+_EXAMPLES: dict[FieldKind, object] = {
+    FieldKind.TEXT: "text",
+    FieldKind.INTEGER: 1,
+    FieldKind.DECIMAL: "1",
+    FieldKind.BOOLEAN: True,
+    FieldKind.DATE: "2026-01-31",
+    FieldKind.DATETIME: "2026-01-31T12:00:00Z",
+}
