@@ -34,6 +34,7 @@ def connect_arguments(settings: DatabaseSettings) -> dict[str, object]:
         "tcp_user_timeout": int(settings.transaction_timeout * 1000),
         "application_name": "tenantry",
         "options": (
+            "-c timezone=UTC "  # whatever the server's own: answers show times in UTC
             f"-c search_path= -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
             f" -c idle_in_transaction_session_timeout={milliseconds}"
         ),
