@@ -9,9 +9,10 @@ from gateway.identity.credential import find_credential
 from gateway.identity.principals import Principals
 from gateway.request_context import RequestContext, context_of
 from tenants.directory.errors import TenantSuspended
-from tenants.errors import ErrorKind, TenantryError
+from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.principal import Operator, Principal, TenantStatus
 
+_BEHIND_FOR = 60  # seconds until a caller may ask again whether a failed migration has been repaired
 _REMEMBERED = 16_384  # addresses of clients, parsed
 
 
@@ -49,8 +50,10 @@ def _admit(context: RequestContext, subject: Principal | Operator) -> None:
         context.operator = subject
         return
     context.principal = subject  # before it is weighed: the access log names who was turned away
-    if subject.tenant.status is not TenantStatus.ACTIVE:
+    if subject.tenant.status is TenantStatus.SUSPENDED:
         raise TenantSuspended
+    if subject.tenant.status is not TenantStatus.ACTIVE:
+        raise Unavailable(detail=f"tenant {subject.tenant.id} is {subject.tenant.status}", retry_after=_BEHIND_FOR)
     if subject.networks and not _is_inside(context.client, subject.networks):
         raise IpNotAllowed
 

@@ -12,7 +12,12 @@ _SHARED = 10_000  # references that all principals of the same tenant share, whe
 
 def tenant_reference(tenant: Tenant) -> TenantRef:
     """Enough to open the tenant's rooms; names of schema and role come from the id alone (IS5)."""
-    return _reference(tenant.id, tenant.slug, TenantStatus(tenant.status), tenant.plan_code)
+    return _reference(tenant.id, tenant.slug, _status(tenant), tenant.plan_code)
+
+
+def _status(tenant: Tenant) -> TenantStatus:
+    status = TenantStatus(tenant.status)
+    return TenantStatus.BEHIND if status is TenantStatus.ACTIVE and tenant.migration_failed_at is not None else status
 
 
 @lru_cache(maxsize=_SHARED)
