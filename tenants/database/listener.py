@@ -58,6 +58,7 @@ class ChangeListener:
         self._subscribers: list[Subscriber] = []
         self._task: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
+        self.listening = False
         self.confirmed_at = float("-inf")  # time.monotonic(): we have seen every change that was committed before
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -96,6 +97,7 @@ class ChangeListener:
     async def _listen(self) -> None:
         async with self._connection() as connection:
             asked = await _within_deadline(connection, _LISTEN)
+            self.listening = True
             self._tell(ChangeKind.RESET, "")
             while True:
                 await self._hear(connection, 0)  # what came with the answer, before we say that we have seen it
@@ -113,6 +115,7 @@ class ChangeListener:
         try:
             yield connection
         finally:
+            self.listening = False
             await connection.close()
 
     async def _hear(self, connection: psycopg.AsyncConnection[Any], seconds: float) -> None:

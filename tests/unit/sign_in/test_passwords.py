@@ -1,0 +1,75 @@
+"""Which passwords are good enough, and how they are hashed."""
+
+import asyncio
+import unicodedata
+
+import pytest
+
+from tenants.errors import Unavailable, ValidationFailed
+from tenants.users.passwords import PasswordHasher, checked_password
+
+pytestmark = pytest.mark.anyio
+_GOOD = "glacier walnut 42 umbrella"
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("short password", "too_short"),
+        ("é" * 14, "too_short"),
+        ("x" * 1025, "too_long"),
+        ("é" * 513, "too_long"),
+        ("passwordpassword", "too_common"),
+        ("PASSWORD password", "too_common"),
+        ("abababababababab", "too_common"),
+        ("somebody.important@example.test", "too_common"),
+    ],
+)
+def test_a_weak_password_is_refused_with_the_reason(password: str, code: str) -> None:
+    """ID9: at least 15 characters, at most 1,024 bytes, blocklist."""
+    with pytest.raises(ValidationFailed) as caught:
+        checked_password(password, "somebody.important@example.test")
+    assert [error.code for error in caught.value.errors] == [code]
+    assert caught.value.errors[0].pointer == "/password"
+
+
+@pytest.mark.parametrize(
+    "password", [_GOOD, "correct horse battery staple of mine", "ü" * 5 + "abcdefghijk", "a b c d e f g h"]
+)
+def test_a_long_password_needs_no_other_quality(password: str) -> None:
+    """ID9: NIST SP 800-63B: length, not composition; spaces and all of Unicode."""
+    checked_password(password, "somebody@example.test")
+
+
+async def test_nothing_is_truncated() -> None:
+    """ID9: the 1,024th byte counts."""
+    hasher = PasswordHasher()
+    kept = await hasher.hash("x" * 1023 + "a")
+    assert await hasher.verify("x" * 1023 + "a", kept)
+    assert not await hasher.verify("x" * 1023 + "b", kept)
+    assert kept.startswith("$argon2id$")
+    hasher.close()
+
+
+async def test_the_same_keys_on_another_system_are_the_same_password() -> None:
+    """RFC 8265: a composed and a decomposed é are one."""
+    hasher = PasswordHasher()
+    composed = "café " * 4
+    assert await hasher.verify(unicodedata.normalize("NFD", composed), await hasher.hash(composed))
+    hasher.close()
+
+
+async def test_where_there_is_no_password_nothing_matches_not_even_the_stand_in() -> None:
+    """ID10: the dummy hash takes the time and lets nobody in."""
+    hasher = PasswordHasher()
+    assert not await hasher.verify("a password that nobody has", None)
+    hasher.close()
+
+
+async def test_a_flood_of_passwords_is_turned_away_instead_of_queued_without_end() -> None:
+    """ID9: a bounded pool."""
+    hasher = PasswordHasher()
+    outcomes = await asyncio.gather(*(hasher.verify(_GOOD, None) for _ in range(80)), return_exceptions=True)
+    assert sum(isinstance(each, Unavailable) for each in outcomes) == 80 - 64
+    assert outcomes.count(False) == 64
+    hasher.close()
