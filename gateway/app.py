@@ -20,6 +20,7 @@ from gateway.logs import configure_logging
 from gateway.problems import Problems
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
+from gateway.throttle.stage import ThrottleStage
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -38,6 +39,7 @@ def compose(services: Services, access: AccessLog) -> ASGIApp:
 def _stages(app: ASGIApp, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
     """The way of a request: the last stage that is put on is the first that it meets."""
     settings = services.settings
+    app = ThrottleStage(app, services.limiter, services.plan_book)  # every window of the plan, or none
     app = IdentityStage(app, services.principals)  # credential → principal
     app = SourceThrottleStage(app)  # too many bad credentials from one address
     app = BodyLimitStage(app, settings.body_limit)
@@ -63,7 +65,7 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     api.state.services = services
     api.state.authorizer = services.authorizer
     problems.install(api)
-    for router in ROUTERS:
+    for router in (*ROUTERS, data_router(services.registry, services.settings.secret)):
         api.include_router(router)
     api.include_router(data_router(services.registry, services.settings.secret))
     return api

@@ -13,6 +13,7 @@ from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
 from gateway.settings import Settings
+from gateway.throttle.limiter import PlanLimiter
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.reads import TenantReads
@@ -35,6 +36,7 @@ class Services:
     authorizer: Authorizer
     identity: Identity
     principals: Principals
+    limiter: PlanLimiter
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -43,6 +45,8 @@ class Services:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.reads.close)
+            await self.limiter.start()
+            stack.push_async_callback(self.limiter.close)
             await self.listener.start()
             stack.push_async_callback(self.listener.close)
             await self.plan_book.start()
@@ -68,6 +72,7 @@ def build_services(settings: Settings) -> Services:
         authorizer=authorizer,
         identity=identity,
         principals=build_principals(identity, database, listener),
+        limiter=PlanLimiter(settings.throttle),
     )
 
 

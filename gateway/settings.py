@@ -10,6 +10,8 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from billing.settings import StripeSettings
+from gateway.throttle.settings import ThrottleSettings
 from tenants.settings import DatabaseSettings, Pepper
 
 PREFIX = "TENANTRY_"
@@ -150,9 +152,26 @@ class Settings(BaseSettings):
         return tuple(each.strip() for each in given.get_secret_value().split(",")) if given else ()
 
     @property
+    def stripe(self) -> StripeSettings | None:
+        """What billing needs; None when billing is off."""
+        if self.stripe_api_key is None:
+            return None
+        return StripeSettings(
+            api_key=self.stripe_api_key.get_secret_value(),
+            webhook_secrets=self.webhook_secrets,
+            livemode=self.stripe_livemode,
+            api_base=self.stripe_api_base,
+        )
+
+    @property
     def database(self) -> DatabaseSettings:
         """What ``tenants/database`` needs."""
         return DatabaseSettings(url=str(self.database_url), pool_size=self.database_pool_size)
+
+    @property
+    def throttle(self) -> ThrottleSettings:
+        """What ``gateway/throttle`` needs."""
+        return ThrottleSettings(redis_url=str(self.redis_url) if self.redis_url else None, workers=self.workers)
 
 
 def _pepper(text: str) -> Pepper:

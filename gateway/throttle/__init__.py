@@ -1,0 +1,1 @@
+"""Per-plan throttling: SlowAPI over counters that are leased from Redis."""

@@ -1,0 +1,199 @@
+"""One tenant under one plan (or one key with limits of its own): what this worker knows and holds of it."""
+
+import asyncio
+from dataclasses import dataclass
+from math import ceil
+
+import orjson
+
+from gateway.throttle.clock import ServerClock
+from gateway.throttle.leases import Grant, Leases
+from gateway.throttle.share import Share
+from gateway.throttle.windows import LEASE_AHEAD, LEASE_LIFE, WindowSet
+from tenants.principal import Window
+
+_MICROSECONDS = 1_000_000
+_PART_LEFT_TO_OTHERS = 2  # with several workers, one takes at most a half of what is left ahead of its need
+_SHORTEST_MEASURE = 0.005  # seconds: over less a rate says nothing
+_LATE = 4  # how many times longer a token must live after one came too late to be spent
+_NEVER_AHEAD = -1
+
+Reply = tuple[int, int, list[int], list[int], list[int], list[int]]  # as grant.lua returns it
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call of the script, and what must be undone if it fails."""
+
+    argument: bytes
+    tells_debts: bool
+    for_waiting: bool
+    worth_sending: bool
+
+
+class Account:
+    """Leases, share, closing time and header fields of one tenant (or key) under one set of windows."""
+
+    __slots__ = (
+        "_asked_at", "_asked_demand", "_born", "_ceiling", "_clock", "_late", "_limit_field", "_remaining", "_resets",
+        "_template", "_tightest", "_workers", "argument", "asking", "closed_until", "flush_at", "keys", "leases", "low",
+        "name", "own", "period", "plan", "policy_field", "quota", "refused", "share", "tenant", "touched", "waiting",
+        "windows",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, tenant: str, *, keys: tuple[str, ...], windows: WindowSet, share: Share, workers: int
+    ) -> None:
+        self.name = name  # the key under which the storage knows it
+        self.keys = keys  # of its states in Redis
+        self.windows = windows
+        self.tenant = tenant  # hexadecimal id
+        self.plan: tuple[Window, ...] = ()  # the very objects that were resolved, to know them again at once
+        self.own: tuple[Window, ...] = ()
+        self.quota = windows.quota
+        self.period = windows.shortest
+        self.argument = windows.script_argument()
+        self.policy_field = (b"ratelimit-policy", windows.policy_field())
+        self.share = share
+        self._clock = ServerClock()
+        self.leases = Leases(self._clock, windows.grain)
+        self.low = _NEVER_AHEAD  # tokens at hand at which the next lease is asked for
+        self.closed_until = 0.0  # our clock: before it Redis has nothing for us
+        self.refused = 0
+        self.asking = False
+        self.waiting: list[asyncio.Future[None]] = []
+        self.flush_at: asyncio.TimerHandle | None = None
+        self.touched = True  # since the last sweep
+        self._workers = workers
+        self._asked_at = float("-inf")
+        self._asked_demand = 0
+        self._late = 1
+        self._born: list[int] = []
+        self._tightest = min(range(len(windows.limits)), key=lambda at: windows.limits[at].quota)
+        self._show(tuple(limit.quota for limit in windows.limits), tuple(0.0 for _ in windows.limits), 0.0)
+
+    # -- what a request asks
+
+    def at_hand(self, now: float, cost: int) -> bool:
+        """A token can be spent at once."""
+        leases = self.leases
+        if now >= leases.edge:
+            leases.turn(now)
+        return leases.tokens >= cost
+
+    def closed(self, now: float) -> bool:
+        """Nothing can be had before a moment that is known: asking Redis would only say so again."""
+        return now < self.closed_until or self.leases.next_begin is not None
+
+    def used(self) -> int:
+        """How much of the smallest quota counts as used, as far as this worker knows."""
+        return self._ceiling - self.leases.tokens
+
+    def wait(self, now: float) -> float:
+        """Seconds until something can be had."""
+        begin = self.leases.next_begin
+        return max(0.0, (self.closed_until if begin is None else begin) - now)
+
+    # -- requests that wait for a call
+
+    def still_waiting(self) -> int:
+        """Requests that wait; those whose clients have gone need no token."""
+        self.waiting = [each for each in self.waiting if not each.done()]
+        return len(self.waiting)
+
+    def release(self) -> None:
+        """Let all that wait look again."""
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
+
+    # -- header fields
+
+    def limit_field(self) -> tuple[bytes, bytes]:
+        """``RateLimit`` after a request was admitted from a lease."""
+        tokens = self.leases.tokens
+        return b"ratelimit", self._template % tuple([left + tokens for left in self._remaining])
+
+    def refused_field(self, now: float) -> tuple[bytes, bytes]:
+        """``RateLimit`` of a request that was refused while Redis answers."""
+        resets = tuple(moment - now for moment in self._resets)
+        return b"ratelimit", self.windows.limit_template(resets) % self._remaining
+
+    def share_field(self, now: float) -> tuple[bytes, bytes]:
+        """``RateLimit`` while this worker gives its own share."""
+        return b"ratelimit", self.windows.limit_template(self.share.resets(now)) % self.share.remaining(now)
+
+    # -- calls to Redis
+
+    def ask(self, now: float, urgent: int, need: int, *, ahead: bool = True) -> Ask:
+        """The next call: tokens for ``urgent`` waiting requests, more as the rate suggests, and reports."""
+        self.leases.turn(now)
+        extra = self._ahead_of_need(now, urgent) if ahead else 0
+        life = LEASE_LIFE if extra else min(self.windows.grain * self._late, self.windows.shortest / 2)
+        part = _PART_LEFT_TO_OTHERS if self._workers > 1 else 1
+        debts = self.share.take_debts(now) if self.share.owes else []
+        lengths = (int(life * _MICROSECONDS), int(LEASE_AHEAD * _MICROSECONDS))
+        moves = [number for move in self.leases.take_moves() for number in move]
+        argument = orjson.dumps([urgent, extra, need, *lengths, part, self._born, moves, debts])
+        worth_sending = bool(urgent or extra or moves or debts)
+        return Ask(argument, tells_debts=bool(debts), for_waiting=urgent > 0, worth_sending=worth_sending)
+
+    def answered(self, reply: Reply, *, sent: float, received: float, asked: Ask) -> None:
+        """Take in what the script has granted, or when it will."""
+        server, retry, self._born, granted, remaining, resets = reply
+        self._clock.saw(sent=sent, received=received, server=server)
+        self.leases.add(_grants(granted), server=server, now=received)
+        self._show(tuple(remaining), tuple(reset / _MICROSECONDS for reset in resets), received)
+        quotas = (limit.quota for limit in self.windows.limits)
+        self.share.carry(tuple(quota - left for quota, left in zip(quotas, remaining, strict=True)), received)
+        if retry:
+            never = received + self.windows.shortest
+            self.closed_until = self._clock.certainly_after(server + retry) if retry > 0 else never
+        self._mark(granted, asked)
+
+    def unanswered(self, asked: Ask) -> None:
+        """The call failed. Its moves are not told again: tokens that stay dated late err on the safe side."""
+        if asked.tells_debts:
+            self.share.owe_again()
+
+    def retire(self) -> None:
+        """Nothing more is spent from here."""
+        self.leases.give_all_back()
+        self.low = _NEVER_AHEAD
+
+    def idle(self, now: float) -> bool:
+        """Nothing here would be missed."""
+        self.leases.turn(now)
+        held = self.leases.tokens or self.leases.coming
+        return not (held or self.asking or self.waiting or self.share.owes) and self.share.idle(now)
+
+    def _ahead_of_need(self, now: float, urgent: int) -> int:
+        """Tokens beyond those waited for: what the rate will need, but never a jump, and none of a small quota."""
+        demand = self.leases.spent + self.refused + urgent
+        since, elapsed = demand - self._asked_demand, max(now - self._asked_at, _SHORTEST_MEASURE)
+        self._asked_at, self._asked_demand = now, demand
+        wanted = min(int(since / elapsed * LEASE_AHEAD), 2 * since, self.windows.largest_batch)
+        return max(0, wanted - urgent) if wanted > 1 else 0
+
+    def _mark(self, granted: list[int], asked: Ask) -> None:
+        """When to ask again ahead of need, and whether this answer came too late to be of use."""
+        tokens = self.leases.tokens + self.leases.coming
+        self.low = tokens // 4 if tokens > 1 else _NEVER_AHEAD
+        came_too_late = asked.for_waiting and bool(granted) and not tokens
+        self._late = self._late * _LATE if came_too_late else 1
+
+    def _show(self, remaining: tuple[int, ...], resets: tuple[float, ...], now: float) -> None:
+        self._remaining = remaining
+        self._resets = tuple(now + reset for reset in resets)
+        self._template = self.windows.limit_template(resets)
+        self._ceiling = self.quota - remaining[self._tightest]
+
+
+def _grants(flat: list[int]) -> list[Grant]:
+    return [Grant(*flat[at : at + 3]) for at in range(0, len(flat), 3)]
+
+
+def whole_seconds(wait: float) -> int:
+    """An integer ``Retry-After`` (RFC 9110 section 10.2.3) that is long enough."""
+    return max(1, ceil(wait))

@@ -1,0 +1,165 @@
+"""Tokens at hand: leased from Redis, spent here, reported and given back with the next call."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
+
+from gateway.throttle.clock import ServerClock
+
+GIVEN_BACK = 0  # a move's ``spent`` when its tokens were not spent
+
+
+class Grant(NamedTuple):
+    """As the script grants it: tokens that may be spent between two moments of Redis's clock, in microseconds."""
+
+    begins: int
+    until: int
+    tokens: int
+
+
+class Move(NamedTuple):
+    """A report: tokens dated ``until`` were spent by ``spent`` (both microseconds), or given back when that is 0."""
+
+    until: int
+    spent: int
+    tokens: int
+
+
+@dataclass(slots=True)
+class _Lease:
+    begins: float  # our monotonic clock, seconds: Redis's has surely reached the grant's begin
+    ends: float  # and has surely not reached its end
+    until: int  # Redis's clock, microseconds
+    left: int
+
+
+class Leases:
+    """The tokens that one worker holds for one account.
+
+    ``tokens`` may be spent until the moment ``edge``; then ``turn`` must be called first. Between two turns spending is
+    one comparison and one subtraction, and all of it is reported as spent by the edge: late enough to be true, and at
+    most a tick too late.
+    """
+
+    __slots__ = ("_active", "_clock", "_coming", "_counted", "_moves", "_spent", "_tick", "edge", "tokens")
+
+    def __init__(self, clock: ServerClock, tick: float) -> None:
+        self.tokens = 0
+        self.edge = inf
+        self._clock = clock
+        self._tick = tick  # seconds
+        self._active: list[_Lease] = []  # the next to end first
+        self._coming: list[_Lease] = []  # the next to begin first
+        self._counted = 0  # tokens at the last turn
+        self._spent = 0
+        self._moves: list[Move] = []
+
+    def spend(self, now: float, cost: int) -> bool:
+        """Spend ``cost`` tokens if that many are at hand."""
+        if now >= self.edge:
+            self.turn(now)
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def add(self, grants: list[Grant], *, server: int, now: float) -> None:
+        """Take in what a call has granted that read ``server`` on Redis's clock. What came too late is given back."""
+        self._account_for_spent()
+        clock = self._clock
+        for begins, until, count in grants:
+            begun = now if begins <= server else clock.certainly_after(begins)
+            self._coming.append(_Lease(begun, clock.possibly_after(until), until, count))
+        self._coming.sort(key=_by_begin)
+        self._advance(now)
+
+    def turn(self, now: float) -> None:
+        """End and begin leases as ``now`` asks, and note what was spent before."""
+        self._account_for_spent()
+        self._advance(now)
+
+    @property
+    def coming(self) -> int:
+        """Tokens that may be spent later."""
+        return sum(lease.left for lease in self._coming)
+
+    @property
+    def next_begin(self) -> float | None:
+        """When the next of them may be spent."""
+        return self._coming[0].begins if self._coming else None
+
+    @property
+    def last_end(self) -> float | None:
+        """When the last lease has ended; None when none is held."""
+        return max((lease.ends for lease in (*self._active, *self._coming)), default=None)
+
+    @property
+    def spent(self) -> int:
+        """Tokens spent since the beginning."""
+        return self._spent + self._counted - self.tokens
+
+    @property
+    def has_moves(self) -> bool:
+        """There is something to tell Redis."""
+        return bool(self._moves)
+
+    def take_moves(self) -> list[Move]:
+        """What Redis should be told, once: a move told twice would give tokens back that are spent."""
+        moves, self._moves = self._moves, []
+        return moves
+
+    def give_all_back(self) -> None:
+        """Nothing more will be spent here: the plan has changed, or the worker ends."""
+        self._account_for_spent()
+        for lease in (*self._active, *self._coming):
+            self._give_back(lease)
+        self._active, self._coming = [], []
+        self._recount(inf)
+
+    def _account_for_spent(self) -> None:
+        """Take what was spent since the last turn off the leases that end first."""
+        spent, self._counted = self._counted - self.tokens, self.tokens
+        if not spent:
+            return
+        self._spent += spent
+        latest = self._clock.latest(self.edge)
+        for lease in self._active:
+            taken = min(spent, lease.left)
+            lease.left -= taken
+            spent -= taken
+            self._note(lease.until, latest, taken)
+            if not spent:
+                return
+
+    def _note(self, until: int, latest: int, count: int) -> None:
+        """Short leases are not worth a report: their date is as good as the moment of spending."""
+        if count and until - latest > self._tick * 1_000_000:
+            self._moves.append(Move(until, latest, count))
+
+    def _advance(self, now: float) -> None:
+        while self._coming and self._coming[0].begins <= now:
+            self._active.append(self._coming.pop(0))
+        self._active.sort(key=_by_end)
+        while self._active and (self._active[0].ends <= now or not self._active[0].left):
+            self._give_back(self._active.pop(0))
+        self._recount(now)
+
+    def _give_back(self, lease: _Lease) -> None:
+        if lease.left:
+            self._moves.append(Move(lease.until, GIVEN_BACK, lease.left))
+
+    def _recount(self, now: float) -> None:
+        self.tokens = self._counted = sum(lease.left for lease in self._active)
+        self.edge = min(
+            now + self._tick if self._active else inf,
+            self._active[0].ends if self._active else inf,
+            self._coming[0].begins if self._coming else inf,
+        )
+
+
+def _by_begin(lease: _Lease) -> float:
+    return lease.begins
+
+
+def _by_end(lease: _Lease) -> float:
+    return lease.ends

@@ -1,0 +1,161 @@
+"""A ``limits`` storage over leased tokens, known to it by its URI scheme."""
+
+import asyncio
+from time import monotonic, time
+
+import structlog
+from limits.storage import Storage
+from redis.exceptions import RedisError
+
+from gateway.throttle.account import Account
+from gateway.throttle.refills import Refills
+from gateway.throttle.settings import ThrottleSettings
+from gateway.throttle.share import Counters, Share
+from gateway.throttle.windows import KEYS_OWN, WindowSet
+from tenants.principal import Principal
+
+_PREFIX = "leased+"
+_MEMORY = "leased+memory://"
+_SWEEP_EVERY = 10.0  # seconds
+_SWEEP_STEP = 200  # accounts looked at before other work gets its turn
+
+_log = structlog.get_logger("tenantry.throttle")
+
+
+def storage_uri(settings: ThrottleSettings) -> str:
+    """The URI under which ``limits`` finds this storage: that of Redis behind a scheme of ours."""
+    return _PREFIX + settings.redis_url if settings.redis_url else _MEMORY
+
+
+class LeasedStorage(Storage):
+    """Counters that spend tokens leased from Redis: ``incr`` does no I/O.
+
+    A key names an account, which stands for all windows of a tenant (and of a key) at once: it is charged to every
+    window or to none, and what ``incr`` returns is the use of the smallest quota, or more than that quota when refused.
+    """
+
+    STORAGE_SCHEME: list[str] | None = [  # noqa: RUF012 - the library's registry reads it from the class
+        "leased+redis",
+        "leased+rediss",
+        "leased+unix",
+        "leased+memory",
+    ]
+
+    def __init__(self, uri: str, wrap_exceptions: bool = False, **options: float | str | bool) -> None:  # noqa: FBT001, FBT002 - the library's own signature
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        self.settings = ThrottleSettings(
+            redis_url=None if uri == _MEMORY else uri.removeprefix(_PREFIX),
+            workers=int(options["workers"]),
+            deadline_seconds=float(options["deadline_seconds"]),
+            connections=int(options["connections"]),
+        )
+        self.refills = Refills(self.settings)
+        self._accounts: dict[str, Account] = {}
+        self._counters: dict[str, Counters] = {}  # of shares, by tenant
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
+        return RedisError
+
+    # -- accounts
+
+    def find(self, name: str) -> Account | None:
+        """The account of that name, if this worker has one."""
+        return self._accounts.get(name)
+
+    def open(self, name: str, principal: Principal, windows: WindowSet) -> Account:
+        """An account under these windows, in place of one under others. What other plans have used still counts."""
+        former = self._accounts.get(name)
+        if former is not None:
+            self.refills.give_back(former)
+        tenant = principal.tenant.id.hex
+        counters = self._counters.setdefault(tenant, {})
+        share = Share(windows, self.settings.workers, counters, principal.id.hex)
+        keys = _redis_keys(tenant, principal, windows)
+        account = Account(name, tenant, keys=keys, windows=windows, share=share, workers=self.settings.workers)
+        self._accounts[name] = account
+        return account
+
+    async def start(self) -> None:
+        """Begin to forget idle accounts; say so when limits are counted in each process alone."""
+        if self.settings.redis_url is None:
+            _log.warning(
+                "throttle_in_process",
+                why="no Redis is configured",
+                consequence=f"each of {self.settings.workers} worker(s) gives its part of every limit",
+            )
+        await self.refills.start()
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep_often())
+
+    async def close(self) -> None:
+        """End every task and connection."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.wait([self._sweeper])
+        await self.refills.close()
+
+    async def _sweep_often(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Forget accounts that no request has touched since the last sweep, and that hold nothing."""
+        for number, (name, account) in enumerate(list(self._accounts.items())):
+            if number % _SWEEP_STEP == 0:
+                await asyncio.sleep(0)
+            if account.touched:
+                account.touched = False
+            elif account.idle(monotonic()) and self._accounts.get(name) is account:
+                del self._accounts[name]
+        used = {account.tenant for account in self._accounts.values()}
+        self._counters = {tenant: counters for tenant, counters in self._counters.items() if tenant in used}
+
+    # -- the library's interface
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:  # noqa: ARG002 - an account knows its windows
+        """Spend ``amount`` tokens: what is used of the smallest quota, or more than that quota when there were none."""
+        account = self._accounts[key]
+        leases, now = account.leases, monotonic()
+        if leases.spend(now, amount):
+            if leases.tokens <= account.low:
+                self.refills.ahead(account, now)
+            return account.used()
+        if not self.refills.answering and self.refills.spend_share(account, now, amount):
+            return amount
+        account.refused += amount
+        return account.quota + amount
+
+    def get(self, key: str) -> int:
+        """What is used of the smallest quota, as far as this worker knows."""
+        account = self._accounts.get(key)
+        return account.used() if account else 0
+
+    def get_expiry(self, key: str) -> float:
+        """When more can be had, seconds since the epoch."""
+        account = self._accounts.get(key)
+        return time() + (account.wait(monotonic()) if account else 0.0)
+
+    def check(self) -> bool:
+        """Limits are counted over all workers."""
+        return self.refills.answering
+
+    def reset(self) -> int:
+        """Forget what this worker holds; what Redis counts runs out by itself."""
+        names = list(self._accounts)
+        for name in names:
+            self.clear(name)
+        return len(names)
+
+    def clear(self, key: str) -> None:
+        """Forget one account."""
+        account = self._accounts.pop(key, None)
+        if account is not None:
+            self.refills.give_back(account)
+
+
+def _redis_keys(tenant: str, principal: Principal, windows: WindowSet) -> tuple[str, ...]:
+    """One hash tag for all states of a tenant, so that Redis Cluster keeps them in one slot."""
+    shared = f"tenantry:throttle:{{{tenant}}}"
+    return (shared, f"{shared}:{principal.id.hex}") if windows.scopes == KEYS_OWN else (shared,)
