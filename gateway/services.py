@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from billing.plans.book import PlanBook
+from billing.stripe_events.inbox import StripeInbox
 from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity, build_principals
@@ -18,6 +19,7 @@ from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.reads import TenantReads
 from tenants.database.sessions import Database
+from tenants.jobs.queue import JobQueue
 from tenants.resources.registry import Registry, load_registry
 
 _FIRST_LISTEN = 5.0  # seconds that a start waits for PostgreSQL; without it we serve what needs none, and are not ready
@@ -36,6 +38,7 @@ class Services:
     authorizer: Authorizer
     identity: Identity
     principals: Principals
+    stripe_inbox: StripeInbox | None  # None when billing is off
     limiter: PlanLimiter
 
     @asynccontextmanager
@@ -72,6 +75,7 @@ def build_services(settings: Settings) -> Services:
         authorizer=authorizer,
         identity=identity,
         principals=build_principals(identity, database, listener),
+        stripe_inbox=StripeInbox(database, JobQueue(), settings.stripe) if settings.stripe else None,
         limiter=PlanLimiter(settings.throttle),
     )
 

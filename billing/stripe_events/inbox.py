@@ -54,7 +54,7 @@ class StripeInbox:
         return await repository.page(session, status, after, count)
 
     async def replay(self, session: ControlSession, event: str) -> StripeEvent:
-        """Apply an event again, whatever became of it: a poisoned one, once its cause is gone (SI6). Raises NotFound."""
+        """Apply an event again, whatever became of it: a poisoned one when its cause is gone (SI6). Raises NotFound."""
         found = await repository.find(session, event, lock=True)
         if found is None:
             raise NotFound(detail="no such event")

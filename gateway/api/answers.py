@@ -13,11 +13,19 @@ _NO_STORE = {"cache-control": "no-store"}
 def read(request: Request, shown: BaseModel) -> Response:
     """200 with an ETag over the content, or 304 when the caller has it already (RFC 9110 section 13.1.2)."""
     body = _body(shown)
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = _tag(body)
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if tag in {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")}:
         return Response(status_code=_NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=_MEDIA_TYPE)
+
+
+def as_seen(request: Request, shown: BaseModel) -> bool:
+    """Whether If-Match, if it is there, names what stands now (RFC 9110 section 13.1.1)."""
+    wanted = request.headers.get("if-match")
+    if wanted is None or wanted.strip() == "*":
+        return True
+    return _tag(_body(shown)) in {each.strip() for each in wanted.split(",")}
 
 
 def created(shown: BaseModel, location: str) -> Response:
@@ -28,6 +36,10 @@ def created(shown: BaseModel, location: str) -> Response:
 def answered(shown: BaseModel) -> Response:
     """200, never stored by a cache."""
     return Response(_body(shown), headers=_NO_STORE, media_type=_MEDIA_TYPE)
+
+
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def _body(shown: BaseModel) -> bytes:

@@ -2,11 +2,14 @@
 
 from fastapi import APIRouter
 
-from gateway.api import api_keys, auth, me, operator_tenants
+from gateway.api import api_keys, auth, me, operator_events, operator_plans, operator_tenants, stripe_webhook
 
 ROUTERS: tuple[APIRouter, ...] = (
     auth.router,
     me.router,
     api_keys.router,
     operator_tenants.router,
+    operator_plans.router,
+    operator_events.router,
+    stripe_webhook.router,
 )

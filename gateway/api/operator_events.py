@@ -1,0 +1,132 @@
+"""``/operator/v1/events``: Stripe's events as they came, and what became of each."""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from billing.stripe_events.inbox import StripeInbox
+from billing.stripe_events.models import StripeEvent
+from gateway.api.answers import answered, read
+from gateway.api.pages import Page
+from gateway.api.route import StrictRoute
+from gateway.authorization.guards import requires_operator
+from gateway.services import services_of
+from tenants.errors import NotFound, ValidationFailed
+
+_PATH = "/operator/v1/events"
+_ONE = f"{_PATH}/{{event_id}}"
+_PURPOSE = b"tenantry stripe event cursor 1"
+_MAC_BYTES = 16
+Status = Literal["received", "applied", "ignored", "failed"]
+
+
+class EventQuery(BaseModel):
+    """Query of the list; anything else in it is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 25
+    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before.")] = None
+    status: Status | None = None
+
+
+class EventShown(BaseModel):
+    """An event. ``failed`` ones are tried again by themselves for some hours, and can be replayed."""
+
+    id: str
+    type: str
+    account: str | None
+    livemode: bool
+    created: datetime  # Stripe's clock
+    received_at: datetime
+    status: Status
+    attempts: int
+    last_error: str | None
+    applied_at: datetime | None
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class EventDetail(EventShown):
+    """An event with all that Stripe sent."""
+
+    payload: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: StripeEvent) -> "EventDetail":
+        """The row, its payload read."""
+        return cls(**EventShown.model_validate(event).model_dump(), payload=orjson.loads(event.payload))
+
+
+router = APIRouter(route_class=StrictRoute, tags=["operator: events"])
+
+
+@router.get(_PATH, response_model=Page[EventShown], dependencies=[Depends(requires_operator)])
+async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
+    """Stripe's events, the last received first."""
+    services, inbox = services_of(request), _inbox(request)
+    cursors = _Cursors(services.settings.secret, query.status)
+    async with services.database.control() as session:
+        after = await inbox.read(session, cursors.read(query.cursor)) if query.cursor else None
+        rows = await inbox.page(session, query.status, after, query.limit + 1)
+    return answered(_page(rows, query.limit, cursors))
+
+
+@router.get(_ONE, response_model=EventDetail, dependencies=[Depends(requires_operator)])
+async def read_event(request: Request, event_id: str) -> Response:
+    """One event, with its payload."""
+    async with services_of(request).database.control() as session:
+        event = await _inbox(request).read(session, event_id)
+    return read(request, EventDetail.of(event))
+
+
+@router.post(f"{_ONE}/replay", response_model=EventShown, dependencies=[Depends(requires_operator)])
+async def replay_event(request: Request, event_id: str) -> Response:
+    """Apply an event again, whatever became of it. Doing so twice changes nothing more."""
+    async with services_of(request).database.control() as session:
+        event = await _inbox(request).replay(session, event_id)
+    return answered(EventShown.model_validate(event))
+
+
+def _page(rows: Sequence[StripeEvent], limit: int, cursors: "_Cursors") -> Page[EventShown]:
+    shown = rows[:limit]
+    following = cursors.write(shown[-1].id) if len(rows) > len(shown) else None
+    return Page(
+        data=[EventShown.model_validate(each) for each in shown],
+        has_more=following is not None,
+        next_cursor=following,
+    )
+
+
+def _inbox(request: Request) -> StripeInbox:
+    inbox = services_of(request).stripe_inbox
+    if inbox is None:
+        raise NotFound(detail="billing is off: no Stripe key is set")
+    return inbox
+
+
+class _Cursors:
+    """Signed cursors of this list under one filter: an event's id, which is no UUID of ours."""
+
+    def __init__(self, secret: bytes, status: str | None) -> None:
+        self._key = hmac.digest(hmac.digest(secret, _PURPOSE, "sha256"), str(status).encode(), "sha256")
+
+    def write(self, event: str) -> str:
+        mac = hmac.digest(self._key, event.encode(), "sha256")[:_MAC_BYTES]
+        return urlsafe_b64encode(mac + event.encode()).decode().rstrip("=")
+
+    def read(self, cursor: str) -> str:
+        try:
+            event = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_MAC_BYTES:].decode()
+        except ValueError:
+            event = ""
+        if not hmac.compare_digest(self.write(event).encode(), cursor.encode()):
+            message = "Not a cursor of this list: take next_cursor as it is, with the same status."
+            raise ValidationFailed.at("/query/cursor", "bad_cursor", message)
+        return event
