@@ -67,5 +67,4 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     problems.install(api)
     for router in (*ROUTERS, data_router(services.registry, services.settings.secret)):
         api.include_router(router)
-    api.include_router(data_router(services.registry, services.settings.secret))
     return api
