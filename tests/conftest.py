@@ -2,7 +2,13 @@
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases", "tests.fixtures.stripe", "tests.fixtures.gateways"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.databases",
+    "tests.fixtures.stripe",
+    "tests.fixtures.gateways",
+    "tests.fixtures.commands",
+]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,178 @@
+"""What `tenantry doctor` looks at, one check after another."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psycopg
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.settings import Mode, Settings
+from migrations.status import control_status, fleet_status
+from tenants.database.inspection import Inspection, inspect
+from tenants.database.names import GATEWAY_ROLE
+from tenants.resources.errors import DeclarationError
+from tenants.resources.registry import Registry, load_registry
+
+_OLDEST_SERVER = 150000  # PostgreSQL 15: PUBLIC may not create in schema public any more
+_REDIS_TIMEOUT = 2.0  # seconds
+_SHOWN_TENANTS = 10
+
+
+class Verdict(StrEnum):
+    GOOD = "good"
+    WARNING = "warning"  # works, and is weaker or slower than it could be
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; ``what`` says what to do about it when it is not good."""
+
+    name: str
+    verdict: Verdict
+    what: str
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check that can be made; those that stand on a failed one are left out."""
+    yield _mode(settings)
+    registry, check = _resources(settings)
+    yield check
+    yield from _database(settings, registry)
+    yield _redis(settings)
+    yield _stripe(settings)
+
+
+def _mode(settings: Settings) -> Check:
+    if settings.mode is Mode.PRODUCTION:
+        return Check("mode", Verdict.GOOD, "production")
+    return Check("mode", Verdict.WARNING, "development: set TENANTRY_MODE=production where others can reach it")
+
+
+def _resources(settings: Settings) -> tuple[Registry, Check]:
+    try:
+        registry = load_registry(settings.resources)
+    except DeclarationError as error:
+        return Registry(), Check("resources", Verdict.WRONG, str(error))
+    return registry, Check("resources", Verdict.GOOD, ", ".join(registry.names) or "none declared")
+
+
+def _database(settings: Settings, registry: Registry) -> Iterator[Check]:
+    try:
+        found = inspect(str(settings.database_url))
+    except psycopg.OperationalError as error:
+        yield Check("database", Verdict.WRONG, f"PostgreSQL does not let us in: {_first_line(error)}")
+        return
+    if found.server_version_number < _OLDEST_SERVER:
+        yield Check("database", Verdict.WRONG, f"PostgreSQL {found.server_version} is too old; 15 is the oldest")
+        return
+    yield Check("database", Verdict.GOOD, f"PostgreSQL {found.server_version}")
+    yield _login_role(found)
+    yield from _revokes(found)
+    yield _control_schema(settings, found)
+    yield _tenants(settings, registry, found)
+
+
+def _login_role(found: Inspection) -> Check:
+    faults = {
+        "is a superuser": found.superuser,
+        "bypasses row security": found.bypasses_row_security,
+        "may create roles": found.creates_roles,
+        "inherits the rights of every tenant (needs NOINHERIT)": found.inherits,
+        "has a search_path of its own (needs an empty one)": found.search_path not in {"", '""'},
+        "is no member of the control role": not found.may_become_control,
+        "may not call set_config": not found.may_set_config,
+    }
+    wrong = [fault for fault, holds in faults.items() if holds]
+    if wrong:
+        advice = f"log in as {GATEWAY_ROLE}, as `tenantry migrate` sets it up with TENANTRY_ADMIN_DATABASE_URL"
+        return Check("login role", Verdict.WRONG, f"{found.role} {'; '.join(wrong)}: {advice}")
+    return Check("login role", Verdict.GOOD, f"{found.role} has no rights of its own")
+
+
+def _revokes(found: Inspection) -> Iterator[Check]:
+    wanted: tuple[tuple[str, bool, str], ...] = (
+        ("set_config", found.everybody_sets_config, "EXECUTE ON FUNCTION set_config(text, text, boolean)"),
+        ("pg_settings", found.everybody_updates_settings, "UPDATE ON pg_settings"),
+        ("pg_notify", found.everybody_notifies, "EXECUTE ON FUNCTION pg_notify(text, text)"),
+        ("connect", found.everybody_connects, "CONNECT ON DATABASE"),
+        ("public schema", found.everybody_creates_in_public, "CREATE ON SCHEMA public"),
+    )
+    for name, open_to_all, right in wanted:
+        if open_to_all:
+            what = f"PUBLIC has {right}: one injected statement could leave its tenant. Revoke it as a superuser, "
+            what += "or know that this server's isolation is weaker"
+            yield Check(f"revoke {name}", Verdict.WRONG, what)
+        else:
+            yield Check(f"revoke {name}", Verdict.GOOD, f"PUBLIC has no {right}")
+
+
+def _control_schema(settings: Settings, found: Inspection) -> Check:
+    name = "control schema"
+    if not found.control_schema_exists:
+        return Check(name, Verdict.WRONG, "it is not there: run `tenantry migrate`")
+    if settings.owner_database_url is None:
+        return Check(name, Verdict.WARNING, "there; its revision cannot be read without TENANTRY_OWNER_DATABASE_URL")
+    owner_url = str(settings.owner_database_url)
+    return _asked(name, lambda: _control_revision(name, owner_url))
+
+
+def _control_revision(name: str, owner_url: str) -> Check:
+    status = control_status(owner_url)
+    if status.standing == status.wanted:
+        return Check(name, Verdict.GOOD, f"at {', '.join(status.standing)}")
+    standing, wanted = ", ".join(status.standing) or "nothing", ", ".join(status.wanted)
+    return Check(name, Verdict.WRONG, f"at {standing}, and not at {wanted}: run `tenantry migrate`")
+
+
+def _tenants(settings: Settings, registry: Registry, found: Inspection) -> Check:
+    name = "tenant schemas"
+    if not found.control_schema_exists or not found.may_become_control:
+        return Check(name, Verdict.WARNING, "cannot be looked at before the control schema is right")
+    return _asked(name, lambda: _behind(name, settings, registry))
+
+
+def _behind(name: str, settings: Settings, registry: Registry) -> Check:
+    behind = fleet_status(str(settings.database_url), registry.migrations)
+    if not behind:
+        return Check(name, Verdict.GOOD, "every tenant is up to date")
+    slugs = ", ".join(tenant.slug for tenant in behind[:_SHOWN_TENANTS])
+    more = f" and {len(behind) - _SHOWN_TENANTS} more" if len(behind) > _SHOWN_TENANTS else ""
+    return Check(name, Verdict.WRONG, f"behind: {slugs}{more}; run `tenantry migrate`")
+
+
+def _asked(name: str, question: Callable[[], Check]) -> Check:
+    try:
+        return question()
+    except SQLAlchemyError as error:
+        return Check(name, Verdict.WRONG, f"PostgreSQL refused to say: {_first_line(error)}")
+
+
+def _redis(settings: Settings) -> Check:
+    if settings.redis_url is None:
+        what = f"none: each of {settings.workers} workers gives its share of every limit (TENANTRY_REDIS_URL)"
+        return Check("redis", Verdict.WARNING, what)
+    timeouts = {"socket_timeout": _REDIS_TIMEOUT, "socket_connect_timeout": _REDIS_TIMEOUT}
+    try:
+        with redis.Redis.from_url(str(settings.redis_url), **timeouts) as client:
+            version = client.info("server")["redis_version"]
+            policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
+    except redis.RedisError as error:
+        return Check("redis", Verdict.WRONG, f"it does not answer: {_first_line(error)}")
+    if policy != "noeviction":
+        return Check("redis", Verdict.WARNING, f"maxmemory-policy {policy} may forget counters: use noeviction")
+    return Check("redis", Verdict.GOOD, f"speaks as Redis {version}")
+
+
+def _stripe(settings: Settings) -> Check:
+    if settings.stripe_api_key is None:
+        return Check("stripe", Verdict.WARNING, "no key: billing is off (TENANTRY_STRIPE_API_KEY)")
+    if not settings.webhook_secrets:
+        return Check("stripe", Verdict.WRONG, "TENANTRY_STRIPE_WEBHOOK_SECRETS is missing: no event can be believed")
+    return Check("stripe", Verdict.GOOD, f"at {settings.stripe_api_base}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

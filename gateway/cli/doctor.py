@@ -1,0 +1,34 @@
+"""``tenantry doctor``: is this deployment put together as it must be? Says plainly what is wrong and what to do."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from gateway.cli.checks import Check, Verdict, examine
+from gateway.cli.groups import AS_JSON
+from gateway.cli.loading import settings_of
+from gateway.cli.output import errors_console, print_json, print_rows
+
+app = typer.Typer()
+
+
+@app.command()
+def doctor(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = False) -> None:
+    """Check settings, PostgreSQL, its roles and revokes, the schemas, Redis; exit 1 when something must be repaired."""
+    settings = settings_of(context)
+    with errors_console().status("looking"):
+        found = list(_with_settings(examine(settings)))
+    healthy = all(check.verdict is not Verdict.WRONG for check in found)
+    if as_json:
+        print_json({"healthy": healthy, "checks": [asdict(check) for check in found]})
+    else:
+        print_rows(("check", "verdict", "what"), ((check.name, check.verdict, check.what) for check in found))
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _with_settings(others: Iterator[Check]) -> Iterator[Check]:
+    yield Check("settings", Verdict.GOOD, "complete")  # else there would have been an error before
+    yield from others

@@ -1,0 +1,123 @@
+"""``tenantry keys``: the API keys of tenants."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.administration import Administration, administer
+from gateway.cli.groups import AS_JSON
+from gateway.cli.loading import settings_of
+from gateway.cli.output import print_fields, print_json, print_rows
+from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey
+from tenants.database.keyset import Keyset
+from tenants.errors import NotFound
+from tenants.identifiers import API_KEY, ApiKeyId, TenantId, read
+from tenants.roles.builtin import BuiltInRole
+
+app = typer.Typer(help="Create, list and revoke the API keys of a tenant.", no_args_is_help=True)
+
+_PAGE = 500
+_COLUMNS = ("id", "name", "role", "environment", "prefix", "last4", "created_at", "expires_at", "revoked_at")
+_TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
+
+
+class Environment(StrEnum):
+    LIVE = "live"
+    TEST = "test"
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, _TENANT],
+    name: Annotated[str, typer.Option(help="What people call the key.")],
+    role: Annotated[BuiltInRole, typer.Option(help="What it may do.")] = BuiltInRole.MEMBER,
+    scope: Annotated[list[str] | None, typer.Option(help="Narrow it to this permission; may be repeated.")] = None,
+    environment: Annotated[Environment, typer.Option(help="Kind of key.")] = Environment.LIVE,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it ends; never without it.")] = None,
+    allowed_cidr: Annotated[
+        list[str] | None, typer.Option(help="Network that it may be used from; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Make a key. Its secret is shown this once and kept nowhere."""
+    wanted = CreateApiKey(
+        name=name,
+        role=role,
+        scopes=scope or None,
+        environment=environment.value,
+        expires_at=datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None,
+        allowed_cidrs=allowed_cidr or [],
+    )
+
+    async def work(administration: Administration) -> dict[str, Any]:
+        async with administration.database.control() as session:
+            owner = await administration.tenant(session, tenant)
+            made = await administration.identity.api_keys.create(session, owner.id, None, wanted)
+            return ApiKeyIssued.with_secret(made.key, made.secret).model_dump(mode="json")
+
+    made = administer(settings_of(context), work)
+    if as_json:
+        print_json(made)
+    else:
+        print_fields({name: made[name] for name in ("id", "name", "role", "scopes", "expires_at", "secret")})
+
+
+@app.command("list")
+def list_keys(
+    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
+) -> None:
+    """Show every key of a tenant, the newest first, those that have ended too."""
+
+    async def work(administration: Administration) -> list[dict[str, Any]]:
+        async with administration.database.control() as session:
+            owner = await administration.tenant(session, tenant)
+        return await _all(administration, owner.id)
+
+    found = administer(settings_of(context), work)
+    if as_json:
+        print_json({"data": found})
+    else:
+        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, _TENANT],
+    key: Annotated[str, typer.Argument(help="Id of the key (key_…), as `tenantry keys list` shows it.")],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """End a key for good, on every worker within a second."""
+
+    async def work(administration: Administration) -> dict[str, Any]:
+        identifier = read(API_KEY, key)
+        if identifier is None:
+            raise NotFound("This is not the id of a key (key_…).")
+        async with administration.database.control() as session:
+            owner = await administration.tenant(session, tenant)
+            await administration.identity.api_keys.revoke(session, owner.id, ApiKeyId(identifier))
+            found = await administration.identity.api_keys.read(session, owner.id, ApiKeyId(identifier))
+            return ApiKeyShown.of(found).model_dump(mode="json")
+
+    revoked = administer(settings_of(context), work)
+    if as_json:
+        print_json(revoked)
+    else:
+        print_fields({name: revoked[name] for name in ("id", "name", "role", "revoked_at")})
+
+
+async def _all(administration: Administration, tenant: TenantId) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: ApiKeyId | None = None
+    while True:
+        async with administration.database.control() as session:
+            page = await administration.identity.api_keys.page(session, tenant, Keyset(_PAGE, after))
+            found.extend(ApiKeyShown.of(key).model_dump(mode="json") for key in page)
+        if len(page) < _PAGE:
+            return found
+        after = page[-1].id

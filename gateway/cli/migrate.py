@@ -1,0 +1,103 @@
+"""``tenantry migrate``: roles and database where we may make them, then the control schema, then every tenant's."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress as Bar
+from sqlalchemy.engine import make_url
+
+from gateway.cli.faults import CommandFailed
+from gateway.cli.groups import AS_JSON
+from gateway.cli.loading import settings_of
+from gateway.cli.output import print_fields, print_json, print_rows, progress_bar
+from gateway.settings import Settings
+from migrations.runner import FleetReport, Progress, migrate_control, migrate_tenants
+from tenants.database.cluster import set_up_cluster
+from tenants.database.names import GATEWAY_ROLE, OWNER_ROLE
+from tenants.resources.registry import load_registry
+
+app = typer.Typer()
+
+
+@app.command()
+def migrate(
+    context: typer.Context,
+    *,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Tenants at a time.")] = 4,
+    canaries: Annotated[int, typer.Option(min=0, help="Tenants that go first, and stop the rest if all fail.")] = 3,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Bring the control schema and every tenant's schema up to date; again and again if need be.
+
+    A tenant that fails is named at the end, answers 503 alone, and is tried again by the next run.
+    """
+    settings = settings_of(context)
+    owner_url = _owner_url(settings)
+    registry = load_registry(settings.resources)
+    with progress_bar() as bar:
+        if settings.admin_database_url is not None:
+            bar.add_task("roles and database", total=1, completed=_set_up(settings, owner_url))
+        control = bar.add_task("control schema", total=1)
+        migrate_control(owner_url)
+        bar.advance(control)
+        report = migrate_tenants(
+            owner_url, registry.migrations, jobs=jobs, canaries=canaries, on_progress=_Tenants(bar).show
+        )
+    _show(report, as_json=as_json)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def _owner_url(settings: Settings) -> str:
+    if settings.owner_database_url is None:
+        raise CommandFailed(
+            "settings_invalid", "TENANTRY_OWNER_DATABASE_URL is missing: the role that owns the schemas migrates them."
+        )
+    return str(settings.owner_database_url)
+
+
+def _set_up(settings: Settings, owner_url: str) -> int:
+    gateway, owner = make_url(str(settings.database_url)), make_url(owner_url)
+    if (gateway.username, owner.username) != (GATEWAY_ROLE, OWNER_ROLE) or not gateway.database:
+        raise CommandFailed(
+            "settings_invalid",
+            f"With TENANTRY_ADMIN_DATABASE_URL the other URLs name the roles {GATEWAY_ROLE} and {OWNER_ROLE}, "
+            "and a database.",
+        )
+    set_up_cluster(
+        str(settings.admin_database_url),
+        gateway.database,
+        owner_password=owner.password or "",
+        gateway_password=gateway.password or "",
+    )
+    return 1
+
+
+class _Tenants:
+    """The bar of the fleet, which appears with the first tenant that is done."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._task = bar.add_task("tenants", total=None)
+
+    def show(self, progress: Progress) -> None:
+        self._bar.update(self._task, completed=progress.done, total=progress.total)
+        if progress.outcome.error is not None:
+            self._bar.console.print(f"{progress.outcome.tenant.slug}: {progress.outcome.error}", markup=False)
+
+
+def _show(report: FleetReport, *, as_json: bool) -> None:
+    failed = [{"tenant": each.tenant.slug, "error": each.error} for each in report.failed]
+    result: dict[str, Any] = {
+        "complete": report.complete,
+        "revisions": list(report.revisions),
+        "migrated": report.migrated,
+        "failed": failed,
+        "skipped": report.skipped,
+    }
+    if as_json:
+        print_json(result)
+        return
+    print_fields({**result, "failed": len(failed)})
+    if failed:
+        print_rows(("tenant", "error"), ([each["tenant"], each["error"]] for each in failed))

@@ -1,0 +1,107 @@
+"""``tenantry tenants``: the customers of the SaaS."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.administration import Administration, administer
+from gateway.cli.groups import AS_JSON
+from gateway.cli.loading import settings_of
+from gateway.cli.output import print_fields, print_json, print_rows
+from tenants.database.keyset import Keyset
+from tenants.directory.models import Tenant
+from tenants.directory.schemas import CreateTenant, TenantCreated, TenantShown
+from tenants.identifiers import TenantId
+from tenants.principal import TenantStatus
+
+app = typer.Typer(help="Create, list, suspend and resume tenants.", no_args_is_help=True)
+
+_PAGE = 500
+_COLUMNS = ("id", "slug", "name", "status", "plan", "created_at")
+_NAMED = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    *,
+    slug: Annotated[str, typer.Argument(help="Short name in addresses: lower case letters, digits and hyphens.")],
+    name: Annotated[str | None, typer.Option(help="Name for people; the slug without it.")] = None,
+    plan: Annotated[str, typer.Option(help="Code of its plan.")] = "free",
+    owner: Annotated[str | None, typer.Option(help="E-mail address of its first owner.")] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Make a tenant with its schema, its role and a first key, whose secret is shown this once."""
+    wanted = CreateTenant(slug=slug, name=name or slug, plan=plan, owner_email=owner)
+
+    async def work(administration: Administration) -> dict[str, Any]:
+        async with administration.database.control() as session:
+            made = await administration.identity.directory.create(session, wanted)
+            shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
+            return shown.model_dump(mode="json", by_alias=True)
+
+    made = administer(settings_of(context), work)
+    if as_json:
+        print_json(made)
+        return
+    key = made.pop("api_key")
+    print_fields({**made, "api_key": key["secret"]})
+
+
+@app.command("list")
+def list_tenants(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Show every tenant, the newest first."""
+    found = administer(settings_of(context), _all)
+    if as_json:
+        print_json({"data": found})
+    else:
+        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+
+
+@app.command()
+def suspend(
+    context: typer.Context, *, tenant: Annotated[str, _NAMED], as_json: Annotated[bool, AS_JSON] = False
+) -> None:
+    """Refuse every request of a tenant from now on; its data stays."""
+    _set_status(context, tenant, TenantStatus.SUSPENDED, as_json=as_json)
+
+
+@app.command()
+def resume(
+    context: typer.Context, *, tenant: Annotated[str, _NAMED], as_json: Annotated[bool, AS_JSON] = False
+) -> None:
+    """Let a suspended tenant in again."""
+    _set_status(context, tenant, TenantStatus.ACTIVE, as_json=as_json)
+
+
+async def _all(administration: Administration) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: TenantId | None = None
+    while True:
+        async with administration.database.control() as session:
+            page = await administration.identity.directory.page(session, Keyset(_PAGE, after))
+            found.extend(_shown(tenant) for tenant in page)
+        if len(page) < _PAGE:
+            return found
+        after = page[-1].id
+
+
+def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_json: bool) -> None:
+    async def work(administration: Administration) -> dict[str, Any]:
+        async with administration.database.control() as session:
+            tenant = await administration.tenant(session, named)
+            return _shown(await administration.identity.directory.set_status(session, tenant.id, status))
+
+    changed = administer(settings_of(context), work)
+    if as_json:
+        print_json(changed)
+    else:
+        print_fields({name: changed[name] for name in _COLUMNS})
+
+
+def _shown(tenant: Tenant) -> dict[str, Any]:
+    return TenantShown.of(tenant).model_dump(mode="json", by_alias=True)

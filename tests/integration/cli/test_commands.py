@@ -1,0 +1,125 @@
+"""Commands against a real PostgreSQL: what they print, where, and the exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.groups import COMMANDS
+from tests.fixtures.commands import Run, answer
+from tests.fixtures.databases import DatabaseUrls
+
+
+def test_every_command_explains_itself(run: Run) -> None:
+    for name in COMMANDS:
+        result = run(name, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.stdout
+
+
+def test_migrate_brings_everything_up_and_can_be_repeated(run: Run) -> None:
+    first = answer(run("migrate", "--json"))
+    assert first["complete"]
+    assert first["failed"] == []
+    assert answer(run("migrate", "--json")) == first
+
+
+def test_migrate_makes_roles_and_database_when_it_is_given_a_superuser(run: Run, database_urls: DatabaseUrls) -> None:
+    fresh = database_urls.renamed(f"{database_urls.name}_fresh")
+    urls = {"TENANTRY_DATABASE_URL": fresh.gateway, "TENANTRY_OWNER_DATABASE_URL": fresh.owner}
+    admin = {"TENANTRY_ADMIN_DATABASE_URL": database_urls.superuser}
+    assert "does not exist" in run("migrate", **urls).output
+    assert answer(run("migrate", "--json", **urls, **admin))["complete"]
+    assert answer(run("doctor", "--json", **urls))["healthy"]
+
+
+def test_a_tenant_is_created_listed_suspended_and_resumed(migrated: Run) -> None:
+    made = answer(migrated("tenants", "create", "acme", "--plan", "pro", "--owner", "ann@acme.test", "--json"))
+    assert made["slug"] == "acme"
+    assert made["plan"] == "pro"
+    assert made["api_key"]["secret"].startswith("tn_live_")
+    assert answer(migrated("tenants", "suspend", "acme", "--json"))["status"] == "suspended"
+    assert [each["status"] for each in answer(migrated("tenants", "list", "--json"))["data"]] == ["suspended"]
+    assert answer(migrated("tenants", "resume", made["id"], "--json"))["status"] == "active"
+    assert "acme" in migrated("tenants", "list").stdout
+
+
+def test_a_key_is_shown_once_and_revoked(migrated: Run) -> None:
+    migrated("tenants", "create", "acme")
+    made = answer(migrated("keys", "create", "acme", "--name", "reporting", "--role", "viewer", "--json"))
+    assert made["role"] == "viewer"
+    listed = migrated("keys", "list", "acme", "--json")
+    assert made["secret"] not in listed.stdout
+    assert {each["name"] for each in answer(listed)["data"]} == {"reporting", "first key"}
+    assert answer(migrated("keys", "revoke", "acme", made["id"], "--json"))["revoked_at"] is not None
+
+
+def test_a_key_can_be_narrowed(migrated: Run) -> None:
+    migrated("tenants", "create", "acme")
+    options = ("--scope", "contacts:read", "--allowed-cidr", "10.0.0.0/8", "--expires-in-days", "7")
+    made = answer(migrated("keys", "create", "acme", "--name", "narrow", *options, "--environment", "test", "--json"))
+    assert made["scopes"] == ["contacts:read"]
+    assert made["allowed_cidrs"] == ["10.0.0.0/8"]
+    assert made["expires_at"] is not None
+    assert made["secret"].startswith("tn_test_")
+
+
+def test_an_operator_key_is_made(migrated: Run) -> None:
+    made = answer(migrated("operator-keys", "create", "--name", "ops", "--json"))
+    assert made["secret"].startswith("tn_op_")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("tenants", "create", "acme"), "conflict"),
+        (("tenants", "create", "other", "--plan", "gold"), "validation_failed"),
+        (("tenants", "create", "No Slug"), "validation_failed"),
+        (("tenants", "suspend", "nobody"), "not_found"),
+        (("keys", "create", "acme", "--name", "x", "--scope", "moon:land"), "validation_failed"),
+        (("keys", "create", "acme", "--name", "x", "--allowed-cidr", "everywhere"), "validation_failed"),
+        (("keys", "revoke", "acme", "key_none"), "not_found"),
+        (("keys", "list", "nobody"), "not_found"),
+    ],
+)
+def test_what_is_refused_is_one_sentence_and_exit_code_1(migrated: Run, arguments: tuple[str, ...], code: str) -> None:
+    migrated("tenants", "create", "acme")
+    refused = answer(migrated(*arguments, "--json"), exit_code=1)
+    assert refused["error"]["code"] == code
+    plain = migrated(*arguments)
+    assert plain.exit_code == 1
+    assert plain.stdout == ""
+    assert plain.stderr.startswith("Error: ")
+    assert "Traceback" not in plain.stderr
+
+
+def test_a_database_that_is_down_is_said_so(run: Run) -> None:
+    down = {"TENANTRY_DATABASE_URL": "postgresql://tenantry_gateway:hush@127.0.0.1:1/nothing"}
+    result = run("tenants", "list", "--json", **down)
+    assert answer(result, exit_code=1)["error"]["code"] == "unavailable"
+    assert "hush" not in result.output
+
+
+def test_a_database_that_was_not_migrated_is_said_so(run: Run, empty_database_urls: DatabaseUrls) -> None:
+    result = run("tenants", "list", "--json", TENANTRY_DATABASE_URL=empty_database_urls.gateway)
+    assert answer(result, exit_code=1)["error"]["code"] == "not_migrated"
+
+
+def test_missing_settings_are_named_and_their_values_never_shown(run: Run) -> None:
+    result = run("tenants", "list", TENANTRY_SECRET_KEY="too-short-to-be-a-secret", TENANTRY_KEY_PEPPERS=None)
+    assert result.exit_code == 1
+    assert "TENANTRY_KEY_PEPPERS" in result.stderr
+    assert "too-short-to-be-a-secret" not in result.output
+
+
+def test_a_plan_file_that_is_wrong_says_where(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "plans.toml"
+    file.write_text("[[plans]]\ncode = 'X'")
+    refused = answer(run("plans", "seed", str(file), "--json"), exit_code=1)
+    assert any(detail.startswith("plans.0.code: ") for detail in refused["error"]["details"])
+    file.write_text("this is not toml")
+    assert "is not TOML" in run("plans", "seed", str(file)).stderr
+
+
+def test_resources_migration_says_when_there_is_nothing_to_write(migrated: Run) -> None:
+    refused = answer(migrated("resources", "migration", "-m", "nothing", "--json"), exit_code=1)
+    assert refused["error"]["code"] == "nothing_changed"
