@@ -1,0 +1,83 @@
+# Everything here makes .venv and installs the pinned dependencies first; the second time that takes no time.
+# PORT and DATA choose port and data folder of `make run`; PYTHON another interpreter (3.11 or newer).
+
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?= .tenantry
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+CODE := billing gateway migrations tenants examples tests $(wildcard benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench soak coverage format lock audit clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+run: $(INSTALLED) ## Start everything: PostgreSQL, Redis, a Stripe stand-in, two demo tenants, the gateway
+	@exec $(BIN)/tenantry dev --port $(PORT) --data "$(DATA)" $(ARGS)
+
+test: $(INSTALLED) ## Run the whole test suite against parts that it starts itself
+	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
+	$(BIN)/python -m pytest -q tests/architecture
+
+bench: $(INSTALLED) ## Run the benchmarks
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(INSTALLED) ## Repeat the tests that look for races, with more rounds
+	@exec $(BIN)/python -m pytest tests/isolation tests/faults --hypothesis-profile=soak $(ARGS)
+
+coverage: $(INSTALLED) ## Run the tests under coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+format: $(INSTALLED) ## Bring the code into its form
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+audit: $(INSTALLED) ## Ask whether a pinned dependency has a known advisory
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.txt
+
+lock: $(INSTALLED) ## Resolve the dependencies of pyproject.toml anew and pin them with hashes
+	$(call compile,requirements-dev.txt,pyproject.toml --upgrade --extra dev --group test --group quality --group install)
+	$(call compile,requirements.txt,pyproject.toml --constraint requirements-dev.txt)
+	$(call compile,requirements-install.txt,--group install --constraint requirements-dev.txt)
+
+clean: ## Remove what was installed, built and cached (the data folder stays)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One resolution for every platform and Python; no header, no annotation, no address of an index.
+compile = $(BIN)/uv pip compile $(2) --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate -q -o $(1)
+
+# uv takes seconds where pip takes most of a minute, and asks the index that pip is configured for. Where there is no uv
+# for the machine, pip does the same.
+$(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tenantry needs Python 3.11 or newer")'
+	@echo "Installing the pinned dependencies into .venv ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install $(QUIETLY) --require-hashes -r requirements-install.txt && $(UV_INSTALL) \
+		|| { $(PIP) install $(QUIETLY) --require-hashes -r requirements-dev.txt \
+			&& $(PIP) install $(QUIETLY) --no-deps --no-build-isolation -e . ; }
+	@touch $@
+
+PIP := $(BIN)/python -m pip
+QUIETLY := -qq --disable-pip-version-check
+define UV_INSTALL
+{ index=$$($(PIP) config get global.index-url 2>/dev/null); \
+		export VIRTUAL_ENV=.venv UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
+		$(BIN)/uv pip install -q --require-hashes -r requirements-dev.txt \
+		&& $(BIN)/uv pip install -q --no-deps --no-build-isolation -e . ; }
+endef
