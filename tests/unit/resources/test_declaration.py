@@ -1,0 +1,183 @@
+"""A declaration that cannot be served fails when its module is imported, and says what to write instead."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    JSON,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import mapped_column
+
+from tenants.database.base import TenantModel
+from tenants.resources.errors import DeclarationError
+from tenants.resources.fields import Rule
+from tenants.resources.resource import Resource
+
+_numbers = count()
+
+
+def _model(*arguments: Any, **columns: Any) -> type[TenantModel]:
+    """A model of its own metadata, with the index that the default sort needs, a name, and what the test adds."""
+    attributes = {
+        "metadata": MetaData(),
+        "__tablename__": "plain",
+        "__table_args__": (Index(None, "created_at", "id"), *arguments),
+        "name": mapped_column(String(50), nullable=False),
+    }
+    return type(f"Plain{next(_numbers)}", (TenantModel,), attributes | columns)  # no two classes have the same name
+
+
+def _declare(model: type[TenantModel] | None = None, **changes: Any) -> Resource:
+    given: dict[str, Any] = {"model": model or _model(), "name": "plain", "singular": "plain", "writable": ("name",)}
+    return Resource(**(given | changes))
+
+
+def test_a_plain_declaration_is_served() -> None:
+    """What the tests below change one thing of is in order itself."""
+    assert [field.name for field in _declare().fields] == ["id", "name", "created_at", "updated_at"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"name": "Plain"}, "name must be lower-case"),
+        ({"name": "plain-ones"}, "name must be lower-case"),
+        ({"name": "members"}, "'members' is Tenantry's own"),
+        ({"singular": "plain1"}, "singular must be lower-case"),
+        ({"singular": "key"}, "prefix of Tenantry's own ids"),
+        ({"writable": ("name", "nmae")}, "writable names 'nmae', which is no column"),
+        ({"filterable": ("colour",)}, "filterable names 'colour', which is no column"),
+        ({"sortable": ("created_at", "colour")}, "sortable names 'colour', which is no column"),
+        ({"searchable": ("colour",)}, "searchable names 'colour', which is no column"),
+        ({"rules": {"colour": Rule()}}, "rules names 'colour', which is no column"),
+        ({"writable": ("name", "name")}, "writable names 'name' twice"),
+        ({"writable": ("name", "id")}, "writable names 'id', which Tenantry writes"),
+        ({"writable": ("name", "version")}, "writable names 'version', which Tenantry writes"),
+        ({"filterable": ("version",)}, "filterable names 'version', which no answer holds"),
+        ({"hidden": ("id",)}, "hidden names 'id', which every answer needs"),
+        ({"required": ("created_at",)}, "required names 'created_at', which is not writable"),
+        ({"default_sort": "name"}, "default_sort 'name' is not among sortable"),
+        ({"sortable": ("created_at", "name")}, "add Index(None, 'name', \"id\")"),
+        ({"searchable": ("created_at",)}, "'created_at' is searchable, but not text"),
+        ({"writable": ()}, "'name' is neither writable nor nullable and has no default"),
+        ({"rules": {"name": Rule(minimum=1)}}, "'name' has a rule for numbers, but is not a number"),
+        ({"rules": {"created_at": Rule(pattern="x")}}, "'created_at' has a rule for text, but is not text"),
+        ({"model": object}, "model must be a mapped subclass of TenantModel"),
+        ({"model": TenantModel}, "model must be a mapped subclass of TenantModel"),
+    ],
+)
+def test_a_wrong_declaration_says_what_is_wrong(changes: dict[str, Any], fault: str) -> None:
+    """IS6: what is listed is known, typed and indexed before the first request."""
+    with pytest.raises(DeclarationError) as raised:
+        _declare(**changes)
+    assert fault in str(raised.value)
+
+
+_COLUMNS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: mapped_column(JSON, nullable=True), "has the type JSON()"),
+    (lambda: mapped_column(Float, nullable=True), "has the type Float()"),
+    (lambda: mapped_column(Uuid, nullable=True), "has the type Uuid()"),
+    (lambda: mapped_column(Numeric, nullable=True), "write Numeric(precision, scale)"),
+    (lambda: mapped_column(DateTime, nullable=True), "write DateTime(timezone=True)"),
+    (lambda: mapped_column(Enum("a", name="x"), nullable=True), "write Enum(..., native_enum=False)"),
+    (lambda: mapped_column(Date, nullable=True, default=text("now()")), "write server_default"),
+    (lambda: mapped_column(Integer, nullable=True, onupdate=1), "has onupdate"),
+    (lambda: mapped_column(Enum("a", native_enum=False), default="b"), "not the text of one of its choices"),
+    (lambda: mapped_column(ForeignKey("plain.id"), nullable=True), "is a foreign key without an index"),
+    (lambda: mapped_column(ForeignKey("plain.name"), nullable=True), "points at another resource's id"),
+    (lambda: mapped_column(ForeignKey("plain.id", ondelete="SET NULL"), nullable=True), 'or write "CASCADE"'),
+    (lambda: mapped_column(ForeignKey("plain.id", deferrable=True), nullable=True), "deferrable foreign key"),
+]
+
+
+@pytest.mark.parametrize(("column", "fault"), _COLUMNS)
+def test_a_column_that_cannot_be_checked_is_refused(column: Callable[[], Any], fault: str) -> None:
+    """DA1: every value of a served column can be checked before PostgreSQL sees it."""
+    with pytest.raises(DeclarationError) as raised:
+        _declare(_model(extra=column()))
+    assert fault in str(raised.value)
+    assert "column 'extra'" in str(raised.value)
+
+
+@pytest.mark.parametrize("column", [lambda: mapped_column(Text), lambda: mapped_column(String(501))])
+def test_text_that_no_index_holds_cannot_be_sorted(column: Callable[[], Any]) -> None:
+    """An index entry of more than 2,704 bytes would be an error of the server at the first long value."""
+    model = _model(Index(None, "extra", "id"), extra=column())
+    with pytest.raises(DeclarationError, match="text of no bound or a wide one"):
+        _declare(model, writable=("name", "extra"), sortable=("created_at", "extra"))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        Index(None, "id", "name"),
+        Index(None, "name"),
+        Index(None, text("lower(name)"), "name", "id"),
+        Index("partial", "name", "id", postgresql_where=text("name <> ''")),
+        Index("hashed", "name", "id", postgresql_using="hash"),
+    ],
+)
+def test_an_index_that_does_not_serve_the_pages_does_not_count(index: Index) -> None:
+    """DA3: a page costs the same at the end of a list as at its start."""
+    with pytest.raises(DeclarationError, match="'name' is sortable without an index"):
+        _declare(_model(index), sortable=("created_at", "name"))
+
+
+def test_a_deferrable_constraint_is_refused() -> None:
+    """It would fail at COMMIT, after the answer was made."""
+    with pytest.raises(DeclarationError, match="is deferrable"):
+        _declare(_model(UniqueConstraint("name", deferrable=True)))
+
+
+def test_a_second_primary_key_column_is_refused() -> None:
+    """The id alone names a row."""
+    with pytest.raises(DeclarationError, match="TenantModel's id alone"):
+        _declare(_model(extra=mapped_column(Integer, primary_key=True)))
+
+
+def test_a_table_that_names_a_schema_is_refused() -> None:
+    """IS5: the search path alone decides whose table it is."""
+
+    class Elsewhere(TenantModel):
+        __tablename__ = "elsewhere"
+        __table_args__ = ({"schema": "public"},)
+        metadata = MetaData()
+
+    with pytest.raises(DeclarationError, match="names no schema"):
+        _declare(Elsewhere, writable=())
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """A team fixes its module in one go."""
+    with pytest.raises(DeclarationError) as raised:
+        _declare(singular="key", default_sort="name", required=("created_at",))
+    assert len(raised.value.faults) == 3
+
+
+def test_fields_carry_what_their_columns_hold() -> None:
+    """The bounds that models and filters check are the column's own, narrowed by the rule's."""
+    model = _model(
+        price=mapped_column(Numeric(5, 2), nullable=True), seen=mapped_column(DateTime(timezone=True), nullable=True)
+    )
+    fields = {each.name: each for each in _declare(model, rules={"price": Rule(minimum=0)}).fields}
+    assert (fields["price"].minimum, fields["price"].maximum) == (Decimal("-999.99"), Decimal("999.99"))
+    assert fields["price"].bounds == (0, Decimal("999.99"))
+    assert fields["name"].max_length == 50
+    assert not fields["name"].nullable

@@ -1,0 +1,78 @@
+"""The module that TENANTRY_RESOURCES names is loaded whole, or the start fails and says why."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from examples.crm.resources import MIGRATIONS, contacts, deals
+from tenants.resources.errors import DeclarationError
+from tenants.resources.fields import FieldKind
+from tenants.resources.registry import load_registry, registry_of
+
+
+def _module(**attributes: Any) -> ModuleType:
+    module = ModuleType("a_saas")
+    vars(module).update(attributes)
+    return module
+
+
+def test_the_example_is_served() -> None:
+    """Names, permissions, references and the folder of revisions of a real module."""
+    registry = load_registry("examples.crm.resources")
+    assert registry.names == ("contacts", "deals")
+    assert registry.permissions[:4] == ("contacts:read", "contacts:create", "contacts:update", "contacts:delete")
+    assert registry.migrations == (MIGRATIONS,)
+    reference = registry["deals"].by_name["contact_id"]
+    assert (reference.kind, reference.prefix) == (FieldKind.REFERENCE, "contact")
+    assert registry["deals"].by_name["id"].prefix == "deal"
+    assert registry["contacts"].required == {"name"}
+
+
+def test_without_a_module_nothing_is_served() -> None:
+    """A deployment may use the keys and not the rooms."""
+    registry = load_registry(None)
+    assert (registry.collections, registry.migrations, registry.permissions) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "fault"),
+    [
+        ({"MIGRATIONS": MIGRATIONS}, "RESOURCES must be a tuple of Resource"),
+        ({"RESOURCES": [contacts], "MIGRATIONS": MIGRATIONS}, "RESOURCES must be a tuple of Resource"),
+        ({"RESOURCES": ("contacts",), "MIGRATIONS": MIGRATIONS}, "RESOURCES must be a tuple of Resource"),
+        ({"RESOURCES": (contacts,)}, "MIGRATIONS must be the folder"),
+        ({"RESOURCES": (contacts,), "MIGRATIONS": Path("/nowhere")}, "MIGRATIONS must be the folder"),
+        ({"RESOURCES": (contacts, contacts), "MIGRATIONS": MIGRATIONS}, "two resources have the name 'contacts'"),
+        ({"RESOURCES": (deals,), "MIGRATIONS": MIGRATIONS}, "deals.contact_id refers to the table 'contacts'"),
+    ],
+)
+def test_a_bad_module_says_what_is_wrong(attributes: dict[str, Any], fault: str) -> None:
+    """A start-up error names the attribute and what to write."""
+    with pytest.raises(DeclarationError) as raised:
+        registry_of(_module(**attributes))
+    assert fault in str(raised.value)
+
+
+def test_two_resources_never_share_a_prefix() -> None:
+    """An id must tell of which resource it is."""
+    clash = replace(deals, singular="contact")
+    with pytest.raises(DeclarationError, match="two resources have the singular 'contact'"):
+        registry_of(_module(RESOURCES=(contacts, clash), MIGRATIONS=MIGRATIONS))
+
+
+@pytest.mark.parametrize("name", ["no.such.module", "tests.fixtures.no_such_module"])
+def test_a_module_that_cannot_be_imported_says_why(name: str) -> None:
+    """Not a traceback of the import machinery, but the setting's value and the reason."""
+    with pytest.raises(DeclarationError, match=f"Module {name} cannot be served"):
+        load_registry(name)
+
+
+def test_a_fingerprint_changes_with_the_shape_of_an_answer() -> None:
+    """A representation that a caller kept from before a release never counts as unchanged."""
+    before = registry_of(_module(RESOURCES=(contacts,), MIGRATIONS=MIGRATIONS))["contacts"]
+    fewer = replace(contacts, hidden=("notes",), writable=contacts.writable[:-1], rules={})
+    after = registry_of(_module(RESOURCES=(fewer,), MIGRATIONS=MIGRATIONS))["contacts"]
+    assert before.fingerprint != after.fingerprint
