@@ -36,8 +36,9 @@ def body_schema(field: Field) -> Schema:
 
 def _exact(field: Field, bound: Number | None) -> Number | None:
     """An integer's bound, where a double can say it: FastAPI's document holds doubles, and `int64` says the rest."""
-    told = field.kind is FieldKind.INTEGER and bound is not None and abs(bound) <= _LARGEST_EXACT
-    return bound if told else None
+    if field.kind is not FieldKind.INTEGER or bound is None:
+        return None
+    return bound if -_LARGEST_EXACT <= bound <= _LARGEST_EXACT else None
 
 
 def example_of(field: Field) -> object:

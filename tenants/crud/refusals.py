@@ -43,7 +43,7 @@ def _refusal(error: BaseException | None, collection: Collection, *, deleting: b
     if not isinstance(error, psycopg.Error):
         return None
     if deleting and isinstance(error, pg.ForeignKeyViolation | pg.RestrictViolation):
-        return StillReferred(detail=str(error))
+        return StillReferred(detail=_detail(error))
     for kinds, refuse in _REFUSALS:
         if isinstance(error, kinds):
             return refuse(error, collection)
@@ -74,16 +74,21 @@ def _check_failed(error: psycopg.Error, collection: Collection) -> TenantryError
 
 def _unfit(error: psycopg.Error, _collection: Collection) -> TenantryError:
     message = "One of the values does not fit its field."
-    return ValidationFailed((), message=message, detail=f"{type(error).__name__}: {error}")
+    return ValidationFailed((), message=message, detail=_detail(error))
 
 
 def _not_unique(error: psycopg.Error, _collection: Collection) -> TenantryError:
-    return NotUnique(detail=f"unique constraint {error.diag.constraint_name}")
+    return NotUnique(detail=_detail(error))
 
 
 def _not_now(error: psycopg.Error, _collection: Collection) -> TenantryError:
     # A deadlock that others will win, or a tenant whose migration has not been here yet: it answers 503 alone.
-    return Unavailable(detail=f"{type(error).__name__}: {error}")
+    return Unavailable(detail=f"{type(error).__name__}: {error.diag.message_primary}")
+
+
+def _detail(error: psycopg.Error) -> str:
+    """For the log: which rule, never which values, that the server's own message would name."""
+    return f"{type(error).__name__} {error.diag.constraint_name or ''}".strip()
 
 
 def _pointer(name: str | None) -> str:

@@ -16,6 +16,7 @@ def open_engine(settings: DatabaseSettings) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=settings.acquire_timeout,
         pool_recycle=_CONNECTION_LIFE,
+        hide_parameters=True,  # an error's text goes to the log, and values are the tenant's own (SE2)
         connect_args=connect_arguments(settings),
     )
 
