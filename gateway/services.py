@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import cast
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from billing.plans.book import PlanBook
 from billing.stripe_events.inbox import StripeInbox
@@ -83,10 +83,3 @@ def build_services(settings: Settings) -> Services:
 def services_of(request: Request) -> Services:
     """The services of the app that answers this request."""
     return cast("Services", request.app.state.services)
-
-
-async def _services(request: Request) -> Services:
-    return services_of(request)
-
-
-ServicesDep = Annotated[Services, Depends(_services)]

@@ -1,0 +1,81 @@
+"""Throttling on the whole way of a request: per plan, per tenant, over workers, with the draft's fields."""
+
+import asyncio
+import re
+from collections import Counter
+
+import httpx
+import pytest
+
+from tenants.identifiers import TENANT, show
+from tests.fixtures.gateways import Gateway, GatewayFactory
+
+pytestmark = pytest.mark.anyio
+
+_POLICY = '"burst";q=10;w=1, "sustained";q=120;w=60'  # of plan "free"
+
+
+async def _move_to_free(gateway: Gateway) -> None:
+    path = f"/operator/v1/tenants/{show(TENANT, gateway.acme.ref.id)}"
+    (await gateway.client.patch(path, json={"plan": "free"}, headers=gateway.operator)).raise_for_status()
+    await _until_free(gateway)
+
+
+async def _until_free(gateway: Gateway) -> None:
+    async with asyncio.timeout(1):
+        while (await _me(gateway)).headers["ratelimit-policy"] != _POLICY:
+            pass
+
+
+async def _me(gateway: Gateway, role: str = "viewer") -> httpx.Response:
+    return await gateway.client.get("/v1/me", headers=gateway.acme.key(role))
+
+
+async def test_a_plan_that_is_used_up_answers_429_with_when_to_come_back(gateway: Gateway) -> None:
+    """TH2, TH6: all keys of the tenant share the windows; a client that waits Retry-After succeeds."""
+    await _move_to_free(gateway)
+    answers = [await _me(gateway, role) for role in ("viewer", "member", "admin") * 8]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["code"] == "rate_limited"
+    assert refused.headers["ratelimit-policy"] == _POLICY
+    assert re.fullmatch(r'"burst";r=\d+;t=\d+, "sustained";r=\d+;t=\d+', refused.headers["ratelimit"])
+    await asyncio.sleep(int(refused.headers["retry-after"]))
+    assert (await _me(gateway)).status_code == 200
+
+
+async def test_the_other_tenant_is_not_touched(gateway: Gateway) -> None:
+    """IS10: one tenant's limits are its own."""
+    await _move_to_free(gateway)
+    for _ in range(30):
+        await _me(gateway)
+    answers = [await gateway.client.get("/v1/me", headers=gateway.globex.key()) for _ in range(30)]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_two_workers_together_admit_no_more_than_the_plan(gateways: GatewayFactory) -> None:
+    """TH1: the windows are the tenant's over all workers; here 10 in a second, asked at once by both."""
+    async with gateways() as one, gateways() as other:
+        await _move_to_free(one)
+        await _until_free(other)
+        await asyncio.sleep(1.5)  # what was asked so far leaves the burst window, with a lease's life
+        statuses = Counter(answer.status_code for answer in await asyncio.gather(*(_me(w) for w in (one, other) * 20)))
+    assert 1 <= statuses[200] <= 10
+    assert statuses[200] + statuses[429] == 40
+
+
+async def test_a_plan_change_is_in_force_on_the_other_worker(gateways: GatewayFactory) -> None:
+    """TH7, ID4: nobody restarts anything."""
+    async with gateways() as one, gateways() as other:
+        assert (await _me(other)).json()["plan"]["code"] == "scale"
+        await _move_to_free(one)
+        await _until_free(other)
+
+
+async def test_without_redis_a_worker_gives_its_share_and_no_error(gateways: GatewayFactory) -> None:
+    """TH8: two workers that cannot reach Redis give half of the limit each."""
+    async with gateways(redis_url="redis://127.0.0.1:1/0", workers=2) as alone:
+        await _move_to_free(alone)
+        await asyncio.sleep(1.5)
+        statuses = Counter([(await _me(alone)).status_code for _ in range(20)])
+    assert statuses[200] <= 10
+    assert set(statuses) == {200, 429}
