@@ -1,0 +1,148 @@
+"""One worker process of a load: the real stage against the real Redis, the moment of every admission written down.
+
+Run as ``python -m tests.integration.throttle.hammer <job.json>``; the job is a ``Job``. Writes the admissions as
+doubles (moments of the system's monotonic clock, the same for all processes) to ``<out>``, a summary to ``<out>.json``.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from array import array
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from uuid import UUID
+
+import structlog
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from gateway.request_context import RequestContext, open_context
+from gateway.throttle.errors import RateLimited
+from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.settings import ThrottleSettings
+from gateway.throttle.stage import ThrottleStage
+from tenants.identifiers import TenantId
+from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one worker does."""
+
+    out: str
+    redis_url: str | None
+    workers: int
+    windows: list[tuple[str, int, int]]  # name, quota, seconds
+    tenant: str
+    seconds: float
+    rate: float  # requests a second, Poisson; 0 is as fast as it can
+    seed: int = 1
+    deadline_seconds: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    windows: tuple[Window, ...]
+
+
+class Plans:
+    """The one plan of a load."""
+
+    def __init__(self, windows: tuple[Window, ...]) -> None:
+        self.current = Plan(windows)
+
+    def plan(self, code: str) -> Plan:
+        assert code
+        return self.current
+
+
+def principal(tenant: UUID, windows: tuple[Window, ...] = (), key: int = 1) -> Principal:
+    """A key of that tenant."""
+    name = f"t_{tenant.hex}"
+    ref = TenantRef(TenantId(tenant), "load", TenantStatus.ACTIVE, name, name, "plan")
+    return Principal(PrincipalKind.API_KEY, UUID(int=key), ref, ("member",), windows=windows)
+
+
+class Load:
+    """Requests of one tenant, one after another, through the stage."""
+
+    def __init__(self, job: Job) -> None:
+        windows = tuple(Window(*each) for each in job.windows)
+        settings = ThrottleSettings(job.redis_url, job.workers, job.deadline_seconds)
+        self.job = job
+        self.start = 0.0
+        self.limiter = PlanLimiter(settings)
+        self.stage = ThrottleStage(self._app, self.limiter, Plans(windows))
+        self.principal = principal(UUID(job.tenant))
+        self.admissions = array("d")
+        self.refused = 0
+        self.slowest = 0.0
+        self._rng = random.Random(job.seed)  # noqa: S311 - arrivals, not secrets
+
+    async def run(self) -> None:
+        """The load, then its results."""
+        await self.limiter.start()
+        print("ready", flush=True)  # noqa: T201 - told to the parent, which answers with the common start
+        self.start = float(await asyncio.to_thread(sys.stdin.readline))
+        await asyncio.sleep(max(0.0, self.start - monotonic()))
+        end = self.start + self.job.seconds
+        await (self._at_rate(end) if self.job.rate else self._flat_out(end))
+        await self.limiter.close()
+
+    async def request(self) -> bool:
+        """One request; whether it was admitted."""
+        scope: Scope = {"type": "http", "state": {}}
+        open_context(scope, RequestContext("req", "127.0.0.1", principal=self.principal))
+        began = monotonic()
+        try:
+            await self.stage(scope, _receive, _send)
+        except RateLimited:
+            self.refused += 1
+            return False
+        finally:
+            self.slowest = max(self.slowest, monotonic() - began)
+        return True
+
+    async def _app(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        self.admissions.append(monotonic())
+
+    async def _flat_out(self, end: float) -> None:
+        while monotonic() < end:
+            admitted = await self.request()
+            await asyncio.sleep(0 if admitted else 0.0005)
+
+    async def _at_rate(self, end: float) -> None:
+        due = self.start
+        while (due := due + self._rng.expovariate(self.job.rate)) < end:
+            if (early := due - monotonic()) > 0:
+                await asyncio.sleep(early)
+            await self.request()
+
+
+async def _receive() -> dict[str, object]:
+    return {"type": "http.disconnect"}
+
+
+async def _send(message: object) -> None:
+    assert message
+
+
+def main() -> None:
+    """Run the job of the file named on the command line."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    load = Load(Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    uvloop.run(load.run())
+    Path(load.job.out).write_bytes(load.admissions.tobytes())
+    summary = {
+        "admitted": len(load.admissions),
+        "refused": load.refused,
+        "slowest": load.slowest,
+        "job": asdict(load.job),
+    }
+    Path(load.job.out + ".json").write_text(json.dumps(summary), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Loads of several worker processes, and an exact check of what they admitted."""
+
+import json
+import subprocess
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import redis
+
+from tests.integration.throttle.hammer import Job
+
+_REPOSITORY = Path(__file__).parents[3]
+_TOGETHER = 0.2  # seconds from the last process being ready to the common start
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of all processes together."""
+
+    admissions: list[float]  # sorted moments, seconds
+    refused: int
+    slowest: float  # seconds that a request took
+    calls: int  # of Redis
+    start: float
+
+
+class Fleet:
+    """Worker processes that share one tenant."""
+
+    def __init__(self, folder: Path, redis_url: str | None, windows: Sequence[tuple[str, int, int]]) -> None:
+        self.folder = folder
+        self.redis_url = redis_url
+        self.windows = list(windows)
+        self.tenant = str(uuid4())
+        self.start = 0.0
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._outs: list[Path] = []
+        self._before = 0
+
+    def launch(self, rates: Sequence[float], seconds: float, *, seed: int = 1) -> None:
+        """One process for each rate (0 is as fast as it can); returns when all are about to start."""
+        self._before = self._calls()
+        for number, rate in enumerate(rates):
+            out = self.folder / f"worker-{uuid4().hex}"
+            job = Job(str(out), self.redis_url, len(rates), self.windows, self.tenant, seconds, rate, seed + number)
+            config = out.with_suffix(".job")
+            config.write_text(json.dumps(asdict(job)), encoding="utf-8")
+            command = [sys.executable, "-m", "tests.integration.throttle.hammer", str(config)]
+            process = subprocess.Popen(command, cwd=_REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+            self.processes.append(process)
+            self._outs.append(out)
+        for process in self.processes:
+            _until_ready(process)
+        self.start = monotonic() + _TOGETHER
+        for process in self.processes:
+            _tell(process, self.start)
+
+    def join(self, *, killed: Sequence[int] = ()) -> Outcome:
+        """Wait for all; those that were killed have written nothing down."""
+        admissions: list[float] = []
+        refused, slowest = 0, 0.0
+        for number, process in enumerate(self.processes):
+            code = process.wait(timeout=100)
+            if number in killed:
+                continue
+            assert code == 0
+            moments = array("d")
+            moments.frombytes(self._outs[number].read_bytes())
+            admissions.extend(moments)
+            summary = json.loads(Path(f"{self._outs[number]}.json").read_text(encoding="utf-8"))
+            refused += summary["refused"]
+            slowest = max(slowest, summary["slowest"])
+        return Outcome(sorted(admissions), refused, slowest, self._calls() - self._before, self.start)
+
+    def _calls(self) -> int:
+        if self.redis_url is None:
+            return 0
+        with redis.Redis.from_url(self.redis_url) as client:
+            statistics = client.info("commandstats")
+        return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))
+
+
+def _until_ready(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    while (line := process.stdout.readline()).strip() != b"ready":
+        assert line, "the process ended before it was ready"
+
+
+def _tell(process: subprocess.Popen[bytes], start: float) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{start!r}\n".encode())
+    process.stdin.flush()
+
+
+def most_in_any_window(moments: Sequence[float], seconds: float) -> int:
+    """The most admissions in any half-open interval of that length: exact, over every sliding window."""
+    most = first = 0
+    for last, moment in enumerate(moments):
+        while moments[first] <= moment - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
