@@ -1,0 +1,145 @@
+"""``/operator/v1/tenants``: tenants as the SaaS's own staff make and keep them."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.fixtures.catalog import schemas_and_roles
+from tests.fixtures.gateways import Gateway
+
+pytestmark = pytest.mark.anyio
+_TENANTS = "/operator/v1/tenants"
+
+
+async def _create(gateway: Gateway, **wanted: Any) -> httpx.Response:
+    body = {"slug": "initech", "name": "Initech", "plan": "pro", **wanted}
+    return await gateway.client.post(_TENANTS, json=body, headers=gateway.operator)
+
+
+async def _code(gateway: Gateway, key: dict[str, str]) -> str | None:
+    code: str | None = (await gateway.client.get("/v1/me", headers=key)).json().get("code")
+    return code
+
+
+async def _drop(gateway: Gateway, tenant: str) -> None:
+    """Roles belong to the whole server, which other tests share."""
+    assert (await gateway.client.delete(f"{_TENANTS}/{tenant}", headers=gateway.operator)).status_code == 204
+
+
+async def test_a_new_tenant_is_complete_and_its_first_key_works(gateway: Gateway) -> None:
+    """CONTRACT: POST /operator/v1/tenants; schema, role, owner and key in one transaction."""
+    answer = await _create(gateway, owner_email="boss@initech.example")
+    made = answer.json()
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"{_TENANTS}/{made['id']}"
+    assert made["id"].startswith("tnt_")
+    assert (made["slug"], made["plan"], made["status"]) == ("initech", "pro", "active")
+    key = {"X-API-Key": made["api_key"]["secret"]}
+    me = (await gateway.client.get("/v1/me", headers=key)).json()
+    assert me["tenant"] == {"id": made["id"], "slug": "initech", "status": "active"}
+    assert me["principal"]["roles"] == ["admin"]
+    assert (await gateway.client.get("/v1/contacts", headers=key)).json()["data"] == []
+    schemas, roles = schemas_and_roles(gateway.urls.owner)
+    assert made["schema"] in schemas & roles
+    with psycopg.connect(gateway.urls.owner) as connection:
+        query = (
+            "SELECT u.password_hash, m.roles FROM tenantry.users u JOIN tenantry.memberships m ON m.user_id = u.id"
+            " WHERE u.email = 'boss@initech.example'"
+        )
+        assert connection.execute(query).fetchall() == [(None, ["owner"])]
+    await _drop(gateway, made["id"])
+
+
+async def test_deleting_a_tenant_leaves_nothing_of_it(gateway: Gateway) -> None:
+    """IS8: no orphan schema, role, key or membership; its key is unknown from then on."""
+    made = (await _create(gateway, owner_email="boss@initech.example")).json()
+    key = {"X-API-Key": made["api_key"]["secret"]}
+    assert (await gateway.client.get("/v1/me", headers=key)).status_code == 200
+    await _drop(gateway, made["id"])
+    schemas, roles = schemas_and_roles(gateway.urls.owner)
+    assert made["schema"] not in schemas | roles
+    async with asyncio.timeout(1):
+        while await _code(gateway, key) != "credential_invalid":  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
+    assert (await gateway.client.get(f"{_TENANTS}/{made['id']}", headers=gateway.operator)).status_code == 404
+    assert (await _create(gateway)).status_code == 201
+    listed = (await gateway.client.get(_TENANTS, headers=gateway.operator)).json()["data"]
+    await _drop(gateway, listed[0]["id"])
+
+
+async def test_a_tenant_that_cannot_be_made_leaves_nothing(gateway: Gateway) -> None:
+    """IS8: a slug that is taken is 409, a plan that is unknown 422, and neither makes a schema."""
+    before = schemas_and_roles(gateway.urls.owner)
+    assert (await _create(gateway, slug="acme")).status_code == 409
+    unknown = await _create(gateway, plan="gold")
+    assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/plan")
+    assert schemas_and_roles(gateway.urls.owner)[0] == before[0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pointer"),
+    [
+        ({"slug": "Initech"}, "/slug"),
+        ({"slug": "in"}, "/slug"),
+        ({"slug": "init ech"}, "/slug"),
+        ({"slug": "initech\n"}, "/slug"),
+        ({"slug": "a'; drop schema tenantry; --"}, "/slug"),
+        ({"name": ""}, "/name"),
+        ({"owner_email": "nobody"}, "/owner_email"),
+        ({"schema": "t_1"}, "/schema"),
+        ({"id": "tnt_1"}, "/id"),
+    ],
+)
+async def test_what_is_wrong_with_a_tenant_is_said_where_it_is(
+    gateway: Gateway, wanted: dict[str, Any], pointer: str
+) -> None:
+    """AZ7, IS5: nothing that a person types becomes a schema's name."""
+    answer = await _create(gateway, **wanted)
+    assert answer.status_code == 422
+    assert pointer in [error["pointer"] for error in answer.json()["errors"]]
+
+
+async def test_twenty_who_want_the_same_slug_get_one_tenant(gateway: Gateway) -> None:
+    """IS8: no race makes two, or half of one."""
+    answers = await asyncio.gather(*(_create(gateway) for _ in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+    await _drop(gateway, next(answer.json()["id"] for answer in answers if answer.status_code == 201))
+
+
+async def test_an_owner_who_is_known_already_is_the_same_person(gateway: Gateway) -> None:
+    """An address is one person, whatever its case."""
+    made = (await _create(gateway, owner_email="OWNER@acme.example")).json()
+    with psycopg.connect(gateway.urls.owner) as connection:
+        query = "SELECT count(*) FROM tenantry.users WHERE lower(email) = 'owner@acme.example'"
+        assert connection.execute(query).fetchone() == (1,)
+    await _drop(gateway, made["id"])
+
+
+async def test_the_plan_of_a_tenant_is_changed_by_the_operator(gateway: Gateway) -> None:
+    """CONTRACT: change plan."""
+    path = f"{_TENANTS}/{(await gateway.client.get('/v1/me', headers=gateway.acme.key())).json()['tenant']['id']}"
+    changed = await gateway.client.patch(path, json={"plan": "pro"}, headers=gateway.operator)
+    assert (changed.status_code, changed.json()["plan"]) == (200, "pro")
+    for wrong in ({"plan": "gold"}, {"plan": "pro", "slug": "other"}, {}):
+        assert (await gateway.client.patch(path, json=wrong, headers=gateway.operator)).status_code == 422
+    read = await gateway.client.get(path, headers=gateway.operator)
+    assert (read.json()["plan"], read.headers["etag"][0]) == ("pro", '"')
+
+
+async def test_unknown_tenants_are_not_found(gateway: Gateway) -> None:
+    """AZ4: ids of another kind do not exist either."""
+    for tenant in ("tnt_01h455vb4pex5vsknk084sn02q", "key_01h455vb4pex5vsknk084sn02q", "x"):
+        for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", "/suspend"), ("POST", "/resume")):
+            answer = await gateway.client.request(method, f"{_TENANTS}/{tenant}{suffix}", headers=gateway.operator)
+            assert answer.status_code == 404
+
+
+async def test_tenants_are_listed_the_newest_first(gateway: Gateway) -> None:
+    """CONTRACT: lists."""
+    page = (await gateway.client.get(_TENANTS, params={"limit": 1}, headers=gateway.operator)).json()
+    assert [each["slug"] for each in page["data"]] == ["globex"]
+    rest = await gateway.client.get(_TENANTS, params={"cursor": page["next_cursor"]}, headers=gateway.operator)
+    assert [each["slug"] for each in rest.json()["data"]] == ["acme"]

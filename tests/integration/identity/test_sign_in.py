@@ -1,0 +1,285 @@
+"""``/v1/auth/…``: sign-in with a password, the chain of refresh tokens, and its end."""
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tenants.sign_in import service
+from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
+
+pytestmark = pytest.mark.anyio
+
+
+async def _post(gateway: Gateway, what: str, **body: Any) -> httpx.Response:
+    return await gateway.client.post(f"/v1/auth/{what}", json=body)
+
+
+async def _log_in(gateway: Gateway, **changed: Any) -> httpx.Response:
+    wanted = {"email": "member@acme.example", "password": PASSWORD, "tenant": "acme", **changed}
+    return await _post(gateway, "login", **wanted)
+
+
+async def _grant(gateway: Gateway) -> dict[str, Any]:
+    answer = await _log_in(gateway)
+    assert answer.status_code == 200, answer.text
+    grant: dict[str, Any] = answer.json()
+    return grant
+
+
+async def _refresh(gateway: Gateway, token: str) -> httpx.Response:
+    return await _post(gateway, "refresh", refresh_token=token)
+
+
+async def _me(gateway: Gateway, grant: dict[str, Any]) -> httpx.Response:
+    return await gateway.client.get("/v1/me", headers={"Authorization": f"Bearer {grant['access_token']}"})
+
+
+def _execute(gateway: Gateway, statement: str) -> None:
+    with psycopg.connect(gateway.urls.owner, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _steady(answer: httpx.Response) -> bytes:
+    """The body without the request's own id."""
+    return answer.content.replace(answer.headers["x-request-id"].encode(), b"")
+
+
+async def test_signing_in_gives_a_token_for_one_tenant(gateway: Gateway) -> None:
+    """CONTRACT: POST /v1/auth/login → access_token, token_type, expires_in, refresh_token; never stored by a cache."""
+    answer = await _log_in(gateway, email="MEMBER@acme.example")
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert (answer.json()["token_type"], answer.json()["expires_in"]) == ("Bearer", 900)
+    assert answer.headers["cache-control"] == "no-store"
+    me = (await _me(gateway, answer.json())).json()
+    assert me["tenant"]["slug"] == "acme"
+    assert (me["principal"]["kind"], me["principal"]["roles"]) == ("user", ["member"])
+
+
+async def test_every_failed_sign_in_is_the_same_to_the_byte(gateway: Gateway) -> None:
+    """ID10: unknown address, wrong password, disabled, without a password, another's tenant, no such tenant."""
+    _execute(gateway, "UPDATE tenantry.users SET disabled_at = now() WHERE email = 'viewer@acme.example'")
+    _execute(gateway, "UPDATE tenantry.users SET password_hash = NULL WHERE email = 'admin@acme.example'")
+    answers = [
+        await _log_in(gateway, password="another long passphrase"),
+        await _log_in(gateway, email="nobody@acme.example"),
+        await _log_in(gateway, email="viewer@acme.example"),
+        await _log_in(gateway, email="admin@acme.example"),
+        await _log_in(gateway, tenant="globex"),
+        await _log_in(gateway, tenant="nothing"),
+        await _log_in(gateway, password=f"{PASSWORD} "),
+        await _log_in(gateway, password="x"),
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert {answer.json()["code"] for answer in answers} == {"credential_invalid"}
+    assert len({_steady(answer) for answer in answers}) == 1
+
+
+async def test_a_failed_sign_in_takes_as_long_for_an_unknown_address(gateway: Gateway) -> None:
+    """ID10: the password is always hashed. The bound guards the order of magnitude: a hash is 20 ms, a look-up 2."""
+    seconds: dict[str, list[float]] = {"member@acme.example": [], "nobody@acme.example": []}
+    for _ in range(7):
+        for email, taken in seconds.items():
+            began = time.perf_counter()
+            assert (await _log_in(gateway, email=email, password="another long passphrase")).status_code == 401
+            taken.append(time.perf_counter() - began)
+    known, unknown = (statistics.median(taken) for taken in seconds.values())
+    assert 0.5 < known / unknown < 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"password": "x" * 1025},
+        {"password": 1},
+        {"password": ""},
+        {"email": "a\nb@c"},
+        {"tenant": None},
+        {"otp": "123456"},
+    ],
+)
+async def test_what_cannot_be_a_sign_in_is_422_without_a_hash(gateway: Gateway, wrong: dict[str, Any]) -> None:
+    """ID9, AZ7: at most 1,024 bytes, no unknown fields."""
+    assert (await _log_in(gateway, **wrong)).status_code == 422
+
+
+async def test_a_password_of_many_bytes_in_few_characters_is_refused_like_any_other(gateway: Gateway) -> None:
+    """ID9: 1,024 characters may be 4,096 bytes; no new password is that long, so none matches."""
+    assert (await _log_in(gateway, password="😀" * 1000)).status_code == 401
+
+
+async def test_a_member_of_a_suspended_tenant_is_told_so_and_nobody_else(gateway: Gateway) -> None:
+    """ID10: only who has proved to be a member learns of the suspension."""
+    grant = await _grant(gateway)
+    _execute(gateway, "UPDATE tenantry.tenants SET status = 'suspended' WHERE slug = 'acme'")
+    assert (await _log_in(gateway)).json()["code"] == "tenant_suspended"
+    assert (await _log_in(gateway, password="another long passphrase")).json()["code"] == "credential_invalid"
+    assert (await _refresh(gateway, grant["refresh_token"])).json()["code"] == "tenant_suspended"
+
+
+async def test_a_refresh_gives_new_tokens_and_the_next_one_needs_the_new(gateway: Gateway) -> None:
+    """CONTRACT: rotated at every use."""
+    grant = await _grant(gateway)
+    seen = {grant["refresh_token"]}
+    for _ in range(3):
+        answer = await _refresh(gateway, grant["refresh_token"])
+        assert answer.status_code == 200, answer.text
+        grant = answer.json()
+        assert grant["refresh_token"] not in seen
+        seen.add(grant["refresh_token"])
+        assert (await _me(gateway, grant)).status_code == 200
+
+
+async def test_reuse_of_an_old_token_ends_the_family_and_its_access_tokens(gateway: Gateway) -> None:
+    """ID8: whoever comes with a used token may have stolen it, or been robbed; both must sign in again."""
+    first = await _grant(gateway)
+    second = (await _refresh(gateway, first["refresh_token"])).json()
+    third = (await _refresh(gateway, second["refresh_token"])).json()
+    assert (await _me(gateway, third)).status_code == 200
+    reused = await _refresh(gateway, first["refresh_token"])
+    assert (reused.status_code, reused.json()["code"]) == (401, "credential_revoked")
+    for token in (first, second, third):
+        assert (await _refresh(gateway, token["refresh_token"])).json()["code"] == "credential_revoked"
+    await _until_revoked(gateway, third)
+    assert (await _me(gateway, await _grant(gateway))).status_code == 200  # signing in anew is another family
+
+
+async def _until_revoked(gateway: Gateway, grant: dict[str, Any]) -> None:
+    async with asyncio.timeout(1):
+        while (await _me(gateway, grant)).status_code == 200:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
+    assert (await _me(gateway, grant)).json()["code"] == "credential_revoked"
+
+
+async def test_a_lost_answer_can_be_asked_for_again_within_the_grace(gateway: Gateway) -> None:
+    """ID8: the same result, so that there is one successor only; and it is good."""
+    grant = await _grant(gateway)
+    answers = [await _refresh(gateway, grant["refresh_token"]) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert (await _refresh(gateway, answers[0].json()["refresh_token"])).status_code == 200
+
+
+async def test_after_the_grace_asking_again_is_reuse(gateway: Gateway) -> None:
+    """ID8: a short grace. The row's own clock is set back instead of waiting for it."""
+    grant = await _grant(gateway)
+    following = (await _refresh(gateway, grant["refresh_token"])).json()
+    _execute(gateway, "UPDATE tenantry.refresh_tokens SET used_at = used_at - interval '10 seconds'")
+    assert service.GRACE.total_seconds() == 10
+    assert (await _refresh(gateway, grant["refresh_token"])).json()["code"] == "credential_revoked"
+    assert (await _refresh(gateway, following["refresh_token"])).json()["code"] == "credential_revoked"
+
+
+async def test_of_many_refreshes_at_once_on_two_workers_one_wins_and_all_get_its_result(
+    gateways: GatewayFactory,
+) -> None:
+    """ID8: one successor, whoever asks when."""
+    async with gateways() as one, gateways() as other:
+        grant = await _grant(one)
+        tokens = [_refresh(worker, grant["refresh_token"]) for worker in (one, other) * 4]
+        answers = await asyncio.gather(*tokens)
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        with psycopg.connect(one.urls.owner) as connection:
+            assert connection.execute("SELECT count(*) FROM tenantry.refresh_tokens").fetchone() == (2,)
+
+
+async def test_only_the_newest_answer_is_kept_sealed(gateway: Gateway) -> None:
+    """SE1: an answer that has served its purpose is not kept."""
+    grant = await _grant(gateway)
+    for _ in range(3):
+        grant = (await _refresh(gateway, grant["refresh_token"])).json()
+    with psycopg.connect(gateway.urls.owner) as connection:
+        query = "SELECT count(*) FROM tenantry.refresh_tokens WHERE successor_sealed IS NOT NULL"
+        assert connection.execute(query).fetchone() == (1,)
+
+
+async def test_logging_out_ends_the_sign_in_at_once_and_no_other(gateway: Gateway) -> None:
+    """ID11: refresh and access tokens of this sign-in; the same person's other one goes on."""
+    mine, other = await _grant(gateway), await _grant(gateway)
+    assert (await _me(gateway, mine)).status_code == 200
+    answer = await _post(gateway, "logout", refresh_token=mine["refresh_token"])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await _refresh(gateway, mine["refresh_token"])).json()["code"] == "credential_revoked"
+    await _until_revoked(gateway, mine)
+    assert (await _me(gateway, other)).status_code == 200
+    assert (await _refresh(gateway, other["refresh_token"])).status_code == 200
+
+
+async def test_logging_out_says_nothing_of_tokens_that_are_unknown(gateway: Gateway) -> None:
+    """ID10: 204 whatever it is."""
+    grant = await _grant(gateway)
+    for token in (grant["refresh_token"], grant["refresh_token"], "x", grant["access_token"][:100]):
+        assert (await _post(gateway, "logout", refresh_token=token)).status_code == 204
+
+
+@pytest.mark.parametrize("what", ["unknown", "access token", "api key"])
+async def test_what_is_no_refresh_token_of_ours_is_refused(gateway: Gateway, what: str) -> None:
+    """CONTRACT: 401 only ever means the credential."""
+    grant = await _grant(gateway)
+    token = {
+        "unknown": grant["refresh_token"][:-1] + ("a" if grant["refresh_token"][-1] != "a" else "b"),
+        "access token": grant["access_token"][:200],
+        "api key": gateway.acme.keys["admin"],
+    }[what]
+    assert (await _refresh(gateway, token)).json()["code"] == "credential_invalid"
+
+
+async def test_a_refresh_token_ends_at_its_time(gateway: Gateway) -> None:
+    """TENANTRY_REFRESH_TOKEN_DAYS."""
+    grant = await _grant(gateway)
+    _execute(gateway, "UPDATE tenantry.refresh_tokens SET expires_at = now()")
+    assert (await _refresh(gateway, grant["refresh_token"])).json()["code"] == "credential_expired"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tenantry.users SET disabled_at = now() WHERE email = 'member@acme.example'",
+        "DELETE FROM tenantry.memberships",
+    ],
+)
+async def test_who_is_shut_out_refreshes_no_more(gateway: Gateway, statement: str) -> None:
+    """ID4: disabled, or no longer a member."""
+    grant = await _grant(gateway)
+    _execute(gateway, statement)
+    assert (await _refresh(gateway, grant["refresh_token"])).json()["code"] == "credential_revoked"
+
+
+async def test_refreshed_tokens_carry_on_when_the_role_has_changed(gateway: Gateway) -> None:
+    """CONTRACT: roles are looked up, not in the token."""
+    grant = await _grant(gateway)
+    _execute(gateway, "UPDATE tenantry.memberships SET roles = '{viewer}'")
+    following = (await _refresh(gateway, grant["refresh_token"])).json()
+    assert (await _me(gateway, following)).json()["principal"]["roles"] == ["viewer"]
+
+
+async def test_a_login_flood_does_not_hold_up_other_requests(gateway: Gateway) -> None:
+    """ID9: argon2id in a bounded pool of threads; a warm request is answered between."""
+    key = gateway.acme.key("viewer")
+    assert (await gateway.client.get("/v1/me", headers=key)).status_code == 200
+    flood = [asyncio.create_task(_log_in(gateway, password="another long passphrase")) for _ in range(24)]
+    await asyncio.sleep(0.05)
+    seconds: list[float] = []
+    while not all(each.done() for each in flood) and len(seconds) < 50:
+        began = time.perf_counter()
+        assert (await gateway.client.get("/v1/me", headers=key)).status_code == 200
+        seconds.append(time.perf_counter() - began)
+    await asyncio.gather(*flood)
+    assert statistics.median(seconds) < 0.1
+
+
+async def test_the_key_set_is_served_for_caches_and_verifies_our_tokens(gateway: Gateway) -> None:
+    """CONTRACT: /.well-known/jwks.json, without a credential; no private part."""
+    answer = await gateway.client.get("/.well-known/jwks.json")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert answer.headers["cache-control"].startswith("public, max-age=")
+    (key,) = answer.json()["keys"]
+    assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "Ed25519", "sig")
+    assert "d" not in key
