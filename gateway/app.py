@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from gateway.api.health import health_router
+from gateway.api.openapi import DescribedApi
 from gateway.api.routers import ROUTERS
 from gateway.data.router import data_router
 from gateway.edge.access_log import AccessLog
 from gateway.edge.body_limit import BodyLimitStage
 from gateway.edge.framing import FramingStage
+from gateway.edge.head import HeadStage
 from gateway.edge.request_context import RequestContextStage
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
@@ -18,6 +21,7 @@ from gateway.edge.source_throttle import SourceThrottleStage
 from gateway.identity.stage import IdentityStage
 from gateway.logs import configure_logging
 from gateway.problems import Problems
+from gateway.readiness import Readiness
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
 from gateway.throttle.stage import ThrottleStage
@@ -39,6 +43,7 @@ def compose(services: Services, access: AccessLog) -> ASGIApp:
 def _stages(app: ASGIApp, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
     """The way of a request: the last stage that is put on is the first that it meets."""
     settings = services.settings
+    app = HeadStage(app)  # HEAD is answered as GET
     app = ThrottleStage(app, services.limiter, services.plan_book)  # every window of the plan, or none
     app = IdentityStage(app, services.principals)  # credential → principal
     app = SourceThrottleStage(app)  # too many bad credentials from one address
@@ -61,10 +66,12 @@ def _api(services: Services, problems: Problems) -> FastAPI:
         async with services.running():
             yield
 
-    api = FastAPI(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    api = DescribedApi(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.state.services = services
     api.state.authorizer = services.authorizer
     problems.install(api)
-    for router in (*ROUTERS, data_router(services.registry, services.settings.secret)):
+    readiness = Readiness(services.database, services.listener, services.plan_book)
+    data = data_router(services.registry, services.settings.secret)
+    for router in (*ROUTERS, health_router(readiness), data):
         api.include_router(router)
     return api

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         list[str], NoDecode, Field(description="Addresses or networks whose X-Forwarded-For is believed, by commas.")
     ] = []
+    security_contact: Annotated[
+        str | None, Field(description="URI of security.txt's Contact; else security@ the public URL's host.")
+    ] = None
     workers: Annotated[
         int, Field(ge=1, description="Worker processes over all hosts; shares of a limit without Redis.")
     ] = 1

@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from gateway.api import api_keys, auth, me, operator_events, operator_plans, operator_tenants, stripe_webhook
+from gateway.api import (
+    api_keys,
+    auth,
+    docs,
+    me,
+    operator_events,
+    operator_plans,
+    operator_tenants,
+    problem_pages,
+    security_txt,
+    stripe_webhook,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     auth.router,
@@ -12,4 +23,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     operator_plans.router,
     operator_events.router,
     stripe_webhook.router,
+    docs.router,
+    problem_pages.router,
+    security_txt.router,
 )

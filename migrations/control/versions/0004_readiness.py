@@ -1,0 +1,14 @@
+"""Let the gateway see at which revision the control schema stands, so that it is not ready before it is migrated."""
+
+from alembic import op
+
+from migrations.raw import run
+
+revision: str = "0004"
+down_revision: str | None = "0003"
+branch_labels: tuple[str, ...] | None = None
+depends_on: tuple[str, ...] | None = None
+
+
+def upgrade() -> None:
+    run(op.get_bind(), "GRANT SELECT ON tenantry.alembic_version TO tenantry_control")
