@@ -1,0 +1,133 @@
+"""PostgreSQL stopped, silent, and back: what is known goes on for a while, nothing is ever 401 for an outage."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from gateway.development.postgres import LocalPostgres
+from gateway.identity.cache import TRUST
+from tenants.api_keys.secret import SecretKind, generate
+from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory, Template, make_template, running_gateway
+from tests.fixtures.servers import PostgresFactory
+
+pytestmark = pytest.mark.anyio
+_ME = "/v1/me"
+
+
+@pytest.fixture
+def server(start_postgres: PostgresFactory) -> LocalPostgres:
+    return start_postgres()
+
+
+@pytest.fixture
+def template(server: LocalPostgres) -> Template:
+    return make_template(server)
+
+
+async def _ask(gateway: Gateway, credential: str) -> httpx.Response:
+    return await gateway.client.get(_ME, headers={"Authorization": f"Bearer {credential}"})
+
+
+async def _log_in(gateway: Gateway, role: str) -> dict[str, Any]:
+    wanted = {"email": gateway.acme.emails[role], "password": PASSWORD, "tenant": "acme"}
+    grant: dict[str, Any] = (await gateway.client.post("/v1/auth/login", json=wanted)).json()
+    return grant
+
+
+def _code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json().get("code", "")
+
+
+async def test_a_stopped_database_is_an_outage_for_the_unknown_and_a_bound_for_the_known(
+    server: LocalPostgres, template: Template
+) -> None:
+    """DESIGN, "When something is down": cached ok for at most the staleness bound, then 503; unknown 503, never 401."""
+    async with running_gateway(template, template.urls) as gateway:
+        warm, cold = gateway.acme.keys["admin"], gateway.acme.keys["viewer"]
+        person, other = await _log_in(gateway, "owner"), await _log_in(gateway, "member")
+        for credential in (warm, person["access_token"]):
+            assert (await _ask(gateway, credential)).status_code == 200
+        server.stop()
+        stopped = time.monotonic()
+        for unknown in (cold, generate(SecretKind.LIVE), generate(SecretKind.OPERATOR), other["access_token"]):
+            answer = await _ask(gateway, unknown)
+            assert _code(answer) == (503, "unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+        for bad in ("tn_live_x", warm[:-1] + ("a" if warm[-1] != "a" else "b"), f"{person['access_token'][:-4]}AAAA"):
+            assert _code(await _ask(gateway, bad)) == (401, "credential_invalid")
+        for path in ("login", "refresh"):
+            body = {"email": "a@b", "password": "x", "tenant": "acme"} if path == "login" else {}
+            sent = body or {"refresh_token": person["refresh_token"]}
+            assert _code(await gateway.client.post(f"/v1/auth/{path}", json=sent)) == (503, "unavailable")
+        for credential in (warm, person["access_token"]):
+            assert (await _ask(gateway, credential)).status_code == 200
+        assert time.monotonic() - stopped < TRUST - 1, "this machine is too slow for what is tested"
+        await asyncio.sleep(TRUST - (time.monotonic() - stopped) + 0.1)
+        for credential in (warm, person["access_token"]):
+            assert _code(await _ask(gateway, credential)) == (503, "unavailable")
+        server.start()
+        async with asyncio.timeout(2):  # OP3
+            while (await _ask(gateway, warm)).status_code != 200:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.02)
+        assert (await _ask(gateway, cold)).status_code == 200
+        assert (await _ask(gateway, person["access_token"])).status_code == 200
+
+
+async def test_a_silent_database_hangs_no_request(server: LocalPostgres, template: Template) -> None:
+    """OP3: hanging counts as down; an unknown credential is 503 within 5 s, a warm one is answered meanwhile."""
+    async with running_gateway(template, template.urls) as gateway:
+        warm, cold = gateway.acme.keys["admin"], gateway.acme.keys["viewer"]
+        assert (await _ask(gateway, warm)).status_code == 200
+        server.pause()
+        began = time.monotonic()
+        unknown = [asyncio.create_task(_ask(gateway, key)) for key in (cold, cold, generate(SecretKind.LIVE))]
+        await asyncio.sleep(0.2)
+        assert (await _ask(gateway, warm)).status_code == 200
+        answers = await asyncio.gather(*unknown)
+        assert {_code(answer) for answer in answers} == {(503, "unavailable")}
+        assert time.monotonic() - began < 5
+        server.resume()
+        async with asyncio.timeout(4):
+            while (await _ask(gateway, cold)).status_code != 200:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.05)
+
+
+async def test_a_change_while_the_listener_is_cut_off_is_in_force_once_it_is_back(gateway: Gateway) -> None:
+    """ID4: the listener's connection is killed in the very moment of a revocation."""
+    key = gateway.acme.keys["viewer"]
+    for _ in range(5):
+        assert (await _ask(gateway, key)).status_code == 200
+        with psycopg.connect(gateway.urls.superuser, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                " AND usename = 'tenantry_gateway'",
+                (gateway.urls.name,),
+            )
+            connection.execute("UPDATE tenantry.api_keys SET revoked_at = now() WHERE name = 'the viewer key'")
+        async with asyncio.timeout(1):
+            while (await _ask(gateway, key)).status_code != 401:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.002)
+        with psycopg.connect(gateway.urls.superuser, autocommit=True) as connection:
+            connection.execute("UPDATE tenantry.api_keys SET revoked_at = NULL WHERE name = 'the viewer key'")
+        async with asyncio.timeout(1):
+            while (await _ask(gateway, key)).status_code != 200:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.002)
+
+
+async def test_a_worker_that_cannot_hear_refuses_a_revoked_key_within_five_seconds(gateways: GatewayFactory) -> None:
+    """ID4: with the notification channel dead at most 5 s, by asking the database again."""
+    async with gateways() as gateway:
+        key = gateway.acme.keys["viewer"]
+        assert (await _ask(gateway, key)).status_code == 200
+        await gateway.services.listener.close()
+        with psycopg.connect(gateway.urls.superuser, autocommit=True) as connection:
+            connection.execute("UPDATE tenantry.api_keys SET revoked_at = now() WHERE name = 'the viewer key'")
+        revoked = time.monotonic()
+        async with asyncio.timeout(TRUST + 1):
+            while (await _ask(gateway, key)).status_code != 401:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.02)
+        assert time.monotonic() - revoked < TRUST + 0.2
