@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.stripe",
     "tests.fixtures.gateways",
     "tests.fixtures.commands",
+    "tests.fixtures.billing",
 ]
 
 

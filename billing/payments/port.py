@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tenants.errors import ErrorKind, TenantryError, Unavailable
+from tenants.identifiers import TenantId
 
 
 class PaymentsUnavailable(Unavailable):
@@ -47,6 +48,9 @@ class BoughtSubscription:
 
 class Payments(Protocol):
     """Every call has a deadline. Raises PaymentsUnavailable or PaymentsRefused."""
+
+    async def create_customer(self, tenant: TenantId, name: str) -> str:
+        """The Stripe customer (cus_…) of a tenant, made once however often this is asked within a day (SI9)."""
 
     async def subscriptions_of(self, customer: str) -> tuple[BoughtSubscription, ...]:
         """Every subscription that the customer has or had; empty for a customer that Stripe does not know."""

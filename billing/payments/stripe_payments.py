@@ -12,6 +12,7 @@ from stripe.params import SubscriptionListParams
 from billing.payments.http import BoundedHttpClient
 from billing.payments.port import BoughtItem, BoughtSubscription, PaymentsRefused, PaymentsUnavailable
 from billing.settings import StripeSettings
+from tenants.identifiers import TENANT, TenantId, show
 
 _PAGE = 100  # https://docs.stripe.com/api/pagination: the most that one page holds
 _PASSING = (stripe.APIConnectionError, stripe.RateLimitError, TimeoutError)
@@ -31,6 +32,18 @@ class StripePayments:
             max_network_retries=0,  # whoever asks is a job that is retried as a whole
             http_client=self._http,
         )
+
+    async def create_customer(self, tenant: TenantId, name: str) -> str:
+        """The Stripe customer of a tenant, made once however often this is asked within a day (SI9).
+
+        Its metadata names the tenant for people who look at Stripe; nothing of ours reads it (SI8).
+        """
+        shown = show(TENANT, tenant)
+        async with self._asking():
+            made = await self._client.v1.customers.create_async(
+                {"name": name, "metadata": {"tenant": shown}}, {"idempotency_key": f"customer-of-{shown}"}
+            )
+        return made.id
 
     async def subscriptions_of(self, customer: str) -> tuple[BoughtSubscription, ...]:
         """Every subscription that the customer has or had; empty for a customer that Stripe does not know."""

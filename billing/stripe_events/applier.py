@@ -9,7 +9,7 @@ import structlog
 from billing.payments.port import Payments
 from billing.settings import StripeSettings
 from billing.stripe_events import repository
-from billing.stripe_events.event import read_event, reason_to_ignore
+from billing.stripe_events.event import ReceivedEvent, read_event, reason_to_ignore
 from billing.subscriptions import repository as subscriptions_repository
 from billing.subscriptions.service import Reading, apply_reading
 from tenants.database.sessions import Database
@@ -36,9 +36,9 @@ class EventApplier:
         Every failure is written beside the event and raised, so that the job is tried again.
         """
         try:
-            customer = await self._begin(event_id)
-            if customer is not None:
-                await self._apply(event_id, customer)
+            payload = await self._begin(event_id)
+            if payload is not None:
+                await self._apply(read_event(payload))
         except Exception as error:
             await self._note_failure(event_id, error)
             raise
@@ -51,32 +51,29 @@ class EventApplier:
         async with self._database.control() as session:
             return await apply_reading(session, reading)
 
-    async def _begin(self, event_id: str) -> str | None:
-        """Count the attempt; the customer whose state is to be read, or None when there is nothing to do."""
+    async def _begin(self, event_id: str) -> bytes | None:
+        """Count the attempt, committed before anything can go wrong with it; None when the event is settled."""
         async with self._database.control() as session:
             stored = await repository.find(session, event_id, lock=True)
             if stored is None or stored.status in {"applied", "ignored"}:
                 return None
             await repository.begin_attempt(session, stored)
-            event = read_event(stored.payload)
-            ignored = reason_to_ignore(event, self._settings)
-            if ignored is not None or event.customer is None:
-                await repository.settle(session, event_id, "ignored", ignored)
-                return None
-            return event.customer
+            return stored.payload
 
-    async def _apply(self, event_id: str, customer: str) -> None:
+    async def _apply(self, event: ReceivedEvent) -> None:
         async with self._database.control() as session:
-            owner = await subscriptions_repository.owner_of(session, customer)
             read_at = await subscriptions_repository.clock(session)
-            if owner is None:
-                await repository.settle(session, event_id, "ignored", _UNKNOWN_CUSTOMER)
+            ignored = reason_to_ignore(event, self._settings)
+            if ignored is None and await subscriptions_repository.owner_of(session, event.customer or "") is None:
+                ignored = _UNKNOWN_CUSTOMER
+            if ignored is not None or event.customer is None:
+                await repository.settle(session, event.id, "ignored", ignored)
                 return
-        reading = Reading(customer, await self._payments.subscriptions_of(customer), read_at)
+        reading = Reading(event.customer, await self._payments.subscriptions_of(event.customer), read_at)
         async with self._database.control() as session:
             tenant = await apply_reading(session, reading)
             status, note = ("ignored", _UNKNOWN_CUSTOMER) if tenant is None else ("applied", None)
-            await repository.settle(session, event_id, status, note)
+            await repository.settle(session, event.id, status, note)
 
     async def _note_failure(self, event_id: str, error: Exception) -> None:
         note = _described(error)

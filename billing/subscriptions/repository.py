@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.subscriptions.models import Subscription
@@ -17,6 +17,14 @@ async def owner_of(session: ControlSession, customer: str, *, lock: bool = False
     """The tenant that owns this Stripe customer: the only way from Stripe to a tenant (SI8)."""
     query = select(Tenant).where(Tenant.stripe_customer_id == customer)
     return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def set_customer(session: ControlSession, tenant: TenantId, customer: str) -> bool:
+    """Give the tenant its customer, once; False when it has another. IntegrityError when another tenant has it."""
+    given = update(Tenant).where(
+        Tenant.id == tenant, or_(Tenant.stripe_customer_id.is_(None), Tenant.stripe_customer_id == customer)
+    )
+    return await session.scalar(given.values(stripe_customer_id=customer).returning(Tenant.id)) is not None
 
 
 async def clock(session: ControlSession) -> datetime:

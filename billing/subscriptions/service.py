@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from billing.payments.port import BoughtSubscription
 from billing.plans import repository as plans_repository
@@ -14,6 +15,7 @@ from billing.subscriptions import repository
 from billing.subscriptions.entitlement import Ended, Holding, chosen_item, entitlement
 from billing.subscriptions.models import Subscription
 from tenants.database.sessions import ControlSession
+from tenants.errors import Conflict
 from tenants.identifiers import TenantId
 
 # What of a subscription matters to us, and so what a lost event would have told.
@@ -31,6 +33,20 @@ class Reading:
     customer: str
     subscriptions: tuple[BoughtSubscription, ...]
     read_at: datetime  # by the database's clock
+
+
+class CustomerTaken(Conflict):
+    message = "The tenant has another Stripe customer, or the customer another tenant."
+
+
+async def link_customer(session: ControlSession, tenant: TenantId, customer: str) -> None:
+    """Let this tenant, and no other for ever, own the Stripe customer (SI8). Raises CustomerTaken."""
+    try:
+        linked = await repository.set_customer(session, tenant, customer)
+    except IntegrityError as error:
+        raise CustomerTaken from error
+    if not linked:
+        raise CustomerTaken(detail="no such tenant, or it has another customer")
 
 
 async def apply_reading(session: ControlSession, reading: Reading) -> TenantId | None:

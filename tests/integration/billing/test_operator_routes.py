@@ -1,0 +1,140 @@
+"""``/operator/v1/plans`` and ``/operator/v1/events``."""
+
+from typing import Any
+
+import pytest
+
+from tests.fixtures.billing import Shop, eventually_so
+from tests.fixtures.gateways import Gateway
+
+pytestmark = pytest.mark.anyio
+
+GOLD: dict[str, Any] = {
+    "code": "gold",
+    "name": "Gold",
+    "rank": 7,
+    "windows": [{"name": "burst", "quota": 5, "window_seconds": 1}],
+    "features": {"sso": True},
+}
+
+
+@pytest.mark.parametrize("path", ["/operator/v1/plans", "/operator/v1/plans/free", "/operator/v1/events"])
+async def test_tenants_have_no_business_here(shop: Shop, path: str) -> None:
+    """AZ1."""
+    client = shop.gateway.client
+    assert (await client.get(path)).status_code == 401
+    assert (await client.get(path, headers=shop.gateway.acme.key("owner"))).status_code == 403
+
+
+async def test_a_plan_is_made_listed_read_and_bought_into(gateway: Gateway) -> None:
+    client, headers = gateway.client, gateway.operator
+    made = await client.post("/operator/v1/plans", json=GOLD, headers=headers)
+    assert (made.status_code, made.headers["location"]) == (201, "/operator/v1/plans/gold")
+    assert made.json() == GOLD | {"monthly_quota": None, "stripe_price_id": None}
+    listed = (await client.get("/operator/v1/plans", headers=headers)).json()
+    assert [each["code"] for each in listed["data"]] == ["free", "pro", "scale", "gold"]
+    assert (listed["has_more"], listed["next_cursor"]) == (False, None)
+    assert (await client.get("/operator/v1/plans/gold", headers=headers)).json() == made.json()
+    assert (await client.get("/operator/v1/plans/silver", headers=headers)).status_code == 404
+
+
+async def test_a_changed_plan_is_in_force_without_a_restart(gateway: Gateway) -> None:
+    """ID4: the limits of whoever is on it change with it."""
+    client, headers = gateway.client, gateway.operator
+    windows = [{"name": "burst", "quota": 77, "window_seconds": 1}]
+    changed = await client.patch("/operator/v1/plans/scale", json={"windows": windows}, headers=headers)
+    assert changed.status_code == 200
+    assert changed.json()["windows"] == windows
+
+    async def in_force() -> bool:
+        return bool((await client.get("/v1/me", headers=gateway.acme.key())).json()["plan"]["limits"] == windows)
+
+    await eventually_so(in_force, 1.0)
+
+
+async def test_if_match_prevents_a_lost_update(gateway: Gateway) -> None:
+    """DA4."""
+    client, headers = gateway.client, gateway.operator
+    tag = (await client.get("/operator/v1/plans/pro", headers=headers)).headers["etag"]
+    conditional = headers | {"If-Match": tag}
+    first = await client.patch("/operator/v1/plans/pro", json={"name": "Pro 1"}, headers=conditional)
+    second = await client.patch("/operator/v1/plans/pro", json={"name": "Pro 2"}, headers=conditional)
+    assert (first.status_code, second.status_code) == (200, 412)
+    assert (await client.get("/operator/v1/plans/pro", headers=headers)).json()["name"] == "Pro 1"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"code": "other"}, 422, "validation_failed"),
+        ({"name": None}, 422, "validation_failed"),
+        ({"windows": []}, 422, "validation_failed"),
+        ({"windows": [{"name": "x", "quota": 0, "window_seconds": 1}]}, 422, "validation_failed"),
+        ({"monthly_quota": 0}, 422, "validation_failed"),
+        ({"features": {"sso": None}}, 422, "validation_failed"),
+        ({"stripe_price_id": "prod_1"}, 422, "validation_failed"),
+        ({"rank": 0}, 409, "conflict"),
+    ],
+)
+async def test_what_would_break_the_plans_is_refused(
+    gateway: Gateway, change: dict[str, Any], status: int, code: str
+) -> None:
+    """AZ7."""
+    answer = await gateway.client.patch("/operator/v1/plans/pro", json=change, headers=gateway.operator)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_codes_and_prices_are_unique(gateway: Gateway) -> None:
+    client, headers = gateway.client, gateway.operator
+    priced = GOLD | {"stripe_price_id": "price_1"}
+    assert (await client.post("/operator/v1/plans", json=priced, headers=headers)).status_code == 201
+    for again in (GOLD, priced | {"code": "silver"}):
+        answer = await client.post("/operator/v1/plans", json=again, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    answer = await client.patch("/operator/v1/plans/pro", json={"stripe_price_id": "price_1"}, headers=headers)
+    assert answer.status_code == 409
+
+
+async def test_events_are_listed_by_pages_and_by_status(shop: Shop) -> None:
+    """DA3."""
+    client, headers = shop.gateway.client, shop.gateway.operator
+    bought = shop.buy("pro")
+    for plan in ("scale", "pro", "scale"):
+        shop.switch(bought, plan)
+    events = shop.events()
+    for event in events:
+        await shop.deliver(event)
+    seen, cursor = [], ""
+    while True:
+        answer = (await client.get(f"/operator/v1/events?limit=3{cursor}", headers=headers)).json()
+        seen += [each["id"] for each in answer["data"]]
+        if not answer["has_more"]:
+            break
+        cursor = f"&cursor={answer['next_cursor']}"
+    assert seen == [each["id"] for each in events[::-1]]
+    await shop.work_off()
+    assert len((await client.get("/operator/v1/events?status=applied", headers=headers)).json()["data"]) == 4
+    assert (await client.get("/operator/v1/events?status=received", headers=headers)).json()["data"] == []
+
+
+async def test_a_cursor_that_was_changed_or_taken_elsewhere_is_refused(shop: Shop) -> None:
+    """IS6."""
+    client, headers = shop.gateway.client, shop.gateway.operator
+    shop.switch(shop.buy("pro"), "scale")
+    for event in shop.events():
+        await shop.deliver(event)
+    cursor = (await client.get("/operator/v1/events?limit=1", headers=headers)).json()["next_cursor"]
+    for query in (f"cursor={cursor}x", f"cursor=A{cursor[1:]}", f"cursor={cursor}&status=applied", "cursor=z"):
+        answer = await client.get(f"/operator/v1/events?limit=1&{query}", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+async def test_one_event_is_shown_with_what_stripe_sent(shop: Shop) -> None:
+    client, headers = shop.gateway.client, shop.gateway.operator
+    shop.buy("pro")
+    (event,) = shop.events()
+    await shop.deliver(event)
+    shown = (await client.get(f"/operator/v1/events/{event['id']}", headers=headers)).json()
+    assert (shown["type"], shown["status"], shown["payload"]) == ("customer.subscription.created", "received", event)
+    assert (await client.get("/operator/v1/events/evt_none", headers=headers)).status_code == 404
+    assert (await client.post("/operator/v1/events/evt_none/replay", headers=headers)).status_code == 404

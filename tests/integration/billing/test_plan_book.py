@@ -1,0 +1,65 @@
+"""Plans in memory: seeded as often as one likes, kept up by notices, and by asking while there are none."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from billing.plans.book import PlanNotLoaded
+from billing.plans.catalogue import read_catalogue, seed
+from tests.fixtures.billing import eventually_so
+from tests.fixtures.gateways import Gateway
+
+pytestmark = pytest.mark.anyio
+
+PLANS = Path("examples/crm/plans.toml")
+
+
+async def _until_named(gateway: Gateway, name: str, seconds: float) -> None:
+    async def named() -> bool:
+        return gateway.services.plan_book.plan("pro").name == name
+
+    await eventually_so(named, seconds)
+
+
+def _rename(gateway: Gateway, name: str) -> None:
+    with psycopg.connect(gateway.urls.owner) as connection:
+        connection.execute("UPDATE tenantry.plans SET name = %s WHERE code = 'pro'", (name,))
+
+
+async def test_seeding_again_changes_nothing_and_keeps_the_prices(gateway: Gateway) -> None:
+    catalogue = read_catalogue(PLANS)
+    async with gateway.services.database.control() as session:
+        assert await seed(session, catalogue.priced({"pro": "price_1"})) == ["pro"]
+    async with gateway.services.database.control() as session:
+        assert await seed(session, catalogue) == []
+    await gateway.services.plan_book.load()
+    assert gateway.services.plan_book.plan("pro").stripe_price_id == "price_1"
+
+
+async def test_a_change_by_whomever_is_in_the_book_at_once(gateway: Gateway) -> None:
+    """ID4: the table itself tells."""
+    _rename(gateway, "Pro of today")
+    await _until_named(gateway, "Pro of today", 1.0)
+
+
+async def test_a_change_is_in_the_book_within_five_seconds_though_nobody_listens(gateway: Gateway) -> None:
+    """ID4: with the notification channel dead at most 5 s."""
+    await gateway.services.listener.close()
+    _rename(gateway, "Pro unheard of")
+    await _until_named(gateway, "Pro unheard of", 5.0)
+
+
+async def test_plans_that_did_not_change_stay_the_same_objects(gateway: Gateway) -> None:
+    book = gateway.services.plan_book
+    before = book.plan("scale")
+    _rename(gateway, "Another Pro")
+    await _until_named(gateway, "Another Pro", 1.0)
+    assert book.plan("scale") is before
+    assert [plan.code for plan in book.plans()] == ["free", "pro", "scale"]
+    assert book.default.code == "free"
+
+
+async def test_an_unknown_plan_is_an_outage_not_a_crash(gateway: Gateway) -> None:
+    with pytest.raises(PlanNotLoaded):
+        gateway.services.plan_book.plan("unheard-of")
