@@ -27,7 +27,7 @@ from gateway.services import build_services
 from gateway.settings import Settings
 from migrations.runner import migrate_control, migrate_tenants
 from tenants.database.cluster import set_up_cluster
-from tenants.directory.schemas import CreateTenant
+from tenants.onboarding.schemas import CreateTenant
 from tenants.resources.registry import load_registry
 from tenants.sign_in.signing_keys import generate_signing_keys
 
@@ -112,7 +112,7 @@ async def _seed(environment: dict[str, str]) -> str:
         async with services.database.control() as session:
             await plans.create(session, _PLAN)
             wanted = CreateTenant(slug="bench", name="Benchmark", plan=_PLAN.code)
-            return (await services.identity.directory.create(session, wanted)).key.secret
+            return (await services.identity.onboarding.create(session, wanted)).key.secret
     finally:
         await services.database.close()
         services.identity.close()

@@ -9,10 +9,11 @@ from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
 from gateway.services import services_of
-from tenants.directory.schemas import ChangeTenant, CreateTenant, TenantCreated, TenantShown
+from tenants.directory.schemas import ChangeTenant, TenantShown
 from tenants.errors import NotFound
 from tenants.identifiers import TENANT, TenantId
 from tenants.identifiers import read as read_id
+from tenants.onboarding.schemas import CreateTenant, TenantCreated
 from tenants.principal import TenantStatus
 
 _PATH = "/operator/v1/tenants"
@@ -26,7 +27,7 @@ async def create_tenant(request: Request, wanted: CreateTenant) -> Response:
     """Make a tenant with its schema, its role, and a first key, whose secret stands in this answer alone."""
     services = services_of(request)
     async with services.database.control() as session:
-        made = await services.identity.directory.create(session, wanted)
+        made = await services.identity.onboarding.create(session, wanted)
     shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 

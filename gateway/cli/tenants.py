@@ -10,8 +10,9 @@ from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json, print_rows
 from tenants.database.keyset import Keyset
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import CreateTenant, TenantCreated, TenantShown
+from tenants.directory.schemas import TenantShown
 from tenants.identifiers import TenantId
+from tenants.onboarding.schemas import CreateTenant, TenantCreated
 from tenants.principal import TenantStatus
 
 app = typer.Typer(help="Create, list, suspend and resume tenants.", no_args_is_help=True)
@@ -36,7 +37,7 @@ def create(
 
     async def work(administration: Administration) -> dict[str, Any]:
         async with administration.database.control() as session:
-            made = await administration.identity.directory.create(session, wanted)
+            made = await administration.identity.onboarding.create(session, wanted)
             shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
             return shown.model_dump(mode="json", by_alias=True)
 

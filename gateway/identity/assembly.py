@@ -12,6 +12,7 @@ from tenants.api_keys.secret import SecretHasher
 from tenants.api_keys.service import ApiKeys
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
+from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.sealing import Sealer
@@ -31,6 +32,7 @@ class Identity:
     operator_keys: OperatorKeys
     users: Users
     directory: Directory
+    onboarding: Onboarding
     tokens: AccessTokens
     sign_in: SignIn
 
@@ -63,7 +65,8 @@ def build_identity(settings: Settings, database: Database, authorizer: Authorize
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),
         users=users,
-        directory=Directory(api_keys, users),
+        directory=Directory(),
+        onboarding=Onboarding(api_keys, users),
         tokens=tokens,
         sign_in=sign_in,
     )

@@ -1,0 +1,36 @@
+"""What is sent to make a tenant, and what is shown of it once."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tenants.api_keys.models import ApiKey
+from tenants.api_keys.schemas import ApiKeyIssued
+from tenants.directory.models import Tenant
+from tenants.directory.schemas import PlanCode, TenantShown
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")]
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$")]
+
+
+class CreateTenant(BaseModel):
+    """Body of ``POST /operator/v1/tenants``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slug: Slug
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    plan: PlanCode
+    owner_email: Email | None = None
+
+
+class TenantCreated(TenantShown):
+    """A tenant that was just made, with its first key."""
+
+    api_key: ApiKeyIssued
+
+    @classmethod
+    def made(cls, tenant: Tenant, key: ApiKey, secret: str) -> "TenantCreated":
+        """The tenant, its first key, and that key's secret."""
+        shown = TenantShown.of(tenant).model_dump(by_alias=True)
+        return cls.model_validate({**shown, "api_key": ApiKeyIssued.with_secret(key, secret)})

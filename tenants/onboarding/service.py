@@ -1,0 +1,44 @@
+"""A new tenant, whole or not at all."""
+
+from dataclasses import dataclass
+
+from tenants.api_keys.schemas import CreateApiKey
+from tenants.api_keys.service import ApiKeys, IssuedKey
+from tenants.database.sessions import ControlSession
+from tenants.directory import repository
+from tenants.directory.models import Tenant
+from tenants.identifiers import TenantId, new_id
+from tenants.members.service import put_member
+from tenants.onboarding.schemas import CreateTenant
+from tenants.roles.builtin import BuiltInRole
+from tenants.users.service import Users
+
+_FIRST_KEY = CreateApiKey(name="first key", role=BuiltInRole.ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedTenant:
+    """A tenant and its first key, whose secret is kept nowhere."""
+
+    tenant: Tenant
+    key: IssuedKey
+
+
+class Onboarding:
+    """Runs in the caller's transaction. Stands above the directory, since it gives a tenant what others keep."""
+
+    def __init__(self, api_keys: ApiKeys, users: Users) -> None:
+        self._api_keys = api_keys
+        self._users = users
+
+    async def create(self, session: ControlSession, wanted: CreateTenant) -> CreatedTenant:
+        """Row, schema, role, owner and first key. Raises SlugTaken and UnknownPlan.
+
+        An owner who is not known yet is made without a password: an invitation lets them in.
+        """
+        tenant = await repository.add(session, TenantId(new_id()), wanted.slug, wanted.name, wanted.plan)
+        if wanted.owner_email is not None:
+            owner = await self._users.ensure(session, wanted.owner_email)
+            await put_member(session, tenant.id, owner.id, [BuiltInRole.OWNER])
+        key = await self._api_keys.create(session, tenant.id, None, _FIRST_KEY)
+        return CreatedTenant(tenant, key)
