@@ -1,0 +1,18 @@
+"""One gateway for the tests of a module that leave its data as it was."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.fixtures.databases import copy_database
+from tests.fixtures.gateways import Gateway, Template, running_gateway
+
+
+@pytest.fixture(scope="module")
+async def shared_gateway(gateway_template: Template) -> AsyncIterator[Gateway]:
+    """A gateway with a database of the module's own. Limits are counted in the process."""
+    with ExitStack() as stack:
+        urls = copy_database(gateway_template.urls, stack)
+        async with running_gateway(gateway_template, urls) as opened:
+            yield opened
