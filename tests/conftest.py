@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.gateways",
     "tests.fixtures.commands",
     "tests.fixtures.billing",
+    "tests.fixtures.deployment",
 ]
 
 
