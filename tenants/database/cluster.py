@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
+from tenants.database.hardening import close_catalog
 from tenants.database.names import CONTROL_ROLE, GATEWAY_ROLE, OWNER_ROLE
 
 # Inside one injected statement these would undo SET LOCAL ROLE, speak to every worker, or leave things behind that
@@ -39,6 +40,7 @@ def set_up_cluster(superuser_url: str, database: str, *, owner_password: str, ga
         _make_database(connection, database)
     with psycopg.connect(_text(admin.set(database=database)), autocommit=True) as connection:
         _restrict_database(connection, database)
+        close_catalog(connection)
     base = admin.set(database=database)
     return ClusterUrls(
         gateway=_text(base.set(username=GATEWAY_ROLE, password=gateway_password)),

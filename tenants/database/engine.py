@@ -3,22 +3,33 @@
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from tenants.database.connection import ExtendedCursor, SessionConnection, discard_dead_connections
 from tenants.settings import DatabaseSettings
 
 _CONNECTION_LIFE = 1800  # seconds; a backend keeps some 120 KB for each tenant it has touched
 
+_SESSIONS = {
+    "async_creator_fn": SessionConnection.connect,
+    "cursor_factory": ExtendedCursor,
+    # A prepared plan is made anew whenever the search_path is another one, that is for every other tenant, and fails
+    # where two tenants' tables differ ("cached plan must not change result type", IS4).
+    "prepare_threshold": None,
+}
+
 
 def open_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for the gateway's login role. Connects when first asked, not before."""
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(settings.url).set(drivername="postgresql+psycopg"),
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.acquire_timeout,
         pool_recycle=_CONNECTION_LIFE,
         hide_parameters=True,  # an error's text goes to the log, and values are the tenant's own (SE2)
-        connect_args=connect_arguments(settings),
+        connect_args=connect_arguments(settings) | _SESSIONS,
     )
+    discard_dead_connections(engine.pool)
+    return engine
 
 
 def connect_arguments(settings: DatabaseSettings) -> dict[str, object]:

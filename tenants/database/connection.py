@@ -1,0 +1,76 @@
+"""The connection under every session: one statement at a time, planned afresh, and given up soon when it hangs."""
+
+import asyncio
+import select
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import pq, waiting
+from psycopg.abc import PQGen
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
+
+Result = TypeVar("Result")
+
+ABANDON_WITHIN = 0.5  # seconds from the cancelling of a statement to the end of its connection, at most
+_CANCEL_WITHIN = 0.4  # seconds of these that the server has
+_INTERVAL = 0.1  # seconds; psycopg's own
+
+
+class ExtendedCursor(psycopg.AsyncCursor[Any]):
+    """Sends even a statement without parameters by the extended protocol, which takes one statement and no second.
+
+    psycopg would send it by the simple protocol, where ``SELECT …; RESET ROLE`` is two (DESIGN decision 2).
+    """
+
+    def _execute_send(self, *arguments: Any, **options: Any) -> None:
+        super()._execute_send(*arguments, **(options | {"force_extended": True}))
+
+
+class SessionConnection(psycopg.AsyncConnection[Any]):
+    """Ends its socket when a cancelled statement does not end soon."""
+
+    async def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
+        """As psycopg's own, which gives a server that hangs 10 s more after the caller has been cancelled."""
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, *arguments, **({"interval": _INTERVAL} | options))
+        except asyncio.CancelledError:
+            if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+                await self._abandon(gen)
+            raise
+
+    async def _abandon(self, gen: PQGen[Result]) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_WITHIN):
+                await self.cancel_safe(timeout=_CANCEL_WITHIN)
+                await waiting.wait_async(gen, self.pgconn.socket, interval=_INTERVAL)
+        except psycopg.errors.QueryCanceled:
+            return
+        except BaseException as error:  # cancelled once more included: the rest of its answer would belong to nobody
+            self.pgconn.finish()
+            if not isinstance(error, TimeoutError | psycopg.Error):
+                raise
+
+
+def discard_dead_connections(pool: Pool) -> None:
+    """Let the pool hand out no connection that its server has closed, so that a restart costs no request.
+
+    Looks at the socket, without a round trip: a server has nothing to say to a connection at rest but that it ends.
+    """
+    event.listen(pool, "checkout", _refuse_if_readable)
+
+
+def _refuse_if_readable(
+    connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    driver: psycopg.AsyncConnection[Any] = connection.driver_connection
+    if driver.closed or _readable(driver.pgconn.socket):
+        raise DisconnectionError
+
+
+def _readable(socket: int) -> bool:
+    poll = select.poll()  # select.select takes no descriptor above 1023
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
