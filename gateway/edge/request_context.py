@@ -8,13 +8,13 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.edge.access_log import AccessLog
-from gateway.edge.request_id import new_request_id
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.logs import request_in_hand
 from gateway.problems import Problems, as_tenantry_error, note
 from gateway.request_context import RequestContext, open_context
 from tenants.errors import TenantryError
+from tenants.identifiers import new_request_id
 
 _log = structlog.get_logger(__name__)
 

@@ -9,14 +9,13 @@ from structlog.testing import CapturingLogger, capture_logs
 
 from gateway.edge.access_log import AccessLog
 from gateway.edge.request_context import RequestContextStage, ResponseCutShortError
-from gateway.edge.request_id import new_request_id
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.errors import MalformedRequest
 from gateway.problems import Problems
 from gateway.request_context import context_of
 from tenants.errors import NotFound, Unavailable
-from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
+from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, new_request_id, read, show
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 from tests.asgi import HOST, ask, http_scope, says_ok
 
