@@ -45,7 +45,7 @@ def new_request_id() -> str:
 def read(prefix: str, text: str) -> UUID | None:
     """The id that a caller sent, or None when it is not an id of this type (which then does not exist)."""
     try:
-        typeid = TypeID.TypeID.from_string(text)
+        typeid = TypeID.from_string(text)
     except TypeIDException:
         return None
     return UUID(bytes=typeid.uuid_bytes) if typeid.prefix == prefix else None
