@@ -42,9 +42,10 @@ coverage: $(INSTALLED) ## Run the tests under coverage
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-format: $(INSTALLED) ## Bring the code into its form
+format: $(INSTALLED) ## Bring the code into its form, and the table of requirements up to date
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
+	$(BIN)/python -m tests.requirements_map
 
 audit: $(INSTALLED) ## Ask whether a pinned dependency has a known advisory
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.txt
@@ -76,7 +77,7 @@ $(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
 PIP := $(BIN)/python -m pip
 QUIETLY := -qq --disable-pip-version-check
 define UV_INSTALL
-{ index=$$($(PIP) config get global.index-url 2>/dev/null); \
+{ index=$${PIP_INDEX_URL:-$$($(PIP) config get global.index_url 2>/dev/null)}; \
 		export VIRTUAL_ENV=.venv UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
 		$(BIN)/uv pip install -q --require-hashes -r requirements-dev.txt \
 		&& $(BIN)/uv pip install -q --no-deps --no-build-isolation -e . ; }

@@ -43,7 +43,13 @@ class _FileSource(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """Every setting of the gateway and the worker. ``tenantry config`` lists them with their sources."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # a wrong database URL still holds its password (SE2)
+    )
 
     mode: Annotated[Mode, Field(description="In production a missing or default secret refuses to start.")] = (
         Mode.PRODUCTION

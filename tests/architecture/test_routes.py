@@ -1,0 +1,95 @@
+"""Every route says who may call it, and reads its body strictly (AZ1, DA1)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from gateway.api.route import StrictRoute
+from gateway.app import _api
+from gateway.authorization.guards import public, requires, requires_operator, requires_principal
+from gateway.problems import Problems
+from gateway.services import build_services
+from tests.fixtures.databases import DatabaseUrls
+from tests.fixtures.gateways import settings_for
+
+_NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # building a gateway connects to nothing
+
+
+@pytest.fixture(scope="module")
+def api() -> FastAPI:
+    services = build_services(settings_for(DatabaseUrls(_NOWHERE, _NOWHERE, _NOWHERE, "none")))
+    return _api(services, Problems("http://gateway.test"))
+
+
+def _is_guard(dependency: Any) -> bool:
+    return isinstance(dependency, requires) or dependency in (public, requires_operator, requires_principal)
+
+
+def _guards(route: RouteContext) -> list[Any]:
+    return [each.dependency for each in route.dependencies if _is_guard(each.dependency)]
+
+
+def _unguarded(app: FastAPI) -> Iterator[str]:
+    for route in iter_route_contexts(app.routes):
+        if not isinstance(route.original_route, APIRoute):
+            yield f"{route.path}: {type(route.original_route).__name__} cannot be guarded"
+        elif len(_guards(route)) != 1:
+            yield f"{sorted(route.methods or ())} {route.path}: {_guards(route)}"
+
+
+def test_every_route_has_exactly_one_guard(api: FastAPI) -> None:
+    """AZ1: default deny; what is open to everybody says so by name."""
+    assert list(_unguarded(api)) == []
+
+
+def test_a_route_without_a_guard_is_found_however_it_is_added() -> None:
+    """The rule above can fail: FastAPI nests included routers, and a mount is no route."""
+    app, outer, inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None), APIRouter(), APIRouter()
+    inner.add_api_route("/open", lambda: None)
+    inner.add_api_route("/good", lambda: None, dependencies=[Depends(public)])
+    outer.include_router(inner, prefix="/inner")
+    app.include_router(outer, prefix="/outer")
+    app.mount("/mounted", FastAPI())
+    assert [each.split(":")[0] for each in _unguarded(app)] == ["['GET'] /outer/inner/open", "/mounted"]
+
+
+def test_the_document_and_the_routes_tell_of_the_same_paths(api: FastAPI) -> None:
+    """The walk above misses nothing: what OpenAPI shows was walked; what was walked is shown, or hidden on purpose."""
+    document = {(path, verb.upper()) for path, verbs in api.openapi()["paths"].items() for verb in verbs}
+    shown: set[tuple[str, str]] = set()
+    hidden: set[tuple[str, str]] = set()
+    for route in iter_route_contexts(api.routes):
+        for method in route.methods or ():
+            (shown if route.include_in_schema else hidden).add((str(route.path_format), method))
+    assert document == shown
+    assert {path for path, _ in hidden} == {
+        "/.well-known/security.txt",
+        "/docs",
+        "/docs/assets/start.js",
+        "/docs/assets/{name}",
+        "/openapi.json",
+        "/problems",
+        "/problems/{code}",
+    }
+
+
+def test_the_document_says_who_may_call_what(api: FastAPI) -> None:
+    """AZ1: and that every other answer is a problem."""
+    for path, verbs in api.openapi()["paths"].items():
+        for verb, operation in verbs.items():
+            assert "security" in operation, (verb, path)
+            assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}, (verb, path)
+            assert "422" not in operation["responses"], (verb, path)
+
+
+def test_every_route_that_takes_a_body_reads_it_strictly(api: FastAPI) -> None:
+    """DA1."""
+    lax = [
+        f"{route.methods} {route.path}"
+        for route in iter_route_contexts(api.routes)
+        if getattr(route, "body_field", None) is not None and not isinstance(route.original_route, StrictRoute)
+    ]
+    assert lax == []
