@@ -14,7 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS: Mapping[str, str] = {
+    "dev": "gateway.cli.dev",
     "serve": "gateway.cli.serve",
+    "worker": "gateway.cli.worker",
     "migrate": "gateway.cli.migrate",
     "doctor": "gateway.cli.doctor",
     "config": "gateway.cli.config",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from billing.plans.catalogue import read_catalogue, seed
-from gateway.cli.administration import Administration, administer
+from gateway.administration import Administration, administer
 from gateway.cli.faults import CommandFailed
 from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of

@@ -18,6 +18,7 @@ from gateway.development.processes import (
     account_named,
     free_port,
     program_name,
+    runs_as_root,
     wait_until,
 )
 
@@ -54,7 +55,7 @@ class LocalPostgres:
     """Implements ``PostgresServer``. As root it runs the server as ``nobody``, in a folder that it can reach."""
 
     def __init__(self, folder: Path, *, port: int | None = None, durable: bool = True) -> None:
-        self._account = account_named(_UNPRIVILEGED) if os.geteuid() == 0 else None
+        self._account = account_named(_UNPRIVILEGED) if runs_as_root() else None
         self.folder = _place(folder, self._account)
         self._lock = FolderLock(self.folder)
         self._port = port

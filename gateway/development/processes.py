@@ -1,5 +1,6 @@
 """Child processes that end when they are told to, and that never outlive whoever started them."""
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -44,14 +45,18 @@ def account_named(name: str) -> Account:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to run, and how. ``death_signal`` reaches the child when we die without having stopped it (Linux)."""
+    """What to run, and how.
+
+    ``environment`` is all that the child sees; None lets it see ours. ``stdin`` is all that it can read; None leaves
+    that for ``Child.tell``. ``death_signal`` reaches it when we die without having stopped it (Linux).
+    """
 
     command: Sequence[str]
     folder: Path
     log: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] | None
     account: Account | None = None
-    stdin: bytes = b""
+    stdin: bytes | None = b""
     death_signal: signal.Signals = signal.SIGTERM
 
 
@@ -74,6 +79,18 @@ class Child:
     def exit_code(self) -> int | None:
         """None while it runs; minus the signal's number when a signal ended it."""
         return self._process.poll()
+
+    def tell(self, text: bytes) -> None:
+        """Write all that the child will ever read, where its launch has left that open."""
+        if self._process.stdin is None:
+            raise ValueError("this child's stdin was settled when it was launched")
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, which its exit code says better
+            self._process.stdin.write(text)
+            self._process.stdin.close()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and return at once, so that several children can end together; ``stop`` waits for each."""
+        self._process.terminate()
 
     def stop(self, order: StopOrder = GENTLE) -> int:
         """Send the signals of ``order`` in turn, then SIGKILL; return the exit code when the process is gone."""
@@ -164,6 +181,11 @@ def _table_from_ps() -> Iterator[tuple[int, int, str]]:
             yield int(pid), int(parent), Path(path).name
 
 
+def runs_as_root() -> bool:
+    """True when the operating system would let us do anything, and servers should not be ours."""
+    return os.geteuid() == 0
+
+
 def free_port() -> int:
     """A TCP port that nobody on loopback listens on now. Somebody may take it before its user does."""
     with socket.socket() as probe:
@@ -177,18 +199,18 @@ def _popen(launch: Launch) -> subprocess.Popen[bytes]:
     with launch.log.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - the command is built by us, and no shell reads it
             list(launch.command),
-            stdin=subprocess.PIPE if launch.stdin else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if launch.stdin == b"" else subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=launch.folder,
-            env=dict(launch.environment),
+            env=None if launch.environment is None else dict(launch.environment),
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
             start_new_session=True,
             preexec_fn=_death_wish(launch.death_signal, os.getpid()),  # noqa: PLW1509 - one system call, bound before
         )
-    if process.stdin is not None:
+    if process.stdin is not None and launch.stdin is not None:
         process.stdin.write(launch.stdin)
         process.stdin.close()
     return process

@@ -1,4 +1,4 @@
-"""The services of the lower floors, opened for one command and closed after it."""
+"""The services of the lower floors, opened for one command and closed after it: no requests, no listener."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,0 +1,19 @@
+"""``python -m gateway.development.children.worker <env file>``."""
+
+import sys
+from pathlib import Path
+
+from gateway.development.children.word import await_word
+from gateway.development.environment import demo_settings
+from gateway.worker import run_worker
+from tenants.jobs.app import JobSettings
+
+
+def main(env_file: str) -> None:
+    """Do jobs until told to stop."""
+    await_word()
+    run_worker(demo_settings(Path(env_file)), JobSettings())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,52 @@
+"""The gateway under uvicorn: one process, or several that share a socket."""
+
+import socket
+from functools import partial
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from gateway.app import create_app
+from gateway.settings import Settings
+
+_DRAIN = 10  # seconds that requests in flight are given when we are told to stop
+_KEEP_ALIVE = 75  # seconds that an idle connection may stay: longer than the proxies before us keep theirs
+_BACKLOG = 2048
+
+
+def run_server(settings: Settings, *, host: str, port: int, workers: int) -> bool:
+    """Serve until SIGTERM or SIGINT. False when the gateway did not start, which its log explains.
+
+    Raises OSError when the address cannot be listened on.
+    """
+    # Without Redis each worker gives its share of a limit: never let it believe that there are fewer than there are.
+    told = settings.model_copy(update={"workers": max(settings.workers, workers)})
+    config = uvicorn.Config(
+        partial(create_app, told),
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,  # ours is set up by the application
+        access_log=False,  # one structured line of ours instead
+        server_header=False,
+        proxy_headers=False,  # the edge believes proxies that the settings name, and no others
+        timeout_graceful_shutdown=_DRAIN,
+        timeout_keep_alive=_KEEP_ALIVE,
+    )
+    listener = _listen(host, port)
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return True
+    server = uvicorn.Server(config)
+    server.run([listener])
+    return server.started
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listener.set_inheritable(True)
+    return listener
