@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from procrastinate import App
 from procrastinate.psycopg_connector import PsycopgConnector
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.engine import make_url
 
 from tenants.database.engine import connect_arguments
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA
 from tenants.settings import DatabaseSettings
+
+_OPENING = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,16 @@ class JobSettings:
     dead_after: float = 10.0  # seconds without one, after which another worker takes over a worker's jobs
     polling: float = 2.0  # seconds until a job whose time has come is seen at the latest
     farewell: float = 10.0  # seconds that running jobs get when the worker is told to stop
+
+
+class _ImpatientPool(AsyncConnectionPool):
+    """Gives up opening soon: whoever opens it tries again, and so is back soon after an outage (OP3).
+
+    Left alone the pool would try at growing intervals for half a minute.
+    """
+
+    async def open(self, wait: bool = False, timeout: float = _OPENING) -> None:  # noqa: ASYNC109, FBT001, FBT002 - the library's signature
+        await super().open(wait, timeout)
 
 
 def make_job_app(database: DatabaseSettings, settings: JobSettings) -> App:
@@ -36,6 +49,7 @@ def make_job_app(database: DatabaseSettings, settings: JobSettings) -> App:
         min_size=1,
         max_size=settings.concurrency + 1,
         timeout=database.acquire_timeout,
+        pool_factory=_ImpatientPool,
     )
     return App(
         connector=connector,

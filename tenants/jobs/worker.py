@@ -19,7 +19,7 @@ from procrastinate.jobs import Job, Status
 from tenants.jobs.app import JobSettings
 
 _MOST_ATTEMPTS = 25  # a job that kills its worker must not do so for ever
-_PAUSE = 1.0  # seconds before the database is tried again
+_PAUSE = 0.5  # seconds before the database is tried again
 
 _log = structlog.get_logger(__name__)
 
