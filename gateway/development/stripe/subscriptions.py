@@ -257,6 +257,9 @@ def _cancel(change: Change, given: SubscriptionCancel, subscription_id: str) -> 
 
 
 def _list(change: Change, given: SubscriptionList, _: str) -> Record:
+    if given.customer and change.get("customers", given.customer) is None:
+        raise no_such("customer", given.customer, "customer")
+
     def keep(subscription: Record) -> bool:
         return (
             given.customer in {None, subscription["customer"]}

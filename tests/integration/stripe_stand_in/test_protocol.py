@@ -72,6 +72,7 @@ def test_missing_and_mistyped_parameters_are_named_in_brackets(http: httpx.Clien
 
 def test_an_unknown_id_is_404_in_the_path_and_400_in_a_parameter(http: httpx.Client) -> None:
     assert _error(http.get("/v1/customers/cus_none")) == (404, "resource_missing", "id")
+    assert _error(http.get("/v1/subscriptions?customer=cus_none")) == (400, "resource_missing", "customer")
     sent = {"customer": "cus_none", "items[0][price]": "price_x"}
     assert _error(http.post("/v1/subscriptions", data=sent)) == (400, "resource_missing", "customer")
 
