@@ -1,0 +1,134 @@
+"""Every kind of column, over HTTP: its extremes, its defaults, its constraints."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.fixtures.databases import copy_database
+from tests.fixtures.everything import EVERYTHING, create_tables
+from tests.fixtures.gateways import Gateway, Template, running_gateway
+
+pytestmark = pytest.mark.anyio
+
+
+async def _post(gateway: Gateway, body: dict[str, Any], tenant: str = "acme") -> Any:
+    return await gateway.client.post("/v1/things", json=body, headers=getattr(gateway, tenant).key())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "x" * 10),
+        ("name", "𝄞" * 10),  # ten characters, twenty UTF-16 units, forty bytes
+        ("name", "\x01\u2028\uffff"),
+        ("label", ""),
+        ("label", "x" * 100_000),
+        ("small", -(2**15)),
+        ("small", 2**15 - 1),
+        ("medium", -(2**31)),
+        ("medium", 2**31 - 1),
+        ("large", -(2**63)),
+        ("large", 2**63 - 1),
+        ("price", "-9999999999.99"),
+        ("price", "1000.00"),
+        ("active", True),
+        ("active", False),
+        ("born", "0001-01-01"),
+        ("born", "9999-12-31"),
+        ("seen", "0001-01-01T00:00:00Z"),
+        ("seen", "9999-12-31T23:59:59.999999Z"),
+        ("rank", 1),
+        ("rank", 10),
+    ],
+)
+async def test_the_last_value_that_a_column_holds_comes_back(things: Gateway, name: str, value: object) -> None:
+    """DA1: what is in range is stored, read, listed and filtered by, exactly."""
+    made = await _post(things, {"name": "x", name: value})
+    assert made.status_code == 201, made.text
+    assert made.json()[name] == value
+    read = await things.client.get(made.headers["location"], headers=things.acme.key())
+    assert read.json() == made.json()
+    if name != "label":  # 100,000 characters are no query
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        query = {name: text, "id": made.json()["id"]}
+        found = await things.client.get("/v1/things", params=query, headers=things.acme.key())
+        assert found.json()["data"] == [made.json()]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "x" * 11),
+        ("small", 2**15),
+        ("medium", 2**31),
+        ("large", 2**63),
+        ("large", 2**64),
+        ("price", "10000000000.00"),
+        ("price", "0.001"),
+        ("born", "0000-12-31"),
+        ("seen", "0001-01-01T00:00:00+00:01"),
+        ("seen", "9999-12-31T23:59:59.999999-00:01"),
+        ("rank", 0),
+    ],
+)
+async def test_the_first_that_it_does_not_hold_is_refused(things: Gateway, name: str, value: object) -> None:
+    """DA1: numbers beyond the column are 4xx, never 5xx."""
+    answer = await _post(things, {"name": "x", name: value})
+    assert answer.status_code == 422 or (value == 2**64 and answer.status_code == 400), answer.text
+    if answer.status_code == 422:
+        assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{name}"]
+
+
+async def test_what_is_left_out_has_its_default(things: Gateway) -> None:
+    """The model's value, the model's function, the database's own, or nothing; and hidden stays hidden."""
+    made = (await _post(things, {"name": "x"})).json()
+    assert (made["colour"], made["rank"], made["status"], made["code"]) == ("green", 7, "fresh", None)
+    assert "inner" not in made
+    assert "version" not in made
+
+
+async def test_a_unique_value_is_unique_within_its_tenant(things: Gateway) -> None:
+    """409, and two tenants never meet in a constraint: nobody learns what another has."""
+    assert (await _post(things, {"name": "x", "code": "same"})).status_code == 201
+    assert (await _post(things, {"name": "x", "code": "same"}, "globex")).status_code == 201
+    again = await _post(things, {"name": "x", "code": "same"})
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert "same" not in again.text
+    other = await _post(things, {"name": "x", "code": "other"})
+    path, key = other.headers["location"], things.acme.key()
+    assert (await things.client.patch(path, json={"code": "same"}, headers=key)).status_code == 409
+    assert (await things.client.get(path, headers=key)).json() == other.json()
+
+
+async def test_a_check_is_told_at_the_column_that_it_is_named_after(things: Gateway) -> None:
+    """A rule that only the database has is still an answer to the caller."""
+    answer = await _post(things, {"name": "x", "medium": 13})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/medium"
+
+
+async def test_a_row_refers_to_another_of_its_own_kind(things: Gateway) -> None:
+    """A reference to itself as a resource: shown as an id, kept while it is referred to."""
+    parent = await _post(things, {"name": "parent"})
+    child = await _post(things, {"name": "child", "parent_id": parent.json()["id"]})
+    assert child.json()["parent_id"] == parent.json()["id"]
+    key = things.acme.key()
+    assert (await things.client.delete(parent.headers["location"], headers=key)).status_code == 409
+    assert (await things.client.delete(child.headers["location"], headers=key)).status_code == 204
+    assert (await things.client.delete(parent.headers["location"], headers=key)).status_code == 204
+
+
+async def test_a_tenant_without_the_table_answers_503_alone(gateway_template: Template) -> None:
+    """DESIGN decision 9: a tenant whose migration has not been here yet is unavailable, and no other is."""
+    with ExitStack() as stack:
+        urls = copy_database(gateway_template.urls, stack)
+        create_tables(urls.owner, [gateway_template.acme.ref])
+        async with running_gateway(gateway_template, urls, resources=EVERYTHING) as gateway:
+            behind, ahead = gateway.globex.key(), gateway.acme.key()
+            read = await gateway.client.get("/v1/things", headers=behind)
+            written = await _post(gateway, {"name": "x"}, "globex")
+            assert [read.json()["code"], written.json()["code"]] == ["unavailable", "unavailable"]
+            assert (read.status_code, written.status_code) == (503, 503)
+            assert (await _post(gateway, {"name": "x"})).status_code == 201
+            assert (await gateway.client.get("/v1/things", headers=ahead)).status_code == 200
