@@ -1,0 +1,130 @@
+"""What everybody may read: health, documentation, problem pages, security.txt."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from gateway.problems import catalogue
+from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_health_answers_without_a_credential_and_is_never_stored(gateway: Gateway) -> None:
+    for path, status in (("/livez", "alive"), ("/readyz", "ready")):
+        answer = await gateway.client.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": status})
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_schema_that_is_behind_is_not_ready_and_one_that_is_ahead_is(gateway: Gateway) -> None:
+    """OP4: during a rollout the old version goes on serving on the new schema."""
+    await _stand_at(gateway, "0001")
+    answer = await gateway.client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.json()["detail"] == "Not ready to serve: migrations."
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await gateway.client.get("/livez")).status_code == 200
+
+
+async def test_a_schema_of_the_next_version_is_ready(gateway: Gateway) -> None:
+    """OP4."""
+    await _stand_at(gateway, "9999_of_the_next_version")
+    assert (await gateway.client.get("/readyz")).status_code == 200
+
+
+async def _stand_at(gateway: Gateway, revision: str) -> None:
+    async with await psycopg.AsyncConnection.connect(gateway.urls.owner, autocommit=True) as connection:
+        await connection.execute("UPDATE tenantry.alembic_version SET version_num = %s", (revision,))
+
+
+async def test_a_worker_that_hears_of_no_changes_is_alive_and_not_ready(gateway: Gateway) -> None:
+    """ID4: past the bound it would have to ask for every credential; another worker is better asked."""
+    await gateway.services.listener.close()
+    gateway.services.listener.confirmed_at = float("-inf")
+    answer = await gateway.client.get("/readyz")
+    assert answer.json()["detail"] == "Not ready to serve: change listener."
+    assert (await gateway.client.get("/livez")).status_code == 200
+
+
+async def test_the_documentation_loads_nothing_from_elsewhere(gateway: Gateway) -> None:
+    """CONTRACT: /docs works offline; CO2: and runs no inline script."""
+    page = await gateway.client.get("/docs")
+    assert page.status_code == 200
+    assert "http" not in page.text.replace(BASE_URL, "")
+    assert "<script>" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    for name, media_type in (
+        ("swagger-ui-bundle.js", "text/javascript"),
+        ("swagger-ui.css", "text/css"),
+        ("favicon.png", "image/png"),
+        ("start.js", "text/javascript"),
+    ):
+        assert f"docs/assets/{name}" in page.text
+        asset = await gateway.client.get(f"/docs/assets/{name}")
+        assert asset.status_code == 200
+        assert asset.headers["content-type"].startswith(media_type)
+
+
+@pytest.mark.parametrize("name", ["redoc.standalone.js", "..%2F..%2Fcore.py", "../core.py", "%2e%2e/core.py", "x"])
+async def test_no_other_file_can_be_read_through_it(gateway: Gateway, name: str) -> None:
+    assert (await gateway.client.get(f"/docs/assets/{name}")).status_code == 404
+
+
+async def test_the_openapi_document_is_served_as_it_is_made(gateway: Gateway) -> None:
+    document = (await gateway.client.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    assert document["paths"]["/v1/contacts"]["post"]["x-permission"] == "contacts:create"
+    assert document["paths"]["/livez"]["get"]["security"] == []
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_every_problem_type_leads_to_its_page(gateway: Gateway) -> None:
+    """RFC 9457 section 3.1.1: the URL of a problem's type exists, and says what to do."""
+    problem = (await gateway.client.get("/v1/me")).json()
+    assert problem["type"].startswith(f"{BASE_URL}/problems/")
+    page = await gateway.client.get(problem["type"])
+    assert page.status_code == 200
+    assert problem["title"] in page.text
+    for code in catalogue():
+        answer = await gateway.client.get(f"/problems/{code}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert f"<code>{code}</code>" in answer.text
+        assert "<script" not in answer.text
+        assert "style-src 'sha256-" in answer.headers["content-security-policy"]
+    index = await gateway.client.get("/problems")
+    assert all(f"problems/{code}" in index.text for code in catalogue())
+
+
+async def test_a_code_that_there_is_not_has_no_page_and_is_not_shown(gateway: Gateway) -> None:
+    """CO3."""
+    answer = await gateway.client.get("/problems/<script>alert(1)</script>")
+    assert answer.status_code == 404
+    assert "alert" not in answer.text
+
+
+async def test_security_txt_says_whom_to_tell_and_until_when(gateways: GatewayFactory) -> None:
+    """RFC 9116 section 2.5: Contact and Expires are required, and Expires is less than a year away."""
+    async with gateways(security_contact="https://example.com/report") as opened:
+        answer = await opened.client.get("/.well-known/security.txt")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert fields["Contact"] == "https://example.com/report"
+    assert fields["Canonical"] == f"{BASE_URL}/.well-known/security.txt"
+    expires = datetime.fromisoformat(fields["Expires"])
+    assert timedelta(days=30) < expires - datetime.now(UTC) < timedelta(days=366)
+    async with gateways() as opened:
+        answer = await opened.client.get("/.well-known/security.txt")
+    assert answer.text.startswith("Contact: mailto:security@gateway.test\n")
+
+
+async def test_head_and_options_answer_as_http_says(gateway: Gateway) -> None:
+    """RFC 9110 sections 9.3.2 and 15.5.6."""
+    head = await gateway.client.head("/livez")
+    assert (head.status_code, head.content) == (200, b"")
+    refused = await gateway.client.options("/v1/contacts")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST")
