@@ -1,0 +1,60 @@
+"""Two tenants that differ in nothing but one word: equal names, addresses and ids in tables of equal names."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from migrations.runner import migrate_tenants
+from tenants.principal import TenantRef
+from tests.fixtures.databases import DatabaseUrls
+from tests.fixtures.tenants import make_tenant, open_database, write_revision
+from tests.isolation.twins import ROWS, Twins
+
+_TABLES = """
+    op.execute("CREATE TABLE notes (id integer PRIMARY KEY, email text NOT NULL UNIQUE, body text NOT NULL)")
+    op.execute("CREATE TABLE replies (id bigserial PRIMARY KEY, note_id integer NOT NULL,"
+        " CONSTRAINT fk_replies_note_id FOREIGN KEY (note_id) REFERENCES notes DEFERRABLE INITIALLY DEFERRED)")
+"""
+
+TwinsFactory = Callable[..., AbstractAsyncContextManager[Twins]]
+
+
+@pytest.fixture(scope="module")
+async def twin_tenants(
+    module_database_urls: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TenantRef, TenantRef]:
+    folder: Path = tmp_path_factory.mktemp("saas")
+    write_revision(folder, 1, _TABLES)
+    migrate_tenants(module_database_urls.owner, (folder,))
+    async with open_database(module_database_urls.gateway) as database:
+        acme, globex = await make_tenant(database, "acme"), await make_tenant(database, "globex")
+    with psycopg.connect(module_database_urls.owner) as owner:
+        for tenant in (acme, globex):
+            insert = sql.SQL("INSERT INTO {} SELECT n, n || '@example.com', %s FROM generate_series(1, %s) n")
+            owner.execute(insert.format(sql.Identifier(tenant.schema, "notes")), (tenant.slug, ROWS))
+    return acme, globex
+
+
+@pytest.fixture(scope="module")
+def open_twins(module_database_urls: DatabaseUrls, twin_tenants: tuple[TenantRef, TenantRef]) -> TwinsFactory:
+    """Opens the module's twins over a pool of its own; keywords as ``open_database`` takes them."""
+    acme, globex = twin_tenants
+
+    @asynccontextmanager
+    async def opened(**settings: float) -> AsyncIterator[Twins]:
+        pool_size = int(settings.pop("pool_size", 1))
+        async with open_database(module_database_urls.gateway, pool_size=pool_size, **settings) as database:
+            yield Twins(module_database_urls, database, acme, globex)
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+async def twins(open_twins: TwinsFactory) -> AsyncIterator[Twins]:
+    """The twins over a single connection, which all tests of the module share."""
+    async with open_twins() as opened:
+        yield opened

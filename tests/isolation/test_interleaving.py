@@ -1,0 +1,149 @@
+"""IS3: two tenants with the same ids and addresses share a few connections, through everything that can go wrong.
+
+A seeded run of some thousand short transactions; TENANTRY_TEST_ROUNDS makes it longer, TENANTRY_TEST_SEED another one.
+"""
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import text
+
+from tenants.database.sessions import TenantSession
+from tenants.errors import Unavailable
+from tenants.principal import TenantRef
+from tests.isolation.conftest import TwinsFactory
+from tests.isolation.twins import ROWS, Twins
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+
+_ROUNDS = int(os.environ.get("TENANTRY_TEST_ROUNDS", "1"))
+_SEED = int(os.environ.get("TENANTRY_TEST_SEED", "20261122"))
+_TASKS = 8
+_STEPS = 100 * _ROUNDS  # of each task
+_KILLS = 12 * _ROUNDS
+
+_READ = text("SELECT id, email, body FROM notes ORDER BY id")
+_FIND = text("SELECT body FROM notes WHERE email = :email")
+_WRITE = text("UPDATE notes SET body = :body WHERE id = :id RETURNING body")
+_WHO = text("SELECT current_user, current_setting('search_path')")
+
+
+class Deliberate(Exception):
+    """What a service raises in the middle of its work."""
+
+
+class Load:
+    """What the tasks do, and what they have seen."""
+
+    def __init__(self, twins: Twins, choice: random.Random) -> None:
+        self.twins = twins
+        self.choice = choice
+        self.rows = 0
+        self.outcomes: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        for _ in range(_STEPS):
+            tenant = self.choice.choice((self.twins.acme, self.twins.globex))
+            step = self.choice.choices((self.read, self.find, self.write, self.fail, self.linger), (4, 3, 4, 2, 2))[0]
+            task = asyncio.create_task(self.transaction(tenant, step))
+            if self.choice.random() < 0.25:  # the client goes away
+                await asyncio.sleep(self.choice.uniform(0, 0.006))
+                task.cancel()
+            self.outcomes[await _outcome(task)] += 1
+
+    async def transaction(self, tenant: TenantRef, step: Callable[[TenantSession, TenantRef], Awaitable[None]]) -> None:
+        async with self.twins.database.tenant(tenant) as session:
+            await step(session, tenant)
+
+    async def read(self, session: TenantSession, tenant: TenantRef) -> None:
+        rows = (await session.execute(_READ)).all()
+        assert len(rows) == ROWS
+        self.see(tenant, [row.body for row in rows])
+        who = (await session.execute(_WHO)).one()
+        assert tuple(who) == (tenant.role, f"{tenant.schema}, pg_temp")
+
+    async def find(self, session: TenantSession, tenant: TenantRef) -> None:
+        address = f"{self.choice.randint(1, ROWS)}@example.com"
+        self.see(tenant, list((await session.scalars(_FIND, {"email": address})).all()))
+
+    async def write(self, session: TenantSession, tenant: TenantRef) -> None:
+        values = {"id": self.choice.randint(1, ROWS), "body": tenant.slug}
+        self.see(tenant, list((await session.scalars(_WRITE, values)).all()))
+
+    async def fail(self, session: TenantSession, tenant: TenantRef) -> None:
+        await self.write(session, tenant)
+        if self.choice.random() < 0.5:
+            raise Deliberate
+        await session.execute(text("INSERT INTO replies (note_id) VALUES (-1)"))  # fails at COMMIT
+
+    async def linger(self, session: TenantSession, tenant: TenantRef) -> None:
+        await self.find(session, tenant)
+        await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": self.choice.uniform(0, 0.02)})
+        await self.find(session, tenant)
+
+    def see(self, tenant: TenantRef, bodies: list[str]) -> None:
+        self.rows += len(bodies)
+        assert set(bodies) == {tenant.slug}, f"{tenant.slug} was shown {bodies}"
+
+
+async def _outcome(task: "asyncio.Task[None]") -> str:
+    """How a step ended, in one word; a wrong row is no outcome but the test's failure."""
+    try:
+        await task
+    except AssertionError:
+        raise
+    except asyncio.CancelledError:
+        return "cancelled"
+    except Deliberate:
+        return "raised"
+    except Unavailable:
+        return "unavailable"
+    except Exception as error:
+        if "fk_replies_note_id" in str(error):
+            return "refused"
+        raise
+    return "done"
+
+
+async def _kill_backends(twins: Twins, choice: random.Random) -> None:
+    """End a random connection of the gateway's now and then, as an operator or the kernel would."""
+    pids = "SELECT pid FROM pg_stat_activity WHERE usename = 'tenantry_gateway' AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(twins.urls.superuser, autocommit=True) as superuser:
+        for _ in range(_KILLS):
+            await asyncio.sleep(choice.uniform(0.02, 0.1))
+            found = await (await superuser.execute(pids)).fetchall()
+            if found:
+                await superuser.execute("SELECT pg_terminate_backend(%s)", choice.choice(found))
+
+
+@pytest.mark.parametrize("pool_size", [1, 4])
+async def test_no_row_of_another_tenant_is_ever_seen_or_written(open_twins: TwinsFactory, pool_size: int) -> None:
+    """IS3: reads, writes, failed commits, exceptions, cancelled requests and killed backends, all at once."""
+    choice = random.Random(_SEED + pool_size)  # noqa: S311 - a run that can be repeated
+    async with open_twins(pool_size=pool_size) as twins:
+        load = Load(twins, choice)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_TASKS):
+                group.create_task(load.run())
+            group.create_task(_kill_backends(twins, choice))
+        assert (await twins.pooled()).is_clean
+    assert load.rows > _TASKS * _STEPS
+    assert set(load.outcomes) >= {"done", "cancelled", "raised", "refused"}
+    assert load.outcomes["done"] > _TASKS * _STEPS / 4
+    _check_tables(twins)
+
+
+def _check_tables(twins: Twins) -> None:
+    """What the tables hold at last, read by the superuser."""
+    with psycopg.connect(twins.urls.superuser) as superuser:
+        for tenant in (twins.acme, twins.globex):
+            query = sql.SQL("SELECT DISTINCT body FROM {}").format(sql.Identifier(tenant.schema, "notes"))
+            assert superuser.execute(query).fetchall() == [(tenant.slug,)]
+            replies = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(tenant.schema, "replies"))
+            assert superuser.execute(replies).fetchone() == (0,)
