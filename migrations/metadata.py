@@ -5,6 +5,7 @@ from sqlalchemy import MetaData
 import billing.plans.models
 import billing.stripe_events.models
 import billing.subscriptions.models
+import billing.usage.models
 import migrations.models
 import tenants.api_keys.models
 import tenants.directory.models
@@ -18,6 +19,7 @@ CONTROL_MODELS = (
     billing.plans.models,
     billing.stripe_events.models,
     billing.subscriptions.models,
+    billing.usage.models,
     migrations.models,
     tenants.api_keys.models,
     tenants.directory.models,

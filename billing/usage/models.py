@@ -1,0 +1,43 @@
+"""Control tables ``usage_minutes`` and ``usage_batches``."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenants.database.base import ControlModel
+from tenants.identifiers import TenantId
+
+
+class UsageMinute(ControlModel):
+    """Requests of one caller to one route, answered alike within one minute.
+
+    No foreign key: a tenant that was deleted a moment ago still owes what it used, and its row must not stop a batch.
+    """
+
+    __tablename__ = "usage_minutes"
+    __table_args__ = (
+        CheckConstraint("kind IN ('api_key', 'user')", name="kind"),
+        CheckConstraint("status_class BETWEEN 1 AND 5", name="status_class"),
+        Index(None, "tenant_id", "principal_id", "minute"),
+    )
+
+    tenant_id: Mapped[TenantId] = mapped_column(primary_key=True)
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    principal_id: Mapped[UUID] = mapped_column(primary_key=True)
+    route: Mapped[str] = mapped_column(primary_key=True)
+    status_class: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    requests: Mapped[int] = mapped_column(BigInteger)
+    cost: Mapped[int] = mapped_column(BigInteger)
+
+
+class UsageBatch(ControlModel):
+    """A batch that was added, written in the transaction that added it."""
+
+    __tablename__ = "usage_batches"
+
+    journal_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    applied_at: Mapped[datetime] = mapped_column(server_default=func.now())
