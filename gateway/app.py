@@ -25,6 +25,7 @@ from gateway.readiness import Readiness
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
 from gateway.throttle.stage import ThrottleStage
+from gateway.usage.stage import UsageStage
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -44,6 +45,7 @@ def _stages(app: ASGIApp, services: Services, problems: Problems, access: Access
     """The way of a request: the last stage that is put on is the first that it meets."""
     settings = services.settings
     app = HeadStage(app)  # HEAD is answered as GET
+    app = UsageStage(app, services.usage)  # whatever comes as far as this is counted
     app = ThrottleStage(app, services.limiter, services.plan_book)  # every window of the plan, or none
     app = IdentityStage(app, services.principals)  # credential → principal
     app = SourceThrottleStage(app)  # too many bad credentials from one address
@@ -55,6 +57,7 @@ def _stages(app: ASGIApp, services: Services, problems: Problems, access: Access
         source=SourceReader(settings.trusted_proxies),
         headers=SecurityHeaders(https=settings.public_url.startswith("https:")),
         access=access,
+        count=services.usage.count,
     )
 
 

@@ -20,6 +20,7 @@ class RequestContext:
     started: float = field(default_factory=time.perf_counter)  # seconds, monotonic
     principal: Principal | None = None
     operator: Operator | None = None
+    cost: int = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # added by the one wrapper of send
     log: dict[str, object] = field(default_factory=dict)  # extra fields of the access line; never a secret
 
@@ -33,6 +34,13 @@ def context_of(scope: Scope) -> RequestContext:
     """The context of this request. Raises KeyError outside the gateway's own stages, which is a fault of ours."""
     context: RequestContext = scope["state"][_KEY]
     return context
+
+
+def route_template(scope: Scope) -> str | None:
+    """The template of the route that matched, never the path: paths hold ids, and whatever else a caller puts there."""
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    template: str | None = getattr(route, "path_format", None)
+    return template
 
 
 def principal_of(scope: Scope) -> Principal:

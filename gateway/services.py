@@ -15,6 +15,7 @@ from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
+from gateway.usage.recorder import UsageRecorder
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.reads import TenantReads
@@ -40,6 +41,7 @@ class Services:
     principals: Principals
     stripe_inbox: StripeInbox | None  # None when billing is off
     limiter: PlanLimiter
+    usage: UsageRecorder
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -48,6 +50,8 @@ class Services:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.reads.close)
+            await self.usage.start()
+            stack.push_async_callback(self.usage.close)
             await self.limiter.start()
             stack.push_async_callback(self.limiter.close)
             await self.listener.start()
@@ -77,6 +81,7 @@ def build_services(settings: Settings) -> Services:
         principals=build_principals(identity, database, listener),
         stripe_inbox=StripeInbox(database, JobQueue(), settings.stripe) if settings.stripe else None,
         limiter=PlanLimiter(settings.throttle),
+        usage=UsageRecorder(settings.usage, database),
     )
 
 

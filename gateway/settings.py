@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from billing.settings import StripeSettings
 from gateway.throttle.settings import ThrottleSettings
+from gateway.usage.settings import UsageSettings
 from tenants.settings import DatabaseSettings, Pepper
 
 PREFIX = "TENANTRY_"
@@ -112,6 +113,16 @@ class Settings(BaseSettings):
         str | None, Field(description="Module whose RESOURCES are served, such as `examples.crm.resources`.")
     ] = None
     body_limit: Annotated[int, Field(ge=1024, description="Bytes of a request body.")] = 1_048_576
+    usage_folder: Annotated[
+        Path,
+        Field(description="Journals of what was used, of this deployment alone; must outlive a worker's restart."),
+    ] = Path(".tenantry/usage")
+    usage_journal_megabytes: Annotated[
+        int, Field(ge=4, le=65_536, description="Of one worker's journal while PostgreSQL is down; then 503.")
+    ] = 256
+    usage_flush_seconds: Annotated[
+        float, Field(ge=0.1, le=60, description="Between two roll-ups of a worker's journal into PostgreSQL.")
+    ] = 10.0
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     SECRET_FIELDS: ClassVar[frozenset[str]] = frozenset(
@@ -181,6 +192,11 @@ class Settings(BaseSettings):
     def throttle(self) -> ThrottleSettings:
         """What ``gateway/throttle`` needs."""
         return ThrottleSettings(redis_url=str(self.redis_url) if self.redis_url else None, workers=self.workers)
+
+    @property
+    def usage(self) -> UsageSettings:
+        """What ``gateway/usage`` needs."""
+        return UsageSettings(self.usage_folder, self.usage_journal_megabytes * 2**20, self.usage_flush_seconds)
 
 
 def _pepper(text: str) -> Pepper:

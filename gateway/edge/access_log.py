@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.logs import who_asks
 from gateway.redaction import redact_member
-from gateway.request_context import RequestContext
+from gateway.request_context import RequestContext, route_template
 
 
 class AccessLog:
@@ -23,17 +23,10 @@ class AccessLog:
             "request",
             request_id=context.request_id,
             method=scope["method"],
-            route=_route_template(scope),
+            route=route_template(scope),
             status=status,
             milliseconds=round((time.perf_counter() - context.started) * 1000, 2),
             source=context.client,
             **who_asks(context),
             **{name: redact_member(name, value) for name, value in context.log.items()},
         )
-
-
-def _route_template(scope: Scope) -> str | None:
-    # The template and never the path: paths hold ids, and whatever else a caller puts there.
-    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-    template: str | None = getattr(route, "path_format", None)
-    return template

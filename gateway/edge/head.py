@@ -14,5 +14,6 @@ class HeadStage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope.setdefault("fastapi", {})  # shared, so that the stages outside see which route FastAPI found
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)

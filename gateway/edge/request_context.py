@@ -13,6 +13,7 @@ from gateway.edge.source import SourceReader
 from gateway.logs import request_in_hand
 from gateway.problems import Problems, as_tenantry_error, note
 from gateway.request_context import RequestContext, open_context
+from gateway.usage.recorder import Counter, count_nothing
 from tenants.errors import TenantryError
 from tenants.identifiers import new_request_id
 
@@ -27,13 +28,21 @@ class RequestContextStage:
     """Opens the context of each request and closes it with a line in the log."""
 
     def __init__(
-        self, app: ASGIApp, *, problems: Problems, source: SourceReader, headers: SecurityHeaders, access: AccessLog
+        self,
+        app: ASGIApp,
+        *,
+        problems: Problems,
+        source: SourceReader,
+        headers: SecurityHeaders,
+        access: AccessLog,
+        count: Counter = count_nothing,
     ) -> None:
         self._app = app
         self._problems = problems
         self._source = source
         self._headers = headers
         self._access = access
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +51,7 @@ class RequestContextStage:
         context = RequestContext(new_request_id(), self._source(scope))
         open_context(scope, context)
         request_in_hand.set(context)
-        outgoing = Outgoing(send, context, self._headers)
+        outgoing = Outgoing(send, scope, context, self._headers, self._count)
         try:
             await self._app(scope, receive, outgoing.send)
         except TenantryError as error:
@@ -51,6 +60,8 @@ class RequestContextStage:
             _log.exception("request_failed")
             await self._explain(error, scope, receive, outgoing)
         finally:
+            if not outgoing.ended:  # cut short, or cancelled: it was used all the same, and we failed
+                self._count(scope, context, 0)
             self._access.write(scope, context, outgoing.status)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,23 +83,28 @@ class RequestContextStage:
 
 
 class Outgoing:
-    """``send`` with the headers of every answer, and a memory of how far the answer got."""
+    """``send`` with the headers of every answer, its count, and a memory of how far the answer got."""
 
-    __slots__ = ("_headers", "_send", "context", "ended", "status")
+    __slots__ = ("_count", "_headers", "_scope", "_send", "context", "ended", "status")
 
-    def __init__(self, send: Send, context: RequestContext, headers: SecurityHeaders) -> None:
+    def __init__(
+        self, send: Send, scope: Scope, context: RequestContext, headers: SecurityHeaders, count: Counter
+    ) -> None:
         self._send = send
+        self._scope = scope
         self._headers = headers
+        self._count = count
         self.context = context
         self.status = 0  # nothing was sent yet
         self.ended = False
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; the first one gets the headers."""
+        """Pass a message on: the first one gets the headers, and before the last one leaves the request is counted."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             own = [*message["headers"], (b"x-request-id", self.context.request_id.encode())]
             message["headers"] = self._headers.beside(own + self.context.response_headers)
         elif not message.get("more_body", False):
             self.ended = True
+            self._count(self._scope, self.context, self.status)
         await self._send(message)

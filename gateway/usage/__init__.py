@@ -1,0 +1,1 @@
+"""How a worker counts what its callers use: journalled before the answer ends, added up in PostgreSQL later."""

@@ -1,0 +1,127 @@
+"""A worker's own counts, from the request that is counted to the segments that wait to be rolled up.
+
+Everything but ``prepare`` runs on the event loop's thread and waits for nothing.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from uuid import UUID, uuid4
+
+import structlog
+
+from billing.usage.counts import Counted
+from gateway.usage.errors import UsageFolderUnusable
+from gateway.usage.layout import word
+from gateway.usage.segment import Segment, file_bytes
+from gateway.usage.settings import UsageSettings
+from tenants.identifiers import TenantId
+from tenants.principal import Principal
+
+_MINUTE = 60  # seconds
+_LEAST_SEGMENTS = 3  # one that is written, one at hand, one that waits
+
+_log = structlog.get_logger(__name__)
+
+
+class Journal:
+    """``count`` has stored a request when it returns. ``full`` says that no more should be admitted.
+
+    The next segment is always made ahead, so that no request waits for a file; when it cannot be made, the requests in
+    hand still have the rest of the current one. What finds no slot even so is kept in memory until there is room.
+    """
+
+    def __init__(self, settings: UsageSettings, clock: Callable[[], float] = time.time) -> None:
+        self.id = uuid4()  # random, not by the clock: unique whatever the clock says
+        self.finished: deque[Segment] = deque()  # the earliest first; no request writes to them any more
+        self.full = False
+        self.wanted = asyncio.Event()  # set while no next segment is at hand
+        self._settings = settings
+        self._most = max(_LEAST_SEGMENTS, settings.journal_bytes // file_bytes(settings.slots))
+        self._clock = clock
+        self._numbers = count(1)
+        self._current: Segment | None = None
+        self._next: Segment | None = None
+        self._at: dict[tuple[int, TenantId, UUID, str, int], int] = {}  # of the current segment: index in its words
+        self._words = memoryview(bytearray()).cast("Q")
+        self._unwritten: dict[Counted, int] = {}
+
+    def open(self) -> None:
+        """Make the folder and a first segment. Raises UsageFolderUnusable."""
+        folder = self._settings.folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._next = self._create()
+        except (OSError, ValueError) as error:
+            advice = f"the usage folder {folder} cannot be used ({error}): set TENANTRY_USAGE_FOLDER to one that can"
+            raise UsageFolderUnusable(advice) from error
+
+    def count(self, principal: Principal, route: str, status_class: int, cost: int) -> None:
+        """Count one request, in the minute that the wall clock shows."""
+        key = (int(self._clock() / _MINUTE), principal.tenant.id, principal.id, route, status_class)
+        at = self._at.get(key)
+        if at is None:
+            self._count_new(Counted(*key, principal.kind), word(cost))
+        else:
+            self._words[at] += cost << 32 | 1  # layout.word, which would cost as much again
+
+    def cut(self) -> None:
+        """Let what was counted so far be rolled up: the next request begins another segment."""
+        if self._current is not None:
+            self.finished.append(self._current)
+            self._use(None)
+
+    def prepare(self) -> None:
+        """Make the next segment when none is at hand. May wait for the disk: call it in a thread."""
+        if self._next is not None:
+            return
+        try:
+            self._next = self._create()
+        except OSError as error:
+            if not self.full:
+                _log.error("usage_journal_full", error=str(error), folder=str(self._settings.folder))
+            self.full = True
+        else:
+            self.full = False
+
+    def settle(self) -> None:
+        """Write what had to be kept in memory, as far as there is room now."""
+        waiting, self._unwritten = self._unwritten, {}
+        for counted, value in waiting.items():
+            self._count_new(counted, value)
+
+    def close(self) -> None:
+        """Give back what holds nothing. A request that ends even later is counted, for the next worker to find."""
+        if self._next is not None:
+            self._next.discard()
+            self._next = None
+
+    def _count_new(self, counted: Counted, value: int) -> None:
+        if self._current is None or self._current.full:
+            self._turn()
+        if self._current is None:
+            self._unwritten[counted] = self._unwritten.get(counted, 0) + value
+        else:
+            self._at[counted[:5]] = self._current.open_slot(counted, value)
+
+    def _turn(self) -> None:
+        self.cut()
+        following, self._next = self._next, None
+        self.wanted.set()
+        try:
+            self._use(following or self._create())
+        except OSError as error:
+            self.full = True
+            if not self._unwritten:  # once, not for every request
+                _log.error("usage_kept_in_memory", error=str(error), folder=str(self._settings.folder))
+
+    def _use(self, segment: Segment | None) -> None:
+        self._current, self._at = segment, {}
+        self._words = segment.words if segment else memoryview(bytearray()).cast("Q")
+
+    def _create(self) -> Segment:
+        if len(self.finished) + (self._current is not None) >= self._most:
+            raise OSError(f"{self._most} segments wait to be rolled up, and there may be no more")
+        return Segment.create(self._settings.folder, self.id, self._numbers, self._settings.slots)
