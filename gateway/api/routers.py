@@ -13,12 +13,14 @@ from gateway.api import (
     problem_pages,
     security_txt,
     stripe_webhook,
+    usage,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     auth.router,
     me.router,
     api_keys.router,
+    usage.router,
     operator_tenants.router,
     operator_plans.router,
     operator_events.router,

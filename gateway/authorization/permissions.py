@@ -41,6 +41,7 @@ MANAGEMENT = (
     Permission("api_keys", "create", Grade.MANAGE),
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
+    Permission("usage", "read", Grade.MANAGE),
 )
 
 

@@ -11,11 +11,12 @@ from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 
 _DATA = {f"contacts:{verb}" for verb in ("read", "create", "update", "delete")}
 _KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "rotate", "revoke")}
+_MANAGED = _KEYS | {"usage:read"}
 
 # Written out by hand, so that it can disagree with the policy lines (AZ3).
 _ORACLE = {
-    "owner": _DATA | _KEYS,
-    "admin": _DATA | _KEYS,
+    "owner": _DATA | _MANAGED,
+    "admin": _DATA | _MANAGED,
     "member": _DATA,
     "viewer": {"contacts:read"},
     "nobody": set(),

@@ -1,0 +1,165 @@
+"""``GET /v1/usage``: what the tenant used, by minute, hour or day."""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from billing.usage import service
+from billing.usage.question import Granularity, Group, Period, Place, Question
+from billing.usage.repository import Summed
+from billing.usage.schemas import UsageShown
+from gateway.api.pages import Page
+from gateway.api.route import StrictRoute
+from gateway.authorization.guards import requires
+from gateway.request_context import principal_of
+from gateway.services import services_of
+from tenants.errors import ValidationFailed
+from tenants.identifiers import API_KEY, USER, read
+from tenants.resources.values import BadValue, check_text, read_datetime
+
+_PURPOSE = b"tenantry usage cursor 1"
+_MAC_BYTES = 16
+_NO_STORE = {"cache-control": "no-store"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_datetime(value)
+    except BadValue as error:
+        raise PydanticCustomError(error.code, error.message) from error
+
+
+def _caller(value: object) -> object:
+    found = (read(API_KEY, value) or read(USER, value)) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("bad_format", "Must be the id of an API key or of a user.")
+    return found
+
+
+def _storable(value: str) -> str:
+    try:
+        return check_text(value)
+    except BadValue as error:
+        raise PydanticCustomError(error.code, error.message) from error
+
+
+_Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class UsageQuery(BaseModel):
+    """Query of the usage; anything else in it is refused. Buckets are whole: the range is widened to their bounds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Annotated[
+        _Moment | None,
+        Field(alias="from", description="First moment, RFC 3339; else an hour, a day or 30 days before the end."),
+    ] = None
+    until: Annotated[
+        _Moment | None, Field(alias="to", description="The moment after the last one, RFC 3339; else now.")
+    ] = None
+    granularity: Annotated[
+        Granularity,
+        Field(description="Length of a bucket, in UTC. Ranges: minutes of 1 day, hours of 31, days of 366."),
+    ] = Granularity.HOUR
+    group_by: Annotated[Group, Field(description="What each bucket is divided by.")] = Group.NONE
+    key: Annotated[
+        UUID | None,
+        BeforeValidator(_caller),
+        Field(description="Of this API key's id alone, or of this user's.", json_schema_extra={"format": "typeid"}),
+    ] = None
+    route: Annotated[
+        str | None,
+        BeforeValidator(_storable),
+        Field(max_length=200, description="Of this route template alone, such as `/v1/contacts/{id}`."),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 25
+    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before.")] = None
+
+
+router = APIRouter(route_class=StrictRoute, tags=["usage"])
+
+
+@router.get("/v1/usage", response_model=Page[UsageShown], dependencies=[Depends(requires("usage:read"))])
+async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) -> Response:
+    """What was used, the earliest bucket first; buckets without a request are left out.
+
+    Every request that the plan's limits let pass counts, in the minute of its answer. What the last seconds brought may
+    still be on its way.
+    """
+    services, tenant = services_of(request), principal_of(request.scope).tenant.id
+    cursors = _Cursors(services.settings.secret, tenant, query)
+    question = Question(
+        tenant=tenant,
+        period=Period.of(query.since, query.until, query.granularity, datetime.now(UTC)),
+        group=query.group_by,
+        count=query.limit + 1,
+        principal=query.key,
+        route=query.route,
+        after=cursors.read(query.cursor) if query.cursor else None,
+    )
+    async with services.database.control() as session:
+        rows = await service.read(session, question)
+    return _answer(rows, query, cursors)
+
+
+def _answer(rows: list[Summed], query: UsageQuery, cursors: "_Cursors") -> Response:
+    shown = rows[: query.limit]
+    following = cursors.write(shown[-1]) if len(rows) > len(shown) else None
+    page: Page[UsageShown] = Page(
+        data=[UsageShown.of(each, query.group_by) for each in shown],
+        has_more=following is not None,
+        next_cursor=following,
+    )
+    # Only what the rows are grouped by is a member of them.
+    body = page.model_dump_json(exclude_unset=True)
+    return Response(body, headers=_NO_STORE, media_type="application/json")
+
+
+class _Cursors:
+    """Signed cursors of one question of one tenant: the bucket and value of a page's last row."""
+
+    def __init__(self, secret: bytes, tenant: UUID, query: UsageQuery) -> None:
+        asked: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
+        bound = f"{tenant} {sorted(asked.items())}".encode()
+        self._key = hmac.digest(hmac.digest(secret, _PURPOSE, "sha256"), bound, "sha256")
+        self._group = query.group_by
+
+    def write(self, row: Summed) -> str:
+        return self._sign(f"{int((row.start - _EPOCH).total_seconds())} {'' if row.value is None else row.value}")
+
+    def read(self, cursor: str) -> Place:
+        """Raises ValidationFailed."""
+        try:
+            place = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_MAC_BYTES:].decode()
+        except ValueError:
+            place = ""
+        if not hmac.compare_digest(self._sign(place).encode(), cursor.encode()):
+            message = "Not a cursor of this question: take next_cursor as it is, with the same query."
+            raise ValidationFailed.at("/query/cursor", "bad_cursor", message)
+        seconds, _, value = place.partition(" ")
+        return Place(datetime.fromtimestamp(int(seconds), UTC), self._value(value))
+
+    def _sign(self, place: str) -> str:
+        mac = hmac.digest(self._key, place.encode(), "sha256")[:_MAC_BYTES]
+        return urlsafe_b64encode(mac + place.encode()).decode().rstrip("=")
+
+    def _value(self, text: str) -> UUID | str | int | None:
+        match self._group:
+            case Group.NONE:
+                return None
+            case Group.KEY:
+                return UUID(text)
+            case Group.STATUS:
+                return int(text)
+            case Group.ROUTE:
+                return text
