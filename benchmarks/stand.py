@@ -82,7 +82,7 @@ def open_stand() -> Iterator[Stand]:
         for part in (postgres, redis):
             stack.callback(part.stop)
             part.start()
-        environment = _environment(postgres, redis)
+        environment = _environment(postgres, redis) | {"TENANTRY_USAGE_FOLDER": str(folder / "usage")}
         stand = Stand(folder, environment, stack)
         stand.api_key = asyncio.run(_seed(environment))
         yield stand
