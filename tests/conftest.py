@@ -1,6 +1,12 @@
 """Shared by all tests: real parts, one asynchronous backend. The fixtures themselves are in tests/fixtures/."""
 
 import pytest
+from hypothesis import settings
+
+# A machine that others use as well is slow at times, and that is no failure: how long an example takes is not judged.
+settings.register_profile("suite", deadline=None)
+settings.register_profile("soak", deadline=None, max_examples=5_000)
+settings.load_profile("suite")
 
 pytest_plugins = [
     "tests.fixtures.servers",
