@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from gateway.api.answers import answered, created, read
+from gateway.api.answers import answered, as_seen, created, read
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
 from gateway.services import services_of
+from tenants.directory.models import Tenant
 from tenants.directory.schemas import ChangeTenant, TenantShown
 from tenants.errors import NotFound
 from tenants.identifiers import TENANT, TenantId
@@ -58,8 +59,12 @@ async def read_tenant(request: Request, tenant_id: str) -> Response:
 async def change_tenant(request: Request, tenant_id: str, wanted: ChangeTenant) -> Response:
     """Move the tenant to another plan."""
     services = services_of(request)
+
+    def seen(tenant: Tenant) -> bool:
+        return as_seen(request, TenantShown.of(tenant))
+
     async with services.database.control() as session:
-        tenant = await services.identity.directory.change_plan(session, _id(tenant_id), wanted.plan)
+        tenant = await services.identity.directory.change_plan(session, _id(tenant_id), wanted.plan, seen)
     return answered(TenantShown.of(tenant))
 
 

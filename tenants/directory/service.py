@@ -1,12 +1,12 @@
 """The tenants there are: listed, read, suspended, resumed, moved to another plan, deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.models import Tenant
-from tenants.errors import NotFound
+from tenants.errors import NotFound, PreconditionFailed
 from tenants.identifiers import TenantId
 from tenants.principal import TenantStatus
 
@@ -32,9 +32,17 @@ class Directory:
         found.status = status
         return found
 
-    async def change_plan(self, session: ControlSession, tenant: TenantId, plan: str) -> Tenant:
-        """Move to another plan, in force on every worker within ID4's bound. Raises NotFound and UnknownPlan."""
+    async def change_plan(
+        self, session: ControlSession, tenant: TenantId, plan: str, seen: Callable[[Tenant], bool] | None = None
+    ) -> Tenant:
+        """Move to another plan, in force on every worker within ID4's bound.
+
+        ``seen`` is asked whether the caller knows the locked row as it is. Raises NotFound, UnknownPlan, and
+        PreconditionFailed when the caller does not.
+        """
         found = _found(await repository.find(session, tenant, lock=True))
+        if seen is not None and not seen(found):
+            raise PreconditionFailed
         await repository.set_plan(session, found, plan)
         return found
 

@@ -129,6 +129,18 @@ async def test_the_plan_of_a_tenant_is_changed_by_the_operator(gateway: Gateway)
     assert (read.json()["plan"], read.headers["etag"][0]) == ("pro", '"')
 
 
+async def test_a_plan_is_not_changed_by_who_saw_another_state(gateway: Gateway) -> None:
+    """DA4: If-Match is honoured, 412 when stale."""
+    tenant = (await gateway.client.get("/v1/me", headers=gateway.acme.key())).json()["tenant"]["id"]
+    path, body = f"{_TENANTS}/{tenant}", {"plan": "pro"}
+    tag = (await gateway.client.get(path, headers=gateway.operator)).headers["etag"]
+    seen = {**gateway.operator, "If-Match": tag}
+    assert (await gateway.client.patch(path, json=body, headers=seen)).status_code == 200
+    stale = await gateway.client.patch(path, json={"plan": "free"}, headers=seen)
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
+    assert (await gateway.client.get(path, headers=gateway.operator)).json()["plan"] == "pro"
+
+
 async def test_unknown_tenants_are_not_found(gateway: Gateway) -> None:
     """AZ4: ids of another kind do not exist either."""
     for tenant in ("tnt_01h455vb4pex5vsknk084sn02q", "key_01h455vb4pex5vsknk084sn02q", "x"):

@@ -1,0 +1,59 @@
+"""People, as the features below HTTP keep them."""
+
+import pytest
+
+from tenants.errors import NotFound, ValidationFailed
+from tenants.identifiers import UserId, new_id
+from tests.fixtures.gateways import PASSWORD, Gateway
+
+pytestmark = pytest.mark.anyio
+
+
+async def _log_in(gateway: Gateway, password: str) -> int:
+    body = {"email": gateway.acme.emails["member"], "password": password, "tenant": "acme"}
+    return (await gateway.client.post("/v1/auth/login", json=body)).status_code
+
+
+async def test_a_person_who_is_made_known_twice_is_one(gateway: Gateway) -> None:
+    """An address is one person, whatever its case."""
+    users = gateway.services.identity.users
+    async with gateway.services.database.control() as session:
+        first = await users.ensure(session, "Somebody@example.test")
+        second = await users.ensure(session, "somebody@EXAMPLE.test")
+    assert first.id == second.id
+    assert (first.email, first.password_hash) == ("Somebody@example.test", None)
+
+
+async def test_a_new_password_takes_the_place_of_the_old(gateway: Gateway) -> None:
+    """ID9: checked and hashed before a transaction is opened."""
+    users, email = gateway.services.identity.users, gateway.acme.emails["member"]
+    new = "umbrella walnut 42 glacier"
+    with pytest.raises(ValidationFailed):
+        await users.hash_password("short", email)
+    password_hash = await users.hash_password(new, email)
+    async with gateway.services.database.control() as session:
+        member = await users.ensure(session, email)
+        await users.set_password(session, member.id, password_hash)
+    assert (await _log_in(gateway, PASSWORD), await _log_in(gateway, new)) == (401, 200)
+
+
+async def test_a_disabled_person_is_shut_out_until_enabled_again(gateway: Gateway) -> None:
+    """ID4: doing so twice is once."""
+    users = gateway.services.identity.users
+    for _ in range(2):
+        async with gateway.services.database.control() as session:
+            member = await users.ensure(session, gateway.acme.emails["member"])
+            await users.disable(session, member.id)
+    assert await _log_in(gateway, PASSWORD) == 401
+    async with gateway.services.database.control() as session:
+        await users.enable(session, member.id)
+    assert await _log_in(gateway, PASSWORD) == 200
+
+
+async def test_nobody_is_not_found(gateway: Gateway) -> None:
+    """A person who is not there cannot be changed."""
+    users, nobody = gateway.services.identity.users, UserId(new_id())
+    async with gateway.services.database.control() as session:
+        for change in (users.disable(session, nobody), users.enable(session, nobody)):
+            with pytest.raises(NotFound):
+                await change
