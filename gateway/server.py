@@ -11,6 +11,7 @@ from gateway.settings import Settings
 
 _DRAIN = 10  # seconds that requests in flight are given when we are told to stop
 _KEEP_ALIVE = 75  # seconds that an idle connection may stay: longer than the proxies before us keep theirs
+_SILENCE = 30  # seconds until a worker counts as hung; one that still imports is silent too, long under load
 _BACKLOG = 2048
 
 
@@ -35,6 +36,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> boo
         proxy_headers=False,  # the edge believes proxies that the settings name, and no others
         timeout_graceful_shutdown=_DRAIN,
         timeout_keep_alive=_KEEP_ALIVE,
+        timeout_worker_healthcheck=_SILENCE,
     )
     listener = _listen(host, port)
     if workers > 1:

@@ -33,6 +33,7 @@ def demo_environment(handover: Handover, saved: Saved, urls: ClusterUrls) -> dic
         "stripe_api_base": handover.stripe_url,
         "stripe_livemode": "false",
         "resources": DEMO_RESOURCES,
+        "usage_folder": str(Path(handover.data).resolve() / "usage"),
     }
     return {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value is not None}
 

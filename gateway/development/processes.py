@@ -93,13 +93,16 @@ class Child:
         self._process.terminate()
 
     def stop(self, order: StopOrder = GENTLE) -> int:
-        """Send the signals of ``order`` in turn, then SIGKILL; return the exit code when the process is gone."""
+        """Send the signals of ``order`` in turn, then SIGKILL; return the exit code when the process is gone.
+
+        SIGKILL goes to its whole session, since what it has started could not be told by it any more.
+        """
         for number, seconds in order.steps:
             self._process.send_signal(number)
             code = self.wait(seconds)
             if code is not None:
                 return code
-        self._process.kill()
+        os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()
 
     def wait(self, seconds: float) -> int | None:

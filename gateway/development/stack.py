@@ -1,5 +1,6 @@
 """Everything that `tenantry dev` runs, started side by side, watched, and stopped in order."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from gateway.development.data_folder import DataFolder
 from gateway.development.handover import Handover
-from gateway.development.ports import PartFailed, PartMissing, Server
+from gateway.development.ports import PartFailed, PartMissing, Server, StopOrder
 from gateway.development.postgres import LocalPostgres
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
 from gateway.development.redis import LocalRedis
@@ -20,6 +21,7 @@ _SERVING_WITHIN = 60.0  # seconds
 _RETRY_WEBHOOKS = 1.0  # seconds until the stand-in first sends a webhook again
 _PROBE_TIMEOUT = 2.0  # seconds
 _READY = 200
+_FAREWELL = StopOrder(((signal.SIGTERM, 20.0),))  # longer than the gateway gives to requests in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Stack:
         for child in running:
             child.ask_to_stop()
         for child in running:
-            child.stop()
+            child.stop(_FAREWELL)
         for server in reversed(self._servers.values()):
             server.stop()
 

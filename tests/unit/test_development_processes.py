@@ -60,6 +60,29 @@ def test_a_child_reads_what_it_is_given_and_sees_no_other_environment(tmp_path: 
     assert child.log_tail() == "configuration ['LC_CTYPE', 'ONLY']"
 
 
+def test_a_child_that_heeds_nothing_takes_its_own_children_along(tmp_path: Path) -> None:
+    spawn = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True)"
+    child = child_of(tmp_path, f"{spawn}; {STUBBORN}")
+    ready(child)
+    grandchild = int(child.log_tail().split()[0])
+    assert child.stop(StopOrder(((signal.SIGTERM, 0.1),))) == -signal.SIGKILL
+    wait_until_gone(grandchild)
+
+
+def test_a_child_can_wait_for_a_word(tmp_path: Path) -> None:
+    script = "import sys; print('ready', flush=True); print(sys.stdin.read())"
+    child = child_of(tmp_path, script, stdin=None, environment=None)
+    ready(child)
+    assert child.running
+    child.tell(b"the word")
+    assert child.wait(10) == 0
+    assert child.log_tail() == "ready\nthe word"
+    deaf = child_of(tmp_path, "pass")
+    with pytest.raises(ValueError, match="settled"):
+        deaf.tell(b"nobody reads this")
+    assert deaf.wait(10) == 0
+
+
 def test_children_are_found_with_their_names(tmp_path: Path) -> None:
     child = child_of(tmp_path, SLEEPER)
     ready(child)
