@@ -45,7 +45,7 @@ def _stages(app: ASGIApp, services: Services, problems: Problems, access: Access
     """The way of a request: the last stage that is put on is the first that it meets."""
     settings = services.settings
     app = HeadStage(app)  # HEAD is answered as GET
-    app = UsageStage(app, services.usage)  # whatever comes as far as this is counted
+    app = UsageStage(app, services.usage.journal)  # whatever comes as far as this is counted
     app = ThrottleStage(app, services.limiter, services.plan_book)  # every window of the plan, or none
     app = IdentityStage(app, services.principals)  # credential → principal
     app = SourceThrottleStage(app)  # too many bad credentials from one address

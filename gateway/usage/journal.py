@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 
@@ -17,11 +17,12 @@ from gateway.usage.errors import UsageFolderUnusable
 from gateway.usage.layout import word
 from gateway.usage.segment import Segment, file_bytes
 from gateway.usage.settings import UsageSettings
-from tenants.identifiers import TenantId
 from tenants.principal import Principal
 
 _MINUTE = 60  # seconds
 _LEAST_SEGMENTS = 3  # one that is written, one at hand, one that waits
+
+_NO_WORDS = memoryview(bytearray()).cast("Q")
 
 _log = structlog.get_logger(__name__)
 
@@ -44,8 +45,13 @@ class Journal:
         self._numbers = count(1)
         self._current: Segment | None = None
         self._next: Segment | None = None
-        self._at: dict[tuple[int, TenantId, UUID, str, int], int] = {}  # of the current segment: index in its words
-        self._words = memoryview(bytearray()).cast("Q")
+        self._words = _NO_WORDS  # of the current segment, as are the next two
+        self._at: dict[Counted, int] = {}  # index in its words
+        # The same for this minute by the principal's identity, whose hash costs nothing; UUIDs hash in Python. What is
+        # held cannot lend its identity to another.
+        self._fast: dict[tuple[int, str, int], int] = {}
+        self._held: list[Principal] = []
+        self._minute = 0.0
         self._unwritten: dict[Counted, int] = {}
 
     def open(self) -> None:
@@ -60,10 +66,12 @@ class Journal:
 
     def count(self, principal: Principal, route: str, status_class: int, cost: int) -> None:
         """Count one request, in the minute that the wall clock shows."""
-        key = (int(self._clock() / _MINUTE), principal.tenant.id, principal.id, route, status_class)
-        at = self._at.get(key)
+        minute = self._clock() // _MINUTE
+        if minute != self._minute:
+            self._forget(minute)
+        at = self._fast.get((id(principal), route, status_class))
         if at is None:
-            self._count_new(Counted(*key, principal.kind), word(cost))
+            self._count_first(principal, route, status_class, cost)
         else:
             self._words[at] += cost << 32 | 1  # layout.word, which would cost as much again
 
@@ -90,7 +98,7 @@ class Journal:
         """Write what had to be kept in memory, as far as there is room now."""
         waiting, self._unwritten = self._unwritten, {}
         for counted, value in waiting.items():
-            self._count_new(counted, value)
+            self._add(counted, value)
 
     def close(self) -> None:
         """Give back what holds nothing. A request that ends even later is counted, for the next worker to find."""
@@ -98,13 +106,33 @@ class Journal:
             self._next.discard()
             self._next = None
 
-    def _count_new(self, counted: Counted, value: int) -> None:
+    def _count_first(self, principal: Principal, route: str, status_class: int, cost: int) -> None:
+        minute, tenant = int(self._minute), principal.tenant.id
+        counted = Counted(minute, tenant, principal.id, route, status_class, principal.kind)
+        at = self._add(counted, word(cost))
+        if at is None:
+            return
+        if len(self._held) >= self._settings.slots:  # objects of a few callers, made anew for every request
+            self._forget(self._minute)
+        self._fast[id(principal), route, status_class] = at
+        self._held.append(principal)
+
+    def _forget(self, minute: float) -> None:
+        self._minute, self._fast, self._held = minute, {}, []
+
+    def _add(self, counted: Counted, value: int) -> int | None:
+        """The slot's index; None when it had to be kept in memory."""
+        at = self._at.get(counted)
+        if at is not None:
+            self._words[at] += value
+            return at
         if self._current is None or self._current.full:
             self._turn()
         if self._current is None:
             self._unwritten[counted] = self._unwritten.get(counted, 0) + value
-        else:
-            self._at[counted[:5]] = self._current.open_slot(counted, value)
+            return None
+        at = self._at[counted] = self._current.open_slot(counted, value)
+        return at
 
     def _turn(self) -> None:
         self.cut()
@@ -119,7 +147,8 @@ class Journal:
 
     def _use(self, segment: Segment | None) -> None:
         self._current, self._at = segment, {}
-        self._words = segment.words if segment else memoryview(bytearray()).cast("Q")
+        self._words = segment.words if segment else _NO_WORDS
+        self._forget(self._minute)
 
     def _create(self) -> Segment:
         if len(self.finished) + (self._current is not None) >= self._most:

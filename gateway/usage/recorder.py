@@ -6,7 +6,6 @@ from starlette.types import Scope
 
 from billing.usage.counts import UNMATCHED
 from gateway.request_context import RequestContext, route_template
-from gateway.usage.errors import UsageJournalFull
 from gateway.usage.flusher import Flusher
 from gateway.usage.journal import Journal
 from gateway.usage.settings import UsageSettings
@@ -36,12 +35,6 @@ class UsageRecorder:
         """Roll up what was counted, as far as PostgreSQL takes it; the rest stays for the next start."""
         await self.flusher.close()
         self.journal.close()
-
-    def admit(self, context: RequestContext, cost: int) -> None:
-        """Let the request be counted when it is answered. Raises UsageJournalFull."""
-        if self.journal.full:
-            raise UsageJournalFull(detail="usage can neither be journalled nor rolled up")
-        context.cost = cost
 
     def count(self, scope: Scope, context: RequestContext, status: int) -> None:
         """Count a request that was admitted; ``status`` is 0 when it ended without an answer, which is a crash."""

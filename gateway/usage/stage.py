@@ -3,7 +3,8 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.request_context import context_of
-from gateway.usage.recorder import UsageRecorder
+from gateway.usage.errors import UsageJournalFull
+from gateway.usage.journal import Journal
 
 _COST = 1  # of any request today
 
@@ -14,13 +15,15 @@ class UsageStage:
     Raises UsageJournalFull while what would be used could not be counted.
     """
 
-    def __init__(self, app: ASGIApp, usage: UsageRecorder) -> None:
+    def __init__(self, app: ASGIApp, journal: Journal) -> None:
         self._app = app
-        self._usage = usage
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             context = context_of(scope)
             if context.principal is not None:
-                self._usage.admit(context, _COST)
+                if self._journal.full:
+                    raise UsageJournalFull(detail="usage can neither be journalled nor rolled up")
+                context.cost = _COST
         await self._app(scope, receive, send)

@@ -1,0 +1,162 @@
+"""When a request is counted: once, after it was admitted and before the last byte of its answer, whatever that is."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.testing import CapturingLogger, capture_logs
+
+from gateway.edge.access_log import AccessLog
+from gateway.edge.request_context import RequestContextStage, ResponseCutShortError
+from gateway.edge.security_headers import SecurityHeaders
+from gateway.edge.source import SourceReader
+from gateway.problems import Problems
+from gateway.request_context import context_of
+from gateway.throttle.errors import RateLimited
+from gateway.usage.recorder import UsageRecorder
+from gateway.usage.settings import UsageSettings
+from gateway.usage.stage import UsageStage
+from tenants.database.engine import open_engine
+from tenants.database.sessions import Database
+from tenants.errors import NotFound
+from tenants.settings import DatabaseSettings
+from tests.asgi import ask, http_scope, says_ok
+from tests.fixtures.usage import ROUTE, caller, end
+
+pytestmark = pytest.mark.anyio
+
+_NOWHERE = DatabaseSettings("postgresql://nobody@127.0.0.1:1/nothing")  # never asked
+
+
+class Counting:
+    """The outermost stage, somebody who is recognised, and the usage stage, around an application."""
+
+    def __init__(self, folder: Path) -> None:
+        self.usage = UsageRecorder(UsageSettings(folder), Database(open_engine(_NOWHERE), _NOWHERE))
+        self.usage.journal.open()
+        self.who = caller()
+
+    def around(self, app: ASGIApp, *, throttled: bool = False, anonymous: bool = False) -> ASGIApp:
+        counted = UsageStage(app, self.usage.journal)
+
+        async def recognise(scope: Scope, receive: Receive, send: Send) -> None:
+            context_of(scope).principal = None if anonymous else self.who
+            if throttled:
+                raise RateLimited
+            await counted(scope, receive, send)
+
+        return RequestContextStage(
+            recognise,
+            problems=Problems("https://gateway.test"),
+            source=SourceReader(),
+            headers=SecurityHeaders(https=False),
+            access=AccessLog(CapturingLogger()),
+            count=self.usage.count,
+        )
+
+    def counted(self) -> list[tuple[str, int, int]]:
+        """Route, status class and requests of every slot."""
+        self.usage.journal.cut()
+        readings = [segment.read() for segment in self.usage.journal.finished]
+        pairs = [pair for reading in readings for pair in reading.counts.items()]
+        return [(counted.route, counted.status_class, count.requests) for counted, count in pairs]
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> Iterator[Counting]:
+    made = Counting(tmp_path)
+    yield made
+    end(made.usage.journal)
+
+
+async def test_the_count_is_in_the_journal_before_the_last_byte_leaves(counting: Counting) -> None:
+    """Else a kill between the two would lose a request whose answer was seen."""
+    seen: list[tuple[bool, int]] = []
+
+    async def streams(scope: Scope, _receive: Receive, send: Send) -> None:
+        scope["route"] = type("Route", (), {"path_format": ROUTE})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def send(message: Message) -> None:
+        words = counting.usage.journal._words
+        seen.append((message.get("more_body", message["type"].endswith("start")), sum(map(bool, words[24::24]))))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await counting.around(streams)(http_scope(), receive, send)
+    assert seen == [(True, 0), (True, 0), (False, 1)]
+    assert counting.counted() == [(ROUTE, 2, 1)]
+
+
+async def test_an_answer_is_counted_by_its_class_and_an_unknown_path_as_unmatched(counting: Counting) -> None:
+    async def unknown(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise NotFound
+
+    for _ in range(2):
+        await ask(counting.around(unknown), http_scope(path="/v1/somebodys-id"))
+    assert counting.counted() == [("unmatched", 4, 2)]
+
+
+async def test_a_crash_of_the_endpoint_is_counted_as_5xx_once(counting: Counting) -> None:
+    async def crashes(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("the inside of the house")
+
+    with capture_logs():
+        answer = await ask(counting.around(crashes), http_scope())
+    assert answer.status == 500
+    assert counting.counted() == [("unmatched", 5, 1)]
+
+
+async def test_an_answer_that_was_cut_short_is_counted_as_5xx_whatever_it_began_with(counting: Counting) -> None:
+    async def crashes_midway(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("lost the rest")
+
+    with capture_logs(), pytest.raises(ResponseCutShortError):
+        await ask(counting.around(crashes_midway), http_scope())
+    assert counting.counted() == [("unmatched", 5, 1)]
+
+
+async def test_an_error_after_the_end_of_the_answer_counts_no_second_time(counting: Counting) -> None:
+    async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await says_ok(scope, receive, send)
+        raise RuntimeError("too late to matter")
+
+    with capture_logs():
+        await ask(counting.around(fails_late), http_scope())
+    assert counting.counted() == [("unmatched", 2, 1)]
+
+
+async def test_a_request_that_is_cancelled_was_used_all_the_same(counting: Counting) -> None:
+    began = asyncio.Event()
+
+    async def waits(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(ask(counting.around(waits), http_scope()))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counting.counted() == [("unmatched", 5, 1)]
+
+
+async def test_what_the_limits_refuse_and_what_nobody_asks_is_not_counted(counting: Counting) -> None:
+    answer = await ask(counting.around(says_ok, throttled=True), http_scope())
+    assert answer.status == 429
+    await ask(counting.around(says_ok, anonymous=True), http_scope())
+    assert counting.counted() == []
+
+
+async def test_what_could_not_be_counted_is_not_admitted(counting: Counting) -> None:
+    """A full journal is an outage that the caller is told of: 503, and nothing is used."""
+    counting.usage.journal.full = True
+    answer = await ask(counting.around(says_ok), http_scope())
+    assert (answer.status, answer.json()["code"], answer.header("retry-after")) == (503, "unavailable", "5")
+    assert counting.counted() == []
