@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, exp
 
 import orjson
 
@@ -13,12 +13,13 @@ from gateway.throttle.windows import LEASE_AHEAD, LEASE_LIFE, WindowSet
 from tenants.principal import Window
 
 _MICROSECONDS = 1_000_000
-_PART_LEFT_TO_OTHERS = 2  # with several workers, one takes at most a half of what is left ahead of its need
-_SHORTEST_MEASURE = 0.005  # seconds: over less a rate says nothing
+_SHORTEST_MEASURE = 0.0001  # seconds: over less a rate says nothing
+_MEMORY = 0.5  # seconds over which a rate is measured: a burst alone makes no rate
 _LATE = 4  # how many times longer a token must live after one came too late to be spent
 _NEVER_AHEAD = -1
+_ROUND_TRIP = 0.01  # seconds: of need that must be at hand when more is asked for
 
-Reply = tuple[int, int, list[int], list[int], list[int], list[int]]  # as grant.lua returns it
+Reply = tuple[int, int, list[int], list[int], list[int], list[int], int]  # as grant.lua returns it
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Ask:
     """One call of the script, and what must be undone if it fails."""
 
     argument: bytes
+    life: int  # microseconds
     tells_debts: bool
     for_waiting: bool
     worth_sending: bool
@@ -35,14 +37,42 @@ class Account:
     """Leases, share, closing time and header fields of one tenant (or key) under one set of windows."""
 
     __slots__ = (
-        "_asked_at", "_asked_demand", "_born", "_ceiling", "_clock", "_late", "_limit_field", "_remaining", "_resets",
-        "_template", "_tightest", "_workers", "argument", "asking", "closed_until", "flush_at", "keys", "leases", "low",
-        "name", "own", "period", "plan", "policy_field", "quota", "refused", "share", "tenant", "touched", "waiting",
+        "_asked_at",
+        "_asked_demand",
+        "_asker",
+        "_born",
+        "_ceiling",
+        "_clock",
+        "_enough",
+        "_late",
+        "_rate",
+        "_remaining",
+        "_resets",
+        "_template",
+        "_tightest",
+        "argument",
+        "asking",
+        "closed_until",
+        "flush_at",
+        "keys",
+        "leases",
+        "low",
+        "name",
+        "own",
+        "period",
+        "plan",
+        "policy_field",
+        "quota",
+        "refused",
+        "share",
+        "tenant",
+        "touched",
+        "waiting",
         "windows",
-    )  # fmt: skip
+    )
 
     def __init__(
-        self, name: str, tenant: str, *, keys: tuple[str, ...], windows: WindowSet, share: Share, workers: int
+        self, name: str, tenant: str, *, keys: tuple[str, ...], windows: WindowSet, share: Share, asker: int
     ) -> None:
         self.name = name  # the key under which the storage knows it
         self.keys = keys  # of its states in Redis
@@ -64,10 +94,12 @@ class Account:
         self.waiting: list[asyncio.Future[None]] = []
         self.flush_at: asyncio.TimerHandle | None = None
         self.touched = True  # since the last sweep
-        self._workers = workers
+        self._asker = asker  # a number of this account's own, to be told from other workers' by
         self._asked_at = float("-inf")
         self._asked_demand = 0
         self._late = 1
+        self._rate = 0.0  # requests a second, admitted or not
+        self._enough = True  # for all that ask, by the last reply
         self._born: list[int] = []
         self._tightest = min(range(len(windows.limits)), key=lambda at: windows.limits[at].quota)
         self._show(tuple(limit.quota for limit in windows.limits), tuple(0.0 for _ in windows.limits), 0.0)
@@ -83,7 +115,7 @@ class Account:
 
     def closed(self, now: float) -> bool:
         """Nothing can be had before a moment that is known: asking Redis would only say so again."""
-        return now < self.closed_until or self.leases.next_begin is not None
+        return now < self.closed_until or (not self._enough and self.leases.next_begin is not None)
 
     def used(self) -> int:
         """How much of the smallest quota counts as used, as far as this worker knows."""
@@ -92,7 +124,7 @@ class Account:
     def wait(self, now: float) -> float:
         """Seconds until something can be had."""
         begin = self.leases.next_begin
-        return max(0.0, (self.closed_until if begin is None else begin) - now)
+        return max(0.0, (self.closed_until if begin is None else min(begin, self.closed_until)) - now)
 
     # -- requests that wait for a call
 
@@ -130,26 +162,27 @@ class Account:
         """The next call: tokens for ``urgent`` waiting requests, more as the rate suggests, and reports."""
         self.leases.turn(now)
         extra = self._ahead_of_need(now, urgent) if ahead else 0
-        life = LEASE_LIFE if extra else min(self.windows.grain * self._late, self.windows.shortest / 2)
-        part = _PART_LEFT_TO_OTHERS if self._workers > 1 else 1
+        seconds = LEASE_LIFE if extra else min(self.windows.grain * self._late, self.windows.shortest / 2)
+        life = int(seconds * _MICROSECONDS)
         debts = self.share.take_debts(now) if self.share.owes else []
-        lengths = (int(life * _MICROSECONDS), int(LEASE_AHEAD * _MICROSECONDS))
         moves = [number for move in self.leases.take_moves() for number in move]
-        argument = orjson.dumps([urgent, extra, need, *lengths, part, self._born, moves, debts])
+        batch, rate = self.windows.largest_batch, max(1, int(self._rate))
+        argument = orjson.dumps([urgent, extra, batch, need, life, self._asker, rate, self._born, moves, debts])
         worth_sending = bool(urgent or extra or moves or debts)
-        return Ask(argument, tells_debts=bool(debts), for_waiting=urgent > 0, worth_sending=worth_sending)
+        return Ask(argument, life, tells_debts=bool(debts), for_waiting=urgent > 0, worth_sending=worth_sending)
 
     def answered(self, reply: Reply, *, sent: float, received: float, asked: Ask) -> None:
         """Take in what the script has granted, or when it will."""
-        server, retry, self._born, granted, remaining, resets = reply
+        server, again, self._born, granted, remaining, resets, enough = reply
+        self._enough = bool(enough)
         self._clock.saw(sent=sent, received=received, server=server)
-        self.leases.add(_grants(granted), server=server, now=received)
+        self.leases.add(_grants(granted), server=server, until=server + asked.life, now=received)
         self._show(tuple(remaining), tuple(reset / _MICROSECONDS for reset in resets), received)
         quotas = (limit.quota for limit in self.windows.limits)
         self.share.carry(tuple(quota - left for quota, left in zip(quotas, remaining, strict=True)), received)
-        if retry:
+        if again:
             never = received + self.windows.shortest
-            self.closed_until = self._clock.certainly_after(server + retry) if retry > 0 else never
+            self.closed_until = self._clock.certainly_after(server + again) if again > 0 else never
         self._mark(granted, asked)
 
     def unanswered(self, asked: Ask) -> None:
@@ -173,13 +206,14 @@ class Account:
         demand = self.leases.spent + self.refused + urgent
         since, elapsed = demand - self._asked_demand, max(now - self._asked_at, _SHORTEST_MEASURE)
         self._asked_at, self._asked_demand = now, demand
-        wanted = min(int(since / elapsed * LEASE_AHEAD), 2 * since, self.windows.largest_batch)
-        return max(0, wanted - urgent) if wanted > 1 else 0
+        wanted = min(int(self._rate * LEASE_AHEAD), self.windows.most_ahead)
+        self._rate += (since / elapsed - self._rate) * (1 - exp(-elapsed / _MEMORY))
+        return max(0, wanted - urgent - self.leases.tokens - self.leases.coming) if wanted > 1 else 0
 
     def _mark(self, granted: list[int], asked: Ask) -> None:
         """When to ask again ahead of need, and whether this answer came too late to be of use."""
         tokens = self.leases.tokens + self.leases.coming
-        self.low = tokens // 4 if tokens > 1 else _NEVER_AHEAD
+        self.low = min(ceil(self._rate * _ROUND_TRIP), tokens // 2) if tokens > 1 else _NEVER_AHEAD
         came_too_late = asked.for_waiting and bool(granted) and not tokens
         self._late = self._late * _LATE if came_too_late else 1
 
@@ -191,7 +225,7 @@ class Account:
 
 
 def _grants(flat: list[int]) -> list[Grant]:
-    return [Grant(*flat[at : at + 3]) for at in range(0, len(flat), 3)]
+    return [Grant(*flat[at : at + 2]) for at in range(0, len(flat), 2)]
 
 
 def whole_seconds(wait: float) -> int:

@@ -1,41 +1,53 @@
 -- Grants tokens of one tenant from all of its windows, or from none.
 --
 -- Why not a counter per window: a counter that starts anew at fixed moments lets twice the quota through around each of
--- them. Here every token carries the moment by which it will have been spent, and it counts from the moment it is
--- granted until one whole window after that. So whichever token is spent last in any sliding window, the call that
--- granted it saw all the others, and no sliding window holds more than its quota, however many workers ask.
+-- them. Here every token carries a date, by which it will have been spent, and counts from the moment at which it may be
+-- spent until one whole window after its date. So whichever token is spent last in any sliding window, all the others
+-- counted when it was granted, and no sliding window holds more than its quota, however many workers ask. A worker
+-- reports what it has spent or will not spend, and the date is moved to where it belongs.
 --
--- A window is kept as GRAINS + 1 or more buckets of a grain each (window / GRAINS); a moment is rounded up to the end of its
--- bucket, against the caller. Time is this server's own, so that the clocks of the workers do not matter.
+-- A window is kept as buckets of a grain each (window / GRAINS); a date is rounded up to the end of its bucket, against
+-- the caller. Time is this server's own, so that the clocks of the workers do not matter.
 --
--- KEYS     1: the tenant's state; 2 (when the API key has limits of its own): that key's state. One hash tag: one slot.
--- ARGV[1]  JSON [[index in KEYS, grain in microseconds, quota], ...], one entry a window
--- ARGV[2]  JSON [urgent, extra, need, life, horizon, part, born, moves, debts]; times in microseconds
---            urgent   tokens that requests are waiting for         extra    tokens wanted beyond them, ahead of need
---            need     the least number that is of any use now      life     from when a token may be spent to when no more
---            horizon  how far ahead tokens may be promised         part     1 / part of what is left may be taken ahead of need
---            born     as in the last reply, or []
---            moves    [until, spent, count, ...]: tokens dated `until` that were spent by `spent`, or given back when 0
+-- KEYS     1: the tenant's state; 2 (when the API key has limits of its own): that key's state. One hash tag, one slot.
+-- ARGV[1]  JSON [[index in KEYS, grain, quota], ...], one entry a window; all times are in microseconds
+-- ARGV[2]  JSON [urgent, extra, batch, need, life, asker, rate, births, moves, debts]
+--            urgent   tokens that requests are waiting for
+--            extra    tokens wanted beyond them, ahead of need     batch    the most of them to be had at once
+--            need     the least number that is of any use now      life     from now to the date of what is granted
+--            asker    a number of the asking worker's own          rate     requests a second that it sees
+--            births   as in the last reply, or []
+--            moves    [date, spent, count, ...]: tokens of that date were spent by `spent`, or given back when it is 0
 --            debts    [[age, count, ...], ...], a list a window: spent without asking while this server was away
--- Returns  [now, retry, born of each key, [from, until, count, ...], [remaining, ...], [reset, ...]]
---            retry: from now until `need` tokens can be had, -1 for never; 0 when some were granted
---            remaining: of each window after the grant; reset: from now until a window has more again
+-- Returns  [now, again, births, [from, count, ...], [remaining, ...], [reset, ...], enough]
+--            again      from now until `need` more tokens can be had, -1 for never
+--            from       the moment from which these tokens may be spent, until now + life
+--            remaining  of each window after the grant             reset    from now until a window has more again
+--            enough     1 when there will be enough for all askers, 0 when each is given its part
 
 local GRAINS = 100
-local GRAIN, BASE, SUM, OLDEST, HEAD = 1, 2, 3, 4, 4
+local GRID = 10000 -- microseconds: promised tokens begin at multiples of it
+local STEPS = 25 -- of the grid, how far ahead tokens are promised
+local ENOUGH = 0.95 -- of what will be left by then: when all askers together need no more, none need be put off
+local GREED = 3 -- times its share that a worker takes of what is left, since the others have taken theirs of the rest
+local AT_ONCE = 2 -- tokens by which what is promised may run ahead of the rate
+local REMEMBERED = 1000000 -- microseconds in which one that has asked counts as one of those who share
+
+local GRAIN, BASE, SUM, OLDEST, PROMISED, HEAD = 1, 2, 3, 4, 5, 5
 
 local windows_asked = cjson.decode(ARGV[1])
-local urgent, extra, need, life, horizon, part, born, moves, debts = unpack(cjson.decode(ARGV[2]))
+local urgent, extra, batch, need, life, asker, rate, births, moves, debts = unpack(cjson.decode(ARGV[2]))
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- State of a key: {last moment seen, correction of the clock, born, windows}; a window: {grain, number of the first bucket kept,
--- sum of all that count, place of the oldest that counts, counts ...}.
+-- State of a key: {last moment seen, correction of the clock, birth, windows, askers}. A window: {grain, number of the
+-- first bucket, sum of what counts, place of the oldest bucket that counts, {from, count, ...} of what was promised for
+-- later, count of each bucket ...}. Askers: {asker, rate, last asked, ...}.
 local states, last, correction = {}, 0, 0
 for index, key in ipairs(KEYS) do
   local packed = redis.call('GET', key)
-  local state = packed and cmsgpack.unpack(packed) or {0, 0, 0, {}}
+  local state = packed and cmsgpack.unpack(packed) or {0, 0, 0, {}, {}}
   states[index] = state
   last = math.max(last, state[1])
   correction = math.max(correction, state[2])
@@ -44,12 +56,11 @@ end
 if now + correction < last then correction = last - now end
 now = now + correction
 
-local known = true
-local births = {}
+local remembers = true
 for index, state in ipairs(states) do
   if state[3] == 0 then state[3] = now end
+  remembers = remembers and births[index] == state[3]
   births[index] = state[3]
-  known = known and born[index] == state[3]
 end
 
 -- A bucket is named by the grain at whose end it ends; the first one kept stands right after the head.
@@ -70,18 +81,37 @@ local function add(series, moment, count)
   series[place] = changed
 end
 
+local function empty(grain)
+  return {grain, math.floor(now / grain) - GRAINS + 1, 0, HEAD + 1, {}}
+end
+
 local function forget(series) -- what has left; the list itself is shortened now and then, to keep each call cheap
-  local oldest = series[OLDEST]
+  local oldest, promised = series[OLDEST], series[PROMISED]
+  while promised[1] and promised[1] <= now do
+    table.remove(promised, 1)
+    table.remove(promised, 1)
+  end
   while oldest <= #series and leaves(series, oldest) <= now do
     series[SUM] = series[SUM] - series[oldest]
     oldest = oldest + 1
   end
-  if oldest > #series then return {series[GRAIN], math.floor(now / series[GRAIN]) - GRAINS + 1, 0, HEAD + 1} end
+  if oldest > #series then return empty(series[GRAIN]) end
   series[OLDEST] = oldest
   if oldest <= GRAINS / 2 then return series end
-  local short = {series[GRAIN], series[BASE] + oldest - HEAD - 1, series[SUM], HEAD + 1}
+  local short = {series[GRAIN], series[BASE] + oldest - HEAD - 1, series[SUM], HEAD + 1, promised}
   for place = oldest, #series do short[HEAD + 1 + place - oldest] = series[place] end
   return short
+end
+
+local function promise(series, begin, count) -- kept as {moment, count, ...} in order of moments
+  local promised, at = series[PROMISED], 1
+  while promised[at] and promised[at] < begin do at = at + 2 end
+  if promised[at] == begin then
+    promised[at + 1] = promised[at + 1] + count
+  else
+    table.insert(promised, at, begin)
+    table.insert(promised, at + 1, count)
+  end
 end
 
 -- The windows asked about, in the order asked; those of another plan stay in the state until they have run out.
@@ -92,14 +122,14 @@ for number, asked in ipairs(windows_asked) do
   for at, series in ipairs(kept) do
     if series[GRAIN] == grain then found = at end
   end
-  kept[found] = forget(kept[found] or {grain, 0, 0, HEAD + 1})
+  kept[found] = kept[found] and forget(kept[found]) or empty(grain)
   windows[number] = {series = kept[found], quota = asked[3]}
 end
 
 for at = 1, #moves, 3 do
   for _, window in ipairs(windows) do
     -- After this server lost its memory there is nothing to take back; what was spent is still counted.
-    if known then add(window.series, moves[at], -moves[at + 2]) end
+    if remembers then add(window.series, moves[at], -moves[at + 2]) end
     if moves[at + 1] > 0 then add(window.series, moves[at + 1], moves[at + 2]) end
   end
 end
@@ -113,7 +143,8 @@ for _, window in ipairs(windows) do
   window.left = window.quota - window.used
 end
 
--- What all windows allow at a later moment, if nothing more is granted until then. Moments are asked in order.
+-- What all windows allow at a moment, if nothing more is granted until then: what was promised for later does not count
+-- yet. Moments are asked in order.
 local function room_at(moment)
   local room = math.huge
   for _, window in ipairs(windows) do
@@ -122,7 +153,12 @@ local function room_at(moment)
       window.used = window.used - series[window.next]
       window.next = window.next + 1
     end
-    room = math.min(room, window.quota - window.used)
+    local begun, promised = window.used, series[PROMISED]
+    for at = #promised - 1, 1, -2 do
+      if promised[at] <= moment then break end
+      begun = begun - promised[at + 1]
+    end
+    room = math.min(room, window.quota - begun)
   end
   return room
 end
@@ -140,42 +176,80 @@ local function next_change() -- when the next bucket that holds anything leaves 
   return soonest
 end
 
+-- The moments from which tokens may be granted, and how many in all by each, so that no later moment sees too many.
+local moments, rooms = {[0] = now}, {}
+for step = 1, STEPS do moments[step] = (math.floor(now / GRID) + step) * GRID end
+for step = 0, STEPS do rooms[step] = room_at(moments[step]) end
+local supply = math.huge -- of all that will be left by the last of them, with what of it is promised already
+for _, window in ipairs(windows) do
+  local here = window.quota - window.used
+  for at = 2, #window.series[PROMISED], 2 do here = here + window.series[PROMISED][at] end
+  supply = math.min(supply, here)
+end
+for step = STEPS - 1, 0, -1 do rooms[step] = math.min(rooms[step], rooms[step + 1]) end
+
 local grants, given = {}, 0
-local function give(from, count)
+local function give(step, count)
   if count <= 0 then return end
   given = given + count
-  grants[#grants + 1] = from
-  grants[#grants + 1] = from + life
+  grants[#grants + 1] = moments[step]
   grants[#grants + 1] = count
-end
-
-local room, moment, wanted = room_at(now), now, urgent + extra
-if room >= need and wanted > 0 then
-  give(now, math.max(math.min(urgent, room), math.min(wanted, math.ceil(room / part))))
-end
-
--- Tokens that will come free are promised ahead, so that a worker need not ask for each; others are left their part.
-while extra > 0 and given < wanted do
-  moment = next_change()
-  if not moment or moment > now + horizon then break end
-  room = room_at(moment)
-  give(moment, math.min(wanted, math.ceil(room / part)) - given)
-end
-
-local retry = 0
-if given == 0 and wanted > 0 then
-  moment = now
-  while room < need do
-    moment = next_change()
-    if not moment then break end
-    room = room_at(moment)
+  if step > 0 then
+    for _, window in ipairs(windows) do promise(window.series, moments[step], count) end
   end
-  retry = moment and moment - now or -1
 end
 
-for at = 1, #grants, 3 do
-  for _, window in ipairs(windows) do add(window.series, grants[at + 1], grants[at + 2]) end
+local function askers() -- how many like this one there are, by the rates of all that have asked of late
+  local kept, all = {asker, rate, now}, rate
+  local listed = states[1][5]
+  for at = 1, #listed, 3 do
+    if listed[at] ~= asker and listed[at + 2] > now - REMEMBERED then
+      all = all + listed[at + 1]
+      for offset = 0, 2 do kept[#kept + 1] = listed[at + offset] end
+    end
+  end
+  states[1][5] = kept
+  return all / rate
 end
+
+if rooms[0] >= need then give(0, math.min(urgent, rooms[0])) end
+
+-- Ahead of need: at once what is this asker's part of what is left, the rest as its rate will need it. Where all together
+-- ask for more than there will be, nothing is given long before it is needed: tokens that lie unspent at one worker are
+-- lost to the others meanwhile.
+local enough, given_by = true, {}
+for step = 0, STEPS do given_by[step] = given end
+if extra > 0 then
+  local part, flow = askers(), rate * GRID / 1000000
+  local allowed, greed = AT_ONCE, math.min(1, GREED / part)
+  enough = flow * STEPS * part <= supply * ENOUGH
+  if enough then
+    local at_once = math.max(0, math.min(extra, batch, math.floor((rooms[0] - given) / part)))
+    give(0, at_once)
+    allowed = -at_once
+  end
+  for step = 0, STEPS do
+    local room = math.min(rooms[step], math.ceil(rooms[step] * greed)) - given
+    local taken = math.max(0, math.min(room, urgent + extra - given, math.floor(allowed)))
+    give(step, taken)
+    given_by[step] = given
+    allowed = math.min(allowed - taken, AT_ONCE) + flow
+  end
+end
+
+local again -- as soon as there is room beyond what was just granted
+if urgent + extra == 0 then again = now end
+for step = STEPS, 0, -1 do
+  rooms[step] = math.min(rooms[step] - given_by[step], rooms[step + 1] or math.huge)
+  if rooms[step] >= need then again = moments[step] end
+end
+while not again do
+  local moment = next_change()
+  if not moment then break end
+  if room_at(moment) - given >= need then again = moment end
+end
+
+for _, window in ipairs(windows) do add(window.series, now + life, given) end
 
 local remaining, reset = {}, {}
 for number, window in ipairs(windows) do
@@ -196,9 +270,9 @@ for index, state in ipairs(states) do
     end
   end
   if #kept > 0 then
-    local packed = cmsgpack.pack({now, correction, state[3], kept})
+    local packed = cmsgpack.pack({now, correction, state[3], kept, state[5]})
     redis.call('SET', KEYS[index], packed, 'PX', math.ceil((ends - now) / 1000) + 1000)
   end
 end
 
-return {now, retry, births, grants, remaining, reset}
+return {now, again and again - now or -1, births, grants, remaining, reset, enough and 1 or 0}

@@ -10,10 +10,9 @@ GIVEN_BACK = 0  # a move's ``spent`` when its tokens were not spent
 
 
 class Grant(NamedTuple):
-    """As the script grants it: tokens that may be spent between two moments of Redis's clock, in microseconds."""
+    """As the script grants it: tokens that may be spent from a moment of Redis's clock on, in microseconds."""
 
     begins: int
-    until: int
     tokens: int
 
 
@@ -63,13 +62,13 @@ class Leases:
         self.tokens -= cost
         return True
 
-    def add(self, grants: list[Grant], *, server: int, now: float) -> None:
+    def add(self, grants: list[Grant], *, server: int, until: int, now: float) -> None:
         """Take in what a call has granted that read ``server`` on Redis's clock. What came too late is given back."""
         self._account_for_spent()
-        clock = self._clock
-        for begins, until, count in grants:
-            begun = now if begins <= server else clock.certainly_after(begins)
-            self._coming.append(_Lease(begun, clock.possibly_after(until), until, count))
+        ends = self._clock.possibly_after(until)
+        for begins, count in grants:
+            begun = now if begins <= server else self._clock.certainly_after(begins)
+            self._coming.append(_Lease(begun, ends, until, count))
         self._coming.sort(key=_by_begin)
         self._advance(now)
 
@@ -111,7 +110,7 @@ class Leases:
     def give_all_back(self) -> None:
         """Nothing more will be spent here: the plan has changed, or the worker ends."""
         self._account_for_spent()
-        for lease in (*self._active, *self._coming):
+        for lease in self._active:  # what is promised for later cannot be taken back before: it ends with its life
             self._give_back(lease)
         self._active, self._coming = [], []
         self._recount(inf)
@@ -138,11 +137,18 @@ class Leases:
 
     def _advance(self, now: float) -> None:
         while self._coming and self._coming[0].begins <= now:
-            self._active.append(self._coming.pop(0))
-        self._active.sort(key=_by_end)
+            self._begin(self._coming.pop(0))
         while self._active and (self._active[0].ends <= now or not self._active[0].left):
             self._give_back(self._active.pop(0))
         self._recount(now)
+
+    def _begin(self, lease: _Lease) -> None:
+        for other in self._active:
+            if other.until == lease.until:
+                other.left += lease.left
+                return
+        self._active.append(lease)
+        self._active.sort(key=_by_end)
 
     def _give_back(self, lease: _Lease) -> None:
         if lease.left:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from hashlib import sha1
 from pathlib import Path
 from time import monotonic
 from typing import cast
@@ -16,6 +17,8 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.silence import TICK, RoundTrips, Silence
 
 _SCRIPT = Path(__file__).with_name("grant.lua").read_text(encoding="utf-8")
+_NAME = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # as EVALSHA wants it
+_REHEARSALS = 8
 _GIVE_UP = 1.0  # seconds after which a connection that says nothing is closed
 
 
@@ -60,6 +63,13 @@ class Link:
             self._trips.saw(received - sent)
             return reply, sent, received
 
+    async def start(self) -> None:
+        """Connect, load the script and learn how long an answer takes. Raises RedisError and OSError."""
+        await self._redis.script_load(_SCRIPT)
+        self._name = _NAME
+        for _ in range(_REHEARSALS):
+            self._trips.saw(await self.ping())
+
     async def ping(self) -> float:
         """Seconds that Redis takes to answer. Raises RedisError and OSError."""
         sent = monotonic()
@@ -81,7 +91,7 @@ class Link:
             except NoScriptError:
                 self._name = ""  # restarted, or its scripts were flushed
         reply = cast("Reply", await self._redis.eval(_SCRIPT, len(keys), *keys, *arguments))
-        self._name = self._redis.register_script(_SCRIPT).sha
+        self._name = _NAME
         return reply
 
     def _begin(self) -> float:

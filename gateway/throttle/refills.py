@@ -36,7 +36,7 @@ class Refills:
         if self._link is None:
             return
         try:
-            await self._link.ping()
+            await self._link.start()
         except (RedisError, OSError) as error:
             self._trip(type(error).__name__)
 
@@ -53,8 +53,7 @@ class Refills:
 
     def ahead(self, account: Account, now: float) -> None:
         """Few tokens are left: ask for more while they last."""
-        account.low = -1
-        if self.answering and not account.closed(now):
+        if self.answering and not account.asking and not account.closed(now):
             self._call(account, 1)
 
     def spend_share(self, account: Account, now: float, cost: int) -> bool:

@@ -1,8 +1,12 @@
 """When Redis's silence means that it is gone, and when only that the machine is busy."""
 
+import os
+from pathlib import Path
+
 _TICK_LATE = 0.002  # seconds that a tick is late when this process did not get its turn
 _STARVED = 2.0  # seconds after such a stall in which the machine is taken for starved
 _PATIENCE = 10  # times the deadline on a starved machine: there Redis does not get its turn either
+_RUNNING = Path("/proc/loadavg")  # proc_loadavg(5): the fourth field is running/existing threads; Linux only
 _SPREAD = 8  # deviations of the round trip that are still no silence
 _LONGEST_DEADLINE = 0.05  # seconds
 
@@ -32,8 +36,9 @@ class Silence:
     """How long Redis has owed an answer, in ticks of our own loop.
 
     In ticks, not in time: when this process itself had no turn for a while, the answer may have come long since, and a
-    tick however late counts once. After such a stall more ticks are asked for: a worker that counts by itself while
-    Redis still answers the others could overshoot, and must not where only processors are short (TH1).
+    tick however late counts once. After such a stall, and while more threads run than there are processors, more ticks
+    are asked for: a worker that counts by itself while Redis still answers the others could overshoot, and must not
+    where only processors are short (TH1).
     """
 
     __slots__ = ("_answers", "_due", "_starved_until", "_ticks")
@@ -60,5 +65,15 @@ class Silence:
 
     def longer_than(self, deadline: float, now: float) -> bool:
         """It has lasted, whatever the machine is busy with."""
-        patience = _PATIENCE if now < self._starved_until else 1
-        return self._ticks * TICK >= deadline * patience
+        lasted = self._ticks * TICK
+        if lasted < deadline:
+            return False
+        return lasted >= deadline * _PATIENCE or not (now < self._starved_until or _short_of_processors())
+
+
+def _short_of_processors() -> bool:
+    """More threads want to run at this moment than can."""
+    if not _RUNNING.exists():
+        return False
+    running, _, _ = _RUNNING.read_text(encoding="ascii").split()[3].partition("/")
+    return int(running) > (os.cpu_count() or 1)

@@ -1,6 +1,7 @@
 """A ``limits`` storage over leased tokens, known to it by its URI scheme."""
 
 import asyncio
+from secrets import randbits
 from time import monotonic, time
 
 import structlog
@@ -73,7 +74,7 @@ class LeasedStorage(Storage):
         counters = self._counters.setdefault(tenant, {})
         share = Share(windows, self.settings.workers, counters, principal.id.hex)
         keys = _redis_keys(tenant, principal, windows)
-        account = Account(name, tenant, keys=keys, windows=windows, share=share, workers=self.settings.workers)
+        account = Account(name, tenant, keys=keys, windows=windows, share=share, asker=randbits(31))
         self._accounts[name] = account
         return account
 

@@ -15,7 +15,7 @@ from tenants.principal import Window
 GRAINS = 100  # buckets of a window; the same number as in grant.lua
 TENANTS, KEYS_OWN = 1, 2  # scopes: shared by all keys of the tenant, or the API key's own
 LEASE_AHEAD = 0.25  # seconds of need that a lease is to cover, and how far ahead tokens are promised
-LEASE_LIFE = 0.5  # seconds in which a token leased ahead of need may be spent
+LEASE_LIFE = 0.5  # seconds after which a token leased ahead of need may be spent no more
 _MICROSECONDS = 1_000_000
 _BATCH_PART = (
     32  # a lease ahead of need is at most this part of the smallest quota: small quotas are counted one by one
@@ -50,8 +50,13 @@ class WindowSet:
 
     @property
     def largest_batch(self) -> int:
-        """Tokens that one worker may hold ahead of need."""
+        """Tokens that one worker may take at once ahead of need."""
         return self.quota // _BATCH_PART
+
+    @property
+    def most_ahead(self) -> int:
+        """Tokens that may be wanted ahead of need: none of a small quota, which is counted one by one."""
+        return self.quota // 4 if self.largest_batch > 1 else 0
 
     @property
     def grain(self) -> float:
@@ -61,7 +66,7 @@ class WindowSet:
     @property
     def longest_hold(self) -> float:
         """Seconds from a grant to the end of the last token's life."""
-        return LEASE_AHEAD + LEASE_LIFE if self.largest_batch > 1 else self.grain
+        return LEASE_LIFE if self.largest_batch > 1 else self.grain
 
     @property
     def scopes(self) -> int:
