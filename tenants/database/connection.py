@@ -12,11 +12,18 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 
+from tenants.settings import DatabaseSettings
+
 Result = TypeVar("Result")
 
-ABANDON_WITHIN = 0.5  # seconds from the cancelling of a statement to the end of its connection, at most
+_ABANDON_WITHIN = 0.5  # seconds from the cancelling of a statement to the end of its connection, at most
 _CANCEL_WITHIN = 0.4  # seconds of these that the server has
 _INTERVAL = 0.1  # seconds; psycopg's own
+
+
+def work_deadline(settings: DatabaseSettings) -> float:
+    """Seconds after which work is given up, so that giving up is done within ``transaction_timeout`` too (OP3)."""
+    return max(settings.transaction_timeout - _ABANDON_WITHIN, settings.transaction_timeout / 2)
 
 
 class ExtendedCursor(psycopg.AsyncCursor[Any]):

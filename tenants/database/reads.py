@@ -12,6 +12,7 @@ from psycopg import errors
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from tenants.database.connection import work_deadline
 from tenants.database.names import search_path
 from tenants.database.outage import DATABASE_ERRORS, raise_outage
 from tenants.database.pipeline import PipelineConnection, Statement
@@ -60,7 +61,7 @@ class TenantReads:
         Raises Unavailable when PostgreSQL is down, too slow, or has no connection to spare.
         """
         try:
-            async with asyncio.timeout(self._settings.transaction_timeout), self._free:
+            async with asyncio.timeout(work_deadline(self._settings)), self._free:
                 return await self._rows(tenant, read.statement, read.values(given))
         except DATABASE_ERRORS as error:
             raise_outage(error)

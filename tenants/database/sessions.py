@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from tenants.database.connection import ABANDON_WITHIN
+from tenants.database.connection import work_deadline
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
 from tenants.principal import TenantRef
@@ -48,9 +48,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
-        # What runs out of time still has to be given up: the promise holds for both together (OP3).
-        limit = settings.transaction_timeout
-        self._deadline = max(limit - ABANDON_WITHIN, limit / 2)
+        self._deadline = work_deadline(settings)
 
     @asynccontextmanager
     async def control(self) -> AsyncIterator[ControlSession]:
