@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, WithJsonSchema, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+)
 from pydantic import Field as ModelField
 from pydantic_core import PydanticCustomError
 
@@ -19,6 +27,7 @@ from tenants.resources.collection import Collection
 from tenants.resources.fields import Field, FieldKind
 from tenants.resources.values import BadValue
 
+_LARGEST_EXACT = 2**53
 _CLOSED = ConfigDict(extra="forbid")
 
 
@@ -97,7 +106,14 @@ def _text(field: Field) -> Any:
 
 def _integer(field: Field) -> Any:
     least, largest = field.bounds
-    return Annotated[int, ModelField(strict=True, ge=least, le=largest)]
+    return Annotated[int, ModelField(strict=True, ge=least, le=largest), BeforeValidator(_whole)]
+
+
+def _whole(value: object) -> object:
+    """1.0 is an integer in JSON Schema (draft 2020-12, 6.1.1), as long as the double holds it exactly."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT:
+        return int(value)
+    return value
 
 
 def _decimal(field: Field) -> Any:

@@ -82,15 +82,17 @@ def _own(collection: Collection) -> Iterator[Parameter]:
 def _filters(field: Field) -> Iterator[Parameter]:
     for operator in operators_of(field.kind):
         name = field.name if operator is Operator.EQ else f"{field.name}[{operator}]"
-        yield _query(name, _MEANINGS[operator].format(field.name), _filter_schema(field, operator))
+        parameter = _query(name, _MEANINGS[operator].format(field.name), _filter_schema(field, operator))
+        # OpenAPI 3.1, "Style Values": one parameter with commas between its values.
+        yield parameter | {"style": "form", "explode": False} if operator is Operator.IN else parameter
 
 
 def _filter_schema(field: Field, operator: Operator) -> dict[str, Any]:
     match operator:
         case Operator.IS_NULL:
             return {"type": "boolean"}
-        case Operator.IN | Operator.CONTAINS | Operator.STARTS_WITH:
-            return {"type": "string"}
+        case Operator.IN:
+            return {"type": "array", "items": value_schema(field), "minItems": 1, "maxItems": MOST_VALUES}
         case _:
             return value_schema(field)
 

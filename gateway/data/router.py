@@ -12,7 +12,6 @@ from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
 from gateway.data.models import Models, models_of
 from gateway.data.parameters import Parameter, header_parameter, id_parameter, list_parameters
-from gateway.data.problem_documents import PROBLEMS
 from gateway.data.rendering import Renderer
 from tenants.crud.etags import EntityTags
 from tenants.crud.pages import Cursors
@@ -69,7 +68,7 @@ class _Adder:
     ) -> None:
         name, singular = self._collection.name, self._collection.resource.singular
         permission = f"{name}:{'read' if verb == 'list' else verb}"
-        responses: dict[int | str, dict[str, Any]] = {status: {"headers": headers or {}}, **PROBLEMS}
+        responses: dict[int | str, dict[str, Any]] = {status: {"headers": headers or {}}}
         if verb == "read":
             responses[304] = {"description": "Not modified", "headers": _ETAG}
         self._router.add_api_route(

@@ -12,7 +12,6 @@ _SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 _EXAMPLE_SUFFIX = "01kc2q7v8ze1rb9m3x5w6t0h4d"
 _DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
 _INT32 = 2**31 - 1
-_LARGEST_EXACT = 2**53
 
 
 def value_schema(field: Field) -> Schema:
@@ -24,21 +23,17 @@ def body_schema(field: Field) -> Schema:
     """What may be written: ``value_schema``, narrowed by the field's rule."""
     least, largest = field.bounds
     rule = field.rule
-    narrowed = {
-        "minLength": rule.min_length or None,
-        "maxLength": field.max_length,
-        "pattern": rule.pattern,
-        "minimum": _exact(field, least),
-        "maximum": _exact(field, largest),
-    }
+    narrowed: Schema = {"minLength": rule.min_length or None, "maxLength": field.max_length, "pattern": rule.pattern}
+    if field.kind is FieldKind.INTEGER and least is not None and largest is not None:
+        narrowed |= _bounds(least, largest)
     return value_schema(field) | {word: value for word, value in narrowed.items() if value is not None}
 
 
-def _exact(field: Field, bound: Number | None) -> Number | None:
-    """An integer's bound, where a double can say it: FastAPI's document holds doubles, and `int64` says the rest."""
-    if field.kind is not FieldKind.INTEGER or bound is None:
-        return None
-    return bound if -_LARGEST_EXACT <= bound <= _LARGEST_EXACT else None
+def _bounds(least: Number, largest: Number) -> Schema:
+    """FastAPI's document holds doubles, which say 2^63 exactly, and not the number before it."""
+    if float(largest) != largest:
+        return {"minimum": least, "exclusiveMaximum": largest + 1}
+    return {"minimum": least, "maximum": largest}
 
 
 def example_of(field: Field) -> object:

@@ -34,6 +34,7 @@ def test_every_kind_of_value_reaches_its_column_as_it_was_sent() -> None:
         "small": -(2**15),
         "medium": 2**31 - 1,
         "large": -(2**63),
+        "rank": 3.0,
         "price": "999.99",
         "active": False,
         "born": "0001-01-01",
@@ -66,7 +67,8 @@ def test_what_was_left_out_is_not_sent() -> None:
         ({"small": -(2**15) - 1}, ("/small", "too_small")),
         ({"medium": 2**31}, ("/medium", "too_large")),
         ({"large": 2**63}, ("/large", "too_large")),
-        ({"large": 1.0}, ("/large", "wrong_type")),
+        ({"large": 1.5}, ("/large", "wrong_type")),
+        ({"large": 2.0**54}, ("/large", "wrong_type")),
         ({"large": True}, ("/large", "wrong_type")),
         ({"large": "1"}, ("/large", "wrong_type")),
         ({"price": 1.5}, ("/price", "wrong_type")),
@@ -135,5 +137,6 @@ def test_the_document_tells_the_rules() -> None:
     assert (shown["name"]["maxLength"], shown["rank"]["maximum"]) == (10, 10)
     assert shown["colour"]["enum"] == ["red", "green"]
     assert shown["born"]["anyOf"][0] == {"type": "string", "format": "date"}
-    assert shown["large"]["anyOf"] == [{"type": "integer", "format": "int64"}, {"type": "null"}]
+    wide = {"type": "integer", "format": "int64", "minimum": -(2**63), "exclusiveMaximum": 2**63}
+    assert shown["large"]["anyOf"] == [wide, {"type": "null"}]
     assert "inner" not in _THINGS.shown.model_json_schema()["properties"]
