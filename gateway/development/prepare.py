@@ -1,12 +1,7 @@
-"""``python -m gateway.development.prepare``: all that the demo needs before it can be served, done or found done.
-
-A process of its own, so that it imports what it needs while PostgreSQL starts, and so that what supervises the parts
-stays small. It reads a ``Handover`` from stdin and leaves settings and demo in the data folder.
-"""
+"""All that the demo needs before it can be served, done or found done. Leaves settings and demo in the data folder."""
 
 import asyncio
 import json
-import sys
 from typing import Any
 
 from sqlalchemy.engine import make_url
@@ -34,20 +29,7 @@ _DATABASE = "tenantry"
 _DEFAULT_RANK = 0
 
 
-def main() -> int:
-    """Exit code 1 with one sentence for what can be expected; a traceback for the rest."""
-    raw = sys.stdin.buffer.read()
-    if not raw:  # whoever started us has gone
-        return 0
-    try:
-        prepare(Handover.decode(raw))
-    except PartFailed as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-def prepare(handover: Handover) -> None:
+def prepare(handover: Handover) -> DataFolder:
     """Bring server, schemas, Stripe and tenants to what the demo is. Raises PartFailed, and what the parts raise."""
     folder = DataFolder(handover.folder)
     saved = load_saved(folder.saved)
@@ -63,6 +45,7 @@ def prepare(handover: Handover) -> None:
         _migrate_tenants(urls, registry)
         tenants = asyncio.run(_fill(settings, registry, saved, folder, shop))
     write_secret(folder.prepared, json.dumps(_demo(handover, saved, settings, tenants), indent=2) + "\n")
+    return folder
 
 
 def _server(handover: Handover, saved: Saved) -> ClusterUrls:
@@ -159,7 +142,3 @@ def _demo_tenant(tenant: Tenant, saved: Saved, customer: str) -> dict[str, Any]:
         "keys": known.keys,
         "users": [user.model_dump() for user in known.users],
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -134,15 +134,18 @@ class Child:
             os.kill(pid, number)
 
 
-def wait_until(ready: Callable[[], bool], child: Child, seconds: float, what: str) -> None:
-    """Return when ``ready`` says so. Raises PartFailed when the child ends first or the time is up."""
+def wait_until(ready: Callable[[], bool], child: Child, seconds: float, what: str, every: float = _POLL) -> None:
+    """Return when ``ready`` says so, asked ``every`` so many seconds.
+
+    Raises PartFailed when the child ends first or the time is up.
+    """
     deadline = time.monotonic() + seconds
     while not ready():
         if not child.running:
             raise PartFailed(f"{what} ended with exit code {child.exit_code}:\n{child.log_tail()}")
         if time.monotonic() > deadline:
             raise PartFailed(f"{what} was not ready within {seconds:.0f} s:\n{child.log_tail()}")
-        time.sleep(_POLL)
+        time.sleep(every)
 
 
 def children_of(pid: int) -> list[int]:

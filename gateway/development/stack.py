@@ -10,16 +10,16 @@ from pathlib import Path
 
 from gateway.development.data_folder import DataFolder
 from gateway.development.handover import Handover
-from gateway.development.ports import PartFailed, PartMissing, Server, StopOrder
+from gateway.development.ports import PartMissing, Server, StopOrder
 from gateway.development.postgres import LocalPostgres
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
 from gateway.development.redis import LocalRedis
 from gateway.development.stripe.server import StandInOptions, StripeStandIn
 
-_PREPARED_WITHIN = 120.0  # seconds; a database with many tenants may have to be migrated
-_SERVING_WITHIN = 60.0  # seconds
+_READY_WITHIN = 180.0  # seconds; a database with many tenants may have to be migrated first
 _RETRY_WEBHOOKS = 1.0  # seconds until the stand-in first sends a webhook again
 _PROBE_TIMEOUT = 2.0  # seconds
+_LOOK_EVERY = 0.03  # seconds; each look is a request
 _READY = 200
 _FAREWELL = StopOrder(((signal.SIGTERM, 20.0),))  # longer than the gateway gives to requests in flight
 
@@ -49,17 +49,12 @@ class Stack:
     def start(self) -> None:
         """Return when the gateway is ready to serve. Raises PartMissing or PartFailed; ``stop`` is then still due."""
         self.folder.begin()
-        # What has most to import goes first: it imports while the servers start, and waits for a word from us.
-        preparation = self._launch("preparation", "gateway.development.prepare")
-        port, workers, settings = str(self.wish.port), str(self.wish.workers), str(self.folder.environment)
-        gateway = self._launch("gateway", "gateway.development.children.gateway", settings, port, workers)
-        handover = self._start_servers()
-        preparation.tell(handover.encode())
-        self._finish_preparation(preparation)
-        gateway.tell(b"serve\n")
-        worker = self._launch("worker", "gateway.development.children.worker", settings)
-        worker.tell(b"work\n")
-        wait_until(lambda: _is_ready(self.wish.port), gateway, _SERVING_WITHIN, "The gateway")
+        # What has most to import goes first: it imports while the servers start, and waits to hear where they are.
+        gateway = self._launch("gateway", "gateway.development.children.gateway")
+        gateway.tell(self._start_servers().encode())
+        self._tell("parts started")
+        wait_until(lambda: _is_ready(self.wish.port), gateway, _READY_WITHIN, "The gateway", _LOOK_EVERY)
+        self._launch("worker", "gateway.development.children.worker", str(self.folder.environment))
         self.folder.prepared.replace(self.folder.demo)
         self._tell("ready to serve")
 
@@ -130,16 +125,6 @@ class Stack:
     def _begin(self, name: str, server: Server) -> None:
         server.begin()
         self._servers[name] = server
-
-    def _finish_preparation(self, preparation: Child) -> None:
-        self._tell("parts started")
-        code = preparation.wait(_PREPARED_WITHIN)
-        if code is None:
-            raise PartFailed(f"The preparation took longer than {_PREPARED_WITHIN:.0f} s:\n{preparation.log_tail()}")
-        if code != 0:
-            raise PartFailed(f"The preparation failed:\n{preparation.log_tail()}")
-        del self._children["preparation"]
-        self._tell("schemas, plans and demo tenants prepared")
 
     def _launch(self, name: str, module: str, *arguments: str) -> Child:
         child = Child(

@@ -1,1 +1,1 @@
-"""The demo's own processes, which import while the database starts, and wait for a word before they begin."""
+"""The demo's own processes: the gateway, which prepares what it serves, and the worker."""

@@ -1,20 +1,32 @@
-"""``python -m gateway.development.children.gateway <env file> <port> <workers>``."""
+"""``python -m gateway.development.children.gateway``: prepares the demo, then serves it.
+
+One process for both, since either needs most of what the other imports. It imports while the parts start, then reads
+from stdin where they are; nothing on stdin means that whoever started it has gone.
+"""
 
 import sys
-from pathlib import Path
 
-from gateway.development.children.word import await_word
 from gateway.development.environment import demo_settings
+from gateway.development.handover import Handover
+from gateway.development.ports import PartFailed
+from gateway.development.prepare import prepare
 from gateway.development.processes import LOOPBACK
 from gateway.server import run_server
 
 
-def main(env_file: str, port: str, workers: str) -> int:
-    """Serve the API until told to stop."""
-    await_word()
-    started = run_server(demo_settings(Path(env_file)), host=LOOPBACK, port=int(port), workers=int(workers))
-    return 0 if started else 1
+def main() -> int:
+    """Serve until told to stop. Exit code 1, after one sentence, for what can be expected to fail."""
+    raw = sys.stdin.buffer.read()
+    if not raw:
+        return 0
+    handover = Handover.decode(raw)
+    try:
+        settings = demo_settings(prepare(handover).environment)
+    except PartFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0 if run_server(settings, host=LOOPBACK, port=handover.port, workers=handover.workers) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

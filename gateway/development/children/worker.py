@@ -1,9 +1,8 @@
-"""``python -m gateway.development.children.worker <env file>``."""
+"""``python -m gateway.development.children.worker <env file>``: the demo's job worker."""
 
 import sys
 from pathlib import Path
 
-from gateway.development.children.word import await_word
 from gateway.development.environment import demo_settings
 from gateway.worker import run_worker
 from tenants.jobs.app import JobSettings
@@ -11,7 +10,6 @@ from tenants.jobs.app import JobSettings
 
 def main(env_file: str) -> None:
     """Do jobs until told to stop."""
-    await_word()
     run_worker(demo_settings(Path(env_file)), JobSettings())
 
 
