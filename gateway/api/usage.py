@@ -21,7 +21,7 @@ from gateway.request_context import principal_of
 from gateway.services import services_of
 from tenants.errors import ValidationFailed
 from tenants.identifiers import API_KEY, USER, read
-from tenants.resources.values import BadValue, check_text, read_datetime
+from tenants.resources.values import BadValue, read_datetime
 
 _PURPOSE = b"tenantry usage cursor 1"
 _MAC_BYTES = 16
@@ -43,13 +43,6 @@ def _caller(value: object) -> object:
     if found is None:
         raise PydanticCustomError("bad_format", "Must be the id of an API key or of a user.")
     return found
-
-
-def _storable(value: str) -> str:
-    try:
-        return check_text(value)
-    except BadValue as error:
-        raise PydanticCustomError(error.code, error.message) from error
 
 
 _Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -79,7 +72,6 @@ class UsageQuery(BaseModel):
     ] = None
     route: Annotated[
         str | None,
-        BeforeValidator(_storable),
         Field(max_length=200, description="Of this route template alone, such as `/v1/contacts/{id}`."),
     ] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 25

@@ -47,6 +47,7 @@ class Flusher:
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._down = False
+        self._one = asyncio.Lock()  # two rounds at once would bring the same segment twice
 
     def start(self) -> None:
         """Begin, with what dead workers have left."""
@@ -67,8 +68,15 @@ class Flusher:
 
     async def round(self) -> None:
         """Roll up what is finished and make room. An outage is logged once; whatever fails is tried again."""
-        self._journal.wanted.clear()
-        await asyncio.to_thread(self._journal.prepare)
+        async with self._one:
+            self._journal.wanted.clear()
+            await asyncio.to_thread(self._journal.prepare)
+            await self._roll_up()
+            if self._journal.full:
+                await asyncio.to_thread(self._journal.prepare)
+            self._journal.settle()
+
+    async def _roll_up(self) -> None:
         try:
             await self._roll_up_own()
             await self._roll_up_abandoned()
@@ -80,9 +88,6 @@ class Flusher:
             _log.error("usage_not_rolled_up", error=f"{type(error).__name__}: {error}")
         else:
             self._down = False
-        if self._journal.full:
-            await asyncio.to_thread(self._journal.prepare)
-        self._journal.settle()
 
     async def _run(self) -> None:
         due = time.monotonic()

@@ -1,0 +1,204 @@
+"""``GET /v1/usage`` as a tenant's admin asks it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from billing.usage import service
+from billing.usage.counts import Batch, Count, Counted
+from tenants.identifiers import API_KEY, USER, new_id, read, show
+from tenants.principal import PrincipalKind, TenantRef
+from tests.fixtures.gateways import Gateway
+
+pytestmark = pytest.mark.anyio
+
+_START = datetime(2026, 1, 10, 22, 0, tzinfo=UTC)
+_KEY, _USER = new_id(), new_id()
+
+
+def _minute(moment: datetime) -> int:
+    return int(moment.timestamp() // 60)
+
+
+def _counted(tenant: TenantRef, after: timedelta, who: UUID, route: str, status_class: int) -> Counted:
+    kind = PrincipalKind.USER if who == _USER else PrincipalKind.API_KEY
+    return Counted(_minute(_START + after), tenant.id, who, route, status_class, kind)
+
+
+async def _seed(gateway: Gateway) -> None:
+    """Three hours around midnight, every minute one request of the key; each hour one of the user, which failed."""
+    acme, counts = gateway.acme.ref, {}
+    for minute in range(180):
+        counts[_counted(acme, timedelta(minutes=minute), _KEY, "/v1/contacts", 2)] = Count(1, 2)
+    for hour in range(3):
+        counts[_counted(acme, timedelta(hours=hour), _USER, "/v1/deals", 5)] = Count(10, 10)
+    other = {_counted(gateway.globex.ref, timedelta(0), _KEY, "/v1/contacts", 2): Count(999, 999)}
+    async with gateway.services.database.control() as session:
+        assert await service.apply(session, Batch(uuid4(), 1, counts | other))
+
+
+async def _ask(gateway: Gateway, **query: str | int) -> Any:
+    params = {"from": "2026-01-10T22:00:00Z", "to": "2026-01-11T01:00:00Z", **query}
+    answer = await gateway.client.get("/v1/usage", params=params, headers=gateway.acme.key("admin"))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture
+async def seeded(gateway: Gateway) -> Gateway:
+    await _seed(gateway)
+    return gateway
+
+
+async def test_usage_by_minute_hour_and_day(seeded: Gateway) -> None:
+    """Nothing of another tenant is in it, and each granularity has the same sum."""
+    by_hour = await _ask(seeded)
+    assert by_hour == {
+        "data": [
+            {"start": "2026-01-10T22:00:00Z", "requests": 70, "cost": 130},
+            {"start": "2026-01-10T23:00:00Z", "requests": 70, "cost": 130},
+            {"start": "2026-01-11T00:00:00Z", "requests": 70, "cost": 130},
+        ],
+        "has_more": False,
+        "next_cursor": None,
+    }
+    by_day = await _ask(seeded, granularity="day")
+    assert [(row["start"], row["requests"]) for row in by_day["data"]] == [
+        ("2026-01-10T00:00:00Z", 140),
+        ("2026-01-11T00:00:00Z", 70),
+    ]
+    by_minute = await _ask(seeded, granularity="minute", limit=3)
+    assert [(row["start"], row["requests"]) for row in by_minute["data"]] == [
+        ("2026-01-10T22:00:00Z", 11),
+        ("2026-01-10T22:01:00Z", 1),
+        ("2026-01-10T22:02:00Z", 1),
+    ]
+    assert by_minute["has_more"] is True
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        ("key", {show(API_KEY, _KEY): 60, show(USER, _USER): 10}),
+        ("route", {"/v1/contacts": 60, "/v1/deals": 10}),
+        ("status", {"2xx": 60, "5xx": 10}),
+    ],
+)
+async def test_each_bucket_is_divided_by_what_was_asked(seeded: Gateway, group: str, values: dict[str, int]) -> None:
+    rows = (await _ask(seeded, group_by=group))["data"]
+    assert len(rows) == 6
+    assert {row[group]: row["requests"] for row in rows[:2]} == values
+    assert all(set(row) == {"start", group, "requests", "cost"} for row in rows)
+
+
+@pytest.mark.parametrize("group", ["none", "key", "route", "status"])
+@pytest.mark.parametrize("limit", [1, 4, 7])
+async def test_pages_hold_every_row_once_and_in_order(seeded: Gateway, group: str, limit: int) -> None:
+    """DA3."""
+    whole = (await _ask(seeded, group_by=group, limit=100))["data"]
+    rows, cursor = [], None
+    while True:
+        page = await _ask(seeded, group_by=group, limit=limit, **({"cursor": cursor} if cursor else {}))
+        rows += page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+        assert len(page["data"]) == limit
+    assert rows == whole
+
+
+async def test_usage_can_be_narrowed_to_a_key_a_user_or_a_route(seeded: Gateway) -> None:
+    for query, requests in (
+        ({"key": show(API_KEY, _KEY)}, 60),
+        ({"key": show(USER, _USER)}, 10),
+        ({"key": show(API_KEY, new_id())}, None),
+        ({"route": "/v1/deals"}, 10),
+        ({"route": "/v1/deals", "key": show(API_KEY, _KEY)}, None),
+    ):
+        rows = (await _ask(seeded, **query))["data"]
+        assert {row["requests"] for row in rows} == ({requests} if requests else set()), query
+
+
+def _refused() -> Iterator[tuple[dict[str, str], str, str]]:
+    yield {"from": "2026-01-10"}, "/query/from", "bad_format"
+    yield {"from": "1768082400"}, "/query/from", "bad_format"
+    yield {"to": "2026-01-11T01:00:00"}, "/query/to", "bad_format"
+    yield {"to": "now"}, "/query/to", "bad_format"
+    yield {"to": "2026-01-09T00:00:00Z"}, "/query/from", "bad_range"
+    yield {"to": "2026-03-09T00:00:00Z"}, "/query/from", "range_too_long"
+    yield {"granularity": "second"}, "/query/granularity", "not_allowed"
+    yield {"group_by": "tenant"}, "/query/group_by", "not_allowed"
+    yield {"key": "key_1"}, "/query/key", "bad_format"
+    yield {"route": "x" * 201}, "/query/route", "too_long"
+    yield {"limit": "101"}, "/query/limit", "too_large"
+    yield {"cursor": "AAAA"}, "/query/cursor", "bad_cursor"
+    yield {"cursor": "%"}, "/query/cursor", "bad_cursor"
+    yield {"since": "2026-01-10T22:00:00Z"}, "/query/since", "unknown_field"
+
+
+@pytest.mark.parametrize(("query", "pointer", "code"), list(_refused()))
+async def test_a_bad_question_is_told_where_it_is_wrong(
+    gateway: Gateway, query: dict[str, str], pointer: str, code: str
+) -> None:
+    whole = {"from": "2026-01-10T22:00:00Z", "to": "2026-01-11T01:00:00Z"}
+    answer = await gateway.client.get("/v1/usage", params=whole | query, headers=gateway.acme.key("admin"))
+    assert answer.status_code == 422, answer.text
+    assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(pointer, code)]
+
+
+async def test_a_cursor_belongs_to_its_question_and_its_tenant(seeded: Gateway) -> None:
+    """IS6."""
+    cursor = (await _ask(seeded, group_by="route", limit=1))["next_cursor"]
+    whole = {"from": "2026-01-10T22:00:00Z", "to": "2026-01-11T01:00:00Z", "group_by": "route", "cursor": cursor}
+    for changes, headers in (
+        ({"group_by": "key"}, seeded.acme.key("admin")),
+        ({"granularity": "day"}, seeded.acme.key("admin")),
+        ({"to": "2026-01-11T02:00:00Z"}, seeded.acme.key("admin")),
+        ({}, seeded.globex.key("admin")),
+    ):
+        answer = await seeded.client.get("/v1/usage", params=whole | changes, headers=headers)
+        assert answer.json()["errors"][0]["code"] == "bad_cursor"
+
+
+async def test_only_those_who_manage_may_see_usage(gateway: Gateway) -> None:
+    """AZ1."""
+    found = {}
+    for role in ("owner", "admin", "member", "viewer"):
+        found[role] = (await gateway.client.get("/v1/usage", headers=gateway.acme.key(role))).status_code
+    assert found == {"owner": 200, "admin": 200, "member": 403, "viewer": 403}
+    assert (await gateway.client.get("/v1/usage")).status_code == 401
+
+
+async def test_what_was_answered_is_what_usage_shows(gateway: Gateway) -> None:
+    """The whole way: requests of every kind, rolled up, and read back by the tenant that made them."""
+    viewer, admin = gateway.acme.key("viewer"), gateway.acme.key("admin")
+    made = await gateway.client.post("/v1/contacts", json={"name": "Ada", "email": "a@b.example"}, headers=admin)
+    for method, path, headers in (
+        ("GET", "/v1/me", viewer),
+        ("HEAD", "/v1/me", viewer),
+        ("GET", made.headers["location"], viewer),
+        ("GET", "/v1/contacts/no-id", viewer),
+        ("GET", "/nothing/here", viewer),
+        ("DELETE", "/v1/me", viewer),
+        ("POST", "/v1/contacts", viewer),
+        ("GET", "/v1/me", {}),
+        ("GET", "/v1/me", gateway.globex.key("viewer")),
+    ):
+        await gateway.client.request(method, path, headers=headers)
+    gateway.services.usage.journal.cut()
+    await gateway.services.usage.flusher.round()
+    headers = {"granularity": "day", "group_by": "route"}
+    by_route = (await gateway.client.get("/v1/usage", params=headers, headers=admin)).json()["data"]
+    assert {row["route"]: row["requests"] for row in by_route} == {
+        "/v1/me": 3,
+        "/v1/contacts": 2,
+        "/v1/contacts/{id}": 2,
+        "unmatched": 1,
+    }
+    by_key = {"granularity": "day", "group_by": "key"}
+    keys = (await gateway.client.get("/v1/usage", params=by_key, headers=admin)).json()["data"]
+    assert sorted(row["requests"] for row in keys) == [1, 7]
+    assert all(read(API_KEY, row["key"]) for row in keys)
