@@ -97,13 +97,14 @@ def _revokes(found: Inspection) -> Iterator[Check]:
         ("set_config", found.everybody_sets_config, "EXECUTE ON FUNCTION set_config(text, text, boolean)"),
         ("pg_settings", found.everybody_updates_settings, "UPDATE ON pg_settings"),
         ("pg_notify", found.everybody_notifies, "EXECUTE ON FUNCTION pg_notify(text, text)"),
+        ("catalog", found.everybody_reads_the_catalog, "SELECT ON pg_catalog's tables"),
         ("connect", found.everybody_connects, "CONNECT ON DATABASE"),
         ("public schema", found.everybody_creates_in_public, "CREATE ON SCHEMA public"),
     )
     for name, open_to_all, right in wanted:
         if open_to_all:
-            what = f"PUBLIC has {right}: one injected statement could leave its tenant. Revoke it as a superuser, "
-            what += "or know that this server's isolation is weaker"
+            what = f"PUBLIC has {right}: one injected statement could see beyond, or leave its tenant. "
+            what += "Revoke it as a superuser, or know that this server's isolation is weaker"
             yield Check(f"revoke {name}", Verdict.WRONG, what)
         else:
             yield Check(f"revoke {name}", Verdict.GOOD, f"PUBLIC has no {right}")

@@ -28,6 +28,7 @@ _FACTS = """
             AS everybody_sets_config,
         has_table_privilege('public', 'pg_catalog.pg_settings', 'UPDATE') AS everybody_updates_settings,
         has_function_privilege('public', 'pg_catalog.pg_notify(text, text)', 'EXECUTE') AS everybody_notifies,
+        has_table_privilege('public', 'pg_catalog.pg_class', 'SELECT') AS everybody_reads_the_catalog,
         has_database_privilege('public', current_database(), 'CONNECT') AS everybody_connects,
         has_schema_privilege('public', 'public', 'CREATE') AS everybody_creates_in_public
     FROM pg_catalog.pg_roles WHERE rolname = current_user
@@ -53,6 +54,7 @@ class Inspection:
     everybody_sets_config: bool
     everybody_updates_settings: bool
     everybody_notifies: bool
+    everybody_reads_the_catalog: bool
     everybody_connects: bool
     everybody_creates_in_public: bool
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from tenants.database.listener import ChangeKind
 from tests.fixtures.databases import DatabaseUrls
 
 _A = "018f0000-0000-7000-8000-00000000000a"
@@ -81,6 +82,16 @@ def changes(database_urls: DatabaseUrls) -> Iterator[Changes]:
 def test_a_change_is_told_under_the_name_that_caches_know(changes: Changes, statement: str, told: list[str]) -> None:
     """ID4: a new key is told too, so that a remembered refusal does not outlive its creation."""
     assert changes.told_by(statement) == told
+
+
+def test_the_triggers_tell_of_every_kind_that_the_listener_knows(database_urls: DatabaseUrls) -> None:
+    """ID4: a kind that is cached and never told would be believed for ever."""
+    query = (
+        "SELECT DISTINCT split_part(encode(tgargs, 'escape'), '\\000', 1) FROM pg_trigger WHERE tgname LIKE 'announce%'"
+    )
+    with psycopg.connect(database_urls.owner) as owner:
+        told = {kind for (kind,) in owner.execute(query)}
+    assert told == {kind.value for kind in ChangeKind} - {ChangeKind.RESET}
 
 
 def test_what_falls_with_a_tenant_is_told_too(changes: Changes) -> None:

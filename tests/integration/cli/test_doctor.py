@@ -33,6 +33,7 @@ def test_a_sound_deployment_is_called_so(migrated: Run) -> None:
         ("GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO PUBLIC", "revoke set_config"),
         ("GRANT UPDATE ON pg_settings TO PUBLIC", "revoke pg_settings"),
         ("GRANT EXECUTE ON FUNCTION pg_notify(text, text) TO PUBLIC", "revoke pg_notify"),
+        ("GRANT SELECT ON pg_class TO PUBLIC", "revoke catalog"),
         ("GRANT CREATE ON SCHEMA public TO PUBLIC", "revoke public schema"),
     ],
 )
