@@ -37,6 +37,11 @@ class DataFolder:
         return self.root / "logs"
 
     @property
+    def usage(self) -> Path:
+        """What each worker has counted and not yet brought to the database."""
+        return self.root / "usage"
+
+    @property
     def saved(self) -> Path:
         """Secrets that are made once, and the demo's keys and passwords."""
         return self.root / "saved.json"
@@ -63,7 +68,7 @@ class DataFolder:
     def empty(self) -> None:
         """Delete what we made in it, and nothing else: it may be anybody's folder."""
         discard(self.postgres)
-        for folder in (self.redis, self.stripe, self.logs):
+        for folder in (self.redis, self.stripe, self.logs, self.usage):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.saved, self.environment, self.prepared, self.demo, self._stripe_key):
             file.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_settings import DotEnvSettingsSource
 
+from gateway.development.data_folder import DataFolder
 from gateway.development.folders import write_secret
 from gateway.development.handover import Handover
 from gateway.development.saved import Saved
@@ -32,6 +33,7 @@ def demo_environment(handover: Handover, saved: Saved, urls: ClusterUrls) -> dic
         "stripe_webhook_secrets": saved.stripe.webhook_secret,
         "stripe_api_base": handover.stripe_url,
         "stripe_livemode": "false",
+        "usage_folder": str(DataFolder(handover.folder).usage),
         "resources": DEMO_RESOURCES,
         "usage_folder": str(Path(handover.data).resolve() / "usage"),
     }

@@ -13,6 +13,7 @@ from typing import Self
 from gateway.development.ports import PartFailed
 from gateway.development.processes import Account
 
+_NOTE = "kept-elsewhere"
 _SYSTEM_STATE = Path("/var/lib/tenantry")
 
 
@@ -76,12 +77,17 @@ def can_enter(path: Path, account: Account) -> bool:
 def folder_for(account: Account, wanted: Path) -> Path:
     """``wanted`` when that account can reach it; else a folder of the same identity under /var/lib/tenantry.
 
-    A root user's home is closed to others, and opening it for a database would be worse than going elsewhere.
+    A root user's home is closed to others, and opening it for a database would be worse than going elsewhere. Who
+    deletes ``wanted`` means what is elsewhere as well: that is found by the note that is missing from it, and deleted.
     """
     make_folder(wanted, open_to_others=True)
     if can_enter(wanted, account):
         return wanted
-    return make_folder(_elsewhere(wanted), open_to_others=True)
+    elsewhere, note = _elsewhere(wanted), wanted / _NOTE
+    if not note.exists() and elsewhere.exists():
+        shutil.rmtree(elsewhere)
+    note.write_text(f"{elsewhere}\n")
+    return make_folder(elsewhere, open_to_others=True)
 
 
 def discard(wanted: Path) -> None:

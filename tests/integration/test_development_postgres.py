@@ -184,9 +184,17 @@ def test_it_runs_from_a_closed_home(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert one(server.superuser_url, "SELECT 1") == 1
     assert server.folder.is_relative_to(closed) == (os.geteuid() != 0)
     assert mode_of(closed) == 0o700
+    run(server.superuser_url, "CREATE TABLE kept AS SELECT 42 AS answer")
     server.stop()
+    again = LocalPostgres(closed / "postgres", durable=False)
+    again.start()
+    assert one(again.superuser_url, "SELECT answer FROM kept") == 42
+    again.stop()
+    shutil.rmtree(closed / "postgres")
+    anew = LocalPostgres(closed / "postgres", durable=False)
+    assert not (anew.folder / "data").exists()
     discard(closed / "postgres")
-    assert not server.folder.exists()
+    assert not anew.folder.exists()
 
 
 def install_closed(found: PostgresBinaries, closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
