@@ -1,23 +1,24 @@
 """An entity tag is of one version of one row of one tenant."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants.crud.etags import EntityTags, Tagged
-from tenants.identifiers import TenantId, new_id
+from tenants.identifiers import TenantId
 from tenants.resources.registry import load_registry
 
 _CRM = load_registry("examples.crm.resources")
 _TAGS = EntityTags(b"a secret of the deployment")
-_ROW = Tagged(TenantId(new_id()), _CRM["contacts"], new_id())
+_ROW = Tagged(TenantId(UUID(int=1)), _CRM["contacts"], UUID(int=2))
 _TAG = _TAGS.of(_ROW, 3)
 _OTHERS = [
-    replace(_ROW, tenant=TenantId(new_id())),
+    replace(_ROW, tenant=TenantId(UUID(int=3))),
     replace(_ROW, collection=_CRM["deals"]),
-    replace(_ROW, id=new_id()),
+    replace(_ROW, id=UUID(int=4)),
 ]
 
 

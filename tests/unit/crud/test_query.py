@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -13,15 +14,15 @@ from tenants.crud.filters import Filter, Operator, escape_like, operators_of
 from tenants.crud.pages import Cursors
 from tenants.crud.query import DEFAULT_LIMIT, Query, read_query
 from tenants.errors import FieldError, ValidationFailed
-from tenants.identifiers import TenantId, new_id, show
+from tenants.identifiers import TenantId, show
 from tenants.resources.collection import collections_of
 from tenants.resources.registry import load_registry
 from tests.fixtures.everything import EVERYTHING, things
 
 _THINGS = load_registry(EVERYTHING)["things"]
-_TENANT = TenantId(new_id())
+_TENANT = TenantId(UUID(int=1))
 _CURSORS = Cursors(bytes(32))
-_ID = new_id()
+_ID = UUID(int=2)
 
 
 def _read(*parameters: tuple[str, str]) -> Query:

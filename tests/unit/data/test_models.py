@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -10,13 +11,13 @@ from pydantic import ValidationError
 from gateway.data.models import models_of, sent_values
 from gateway.validation import validation_failed
 from tenants.errors import ValidationFailed
-from tenants.identifiers import new_id, show
+from tenants.identifiers import show
 from tenants.resources.registry import load_registry
 from tests.fixtures.everything import EVERYTHING
 
 _THINGS = models_of(load_registry(EVERYTHING)["things"])
 _CONTACTS = models_of(load_registry("examples.crm.resources")["contacts"])
-_PARENT = new_id()
+_PARENT = UUID(int=1)
 
 
 def _faults(body: Any) -> list[tuple[str, str]]:
