@@ -1,8 +1,7 @@
 """The tables of procrastinate, in schema ``tenantry``. That library brings its own SQL, for a fresh start and for each
-step between its versions; we only keep in mind which version the tables are at, as a comment on the first of them.
+step between its versions; we only keep in mind which step was the last, as a comment on the table of jobs.
 """
 
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from procrastinate.schema import SchemaManager
@@ -12,6 +11,7 @@ from migrations.raw import run
 from tenants.database.names import CONTROL_SCHEMA
 
 _JOBS = f"{CONTROL_SCHEMA}.procrastinate_jobs"
+_ENTER = text("SELECT set_config('search_path', :schema, true)")
 
 # PUBLIC gets EXECUTE on every new function by default. What the tables are granted, so are the sequences' next values.
 _GRANTS = """
@@ -40,21 +40,39 @@ _GRANTS = """
 """
 
 
-def bring_jobs_up(connection: Connection) -> bool:
-    """Bring the job tables to the installed version, in the caller's transaction. False when they are there already."""
-    standing = _standing(connection)
-    installed = installed_version("procrastinate")
-    if standing == installed:
-        return False
-    connection.execute(text("SELECT set_config('search_path', :schema, true)"), {"schema": CONTROL_SCHEMA})
-    if standing is None:
-        run(connection, SchemaManager.get_schema())
-    else:
-        for step in steps_between(standing, installed):
+def make_job_tables(connection: Connection) -> None:
+    """Make the tables as the installed library wants them, in the caller's transaction, unless they are there."""
+    if _standing(connection) is not None:
+        return
+    connection.execute(_ENTER, {"schema": CONTROL_SCHEMA})
+    run(connection, SchemaManager.get_schema())
+    _finish(connection, _steps()[-1])
+
+
+def bring_job_tables_forward(connection: Connection) -> None:
+    """Take the steps that the installed library has made since, each in a transaction of its own.
+
+    One cannot use a value that an enumeration was given in the same transaction, and the library counts on that.
+    """
+    with connection.begin():
+        standing = _standing(connection) or ""
+    for step in steps_after(standing):
+        with connection.begin():
+            connection.execute(_ENTER, {"schema": CONTROL_SCHEMA})
             run(connection, step.read_text())
-    run(connection, _GRANTS)
-    run(connection, f"COMMENT ON TABLE {_JOBS} IS '{installed}'")
-    return True
+            _finish(connection, step)
+
+
+def steps_after(standing: str) -> list[Path]:
+    """The library's migrations whose names come after that one's, in order.
+
+    A file is named ``<version>_<number>_<pre or post>_…`` (procrastinate's manual, "Migrations").
+    """
+    return [step for step in _steps() if step.name > standing]
+
+
+def _steps() -> list[Path]:
+    return sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
 
 
 def _standing(connection: Connection) -> str | None:
@@ -63,14 +81,6 @@ def _standing(connection: Connection) -> str | None:
     return found
 
 
-def steps_between(standing: str, installed: str) -> list[Path]:
-    """The library's migrations after one of its versions and up to another, in the order of their names.
-
-    A file is named ``<version>_<number>_<pre or post>_…`` (procrastinate's manual, "Migrations").
-    """
-    files = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
-    return [each for each in files if _numbers(standing) < _numbers(each.name.split("_")[0]) <= _numbers(installed)]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _finish(connection: Connection, step: Path) -> None:
+    run(connection, _GRANTS)
+    run(connection, f"COMMENT ON TABLE {_JOBS} IS '{step.name}'")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, MetaData, text
 from migrations.blueprint import append_only_tables, store_blueprint
 from migrations.engine import LOCK_TIMEOUT, owner_connection, owner_engine
 from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
-from migrations.jobs import bring_jobs_up
+from migrations.jobs import bring_job_tables_forward, make_job_tables
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import control_stream, render, tenant_stream, upgrade
 
@@ -46,12 +46,14 @@ class FleetReport:
 def migrate_control(owner_url: str) -> None:
     """Bring schema ``tenantry`` to the head of its stream, in one transaction: all of it or nothing.
 
-    Waits while another migration runs. Raises sqlalchemy.exc.DBAPIError.
+    Then the job tables, step by step. Waits while another migration runs. Raises sqlalchemy.exc.DBAPIError.
     """
     stream = control_stream()
-    with one_at_a_time(owner_engine(owner_url)) as connection, connection.begin():
-        upgrade(stream, connection)
-        bring_jobs_up(connection)
+    with one_at_a_time(owner_engine(owner_url)) as connection:
+        with connection.begin():
+            upgrade(stream, connection)
+            make_job_tables(connection)
+        bring_job_tables_forward(connection)
 
 
 def migrate_tenants(

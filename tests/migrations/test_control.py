@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 import migrations.jobs
 from migrations.engine import owner_engine
-from migrations.jobs import steps_between
+from migrations.jobs import steps_after
 from migrations.metadata import CONTROL_METADATA, CONTROL_MODELS
 from migrations.runner import migrate_control
 from migrations.scope import belongs_to_control
@@ -96,26 +96,26 @@ def test_the_streams_go_forward_only_and_have_one_head_each() -> None:
             assert not hasattr(revision.module, "downgrade"), revision.revision
 
 
-def test_job_tables_go_from_one_version_of_the_library_to_the_next_by_its_own_steps() -> None:
-    names = [path.name for path in steps_between("3.0.0", "3.2.0")]
-    assert [name[:8] for name in names] == ["03.01.00", "03.01.00", "03.02.00", "03.02.00"]
-    assert steps_between("3.10.0", "3.10.0") == []
+def test_job_tables_take_the_librarys_own_steps_in_order() -> None:
+    names = [path.name for path in steps_after("03.00.00_50_post_cancel_notification.sql")]
+    assert [name[:11] for name in names[:3]] == ["03.01.00_01", "03.01.00_50", "03.02.00_01"]
+    assert steps_after(names[-1]) == []
 
 
 def test_job_tables_of_an_older_library_become_what_a_new_deployment_has(
     empty_database_urls: DatabaseUrls, database_urls: DatabaseUrls
 ) -> None:
-    steps = steps_between("0.0.0", "3.3.0")
-    with psycopg.connect(empty_database_urls.owner) as owner:
+    older = [step for step in steps_after("") if step.name < "03.03"]
+    with psycopg.connect(empty_database_urls.owner, autocommit=True) as owner:
         owner.execute("CREATE SCHEMA tenantry")
-        owner.execute("SET LOCAL search_path = tenantry")
-        for path in [steps[0].with_name("00.00.00_01_initial.sql"), *steps]:
-            owner.execute(path.read_bytes())
-        owner.execute("COMMENT ON TABLE procrastinate_jobs IS '3.3.0'")
+        owner.execute("SET search_path = tenantry")
+        for step in older:
+            owner.execute(step.read_bytes())
+        owner.execute(f"COMMENT ON TABLE procrastinate_jobs IS '{older[-1].name}'".encode())
     migrate_control(empty_database_urls.owner)
-    older = describe_schema(empty_database_urls.superuser, "tenantry")
-    newer = describe_schema(database_urls.superuser, "tenantry")
-    assert _unordered(older) == _unordered(newer)
+    stepped = describe_schema(empty_database_urls.superuser, "tenantry")
+    fresh = describe_schema(database_urls.superuser, "tenantry")
+    assert _unordered(stepped) == _unordered(fresh)
 
 
 def _unordered(catalog: Catalog) -> set[tuple[str, ...]]:
