@@ -35,7 +35,6 @@ def demo_environment(handover: Handover, saved: Saved, urls: ClusterUrls) -> dic
         "stripe_livemode": "false",
         "usage_folder": str(DataFolder(handover.folder).usage),
         "resources": DEMO_RESOURCES,
-        "usage_folder": str(Path(handover.data).resolve() / "usage"),
     }
     return {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value is not None}
 
