@@ -150,14 +150,14 @@ def test_schema_and_role_are_named_by_the_tenants_id_alone() -> None:
 @pytest.mark.parametrize(
     "slug", ["a'b", 'a"b', "a;b", "a b", "A", "é", "a\nb", "acme\n", "", "-", "tenantry'; DROP SCHEMA x"]
 )
-def test_a_slug_that_is_no_slug_is_refused_by_the_table_itself(twins: Twins, slug: str) -> None:
+async def test_a_slug_that_is_no_slug_is_refused_by_the_table_itself(twins: Twins, slug: str) -> None:
     """IS5: even where every check before it has been forgotten."""
     insert = "INSERT INTO tenantry.tenants (id, slug, name, plan_code) VALUES (gen_random_uuid(), %s, 'x', 'free')"
     with psycopg.connect(twins.urls.owner) as owner, pytest.raises(psycopg.errors.CheckViolation):
         owner.execute(insert, (slug,))
 
 
-def test_the_server_names_a_schema_as_we_do(twins: Twins) -> None:
+async def test_the_server_names_a_schema_as_we_do(twins: Twins) -> None:
     """IS5: the function that makes tenants has the name from the id too."""
     with psycopg.connect(twins.urls.owner) as owner:
         row = owner.execute("SELECT tenantry.tenant_schema(%s)", (twins.acme.id,)).fetchone()
