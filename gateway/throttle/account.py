@@ -117,6 +117,11 @@ class Account:
         """Nothing can be had before a moment that is known: asking Redis would only say so again."""
         return now < self.closed_until or (not self._enough and self.leases.next_begin is not None)
 
+    def wants_more(self, now: float) -> bool:
+        """So few tokens are left, or promised, that more should be asked for while they last."""
+        few = self.leases.tokens + self.leases.coming <= self.low
+        return few and not self.asking and not self.closed(now)
+
     def used(self) -> int:
         """How much of the smallest quota counts as used, as far as this worker knows."""
         return self._ceiling - self.leases.tokens

@@ -1,10 +1,10 @@
 -- Grants tokens of one tenant from all of its windows, or from none.
 --
 -- Why not a counter per window: a counter that starts anew at fixed moments lets twice the quota through around each of
--- them. Here every token carries a date, by which it will have been spent, and counts from the moment at which it may be
--- spent until one whole window after its date. So whichever token is spent last in any sliding window, all the others
--- counted when it was granted, and no sliding window holds more than its quota, however many workers ask. A worker
--- reports what it has spent or will not spend, and the date is moved to where it belongs.
+-- them. Here every token carries a date, by which it will have been spent, and counts from the moment at which it may
+-- be spent until one whole window after its date. So whichever token is spent last in any sliding window, all the
+-- others counted when it was granted, and no sliding window holds more than its quota, however many workers ask. A
+-- worker reports what it has spent or will not spend, and the date is moved to where it belongs.
 --
 -- A window is kept as buckets of a grain each (window / GRAINS); a date is rounded up to the end of its bucket, against
 -- the caller. Time is this server's own, so that the clocks of the workers do not matter.
@@ -31,6 +31,8 @@ local STEPS = 25 -- of the grid, how far ahead tokens are promised
 local ENOUGH = 0.95 -- of what will be left by then: when all askers together need no more, none need be put off
 local GREED = 3 -- times its share that a worker takes of what is left, since the others have taken theirs of the rest
 local AT_ONCE = 2 -- tokens by which what is promised may run ahead of the rate
+local SLOW = 50 -- requests in the shortest window: of an asker that sees fewer, a token would lie for too long
+local SPARED = 4 -- times its part of what is left, that must be left when such an asker takes ahead of need
 local REMEMBERED = 1000000 -- microseconds in which one that has asked counts as one of those who share
 
 local GRAIN, BASE, SUM, OLDEST, PROMISED, HEAD = 1, 2, 3, 4, 5, 5
@@ -52,7 +54,7 @@ for index, key in ipairs(KEYS) do
   last = math.max(last, state[1])
   correction = math.max(correction, state[2])
 end
--- A clock that was set back must not make old spending look like the future's: from then on it is corrected by the step.
+-- A clock that was set back must not make old spending look like the future's: it is corrected by the step thereafter.
 if now + correction < last then correction = last - now end
 now = now + correction
 
@@ -180,11 +182,13 @@ end
 local moments, rooms = {[0] = now}, {}
 for step = 1, STEPS do moments[step] = (math.floor(now / GRID) + step) * GRID end
 for step = 0, STEPS do rooms[step] = room_at(moments[step]) end
+local shortest = math.huge
 local supply = math.huge -- of all that will be left by the last of them, with what of it is promised already
 for _, window in ipairs(windows) do
   local here = window.quota - window.used
   for at = 2, #window.series[PROMISED], 2 do here = here + window.series[PROMISED][at] end
   supply = math.min(supply, here)
+  shortest = math.min(shortest, window.series[GRAIN] * GRAINS)
 end
 for step = STEPS - 1, 0, -1 do rooms[step] = math.min(rooms[step], rooms[step + 1]) end
 
@@ -214,21 +218,23 @@ end
 
 if rooms[0] >= need then give(0, math.min(urgent, rooms[0])) end
 
--- Ahead of need: at once what is this asker's part of what is left, the rest as its rate will need it. Where all together
--- ask for more than there will be, nothing is given long before it is needed: tokens that lie unspent at one worker are
--- lost to the others meanwhile.
+-- Ahead of need: at once what is this asker's part of what is left, the rest as its rate will need it. Where all
+-- together ask for more than there will be, nothing is given long before it is needed: tokens that lie unspent at one
+-- worker are lost to the others meanwhile.
 local enough, given_by = true, {}
 for step = 0, STEPS do given_by[step] = given end
 if extra > 0 then
   local part, flow = askers(), rate * GRID / 1000000
   local allowed, greed = AT_ONCE, math.min(1, GREED / part)
-  enough = flow * STEPS * part <= supply * ENOUGH
+  local slow = rate * shortest / 1000000 < SLOW
+  enough = flow * STEPS * part <= supply * ENOUGH or slow
   if enough then
-    local at_once = math.max(0, math.min(extra, batch, math.floor((rooms[0] - given) / part)))
+    local room = math.floor((rooms[0] - given) / part / (slow and SPARED or 1))
+    local at_once = math.max(0, math.min(extra, batch, room))
     give(0, at_once)
     allowed = -at_once
   end
-  for step = 0, STEPS do
+  for step = 0, slow and -1 or STEPS do
     local room = math.min(rooms[step], math.ceil(rooms[step] * greed)) - given
     local taken = math.max(0, math.min(room, urgent + extra - given, math.floor(allowed)))
     give(step, taken)

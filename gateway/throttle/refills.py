@@ -53,7 +53,7 @@ class Refills:
 
     def ahead(self, account: Account, now: float) -> None:
         """Few tokens are left: ask for more while they last."""
-        if self.answering and not account.asking and not account.closed(now):
+        if self.answering and account.wants_more(now):
             self._call(account, 1)
 
     def spend_share(self, account: Account, now: float, cost: int) -> bool:
@@ -122,7 +122,8 @@ class Refills:
             self._flush_later(account)
 
     async def _report(self, account: Account) -> bool:
-        return await self._send(account, account.ask(monotonic(), 0, 1, ahead=False))
+        asked = account.ask(monotonic(), 0, 1, ahead=False)
+        return not asked.worth_sending or await self._send(account, asked)
 
     async def _send(self, account: Account, asked: Ask) -> bool:
         if self._link is None:
