@@ -28,6 +28,7 @@ class Ask:
 
     argument: bytes
     life: int  # microseconds
+    cost: int  # the least that is waited for
     tells_debts: bool
     for_waiting: bool
     worth_sending: bool
@@ -43,6 +44,7 @@ class Account:
         "_born",
         "_ceiling",
         "_clock",
+        "_closed_for",
         "_enough",
         "_late",
         "_rate",
@@ -91,9 +93,10 @@ class Account:
         self.closed_until = 0.0  # our clock: before it Redis has nothing for us
         self.refused = 0
         self.asking = False
-        self.waiting: list[asyncio.Future[None]] = []
+        self.waiting: list[tuple[asyncio.Future[None], int]] = []  # requests and their costs
         self.flush_at: asyncio.TimerHandle | None = None
         self.touched = True  # since the last sweep
+        self._closed_for = 1  # a cost
         self._asker = asker  # a number of this account's own, to be told from other workers' by
         self._asked_at = float("-inf")
         self._asked_demand = 0
@@ -113,9 +116,10 @@ class Account:
             leases.turn(now)
         return leases.tokens >= cost
 
-    def closed(self, now: float) -> bool:
-        """Nothing can be had before a moment that is known: asking Redis would only say so again."""
-        return now < self.closed_until or (not self._enough and self.leases.next_begin is not None)
+    def closed(self, now: float, cost: int = 1) -> bool:
+        """So much cannot be had before a moment that is known: asking Redis would only say so again."""
+        shut = now < self.closed_until and cost >= self._closed_for
+        return shut or (not self._enough and self.leases.next_begin is not None)
 
     def wants_more(self, now: float) -> bool:
         """So few tokens are left, or promised, that more should be asked for while they last."""
@@ -133,17 +137,17 @@ class Account:
 
     # -- requests that wait for a call
 
-    def still_waiting(self) -> int:
-        """Requests that wait; those whose clients have gone need no token."""
-        self.waiting = [each for each in self.waiting if not each.done()]
-        return len(self.waiting)
+    def costs_waiting(self) -> list[int]:
+        """Of the requests that wait; those whose clients have gone need no token."""
+        self.waiting = [each for each in self.waiting if not each[0].done()]
+        return [cost for _, cost in self.waiting]
 
     def release(self) -> None:
         """Let all that wait look again."""
         waiting, self.waiting = self.waiting, []
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
+        for waiter, _ in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     # -- header fields
 
@@ -163,9 +167,11 @@ class Account:
 
     # -- calls to Redis
 
-    def ask(self, now: float, urgent: int, need: int, *, ahead: bool = True) -> Ask:
-        """The next call: tokens for ``urgent`` waiting requests, more as the rate suggests, and reports."""
+    def ask(self, now: float, costs: list[int], *, ahead: bool = True) -> Ask:
+        """The next call: tokens for waiting requests of these costs, more as the rate suggests, and reports."""
         self.leases.turn(now)
+        need = max(1, min(costs, default=1) - self.leases.tokens)
+        urgent = max(need, sum(costs) - self.leases.tokens) if costs else 0
         extra = self._ahead_of_need(now, urgent) if ahead else 0
         seconds = LEASE_LIFE if extra else min(self.windows.grain * self._late, self.windows.shortest / 2)
         life = int(seconds * _MICROSECONDS)
@@ -174,7 +180,14 @@ class Account:
         batch, rate = self.windows.largest_batch, max(1, int(self._rate))
         argument = orjson.dumps([urgent, extra, batch, need, life, self._asker, rate, self._born, moves, debts])
         worth_sending = bool(urgent or extra or moves or debts)
-        return Ask(argument, life, tells_debts=bool(debts), for_waiting=urgent > 0, worth_sending=worth_sending)
+        return Ask(
+            argument,
+            life,
+            min(costs, default=1),
+            tells_debts=bool(debts),
+            for_waiting=urgent > 0,
+            worth_sending=worth_sending,
+        )
 
     def answered(self, reply: Reply, *, sent: float, received: float, asked: Ask) -> None:
         """Take in what the script has granted, or when it will."""
@@ -185,9 +198,8 @@ class Account:
         self._show(tuple(remaining), tuple(reset / _MICROSECONDS for reset in resets), received)
         quotas = (limit.quota for limit in self.windows.limits)
         self.share.carry(tuple(quota - left for quota, left in zip(quotas, remaining, strict=True)), received)
-        if again:
-            never = received + self.windows.shortest
-            self.closed_until = self._clock.certainly_after(server + again) if again > 0 else never
+        self._close(server, again, received)
+        self._closed_for = asked.cost
         self._mark(granted, asked)
 
     def unanswered(self, asked: Ask) -> None:
@@ -215,10 +227,18 @@ class Account:
         self._rate += (since / elapsed - self._rate) * (1 - exp(-elapsed / _MEMORY))
         return max(0, wanted - urgent - self.leases.tokens - self.leases.coming) if wanted > 1 else 0
 
+    def _close(self, server: int, again: int, now: float) -> None:
+        if again == 0:
+            self.closed_until = 0.0
+        else:
+            never = now + self.windows.shortest
+            self.closed_until = self._clock.certainly_after(server + again) if again > 0 else never
+
     def _mark(self, granted: list[int], asked: Ask) -> None:
         """When to ask again ahead of need, and whether this answer came too late to be of use."""
         tokens = self.leases.tokens + self.leases.coming
-        self.low = min(ceil(self._rate * _ROUND_TRIP), tokens // 2) if tokens > 1 else _NEVER_AHEAD
+        ahead = tokens > 1 and self.windows.most_ahead > 0
+        self.low = min(ceil(self._rate * _ROUND_TRIP), tokens // 2) if ahead else _NEVER_AHEAD
         came_too_late = asked.for_waiting and bool(granted) and not tokens
         self._late = self._late * _LATE if came_too_late else 1
 

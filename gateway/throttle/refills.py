@@ -44,17 +44,17 @@ class Refills:
         """Wait until a token is at hand, or it is known that none can be had, or Redis is silent."""
         while self.answering:
             now = monotonic()
-            if account.at_hand(now, cost) or account.closed(now):
+            if account.at_hand(now, cost) or account.closed(now, cost):
                 return
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            account.waiting.append(waiter)
-            self._call(account, cost)
+            account.waiting.append((waiter, cost))
+            self._call(account)
             await waiter
 
     def ahead(self, account: Account, now: float) -> None:
         """Few tokens are left: ask for more while they last."""
         if self.answering and account.wants_more(now):
-            self._call(account, 1)
+            self._call(account)
 
     def spend_share(self, account: Account, now: float, cost: int) -> bool:
         """Spend from this worker's own share, which Redis will be told of."""
@@ -94,11 +94,11 @@ class Refills:
         if self._breaker is not None:
             self._breaker.trip(why)
 
-    def _call(self, account: Account, need: int) -> None:
+    def _call(self, account: Account) -> None:
         if not account.asking:
             account.asking = True
             self._busy[account.name] = account
-            self._start(self._ask(account, need))
+            self._start(self._ask(account))
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -110,9 +110,9 @@ class Refills:
         if not task.cancelled() and (fault := task.exception()) is not None:
             _log.error("throttle_call_failed", exc_info=fault)
 
-    async def _ask(self, account: Account, need: int) -> None:
+    async def _ask(self, account: Account) -> None:
         try:
-            asked = account.ask(monotonic(), account.still_waiting() * need, need)
+            asked = account.ask(monotonic(), account.costs_waiting())
             if asked.worth_sending:
                 await self._send(account, asked)
         finally:
@@ -122,7 +122,7 @@ class Refills:
             self._flush_later(account)
 
     async def _report(self, account: Account) -> bool:
-        asked = account.ask(monotonic(), 0, 1, ahead=False)
+        asked = account.ask(monotonic(), [], ahead=False)
         return not asked.worth_sending or await self._send(account, asked)
 
     async def _send(self, account: Account, asked: Ask) -> bool:

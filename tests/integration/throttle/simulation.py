@@ -139,7 +139,7 @@ class Simulation:
 
     def _ask(self, worker: int, now: float) -> None:
         account = self._accounts[worker]
-        asked = account.ask(now, self._waiting[worker], 1)
+        asked = account.ask(now, [1] * self._waiting[worker])
         if asked.worth_sending:
             account.asking = True
             self._send(worker, now, asked)
@@ -184,4 +184,4 @@ class Simulation:
         if account.leases.last_end is not None:
             self._flush_later(worker, now)
         elif account.leases.has_moves and self._alive(worker, now):
-            self._send(worker, now, account.ask(now, 0, 1, ahead=False))
+            self._send(worker, now, account.ask(now, [], ahead=False))

@@ -43,7 +43,7 @@ _windows = st.lists(
 _rates = st.lists(st.sampled_from([_FLAT_OUT, 1.0, 20.0, 150.0, 700.0]), min_size=1, max_size=8)
 
 
-@settings(max_examples=settings.default.max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(windows=_windows, rates=_rates, seed=st.integers(0, 2**16), data=st.data())
 def test_no_sliding_window_holds_more_than_its_quota(
     client: redis.Redis, windows: list[tuple[int, int]], rates: list[float], seed: int, data: st.DataObject
@@ -127,7 +127,8 @@ def test_a_worker_that_dies_costs_no_more_than_what_it_held(client: redis.Redis)
 def test_a_clock_set_back_by_an_hour_neither_opens_nor_shuts_the_gate(client: redis.Redis) -> None:
     """TH1: Redis's clock is a wall clock, and somebody may set it."""
     result = _run(client, Load([("burst", 100, 1)], [60.0] * 4, 5.0, set_back=(2.0, 3600.0)))
-    assert result.rate(3.0, 5.0) >= 0.90 * 100
+    ideal = _ideally(sorted(result.admitted + result.refused), 100, 1)
+    assert len(result.admitted) >= 0.9 * len(ideal)
 
 
 def test_a_redis_that_is_emptied_gives_at_most_one_window_more(client: redis.Redis) -> None:
