@@ -28,15 +28,15 @@ _PREFIX = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER}
 
 
 def who_asks(context: RequestContext) -> dict[str, str]:
-    """The fields that tell whose request it was, by ids only."""
+    """The fields that tell whose request it was, by ids only, and never under a secret's name."""
     if context.principal is not None:
         principal = context.principal
         return {
-            "tenant": shown_id(TENANT, principal.tenant.id),
-            principal.kind.value: shown_id(_PREFIX[principal.kind], principal.id),
+            "tenant_id": shown_id(TENANT, principal.tenant.id),
+            f"{principal.kind.value}_id": shown_id(_PREFIX[principal.kind], principal.id),
         }
     if context.operator is not None:
-        return {"operator_key": shown_id(OPERATOR_KEY, context.operator.id)}
+        return {"operator_key_id": shown_id(OPERATOR_KEY, context.operator.id)}
     return {}
 
 

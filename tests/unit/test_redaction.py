@@ -130,3 +130,9 @@ def test_the_access_logger_writes_one_json_line_and_heeds_its_level() -> None:
     configure_logging(level="WARNING", readable=False, stream=stream).info("request", status=200)
     (line,) = written.getvalue().splitlines()
     assert orjson.loads(line)["status"] == 200
+
+
+def test_a_key_s_id_is_no_secret_and_stays_readable() -> None:
+    """SE2: a log that hides who asked would help nobody."""
+    line = {"api_key_id": "key_01h455vb4pex5vsknk084sn02q", "tenant_id": "tnt_01h455vb4pex5vsknk084sn02q"}
+    assert redact(line) == line

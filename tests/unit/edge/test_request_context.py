@@ -168,8 +168,8 @@ async def test_the_line_tells_who_and_what_but_neither_path_nor_query_nor_secret
     )
     line = edge.line
     assert line["route"] == "/v1/contacts/{id}"
-    assert line["tenant"] == show(TENANT, tenant)
-    assert line["api_key"] == show(API_KEY, key)
+    assert line["tenant_id"] == show(TENANT, tenant)
+    assert line["api_key_id"] == show(API_KEY, key)
     assert (line["method"], line["status"], line["source"]) == ("GET", 200, "192.0.2.1")
     assert line["milliseconds"] >= 0
     for hidden in ("secret-id", "ada@x", "0123456789abcdef"):
