@@ -29,10 +29,11 @@ class Breaker:
         self._on_open = on_open
         self._on_return = on_return
         self._search: asyncio.Task[None] | None = None
+        self._closed = False
 
     def trip(self, why: str) -> None:
         """Redis does not answer: from now on requests are decided without it."""
-        if self.open:
+        if self.open or self._closed:
             return
         self.open = True
         _log.warning("throttle_without_redis", why=why, consequence="each worker gives its own share of the limits")
@@ -41,13 +42,16 @@ class Breaker:
 
     async def close(self) -> None:
         """Stop searching."""
+        self._closed = True  # the client turns a cancellation that meets it connecting into a timeout of its own
         if self._search is not None:
             self._search.cancel()
             await asyncio.wait([self._search])
 
     async def _find(self) -> None:
         tripped = monotonic()
-        while not await self._answers():  # noqa: ASYNC110 - what is waited for is another machine
+        while not await self._answers():
+            if self._closed:
+                return
             await asyncio.sleep(_PROBE_EVERY)
         away = monotonic() - tripped
         await self._on_return()

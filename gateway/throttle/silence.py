@@ -7,6 +7,7 @@ _TICK_LATE = 0.002  # seconds that a tick is late when this process did not get 
 _STARVED = 2.0  # seconds after such a stall in which the machine is taken for starved
 _PATIENCE = 10  # times the deadline on a starved machine: there Redis does not get its turn either
 _RUNNING = Path("/proc/loadavg")  # proc_loadavg(5): the fourth field is running/existing threads; Linux only
+_AT_MOST = 0.25  # seconds after which no crowd for the processors explains it
 _SPREAD = 8  # deviations of the round trip that are still no silence
 _LONGEST_DEADLINE = 0.05  # seconds
 
@@ -41,26 +42,30 @@ class Silence:
     where only processors are short (TH1).
     """
 
-    __slots__ = ("_answers", "_due", "_starved_until", "_ticks")
+    __slots__ = ("_answers", "_due", "_since", "_starved_until", "_ticks")
 
     def __init__(self) -> None:
         self._ticks = 0
         self._due = 0.0
         self._starved_until = 0.0
         self._answers = 0
+        self._since = 0.0  # the last answer, or the first call after it
 
     def begin(self, now: float, first: float, answers: int) -> None:
         """A call was sent after ``answers`` answers; the first tick is due after ``first`` seconds, which count."""
         self._ticks = round(first / TICK) - 1
         self._due = now + first
         self._answers = answers
+        self._since = now
 
     def tick(self, now: float, answers: int) -> None:
         """A tick has come; so many answers have been read by now."""
         if now - self._due > _TICK_LATE:
             self._starved_until = now + _STARVED
-        self._ticks = self._ticks + 1 if answers == self._answers else 0
-        self._answers = answers
+        if answers == self._answers:
+            self._ticks += 1
+        else:
+            self._ticks, self._since, self._answers = 0, now, answers
         self._due = now + TICK
 
     def longer_than(self, deadline: float, now: float) -> bool:
@@ -68,7 +73,9 @@ class Silence:
         lasted = self._ticks * TICK
         if lasted < deadline:
             return False
-        return lasted >= deadline * _PATIENCE or not (now < self._starved_until or _short_of_processors())
+        if lasted >= deadline * _PATIENCE or now - self._since >= _AT_MOST:
+            return True
+        return now >= self._starved_until and not _short_of_processors()
 
 
 def _short_of_processors() -> bool:

@@ -39,9 +39,12 @@ async def run_jobs(
 
 
 async def _work(app: App, settings: JobSettings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    async with app.open_async():
+    try:
+        await app.open_async()
         ready()
         await _first_of(stop.wait(), _rescue(app, settings), app.run_worker_async())
+    finally:
+        await app.close_async()  # also when opening failed: a pool that is half open would be taken for an open one
 
 
 async def _first_of(*work: Coroutine[Any, Any, object]) -> None:

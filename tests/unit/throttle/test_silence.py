@@ -49,6 +49,13 @@ def test_a_stall_of_our_own_is_no_silence_of_redis() -> None:
     assert silence.longer_than(_DEADLINE, now)
 
 
+def test_no_patience_lasts_for_ever() -> None:
+    """TH8: a request waits for a quarter of a second at worst, on a machine where every tick is late."""
+    silence = Silence()
+    silence.begin(0.0, 0.002, 0)
+    assert silence.longer_than(_DEADLINE, _ticks(silence, 13, 0.0, apart=0.02))
+
+
 def test_a_crowd_for_the_processors_asks_for_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """TH1: Redis waits for its turn as well."""
     monkeypatch.setattr(silences, "_short_of_processors", lambda: True)

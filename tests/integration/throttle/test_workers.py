@@ -1,0 +1,56 @@
+"""Real worker processes that share one tenant through one real Redis.
+
+What is exact is shown in virtual time (test_grants.py); here the same holds with processes, sockets and a scheduler.
+Use of the quota is judged loosely, since the machine may be busy with other things.
+"""
+
+import asyncio
+import signal
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from gateway.development.redis import LocalRedis
+from tests.integration.throttle.loads import Fleet, most_in_any_window
+
+
+def _fleet(folder: Path, server: LocalRedis, *windows: tuple[str, int, int]) -> Fleet:
+    return Fleet(folder, server.url, windows)
+
+
+pytestmark = pytest.mark.anyio
+
+_FLAT_OUT = 0.0
+_SECONDS = 3.0
+
+
+@pytest.mark.parametrize(
+    ("quota", "rates"),
+    [
+        (200, [_FLAT_OUT]),
+        (10, [_FLAT_OUT] * 4),
+        (1000, [_FLAT_OUT] * 8),
+        (1000, [1500.0, 10.0, 10.0, 10.0]),
+    ],
+)
+def test_no_window_over_all_processes_holds_more_than_its_quota(
+    tmp_path: Path, redis_server: LocalRedis, quota: int, rates: list[float]
+) -> None:
+    """TH1: with 1, 4 and 8 workers, even and skewed, every sliding window of admissions."""
+    fleet = _fleet(tmp_path, redis_server, ("burst", quota, 1), ("sustained", 20 * quota, 60))
+    fleet.launch(rates, _SECONDS)
+    outcome = fleet.join()
+    assert most_in_any_window(outcome.admissions, 1) <= quota
+    assert len(outcome.admissions) >= 0.8 * _SECONDS * quota
+
+
+async def test_a_process_killed_while_it_holds_leases_opens_nothing(tmp_path: Path, redis_server: LocalRedis) -> None:
+    """TH1: what it held counts as spent, and ends with its life."""
+    fleet = _fleet(tmp_path, redis_server, ("burst", 1000, 1))
+    fleet.launch([_FLAT_OUT] * 4, 4.0)
+    await asyncio.sleep(fleet.start + 1.5 - monotonic())
+    fleet.processes[0].send_signal(signal.SIGKILL)
+    outcome = fleet.join(killed=[0])
+    assert most_in_any_window(outcome.admissions, 1) <= 1000
+    assert sum(moment > fleet.start + 3.0 for moment in outcome.admissions) >= 700
