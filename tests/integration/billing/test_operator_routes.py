@@ -49,7 +49,7 @@ async def test_a_changed_plan_is_in_force_without_a_restart(gateway: Gateway) ->
     async def in_force() -> bool:
         return bool((await client.get("/v1/me", headers=gateway.acme.key())).json()["plan"]["limits"] == windows)
 
-    await eventually_so(in_force, 1.0)
+    await eventually_so(in_force, 5.0)
 
 
 async def test_if_match_prevents_a_lost_update(gateway: Gateway) -> None:
