@@ -9,43 +9,57 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TextIO, cast
-from uuid import UUID
+from typing import Protocol, TextIO, cast
 
 import orjson
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gateway.redaction import redact_member
+from gateway.redaction import redacted
 from gateway.request_context import RequestContext
 from tenants.identifiers import API_KEY, OPERATOR_KEY, TENANT, USER, show
 from tenants.principal import PrincipalKind
 
 request_in_hand: ContextVar[RequestContext | None] = ContextVar("request_in_hand", default=None)
 
-_shown = lru_cache(maxsize=8192)(show)
-_PREFIX = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER}
+_shown = lru_cache(maxsize=8192)(show)  # the same few stand on most lines
+_FIELD_AND_PREFIX = {PrincipalKind.API_KEY: ("api_key_id", API_KEY), PrincipalKind.USER: ("user_id", USER)}
 
 
 def who_asks(context: RequestContext) -> dict[str, str]:
     """The fields that tell whose request it was, by ids only, and never under a secret's name."""
     if context.principal is not None:
         principal = context.principal
-        return {
-            "tenant_id": shown_id(TENANT, principal.tenant.id),
-            f"{principal.kind.value}_id": shown_id(_PREFIX[principal.kind], principal.id),
-        }
+        field, prefix = _FIELD_AND_PREFIX[principal.kind]
+        return {"tenant_id": _shown(TENANT, principal.tenant.id), field: _shown(prefix, principal.id)}
     if context.operator is not None:
-        return {"operator_key_id": shown_id(OPERATOR_KEY, context.operator.id)}
+        return {"operator_key_id": _shown(OPERATOR_KEY, context.operator.id)}
     return {}
 
 
-def shown_id(prefix: str, value: UUID) -> str:
-    """An id as callers see it, remembered: the same few stand on most lines."""
-    return _shown(prefix, value)
+class InfoLogger(Protocol):
+    """What an access log asks of a logger."""
+
+    def info(self, event: str, /, **fields: object) -> object:
+        """Write one line, unless its level is switched off."""
 
 
-def configure_logging(*, level: str, readable: bool, stream: TextIO | None = None) -> FilteringBoundLogger:
+class LineWriter:
+    """To JSON in one step: 1.5 µs where structlog's chain takes 50, for lines whose fields are all ours."""
+
+    def __init__(self, stream: TextIO, *, silent: bool) -> None:
+        self._stream = stream
+        self._silent = silent
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """One line, in the shape of all others."""
+        if not self._silent:
+            line = {"timestamp": datetime.now(UTC), "level": "info", "event": event, **fields}
+            self._stream.buffer.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+            self._stream.buffer.flush()
+
+
+def configure_logging(*, level: str, readable: bool, stream: TextIO | None = None) -> InfoLogger:
     """Send structlog and the standard library's loggers through one chain to ``stream`` (standard error by default).
 
     ``readable`` is for a person at a terminal; otherwise each line is one JSON object. Returns the logger for
@@ -71,22 +85,9 @@ def configure_logging(*, level: str, readable: bool, stream: TextIO | None = Non
         cache_logger_on_first_use=False,  # a module's logger follows when logging is configured again
     )
     _route_standard_library(level, shared, renderer, target)
-    has_bytes = hasattr(target, "buffer")
-    return structlog.get_logger("access") if readable or not has_bytes else _access_logger(threshold, target)
-
-
-def _access_logger(level: int, stream: TextIO) -> FilteringBoundLogger:
-    # To JSON in one step, since the fields of that line are ours: 3 µs where the whole chain takes 50.
-    logger = structlog.wrap_logger(
-        structlog.BytesLogger(stream.buffer),
-        processors=[_access_line],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
-    return cast("FilteringBoundLogger", logger.bind())
-
-
-def _access_line(_logger: WrappedLogger, method: str, event: EventDict) -> bytes:
-    return orjson.dumps({"timestamp": datetime.now(UTC), "level": method, **event}, default=str)
+    if readable or not hasattr(target, "buffer"):
+        return cast("InfoLogger", structlog.get_logger("access"))
+    return LineWriter(target, silent=threshold > logging.INFO)
 
 
 def _route_standard_library(level: str, shared: list[Processor], renderer: Processor, target: TextIO) -> None:
@@ -122,4 +123,4 @@ def _name_the_request(_logger: WrappedLogger, _method: str, event: EventDict) ->
 
 
 def _take_secrets_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {name: redact_member(name, value) for name, value in event.items()}
+    return redacted(event)

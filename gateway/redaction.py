@@ -60,6 +60,11 @@ def redact(value: object) -> object:
     return redact_text(str(value))
 
 
+def redacted(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a log line without what is secret in them."""
+    return {name: redact_member(name, value) for name, value in fields.items()}
+
+
 def redact_member(name: str, value: object) -> object:
     """As ``redact``, for a value that stands under a name."""
     hidden = value and not isinstance(value, int | float) and _SECRET_NAME.search(name)

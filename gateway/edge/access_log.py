@@ -4,17 +4,16 @@ import time
 
 import structlog
 from starlette.types import Scope
-from structlog.typing import FilteringBoundLogger
 
-from gateway.logs import who_asks
-from gateway.redaction import redact_member
+from gateway.logs import InfoLogger, who_asks
+from gateway.redaction import redacted
 from gateway.request_context import RequestContext, route_template
 
 
 class AccessLog:
     """Writes the line through ``logger``: the one that ``configure_logging`` returns, which is cheap enough for it."""
 
-    def __init__(self, logger: FilteringBoundLogger | None = None) -> None:
+    def __init__(self, logger: InfoLogger | None = None) -> None:
         self._logger = logger or structlog.get_logger("access")
 
     def write(self, scope: Scope, context: RequestContext, status: int) -> None:
@@ -28,5 +27,5 @@ class AccessLog:
             milliseconds=round((time.perf_counter() - context.started) * 1000, 2),
             source=context.client,
             **who_asks(context),
-            **{name: redact_member(name, value) for name, value in context.log.items()},
+            **(redacted(context.log) if context.log else {}),
         )
