@@ -10,64 +10,69 @@ from redis.exceptions import RedisError
 from gateway.throttle.link import Link
 
 _PROBE_EVERY = 0.1  # seconds
-_BLIP = 0.2  # seconds: of a shorter outage the other workers have hardly given shares
-_SETTLING = 0.3  # seconds in which every worker finds Redis back and tells what it has given meanwhile
+_BLIP = 0.05  # seconds: a shorter outage was this worker's alone
+_SETTLING = 1.0  # seconds in which every worker finds Redis back
 
 _log = structlog.get_logger("tenantry.throttle")
 
 
 class Breaker:
-    """Open while each worker gives its own share. A background probe closes it again.
+    """Who decides: Redis; or, while the breaker is open, each worker by its own share.
 
-    After an outage that all workers have seen it stays open for a moment longer, so that every worker has told Redis
-    what it spent: else Redis would grant the whole limit on top of the shares.
+    A background probe closes it again, after Redis was told what was spent meanwhile. Then it settles for a moment:
+    Redis decides, but a worker still gives no more than its share, since others may not have told theirs yet. Without
+    a link it is always open.
     """
 
-    def __init__(self, link: Link, on_open: Callable[[], None], on_return: Callable[[], Awaitable[None]]) -> None:
-        self.open = False
+    def __init__(
+        self, link: Link | None, on_open: Callable[[], None], on_return: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.open = link is None
+        self.settling = False
         self._link = link
         self._on_open = on_open
         self._on_return = on_return
         self._search: asyncio.Task[None] | None = None
-        self._closed = False
+        self._ended = False
 
     def trip(self, why: str) -> None:
         """Redis does not answer: from now on requests are decided without it."""
-        if self.open or self._closed:
+        if self.open or self._ended or self._link is None:
             return
-        self.open = True
+        self.open, self.settling = True, False
         _log.warning("throttle_without_redis", why=why, consequence="each worker gives its own share of the limits")
-        self._search = asyncio.get_running_loop().create_task(self._find())
+        if self._search is not None:
+            self._search.cancel()
+        self._search = asyncio.get_running_loop().create_task(self._find(self._link))
         self._on_open()
 
     async def close(self) -> None:
         """Stop searching."""
-        self._closed = True  # the client turns a cancellation that meets it connecting into a timeout of its own
+        self._ended = True  # the client turns a cancellation that meets it connecting into a timeout of its own
         if self._search is not None:
             self._search.cancel()
             await asyncio.wait([self._search])
 
-    async def _find(self) -> None:
+    async def _find(self, link: Link) -> None:
         tripped = monotonic()
-        while not await self._answers():
-            if self._closed:
+        while not await self._answers(link):
+            if self._ended:
                 return
             await asyncio.sleep(_PROBE_EVERY)
-        away = monotonic() - tripped
         await self._on_return()
-        if away > _BLIP:
-            await asyncio.sleep(_SETTLING)
-            await self._on_return()
-        self.open = False
+        away = monotonic() - tripped
+        self.open, self.settling = False, away > _BLIP
         _log.info("throttle_with_redis", away_seconds=round(away, 3))
+        await asyncio.sleep(_SETTLING)
+        self.settling = False
 
-    async def _answers(self) -> bool:
+    async def _answers(self, link: Link) -> bool:
         """Redis answers within the deadline, as requests will need it to."""
         try:
-            seconds = await self._link.ping()
-            if seconds > self._link.deadline:
+            seconds = await link.ping()
+            if seconds > link.deadline:
                 await self._on_return()  # slow, but it can be told what was spent; and the next answer may be quick
-                seconds = await self._link.ping()
+                seconds = await link.ping()
         except (RedisError, OSError):
             return False
-        return seconds <= self._link.deadline
+        return seconds <= link.deadline

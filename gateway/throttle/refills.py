@@ -21,7 +21,7 @@ class Refills:
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self._link = Link(settings.redis_url, settings, self._on_silence) if settings.redis_url else None
-        self._breaker = Breaker(self._link, self._release_all, self.tell_debts) if self._link else None
+        self.breaker = Breaker(self._link, self._release_all, self.tell_debts)
         self._busy: dict[str, Account] = {}  # accounts with a call under way
         self._indebted: dict[str, Account] = {}  # accounts that spent their share
         self._tasks: set[asyncio.Task[object]] = set()
@@ -29,7 +29,7 @@ class Refills:
     @property
     def answering(self) -> bool:
         """Redis decides; else this worker gives its own share."""
-        return self._breaker is not None and not self._breaker.open
+        return not self.breaker.open
 
     async def start(self) -> None:
         """Connect before the first request, which would take the time of connecting for silence."""
@@ -38,7 +38,7 @@ class Refills:
         try:
             await self._link.start()
         except (RedisError, OSError) as error:
-            self._trip(type(error).__name__)
+            self.breaker.trip(type(error).__name__)
 
     async def lease(self, account: Account, cost: int) -> None:
         """Wait until a token is at hand, or it is known that none can be had, or Redis is silent."""
@@ -78,8 +78,7 @@ class Refills:
 
     async def close(self) -> None:
         """Stop asking. What is still leased ends with its life."""
-        if self._breaker is not None:
-            await self._breaker.close()
+        await self.breaker.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -88,11 +87,7 @@ class Refills:
             await self._link.close()
 
     def _on_silence(self) -> None:
-        self._trip("silence")
-
-    def _trip(self, why: str) -> None:
-        if self._breaker is not None:
-            self._breaker.trip(why)
+        self.breaker.trip("silence")
 
     def _call(self, account: Account) -> None:
         if not account.asking:
@@ -134,7 +129,7 @@ class Refills:
             account.unanswered(asked)
             if asked.tells_debts:
                 self._indebted[account.name] = account
-            self._trip(type(error).__name__)
+            self.breaker.trip(type(error).__name__)
             return False
         account.answered(reply, sent=sent, received=received, asked=asked)
         return True

@@ -26,12 +26,12 @@ class _Counter:
             self._total -= self._buckets.popleft()[_COUNT]
         return self._total
 
-    def add(self, now: float, cost: int) -> None:
+    def add(self, now: float, cost: int, *, owed: int) -> None:
         number = ceil(now / self._grain)
         if not self._buckets or self._buckets[-1][0] != number:
             self._buckets.append([number, 0, 0])
         self._buckets[-1][_COUNT] += cost
-        self._buckets[-1][_OWED] += cost
+        self._buckets[-1][_OWED] += owed
         self._total += cost
 
     def wait(self, now: float, allowed: int, cost: int) -> float:
@@ -104,8 +104,17 @@ class Share:
             if counter.used(now) + cost > allowed:
                 return False
         for counter in self._counters:
-            counter.add(now, cost)
+            counter.add(now, cost, owed=cost)
         self.owes = True
+        return True
+
+    def spend_told(self, now: float, cost: int) -> bool:
+        """Count what Redis grants as well, and owes nothing to be told: no more than the share."""
+        for counter, share in zip(self._counters, self._shares, strict=True):
+            if counter.used(now) + cost > share:
+                return False
+        for counter in self._counters:
+            counter.add(now, cost, owed=0)
         return True
 
     def remaining(self, now: float) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ class LeasedStorage(Storage):
             connections=int(options["connections"]),
         )
         self.refills = Refills(self.settings)
+        self._breaker = self.refills.breaker
         self._accounts: dict[str, Account] = {}
         self._counters: dict[str, Counters] = {}  # of shares, by tenant
         self._sweeper: asyncio.Task[None] | None = None
@@ -119,6 +120,8 @@ class LeasedStorage(Storage):
         """Spend ``amount`` tokens: what is used of the smallest quota, or more than that quota when there were none."""
         account = self._accounts[key]
         leases, now = account.leases, monotonic()
+        if self._breaker.settling and not account.share.spend_told(now, amount):
+            return account.quota + amount
         if leases.spend(now, amount):
             if leases.tokens <= account.low:
                 self.refills.ahead(account, now)

@@ -1,4 +1,4 @@
-"""Redis hanging and killed under worker processes that ask as fast as they can."""
+"""Redis hanging and killed under worker processes that together ask four times the limit."""
 
 import asyncio
 from pathlib import Path
@@ -21,14 +21,15 @@ async def test_all_processes_together_give_at_most_the_limit_while_redis_is_away
     """TH8: in every sliding window, before, while and after Redis was away, and over the moments of change."""
     server = start_redis()
     fleet = Fleet(tmp_path, server.url, [("burst", _QUOTA, 1)])
-    fleet.launch([0.0] * 4, 4.5)
+    fleet.launch([100.0] * 4, 8.0)
     await asyncio.sleep(fleet.start + 1.3 - monotonic())
     server.pause() if fault == "hangs" else server.kill()
     away = monotonic()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3.2)
     server.resume() if fault == "hangs" else await asyncio.to_thread(server.start)
     back = monotonic()
     outcome = await asyncio.to_thread(fleet.join)
     assert most_in_any_window(outcome.admissions, 1) <= _QUOTA
-    assert sum(away + 0.3 < moment < back for moment in outcome.admissions) >= _QUOTA // 2
-    assert sum(moment > back + 0.5 for moment in outcome.admissions) >= _QUOTA // 2
+    # For one window and a lease's life, what Redis had granted still counts; from then on the shares are given whole.
+    assert sum(away + 2 < moment < back for moment in outcome.admissions) >= _QUOTA // 2
+    assert sum(moment > back + 1.5 for moment in outcome.admissions) >= _QUOTA // 2

@@ -108,7 +108,7 @@ async def test_a_redis_that_hangs_costs_milliseconds_and_leaves_each_its_share(
         assert await workers.load(3.0) >= 40
         assert quantiles(workers.milliseconds, n=100)[94] <= _ALLOWED
         server.resume()
-        assert await workers.until_redis_decides() < 2.0
+        assert await workers.until_redis_decides() < 3.0
         await workers.load(1.5)
         assert most_in_any_window(workers.admitted, 1) <= 40
 
@@ -139,7 +139,7 @@ async def test_a_redis_that_is_killed_leaves_each_its_share_and_is_found_again(
         assert 30 <= await workers.load(2.5) <= 120
         assert most_in_any_window(workers.admitted, 1) <= 40
         server.start()
-        assert await workers.until_redis_decides() < 2.0
+        assert await workers.until_redis_decides() < 3.0
         await workers.load(2.0)
         assert most_in_any_window(workers.admitted, 1) <= 40
         assert at_death < workers.admitted[-1]
@@ -189,7 +189,7 @@ async def test_a_redis_that_is_not_there_at_the_start_is_found_when_it_comes(
     async with _workers(server.url) as workers:
         assert 20 <= await workers.load(0.5) <= 40
         server.start()
-        assert await workers.until_redis_decides() < 2.0
+        assert await workers.until_redis_decides() < 3.0
         await workers.load(1.5)
     assert most_in_any_window(workers.admitted, 1) <= 40
 
