@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Connection, Engine, MetaData, text
 
 from migrations.blueprint import append_only_tables, store_blueprint
@@ -14,7 +15,8 @@ from migrations.jobs import bring_job_tables_forward, make_job_tables
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import control_stream, render, tenant_stream, upgrade
 
-_LOCK_KEY = 0x74656E616E747279  # "tenantry": one migration at a time in a database
+_RUN_KEY = 0x74656E616E747279  # "tenantry": one migration at a time in a database
+_FLEET_KEY = _RUN_KEY + 1  # shared by the connections of a fleet, whose last statements outlive a run that was killed
 _CANARIES = 3  # tenants that go first
 _JOBS = 4  # tenants at a time
 
@@ -82,7 +84,7 @@ def migrate_tenants(
         starts = {tenant.revisions for tenant in behind}
         steps = {start: Step(render(stream, start), append_only) for start in starts}
         count = min(jobs, len(behind))
-        connections = [stack.enter_context(owner_connection(owner_url, lock_timeout)) for _ in range(count)]
+        connections = [stack.enter_context(_fleet_connection(owner_url, lock_timeout)) for _ in range(count)]
         outcomes = _in_rings(Fleet(connections, steps), behind, canaries, on_progress)
     failed = tuple(outcome for outcome in outcomes if outcome.error is not None)
     return FleetReport(target, len(outcomes) - len(failed), failed, len(behind) - len(outcomes))
@@ -110,10 +112,21 @@ def _in_rings(
 
 @contextmanager
 def one_at_a_time(engine: Engine) -> Iterator[Connection]:
-    """A connection that holds the lock of all migrations. The server frees it when the connection ends, however."""
+    """A connection that holds the lock of all migrations. The server frees it when the connection ends, however.
+
+    When it is had, the fleet of a run that was killed has ended as well: the server finishes and commits a statement
+    whose client has gone, and we would meet its tenant on the way.
+    """
     with engine.connect() as connection:
         with connection.begin():
             # Another run may take as long as it takes: here waiting is right.
             connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _RUN_KEY})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FLEET_KEY})
         yield connection
+
+
+def _fleet_connection(owner_url: str, lock_timeout: float) -> psycopg.Connection:
+    connection = owner_connection(owner_url, lock_timeout)
+    connection.execute("SELECT pg_advisory_lock_shared(%s)", (_FLEET_KEY,))
+    return connection

@@ -9,7 +9,7 @@ class ServerClock:
 
     A reply tells what the server's clock read at some moment between sending and receiving. Each reply narrows the
     bounds, so that one slow answer does not widen them; a reply outside them means that the clock was set, and starts
-    them anew.
+    them anew. The clocks part on the way as well, so a reply's age is counted from its sending.
     """
 
     __slots__ = ("_least", "_most", "_seen")
@@ -23,11 +23,11 @@ class ServerClock:
         """A call was sent and answered at these moments of ours, and the server read its clock in between."""
         least, most = server - received * _MICROSECONDS, server - sent * _MICROSECONDS
         if self._seen is not None:
-            drift = (received - self._seen) * _DRIFT
+            drift = max(0.0, sent - self._seen) * _DRIFT
             narrower = max(least, self._least - drift), min(most, self._most + drift)
             if narrower[0] <= narrower[1]:
                 least, most = narrower
-        self._least, self._most, self._seen = least, most, received
+        self._least, self._most, self._seen = least, most, sent
 
     def latest(self, moment: float) -> int:
         """What the server's clock reads at most, microseconds, at that moment of ours."""
@@ -44,5 +44,5 @@ class ServerClock:
         return moment - self._parted(moment) / _MICROSECONDS
 
     def _parted(self, moment: float) -> float:
-        """Microseconds that the clocks may have parted between the last reply and that moment."""
-        return max(0.0, moment - (self._seen or moment)) * _DRIFT
+        """Microseconds that the clocks may have parted between the sending of the last call and that moment."""
+        return abs(moment - (self._seen or moment)) * _DRIFT

@@ -24,6 +24,7 @@ from tenants.settings import DatabaseSettings
 _ENTER = b"SELECT set_config('search_path', $1, true), set_config('role', $2, true)"
 _ENTER_NAME = b"enter"
 _KEPT_STATEMENTS = 200  # prepared on one connection; the least recently used is closed
+_PREPARED = -2  # place of a preparation among the results of its group: the execution is the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +75,28 @@ class PipelineConnection:
         rest of its answer would belong to nobody.
         """
         parameters = self._transformer.dump_sequence(values, [PyFormat.TEXT] * len(values))
-        if statement.name not in self._prepared:
-            await self._prepare(search_path, role, statement)
-        self._prepared.move_to_end(statement.name)
+        fresh = statement.name not in self._prepared
+        if fresh:
+            self._send_closes(statement)
         self._pg.send_query_prepared(_ENTER_NAME, [search_path, role])
+        if fresh:
+            self._pg.send_prepare(statement.name, statement.sql)
         self._pg.send_query_prepared(statement.name, parameters, result_format=pq.Format.BINARY)
         results = await self._round_trip()
+        if fresh and results[_PREPARED].status == pq.ExecStatus.COMMAND_OK:  # and so it stays, whatever came after
+            self._prepared[statement.name] = None
         self._first_error(results)
+        self._prepared.move_to_end(statement.name)
         answer = results[-1]
         self._transformer.set_pgresult(answer)
         return self._transformer.load_rows(0, answer.ntuples, tuple)
 
-    async def forget(self, statement: Statement) -> None:
-        """Close a prepared statement whose plan has outlived the table that it was made for."""
-        if self._prepared.pop(statement.name, self) is None:
-            self._pg.send_close_prepared(statement.name)
-            self._first_error(await self._round_trip())
+    def forget(self, statement: Statement) -> None:
+        """Prepare it anew when it is run next: its plan has outlived the table that it was made for.
+
+        It is then prepared and executed in one transaction, so that the table cannot change in between.
+        """
+        self._prepared.pop(statement.name, None)
 
     async def close(self) -> None:
         """Close the socket; a group under way is cut off."""
@@ -97,15 +104,11 @@ class PipelineConnection:
         self._loop.remove_writer(self._socket)
         await self._connection.close()
 
-    async def _prepare(self, search_path: bytes, role: bytes, statement: Statement) -> None:
-        # A round trip of its own, once: a statement stays prepared even when its first execution fails.
+    def _send_closes(self, statement: Statement) -> None:
+        # Before the group's first statement that can fail. Closing what is not there is no error.
         if len(self._prepared) >= _KEPT_STATEMENTS:
-            oldest, _ = self._prepared.popitem(last=False)
-            self._pg.send_close_prepared(oldest)
-        self._pg.send_query_prepared(_ENTER_NAME, [search_path, role])
-        self._pg.send_prepare(statement.name, statement.sql)
-        self._first_error(await self._round_trip())
-        self._prepared[statement.name] = None
+            self._pg.send_close_prepared(self._prepared.popitem(last=False)[0])
+        self._pg.send_close_prepared(statement.name)
 
     async def _round_trip(self) -> list[PGresult]:
         self._results = []

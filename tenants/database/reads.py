@@ -78,7 +78,7 @@ class TenantReads:
         try:
             return await connection.run(schema, role, statement, values)
         except _STALE_PLAN:
-            await connection.forget(statement)
+            connection.forget(statement)
             return await connection.run(schema, role, statement, values)
         finally:
             if connection.usable:

@@ -188,9 +188,12 @@ def _command(deployment: Deployment) -> list[str]:
 
 
 async def test_a_run_that_is_killed_midway_is_finished_by_the_next(deployment: Deployment) -> None:
-    """IS9: whatever the killed run was at, each tenant is at one revision or the other, and the next run ends it."""
+    """IS9: whatever the killed run was at, each tenant is at one revision or the other, and the next run ends it.
+
+    The server still works on the last statements of the killed run when the next one begins.
+    """
     await deployment.add(12)
-    slow = ('op.execute("SELECT pg_sleep(0.05)")', 'op.execute("CREATE TABLE more (id int)")')
+    slow = ('op.execute("SELECT pg_sleep(0.3)")', 'op.execute("CREATE TABLE more (id int)")')
     write_revision(deployment.folder, 2, "\n".join(slow))
     async with await anyio.open_process(_command(deployment), cwd=_ROOT) as run:
         assert run.stdout is not None
