@@ -1,10 +1,10 @@
-"""Every benchmark, one after another: ``make bench``. ``ARGS="edge usage"`` runs only those."""
+"""Every benchmark, one after another: ``make bench``. ``ARGS="gate requests"`` runs only those."""
 
 import argparse
 import subprocess
 import sys
 
-_ALL = ("edge", "usage", "requests", "revocation")
+_ALL = ("gate", "requests", "revocation")
 
 
 def main() -> None:

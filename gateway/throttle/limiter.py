@@ -21,9 +21,9 @@ Fields = list[tuple[bytes, bytes]]
 class PlanLimiter(Limiter):
     """Charges a request to every window of its tenant's plan, or to none.
 
-    ``account`` finds what is charged, ``lease`` awaits Redis where nothing is at hand, ``check`` spends: a warm request
-    waits for nothing. SlowAPI's own check would parse limit strings and inspect signatures each time, and call Redis
-    on the event loop.
+    ``account`` finds what is charged, ``lease`` awaits Redis where ``can_decide`` says that nothing is at hand, and
+    ``check`` spends: a warm request waits for nothing. SlowAPI's own check would parse limit strings and inspect
+    signatures each time, and call Redis on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -59,10 +59,13 @@ class PlanLimiter(Limiter):
             account.touched = True
         return account
 
+    def can_decide(self, account: Account, cost: int = 1) -> bool:
+        """Whether ``check`` can decide at once, as for a warm request it can; else ``lease`` must be awaited before."""
+        return account.at_hand(monotonic(), cost)
+
     async def lease(self, account: Account, cost: int = 1) -> None:
-        """Return when ``check`` can decide: at once for a warm request, else after Redis has answered or was silent."""
-        if not account.at_hand(monotonic(), cost):
-            await self._refills.lease(account, cost)
+        """Return when ``check`` can decide: after Redis has answered, or was silent for too long."""
+        await self._refills.lease(account, cost)
 
     def check(self, scope: Scope, account: Account, fields: Fields, cost: int = 1) -> None:
         """Spend ``cost`` tokens and add the header fields to ``fields``, refused or not. Raises RateLimited."""
