@@ -16,6 +16,7 @@ class RequestContext:
     """Opened by the gate, filled on the way in, read by the access log on the way out."""
 
     __slots__ = (
+        "account",
         "client",
         "cost",
         "fields",
@@ -40,6 +41,7 @@ class RequestContext:
         self.route: Route | None = None
         self.principal: Principal | None = None
         self.operator: Operator | None = None
+        self.account: object = None  # what the throttle charges; its own
         self.cost = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
         self.response_headers: list[Header] = []  # added to the answer by the gate
         self.log: dict[str, object] = {}  # extra fields of the access line; never a secret

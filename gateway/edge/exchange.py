@@ -1,53 +1,47 @@
 """One request and its answer: the context that the gate opens, with a ``send`` that knows how far the answer got."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.edge.request_id import RequestIds
 from gateway.edge.security_headers import SecurityHeaders
+from gateway.edge.source import SourceReader
 from gateway.request_context import RequestContext
 
 Closer = Callable[[RequestContext, int], None]  # the status, 0 when the request ended without the end of an answer
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all exchanges of a gate have in common."""
+
+    ids: RequestIds
+    source: SourceReader
+    headers: SecurityHeaders
+    closers: tuple[Closer, ...]
+
+
 class Exchange(RequestContext):
     """The only wrapper of ``send``. Closers are called once, before the last byte of the answer leaves."""
 
-    __slots__ = ("_closers", "_headers", "_send", "ended", "status")
+    __slots__ = ("_common", "_send", "ended", "status")
 
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        request_id: str,
-        client: str,
-        headers: SecurityHeaders,
-        closers: Sequence[Closer],
-    ) -> None:
-        super().__init__(scope, receive, request_id, client)
+    def __init__(self, scope: Scope, receive: Receive, send: Send, common: Common) -> None:
+        super().__init__(scope, receive, common.ids.next(), common.source(scope))
         self._send = send
-        self._headers = headers
-        self._closers = closers
+        self._common = common
         self.status = 0  # nothing was sent yet
         self.ended = False
-
-    async def answer(self) -> None:
-        """Let the route answer. HEAD is shown to it as GET (RFC 9110 section 9.3.2), and the server drops the body."""
-        if self.route is None:
-            raise LookupError("no stage has found a route")
-        scope = self.scope
-        if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server, which keeps the scope it made, still knows
-        await self.route.app(scope, self.receive, self.send)
 
     async def send(self, message: Message) -> None:
         """Pass a message on: the first one gets the headers of every answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [*message["headers"], (b"x-request-id", self.request_id.encode())]
-            message["headers"] = self._headers.beside(own + self.response_headers)
+            added = self.response_headers
+            added.append((b"x-request-id", self.request_id.encode()))
+            message["headers"] = self._common.headers.beside(message["headers"], added)
         elif not message.get("more_body", False):
             self._end(self.status)
         await self._send(message)
@@ -59,5 +53,5 @@ class Exchange(RequestContext):
 
     def _end(self, status: int) -> None:
         self.ended = True
-        for closer in self._closers:
+        for closer in self._common.closers:
             closer(self, status)

@@ -13,7 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.edge.access_log import AccessLog
-from gateway.edge.exchange import Closer, Exchange
+from gateway.edge.exchange import Closer, Common, Exchange
 from gateway.edge.request_id import RequestIds
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
@@ -50,26 +50,15 @@ class Gate:
     ) -> None:
         self._lifespan = lifespan
         self._stages = tuple(stages)
-        self._closers = tuple(closers)
         self._problems = problems
-        self._source = source
-        self._headers = headers
         self._access = access
-        self._ids = RequestIds()
+        self._common = Common(RequestIds(), source, headers, tuple(closers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        request = Exchange(
-            scope,
-            receive,
-            send,
-            request_id=self._ids.next(),
-            client=self._source(scope),
-            headers=self._headers,
-            closers=self._closers,
-        )
+        request = Exchange(scope, receive, send, self._common)
         open_context(request)
         request_in_hand.set(request)
         try:
@@ -77,7 +66,7 @@ class Gate:
                 waiting = stage(request)
                 if waiting is not None:
                     await waiting
-            await request.answer()
+            await _app_of(request)(_as_get(scope), request.receive, request.send)
         except TenantryError as error:
             await self._explain(error, request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller is owed an answer
@@ -102,3 +91,14 @@ class Gate:
         known = as_tenantry_error(error)
         note(request, known)
         await self._problems.response(known, request.request_id)(request.scope, request.receive, request.send)
+
+
+def _app_of(request: RequestContext) -> ASGIApp:
+    if request.route is None:
+        raise LookupError("no stage has found a route")
+    return request.route.app
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is answered as GET (RFC 9110 section 9.3.2): the server, which keeps the scope it made, drops the body."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope

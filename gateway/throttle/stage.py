@@ -39,12 +39,12 @@ class ThrottleStage:
         account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan).windows)
         if account is None:
             return None
-        cost = request.route.cost
-        if not self._limiter.can_decide(account, cost):
-            return self._lease(request, account, cost)
-        self._limiter.check(request.scope, account, request.response_headers, cost)
+        request.account = account
+        if not self._limiter.can_decide(account, request.route.cost):
+            return self._lease(request, account, request.route.cost)
+        self._limiter.check(request)
         return None
 
     async def _lease(self, request: RequestContext, account: Account, cost: int) -> None:
         await self._limiter.lease(account, cost)
-        self._limiter.check(request.scope, account, request.response_headers, cost)
+        self._limiter.check(request)

@@ -14,7 +14,7 @@ from gateway.development.redis import LocalRedis
 from gateway.request_context import RequestContext
 from gateway.throttle.account import Account
 from gateway.throttle.errors import RateLimited
-from gateway.throttle.limiter import Fields, PlanLimiter
+from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
@@ -68,11 +68,13 @@ async def _ask(
 ) -> dict[str, str]:
     """One request: its header fields. Raises RateLimited."""
     account = _account(limiter, caller, windows)
-    fields: Fields = []
+    request = request_of(http_scope())
+    leads_to(says_ok, cost=cost)(request)
+    request.account = account
     if not limiter.can_decide(account, cost):
         await limiter.lease(account, cost)
-    limiter.check({"type": "http", "state": {}}, account, fields, cost)
-    return {name.decode(): value.decode() for name, value in fields}
+    limiter.check(request)
+    return {name.decode(): value.decode() for name, value in request.response_headers}
 
 
 async def _admitted(limiter: PlanLimiter, caller: Principal, count: int, windows: tuple[Window, ...] = _FREE) -> int:
