@@ -33,8 +33,9 @@ class RequestIds:
         return f"{self._begin}{_PAIRS[count >> 10 & 1023]}{_PAIRS[count & 1023]}"
 
     def _turn(self, millisecond: int) -> None:
-        # Time, version, 12 random bits, variant, and 40 random bits before the counter.
-        drawn = random.getrandbits(52)  # noqa: S311 - an id is no secret, and a system call would cost as much as the rest
+        # Time, version, 12 random bits, variant, and 40 random bits before the counter. They need not be hard to guess,
+        # and a system call for them would cost as much as the rest.
+        drawn = random.getrandbits(52)
         number = millisecond << 80 | _VERSION | drawn >> 40 << 64 | _VARIANT | (drawn & _40_BITS) << 20
         self._millisecond, self._count = millisecond, 0
         self._begin = show(REQUEST, UUID(int=number))[:-_COUNTED]
