@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.api.health import health_router
+from gateway.api.metrics import metrics_router
 from gateway.api.openapi import DescribedApi
 from gateway.api.routers import ROUTERS
 from gateway.api.routes import routes_of
@@ -52,6 +53,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
     return Gate(
         lifespan=api,
         stages=(
+            services.meter.begin,
             FramingStage(settings.hosts),
             RoutingStage(table),  # → route: who may call it, what it costs, who answers
             BodyLimitStage(settings.body_limit),
@@ -60,7 +62,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             UsageStage(services.usage.journal),  # whatever comes as far as this is counted
             AuthorizationStage(services.authorizer),
         ),
-        closers=(services.usage.count,),
+        closers=(services.usage.count, services.meter.close),
         problems=problems,
         source=SourceReader(settings.trusted_proxies),
         headers=SecurityHeaders(https=settings.public_url.startswith("https:")),
@@ -82,6 +84,7 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     problems.install(api)
     readiness = Readiness(services.database, services.listener, services.plan_book)
     data = data_router(services.registry, services.settings.secret)
-    for router in (*ROUTERS, health_router(readiness), data):
+    metrics = metrics_router(services.metrics, services.settings.metrics_networks)
+    for router in (*ROUTERS, health_router(readiness), metrics, data):
         api.include_router(router)
     return api

@@ -13,6 +13,9 @@ from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
+from gateway.metrics.parts import change_samples, identity_samples, pool_samples, throttle_samples, usage_samples
+from gateway.metrics.recorder import Metrics, Source
+from gateway.metrics.requests import RequestMeter
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
@@ -42,6 +45,8 @@ class Services:
     stripe_inbox: StripeInbox | None  # None when billing is off
     limiter: PlanLimiter
     usage: UsageRecorder
+    meter: RequestMeter
+    metrics: Metrics
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -50,6 +55,8 @@ class Services:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.reads.close)
+            await self.metrics.start(self._sources())
+            stack.push_async_callback(self.metrics.close)
             await self.usage.start()
             stack.push_async_callback(self.usage.close)
             await self.limiter.start()
@@ -60,6 +67,17 @@ class Services:
             stack.push_async_callback(self.plan_book.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
+
+    def _sources(self) -> tuple[Source, ...]:
+        return (
+            self.meter.samples,
+            lambda: throttle_samples(self.limiter),
+            lambda: identity_samples(self.principals, self.identity.passwords),
+            lambda: change_samples(self.listener, self.plan_book),
+            lambda: pool_samples("sessions", self.database.use),
+            lambda: pool_samples("reads", self.reads.use),
+            lambda: usage_samples(self.usage),
+        )
 
 
 def build_services(settings: Settings) -> Services:
@@ -82,6 +100,8 @@ def build_services(settings: Settings) -> Services:
         stripe_inbox=StripeInbox(database, JobQueue(), settings.stripe) if settings.stripe else None,
         limiter=PlanLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, database),
+        meter=RequestMeter(),
+        metrics=Metrics(settings.metrics_folder),
     )
 
 

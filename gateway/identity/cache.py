@@ -69,6 +69,7 @@ class PrincipalCache:
         self._refusals: OrderedDict[bytes, tuple[type[TenantryError], float, tuple[str, ...]]] = OrderedDict()
         self._tagged = TagIndex()
         self._loads: dict[bytes, asyncio.Task[Answer]] = {}
+        self.loads = 0  # begun so far
         self._generation = 0
         self._changes: dict[str, int] = {}  # tag -> generation of its last change, while loads are under way
         self._reset_at = 0  # generation of the last change that concerned everything
@@ -108,6 +109,7 @@ class PrincipalCache:
         """
         task = self._loads.get(key)
         if task is None:
+            self.loads += 1
             task = asyncio.create_task(self._load(key, load), name="load-principal")
             self._loads[key] = task
             task.add_done_callback(_read_outcome)

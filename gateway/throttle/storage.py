@@ -60,6 +60,10 @@ class LeasedStorage(Storage):
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
         return RedisError
 
+    def __len__(self) -> int:
+        """Accounts that this worker has."""
+        return len(self._accounts)
+
     # -- accounts
 
     def find(self, name: str) -> Account | None:
@@ -75,7 +79,8 @@ class LeasedStorage(Storage):
         counters = self._counters.setdefault(tenant, {})
         share = Share(windows, self.settings.workers, counters, principal.id.hex)
         keys = _redis_keys(tenant, principal, windows)
-        account = Account(name, tenant, keys=keys, windows=windows, share=share, asker=randbits(31))
+        asker, figures = randbits(31), self.refills.figures
+        account = Account(name, tenant, keys=keys, windows=windows, share=share, asker=asker, figures=figures)
         self._accounts[name] = account
         return account
 

@@ -84,6 +84,11 @@ class PasswordHasher:
         # Verified against where there is nothing to verify against, so that both take the same time (ID10).
         self._nobody = self._hash.hash("a password that nobody has")
 
+    @property
+    def waiting(self) -> int:
+        """Passwords that are hashed now, or wait for it."""
+        return self._waiting
+
     async def hash(self, password: str) -> str:
         """The argon2id hash to keep, in PHC string form. Raises Unavailable when too many wait already."""
         return await self._work(lambda: self._hash.hash(normalized(password)))
