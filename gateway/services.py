@@ -13,12 +13,20 @@ from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
-from gateway.metrics.parts import change_samples, identity_samples, pool_samples, throttle_samples, usage_samples
+from gateway.metrics.parts import (
+    change_samples,
+    identity_samples,
+    loop_samples,
+    pool_samples,
+    throttle_samples,
+    usage_samples,
+)
 from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
+from gateway.watchdog.loop_watch import LoopWatch
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.reads import TenantReads
@@ -46,6 +54,7 @@ class Services:
     limiter: PlanLimiter
     usage: UsageRecorder
     meter: RequestMeter
+    watch: LoopWatch
     metrics: Metrics
 
     @asynccontextmanager
@@ -55,6 +64,8 @@ class Services:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.reads.close)
+            self.watch.start()
+            stack.callback(self.watch.stop)
             await self.metrics.start(self._sources())
             stack.push_async_callback(self.metrics.close)
             await self.usage.start()
@@ -77,6 +88,7 @@ class Services:
             lambda: pool_samples("sessions", self.database.use),
             lambda: pool_samples("reads", self.reads.use),
             lambda: usage_samples(self.usage),
+            lambda: loop_samples(self.watch),
         )
 
 
@@ -101,6 +113,7 @@ def build_services(settings: Settings) -> Services:
         limiter=PlanLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, database),
         meter=RequestMeter(),
+        watch=LoopWatch(),
         metrics=Metrics(settings.metrics_folder),
     )
 

@@ -8,6 +8,7 @@ from gateway.identity.principals import Principals
 from gateway.metrics.measure import Kind, Measure, Sample
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
+from gateway.watchdog.loop_watch import BOUNDS, LoopWatch
 from tenants.database.listener import ChangeListener
 from tenants.database.use import PoolUse
 from tenants.users.passwords import PasswordHasher
@@ -54,6 +55,21 @@ _FULL = Measure(
     Kind.TOTAL, "tenantry_usage_journals_full", "Workers that can journal no more, and so admit no tenant's requests."
 )
 _BATCHES = Measure(Kind.COUNTER, "tenantry_usage_batches", "Journal segments that were rolled up into PostgreSQL.")
+_LATE = Measure(
+    Kind.HISTOGRAM, "tenantry_event_loop_late_seconds", "How late ticks of the event loop came, a hundred a second."
+)
+_BLOCKS = Measure(
+    Kind.COUNTER,
+    "tenantry_event_loop_blocks",
+    "Times that an event loop did not turn for 100 ms and more: computing, or waiting for a call or a processor.",
+    ("cause",),
+)
+_GARBAGE = Measure(
+    Kind.COUNTER,
+    "tenantry_garbage_seconds",
+    "Time in which garbage was collected and nothing else ran.",
+    ("generation",),
+)
 _PASSWORDS = Measure(Kind.TOTAL, "tenantry_passwords_waiting", "Passwords that are hashed, or wait for it.")
 
 
@@ -99,3 +115,12 @@ def usage_samples(usage: UsageRecorder) -> Iterator[Sample]:
     yield _SEGMENTS.of(len(usage.journal.finished))
     yield _FULL.of(usage.journal.full)
     yield _BATCHES.of(usage.flusher.batches)
+
+
+def loop_samples(watch: LoopWatch) -> Iterator[Sample]:
+    """The event loop, and what holds it up."""
+    yield from _LATE.buckets(BOUNDS, watch.late, watch.late_seconds)
+    for cause, count in watch.blocks.items():
+        yield _BLOCKS.of(count, cause)
+    for generation, seconds in enumerate(watch.garbage.seconds):
+        yield _GARBAGE.of(seconds, str(generation))

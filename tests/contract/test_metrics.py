@@ -15,7 +15,7 @@ from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
 
-_LABELS = {"route", "method", "status", "le", "code", "outcome", "fate", "pool", "state", "kind", "generation"}
+_LABELS = {"route", "method", "status", "le", "code", "outcome", "fate", "pool", "state", "kind", "generation", "cause"}
 _OF_THE_BUILD = {"version", "implementation", "major", "minor", "patchlevel"}
 _STATES = ("in_use", "idle", "waiting")
 
@@ -59,6 +59,8 @@ async def test_every_part_of_a_worker_can_be_watched(gateway: Gateway) -> None:
         assert states["waiting"] == 0
         assert 1 <= states["in_use"] + states["idle"] <= _value(found, "tenantry_database_connections_most", pool=pool)
     assert _value(found, "tenantry_usage_journals_full") == 0
+    assert _value(found, "tenantry_event_loop_blocks", cause="computing") >= 0
+    assert _value(found, "tenantry_garbage_seconds", generation="2") >= 0
     assert _value(found, "tenantry_workers") == 1
     assert _value(found, "process_resident_memory_bytes") > 1_000_000
     assert _value(found, "process_cpu_seconds") > 0
