@@ -24,13 +24,14 @@ from gateway.edge.source_throttle import FailedCredentials
 from gateway.identity.stage import IdentityStage
 from gateway.logs import configure_logging
 from gateway.problems import Problems
-from gateway.readiness import Readiness
+from gateway.readiness import LEAVE, Readiness
 from gateway.route import Route
 from gateway.route_table import RouteTable
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
+from gateway.watchdog.garbage import set_apart
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -72,17 +73,18 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 
 def _api(services: Services, problems: Problems) -> FastAPI:
     """Management and data: plain FastAPI, every route with its guard."""
+    readiness = Readiness(services.database, services.listener, services.plan_book)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with services.running():
-            yield
+            set_apart()
+            yield {LEAVE: readiness.leave}
 
     api = DescribedApi(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.state.services = services
     api.state.authorizer = services.authorizer
     problems.install(api)
-    readiness = Readiness(services.database, services.listener, services.plan_book)
     data = data_router(services.registry, services.settings.secret)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     for router in (*ROUTERS, health_router(readiness), metrics, data):

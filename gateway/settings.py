@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     workers: Annotated[
         int, Field(ge=1, description="Worker processes over all hosts; shares of a limit without Redis.")
     ] = 1
+    takes_over: Annotated[
+        bool, Field(description="Another worker stood here before: without Redis, its share counts as spent at first.")
+    ] = False
+    stop_notice_seconds: Annotated[
+        float, Field(ge=0, le=120, description="After SIGTERM, time to serve on with /readyz at 503 before stopping.")
+    ] = 5.0
 
     database_url: Annotated[PostgresDsn, Field(repr=False, description="The login role of the gateway's workers.")]
     owner_database_url: Annotated[
@@ -201,7 +207,8 @@ class Settings(BaseSettings):
     @property
     def throttle(self) -> ThrottleSettings:
         """What ``gateway/throttle`` needs."""
-        return ThrottleSettings(redis_url=str(self.redis_url) if self.redis_url else None, workers=self.workers)
+        redis_url = str(self.redis_url) if self.redis_url else None
+        return ThrottleSettings(redis_url=redis_url, workers=self.workers, takes_over=self.takes_over)
 
     @property
     def usage(self) -> UsageSettings:
