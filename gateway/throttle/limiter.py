@@ -32,6 +32,7 @@ class PlanLimiter(Limiter):
                 "workers": str(settings.workers),
                 "deadline_seconds": str(settings.deadline_seconds),
                 "connections": str(settings.connections),
+                "takes_over": str(int(settings.takes_over)),
             },
         )
         self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: nobody's environment may open the gate
