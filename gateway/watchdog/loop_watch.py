@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 class Cause(StrEnum):
     """What the loop's thread did instead."""
 
-    COMPUTING = "computing"  # it used a processor for most of the time
+    COMPUTING = "computing"  # it used a processor for 100 ms and more
     WAITING = "waiting"  # it waited in a call that should not be made there, or the machine gave it no processor
 
 
@@ -69,8 +69,7 @@ class LoopWatch:
         self._rest()
 
     def _blocked(self, seconds: float) -> None:
-        computing = time.thread_time() - self._used >= seconds * _MOSTLY
-        cause = Cause.COMPUTING if computing else Cause.WAITING
+        cause = Cause.COMPUTING if time.thread_time() - self._used >= BLOCKED else Cause.WAITING
         self.blocks[cause] += 1
         if time.monotonic() - self._said_at < _SAY_EVERY:
             self._unsaid += 1
