@@ -22,6 +22,7 @@ from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.edge.source_throttle import FailedCredentials
 from gateway.identity.stage import IdentityStage
+from gateway.log_stream import standard_error
 from gateway.logs import configure_logging
 from gateway.problems import Problems
 from gateway.readiness import LEAVE, Readiness
@@ -37,7 +38,8 @@ from gateway.watchdog.garbage import set_apart
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The gateway as one ASGI application, told by the environment where nothing else is given."""
     settings = settings or Settings()
-    logger = configure_logging(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT)
+    readable = settings.mode is Mode.DEVELOPMENT
+    logger = configure_logging(level=settings.log_level, readable=readable, stream=standard_error())
     return compose(build_services(settings), AccessLog(logger, settings.access_log_share))
 
 
