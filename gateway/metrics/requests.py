@@ -35,6 +35,9 @@ REFUSALS = Measure(
 )
 
 
+_Tally = tuple[str, list[float]]  # of a method
+
+
 class RequestMeter:
     """One per worker. ``begin`` and ``close`` are all that a request meets; the rest is for whoever reads."""
 
@@ -43,6 +46,7 @@ class RequestMeter:
         self._ended: dict[Route | None, list[float]] = {}
         self._nowhere: dict[str, list[float]] = {}  # requests that no route answers, by the template of their path
         self._refused: Counter[str] = Counter()
+        self._taken: dict[str, int] = {}  # by template: how many the samples that were last taken told of
 
     def begin(self, _request: RequestContext) -> None:
         """The first stage of a request's way."""
@@ -61,32 +65,43 @@ class RequestMeter:
             self._refused[str(request.log["code"])] += 1
 
     def samples(self) -> Iterator[Sample]:
-        """Everything that was counted so far."""
-        requests: Counter[tuple[str, str, str]] = Counter()
-        times: dict[str, list[float]] = {}
-        for template, method, tally in self._tallies():
-            known = times.setdefault(template, [0.0] * (_BUCKETS + 1))
-            known[0] += tally[0]
-            for each, status in enumerate(_STATUSES):
-                buckets = tally[each * _BUCKETS + 1 :][:_BUCKETS]
-                known[1:] = map(add, known[1:], buckets)
-                requests[template, method, status] += int(sum(buckets))
-        yield IN_FLIGHT.of(self._begun - requests.total())
-        yield from (REQUESTS.of(count, *labels) for labels, count in requests.items() if count)
+        """What has changed since they were last taken, so that routes that nobody calls cost nothing."""
+        ended = 0
+        for template, tallies in self._by_template().items():
+            count = sum(int(sum(tally[1:])) for _, tally in tallies)
+            ended += count
+            if count != self._taken.get(template):
+                self._taken[template] = count
+                yield from _of_template(template, tallies)
+        yield IN_FLIGHT.of(self._begun - ended)
         yield from (REFUSALS.of(count, code) for code, count in self._refused.items())
-        for template, (total, *counts) in times.items():
-            yield from SECONDS.buckets(_BOUNDS, counts, total, template)
 
-    def _tallies(self) -> Iterator[tuple[str, str, list[float]]]:
+    def _by_template(self) -> dict[str, list[_Tally]]:
+        found: dict[str, list[_Tally]] = {}
         for route, tally in self._ended.items():
-            yield route.template if route else UNMATCHED, route.method if route else _NO_METHOD, tally
+            template, method = (route.template, route.method) if route else (UNMATCHED, _NO_METHOD)
+            found.setdefault(template, []).append((method, tally))
         for template, tally in self._nowhere.items():
-            yield template or UNMATCHED, _NO_METHOD, tally
+            found.setdefault(template or UNMATCHED, []).append((_NO_METHOD, tally))
+        return found
 
     def _first(self, route: Route | None) -> list[float]:
         if route is not None and not route.method:  # made for this one request
             return self._nowhere.setdefault(route.template, _empty())
         return self._ended.setdefault(route, _empty())
+
+
+def _of_template(template: str, tallies: list[_Tally]) -> Iterator[Sample]:
+    requests: Counter[tuple[str, str]] = Counter()
+    seconds, counts = 0.0, [0.0] * _BUCKETS
+    for method, tally in tallies:
+        seconds += tally[0]
+        for each, status in enumerate(_STATUSES):
+            buckets = tally[each * _BUCKETS + 1 :][:_BUCKETS]
+            counts = list(map(add, counts, buckets))
+            requests[method, status] += int(sum(buckets))
+    yield from (REQUESTS.of(count, template, *labels) for labels, count in requests.items() if count)
+    yield from SECONDS.buckets(_BOUNDS, counts, seconds, template)
 
 
 def _empty() -> list[float]:

@@ -46,5 +46,5 @@ class Applications:
         return partial(create_app, self.settings.model_copy(update=told))
 
     def renew(self) -> None:
-        """Read the settings anew, for the workers that are to come. Raises ValueError, and keeps those that it had."""
+        """Read the settings anew, for workers that are to come. Raises ValueError and OSError, and keeps the old ones."""
         self.settings = self._load()

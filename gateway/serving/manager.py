@@ -63,7 +63,7 @@ class Workers(Multiprocess):
         """SIGHUP: replace every worker that serves now. Those that are to come serve what the settings say now."""
         try:
             self._applications.renew()
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # or a file that holds one is not there
             _log.error("restart_refused", error=str(error))
             return
         self._outdated = list(self._serving)

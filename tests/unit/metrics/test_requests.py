@@ -64,6 +64,17 @@ async def test_words_of_callers_make_no_series() -> None:
     assert len(meter._ended) + len(meter._nowhere) <= 4
 
 
+async def test_what_did_not_change_is_not_told_again() -> None:
+    """It stands in the file; and most routes are not called in most seconds."""
+    meter = RequestMeter()
+    meter.close(_request(), 200)
+    meter.close(_request("POST", "/v1/contacts"), 201)
+    assert len(_found(meter.samples(), "tenantry_requests_total")) == 2
+    meter.close(_request(), 200)
+    assert _found(meter.samples(), "tenantry_requests_total") == {("/v1/contacts/{id}", "GET", "2xx"): 2}
+    assert _found(meter.samples(), "tenantry_requests_total") == {}
+
+
 async def test_how_long_requests_took_falls_into_the_bucket_that_holds_it() -> None:
     meter = RequestMeter()
     meter.close(_request(ago=0.02), 200)
