@@ -46,5 +46,5 @@ class Applications:
         return partial(create_app, self.settings.model_copy(update=told))
 
     def renew(self) -> None:
-        """Read the settings anew, for workers that are to come. Raises ValueError and OSError, and keeps the old ones."""
+        """Read the settings anew, for workers to come. Raises ValueError and OSError, and keeps those it had."""
         self.settings = self._load()

@@ -58,10 +58,12 @@ class Served:
         """Visitors, while all of this goes on and until they have been everywhere afterwards."""
         visits = Visits(int(self.url.rpartition(":")[2]), self.headers)
         visits.start()
-        await visits.more(_SOME)
-        yield visits
-        await visits.more(_SOME)
-        await visits.stop()
+        try:
+            await visits.more(_SOME)
+            yield visits
+            await visits.more(_SOME)
+        finally:
+            await visits.stop()
 
     async def settled(self, *, without: set[int]) -> None:
         """Return when as many workers serve as should, and none of these is among them."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 
 import httpx
 import psycopg
@@ -42,10 +42,10 @@ async def test_what_is_in_hand_is_finished_and_nothing_more_is_taken(
     child, url = served
     key = gateway_template.acme.key("admin")
     half = len(_BODY) // 2
-    reader, writer = await asyncio.open_connection(LOOPBACK, int(url.rpartition(":")[2]))
-    writer.write(_head(key) + _BODY[:half])
-    async with httpx.AsyncClient(trust_env=False, base_url=url, timeout=_SOON) as client:
-        assert (await client.get("/readyz")).status_code == 200
+    async with _connection(url) as (reader, writer), _client(url) as client:
+        await _until_ready(client)
+        writer.write(_head(key) + _BODY[:half])
+        assert (await client.get("/v1/me", headers=key)).status_code == 200
         child.ask_to_stop()
         while (late := await client.get("/readyz")).status_code == 200:
             pass
@@ -55,21 +55,39 @@ async def test_what_is_in_hand_is_finished_and_nothing_more_is_taken(
         served_on = await client.get("/v1/me", headers=key)
         assert (served_on.status_code, served_on.headers["connection"]) == (200, "close")
         await _until_nobody_listens(client)
-    writer.write(_BODY[half:])
-    answer = await reader.read()  # to the end of the connection
-    writer.close()
+        writer.write(_BODY[half:])
+        answer = await reader.read()  # to the end of the connection
     assert answer.startswith(b"HTTP/1.1 201 ")
     assert b"\r\nconnection: close\r\n" in answer
     assert await asyncio.to_thread(child.wait, _SOON) == -signal.SIGTERM
     with psycopg.connect(urls.superuser) as connection:
         (counted,) = connection.execute("SELECT sum(requests)::int FROM tenantry.usage_minutes").fetchone() or (0,)
-    assert counted == 2  # what was in hand, and the one that was served on
+    assert counted == 3  # what was in hand, and those before and after it was told
 
 
 def _head(key: dict[str, str]) -> bytes:
     fields = {"Host": "gateway.test", "Content-Type": "application/json", "Content-Length": str(len(_BODY)), **key}
     lines = ["POST /v1/contacts HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@asynccontextmanager
+async def _connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(LOOPBACK, int(url.rpartition(":")[2]))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(trust_env=False, base_url=url, timeout=_SOON)
+
+
+async def _until_ready(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(_SOON):
+        while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110 - in another process
+            await asyncio.sleep(0.05)
 
 
 async def _until_nobody_listens(client: httpx.AsyncClient) -> None:
