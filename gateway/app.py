@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from starlette.types import ASGIApp
 
 from gateway.api.health import health_router
+from gateway.api.metrics import metrics_router
 from gateway.api.openapi import DescribedApi
 from gateway.api.routers import ROUTERS
 from gateway.api.routes import routes_of
@@ -21,9 +22,10 @@ from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader, source_bucket
 from gateway.edge.source_throttle import FailedCredentials
 from gateway.identity.stage import IdentityStage
+from gateway.log_stream import standard_error
 from gateway.logs import configure_logging
 from gateway.problems import Problems
-from gateway.readiness import Readiness
+from gateway.readiness import LEAVE, Readiness
 from gateway.request_context import context_of
 from gateway.route import Route
 from gateway.route_table import RouteTable
@@ -32,12 +34,14 @@ from gateway.settings import Mode, Settings
 from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
+from gateway.watchdog.garbage import set_apart
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The gateway as one ASGI application, told by the environment where nothing else is given."""
     settings = settings or Settings()
-    logger = configure_logging(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT)
+    readable = settings.mode is Mode.DEVELOPMENT
+    logger = configure_logging(level=settings.log_level, readable=readable, stream=standard_error())
     return compose(build_services(settings), AccessLog(logger, settings.access_log_share))
 
 
@@ -54,6 +58,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
     return Gate(
         lifespan=api,
         stages=(
+            services.meter.begin,
             FramingStage(settings.hosts),
             RoutingStage(table),  # → route: who may call it, what it costs, who answers
             BodyLimitStage(settings.body_limit),
@@ -62,7 +67,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             UsageStage(services.usage.journal),  # whatever comes as far as this is counted
             AuthorizationStage(services.authorizer),
         ),
-        closers=(services.usage.count,),
+        closers=(services.usage.count, services.meter.close),
         problems=problems,
         source=SourceReader(settings.trusted_proxies),
         headers=SecurityHeaders(https=settings.public_url.startswith("https:")),
@@ -72,20 +77,22 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 
 def _api(services: Services, problems: Problems) -> FastAPI:
     """Management and data: plain FastAPI, every route with its guard."""
+    readiness = Readiness(services.database, services.listener, services.plan_book)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with services.running():
-            yield
+            set_apart()
+            yield {LEAVE: readiness.leave}
 
     api = DescribedApi(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.state.services = services
     api.state.authorizer = services.authorizer
     api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)
     problems.install(api)
-    readiness = Readiness(services.database, services.listener, services.plan_book)
     data = data_router(services.registry, services.settings.secret)
-    for router in (*ROUTERS, health_router(readiness), data):
+    metrics = metrics_router(services.metrics, services.settings.metrics_networks)
+    for router in (*ROUTERS, health_router(readiness), metrics, data):
         api.include_router(router)
     return api
 

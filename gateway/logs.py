@@ -15,6 +15,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from gateway.log_stream import LogStream
 from gateway.redaction import redacted
 from gateway.request_context import RequestContext
 from tenants.identifiers import API_KEY, OPERATOR_KEY, TENANT, USER, show
@@ -59,7 +60,7 @@ class LineWriter:
             self._stream.buffer.flush()
 
 
-def configure_logging(*, level: str, readable: bool, stream: TextIO | None = None) -> InfoLogger:
+def configure_logging(*, level: str, readable: bool, stream: TextIO | LogStream | None = None) -> InfoLogger:
     """Send structlog and the standard library's loggers through one chain to ``stream`` (standard error by default).
 
     ``readable`` is for a person at a terminal; otherwise each line is one JSON object. Returns the logger for
@@ -77,7 +78,7 @@ def configure_logging(*, level: str, readable: bool, stream: TextIO | None = Non
     renderer: Processor = (
         structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(serializer=_json)
     )
-    target = stream or sys.stderr
+    target = cast("TextIO", stream or sys.stderr)  # a LogStream is as much of one as any logger asks for
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

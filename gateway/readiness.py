@@ -15,6 +15,7 @@ from tenants.errors import Unavailable
 
 _REMEMBERED = 0.5  # seconds that a finding stands, so that asking often costs the database nothing
 _DEADLINE = 2.0  # seconds that the database may take
+LEAVE = "tenantry_leave"  # in the lifespan's state: how a server tells its application that it is about to stop
 _DEAF_AFTER = 5.0  # seconds without a confirmation of the listener: the bound of trust in what is cached (ID4)
 
 
@@ -33,9 +34,16 @@ class Readiness:
         self._looking = asyncio.Lock()
         self._seen_at = float("-inf")
         self._missing: tuple[str, ...] = ()
+        self._leaving = False
+
+    def leave(self) -> None:
+        """The worker is about to stop: it serves whoever still comes, and is not ready for more (OP1)."""
+        self._leaving = True
 
     async def check(self) -> None:
         """Raises NotReady with the names of what is missing."""
+        if self._leaving:
+            raise NotReady("Not ready to serve: about to stop.", detail="about to stop")
         async with self._looking:
             if time.monotonic() - self._seen_at > _REMEMBERED:
                 self._missing = await self._look()

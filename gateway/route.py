@@ -25,7 +25,7 @@ class Guard:
 PUBLIC = Guard(Audience.EVERYBODY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is one of its kind, and found at once by whoever keeps some
 class Route:
     """One method of one path. ``app`` answers; it is called with the scope, ``path_params`` in it."""
 

@@ -1,29 +1,35 @@
 """The gateway under uvicorn: one process, or several that share a socket."""
 
 import socket
-from functools import partial
+from collections.abc import Callable
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
-from gateway.app import create_app
-from gateway.settings import Settings
+from gateway.logs import configure_logging
+from gateway.serving.applications import Applications
+from gateway.serving.draining import DRAIN, DrainingServer
+from gateway.serving.manager import Workers
+from gateway.settings import Mode, Settings
 
-_DRAIN = 10  # seconds that requests in flight are given when we are told to stop
 _KEEP_ALIVE = 75  # seconds that an idle connection may stay: longer than the proxies before us keep theirs
 _SILENCE = 30  # seconds until a worker counts as hung; one that still imports is silent too, long under load
 _BACKLOG = 2048
 
 
-def run_server(settings: Settings, *, host: str, port: int, workers: int) -> bool:
+def run_server(load: Callable[[], Settings], *, host: str, port: int, workers: int) -> bool:
     """Serve until SIGTERM or SIGINT. False when the gateway did not start, which its log explains.
 
-    Raises OSError when the address cannot be listened on.
+    ``load`` reads the settings: now, and again at SIGHUP, which replaces several workers one after another. Raises what
+    it raises, and OSError when the address cannot be listened on.
     """
-    # Without Redis each worker gives its share of a limit: never let it believe that there are fewer than there are.
-    told = settings.model_copy(update={"workers": max(settings.workers, workers)})
+    with Applications.open(load, workers) as applications:
+        return _run(applications, host=host, port=port, workers=workers)
+
+
+def _run(applications: Applications, *, host: str, port: int, workers: int) -> bool:
+    settings = applications.settings
     config = uvicorn.Config(
-        partial(create_app, told),
+        applications.factory(),
         factory=True,
         host=host,
         port=port,
@@ -34,15 +40,17 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> boo
         access_log=False,  # one structured line of ours instead
         server_header=False,
         proxy_headers=False,  # the edge believes proxies that the settings name, and no others
-        timeout_graceful_shutdown=_DRAIN,
+        timeout_graceful_shutdown=DRAIN,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_worker_healthcheck=_SILENCE,
     )
     listener = _listen(host, port)
     if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-        return True
-    server = uvicorn.Server(config)
+        configure_logging(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT)
+        manager = Workers(config, listener, applications)
+        manager.run()
+        return not manager.gave_up
+    server = DrainingServer(config, settings.stop_notice_seconds)
     server.run([listener])
     return server.started
 

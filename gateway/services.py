@@ -13,9 +13,20 @@ from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
+from gateway.metrics.parts import (
+    change_samples,
+    identity_samples,
+    loop_samples,
+    pool_samples,
+    throttle_samples,
+    usage_samples,
+)
+from gateway.metrics.recorder import Metrics, Source
+from gateway.metrics.requests import RequestMeter
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
+from gateway.watchdog.loop_watch import LoopWatch
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.reads import TenantReads
@@ -42,6 +53,9 @@ class Services:
     stripe_inbox: StripeInbox | None  # None when billing is off
     limiter: PlanLimiter
     usage: UsageRecorder
+    meter: RequestMeter
+    watch: LoopWatch
+    metrics: Metrics
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -50,6 +64,10 @@ class Services:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.reads.close)
+            self.watch.start()
+            stack.callback(self.watch.stop)
+            await self.metrics.start(self._sources())
+            stack.push_async_callback(self.metrics.close)
             await self.usage.start()
             stack.push_async_callback(self.usage.close)
             await self.limiter.start()
@@ -60,6 +78,18 @@ class Services:
             stack.push_async_callback(self.plan_book.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
+
+    def _sources(self) -> tuple[Source, ...]:
+        return (
+            self.meter.samples,
+            lambda: throttle_samples(self.limiter),
+            lambda: identity_samples(self.principals, self.identity.passwords),
+            lambda: change_samples(self.listener, self.plan_book),
+            lambda: pool_samples("sessions", self.database.use),
+            lambda: pool_samples("reads", self.reads.use),
+            lambda: usage_samples(self.usage),
+            lambda: loop_samples(self.watch),
+        )
 
 
 def build_services(settings: Settings) -> Services:
@@ -82,6 +112,9 @@ def build_services(settings: Settings) -> Services:
         stripe_inbox=StripeInbox(database, JobQueue(), settings.stripe) if settings.stripe else None,
         limiter=PlanLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, database),
+        meter=RequestMeter(),
+        watch=LoopWatch(),
+        metrics=Metrics(settings.metrics_folder),
     )
 
 

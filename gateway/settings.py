@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     workers: Annotated[
         int, Field(ge=1, description="Worker processes over all hosts; shares of a limit without Redis.")
     ] = 1
+    takes_over: Annotated[
+        bool, Field(description="Another worker stood here before: without Redis, its share counts as spent at first.")
+    ] = False
+    stop_notice_seconds: Annotated[
+        float, Field(ge=0, le=120, description="After SIGTERM, time to serve on with /readyz at 503 before stopping.")
+    ] = 5.0
 
     database_url: Annotated[PostgresDsn, Field(repr=False, description="The login role of the gateway's workers.")]
     owner_database_url: Annotated[
@@ -123,6 +129,13 @@ class Settings(BaseSettings):
     usage_flush_seconds: Annotated[
         float, Field(ge=0.1, le=60, description="Between two roll-ups of a worker's journal into PostgreSQL.")
     ] = 10.0
+    metrics_folder: Annotated[
+        Path | None,
+        Field(description="Where the workers of one host put their metrics together; else a temporary folder."),
+    ] = None
+    metrics_networks: Annotated[
+        list[str], NoDecode, Field(description="Addresses or networks that may read /metrics, by commas.")
+    ] = ["127.0.0.0/8", "::1"]
     access_log_share: Annotated[
         float, Field(ge=0, le=1, description="Of requests answered well, the share that leaves a line; all others do.")
     ] = 1.0
@@ -144,7 +157,7 @@ class Settings(BaseSettings):
         """Arguments first, then the environment, then files that it names, then ``.env``."""
         return init_settings, env_settings, _FileSource(settings_cls), dotenv_settings, file_secret_settings
 
-    @field_validator("hosts", "trusted_proxies", mode="before")
+    @field_validator("hosts", "trusted_proxies", "metrics_networks", mode="before")
     @classmethod
     def _by_commas(cls, value: object) -> object:
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
@@ -194,7 +207,8 @@ class Settings(BaseSettings):
     @property
     def throttle(self) -> ThrottleSettings:
         """What ``gateway/throttle`` needs."""
-        return ThrottleSettings(redis_url=str(self.redis_url) if self.redis_url else None, workers=self.workers)
+        redis_url = str(self.redis_url) if self.redis_url else None
+        return ThrottleSettings(redis_url=redis_url, workers=self.workers, takes_over=self.takes_over)
 
     @property
     def usage(self) -> UsageSettings:

@@ -35,6 +35,7 @@ class PlanBook:
         self._database = database
         self._listener = listener
         self._plans: Mapping[str, Plan] = {}
+        self.loads = 0  # that succeeded
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         listener.subscribe(self._hear)
@@ -64,6 +65,7 @@ class PlanBook:
             rows = await repository.every(session)
         known = self._plans
         found = {row.code: plan_of(row) for row in rows}
+        self.loads += 1
         # A plan that did not change stays the same object, which is what others remember things by.
         self._plans = {code: known[code] if known.get(code) == plan else plan for code, plan in found.items()}
 

@@ -1,5 +1,6 @@
 """``tenantry serve``: the gateway under uvicorn."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -20,9 +21,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this host.")] = 1,
 ) -> None:
     """Serve the API until told to stop; requests in flight are finished first."""
-    settings = settings_of(context)
+    load = partial(settings_of, context)
     try:
-        started = run_server(settings, host=host, port=port, workers=workers)
+        started = run_server(load, host=host, port=port, workers=workers)
     except OSError as error:
         raise CommandFailed("address_unusable", f"Cannot listen on {host} port {port}: {error.strerror}.") from error
     if not started:

@@ -33,6 +33,7 @@ def demo_environment(handover: Handover, saved: Saved, urls: ClusterUrls) -> dic
         "stripe_webhook_secrets": saved.stripe.webhook_secret,
         "stripe_api_base": handover.stripe_url,
         "stripe_livemode": "false",
+        "stop_notice_seconds": "0",  # nobody balances load before it
         "usage_folder": str(DataFolder(handover.folder).usage),
         "resources": DEMO_RESOURCES,
     }

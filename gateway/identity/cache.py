@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.identity.tags import TagIndex
+from gateway.watchdog.garbage import exempt
 from tenants.credentials import CredentialExpired
 from tenants.database.listener import ChangeKind, Subscriber
 from tenants.errors import TenantryError
@@ -69,6 +70,7 @@ class PrincipalCache:
         self._refusals: OrderedDict[bytes, tuple[type[TenantryError], float, tuple[str, ...]]] = OrderedDict()
         self._tagged = TagIndex()
         self._loads: dict[bytes, asyncio.Task[Answer]] = {}
+        self.loads = 0  # begun so far
         self._generation = 0
         self._changes: dict[str, int] = {}  # tag -> generation of its last change, while loads are under way
         self._reset_at = 0  # generation of the last change that concerned everything
@@ -108,6 +110,7 @@ class PrincipalCache:
         """
         task = self._loads.get(key)
         if task is None:
+            self.loads += 1
             task = asyncio.create_task(self._load(key, load), name="load-principal")
             self._loads[key] = task
             task.add_done_callback(_read_outcome)
@@ -157,7 +160,7 @@ class PrincipalCache:
                 self._forget(next(iter(self._refusals)))
         else:
             self._make_room()
-            self._entries[key] = _Entry(answer.subject, answer, loaded_at)
+            self._entries[key] = _exempt(_Entry(answer.subject, answer, loaded_at))
         self._tagged.add(answer.tags, key)
 
     def _make_room(self) -> None:
@@ -180,6 +183,15 @@ class PrincipalCache:
         self._entries.clear()
         self._refusals.clear()
         self._tagged.clear()
+
+
+def _exempt(entry: _Entry) -> _Entry:
+    """A tree of ids and words, and one of very many: not for the collector of garbage to look at."""
+    subject = entry.subject
+    exempt(entry, entry.tags, subject, subject.id)
+    if isinstance(subject, Principal):
+        exempt(subject.tenant, subject.tenant.id, subject.roles, subject.user_id)
+    return entry
 
 
 def _read_outcome(done: asyncio.Task[Answer]) -> None:

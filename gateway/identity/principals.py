@@ -28,6 +28,16 @@ class Principals:
         self._loader = loader
         self._slots = asyncio.Semaphore(loads)
 
+    @property
+    def remembered(self) -> int:
+        """Credentials that are remembered as good."""
+        return len(self._cache)
+
+    @property
+    def loads(self) -> int:
+        """How many were asked of the database so far."""
+        return self._cache.loads
+
     def recall(self, credential: bytes) -> Subject | None:
         """The subject when it is warm. Raises CredentialExpired. Never waits."""
         return self._cache.recall(sha256(credential).digest())

@@ -7,6 +7,7 @@ from math import ceil, exp
 import orjson
 
 from gateway.throttle.clock import ServerClock
+from gateway.throttle.figures import Figures
 from gateway.throttle.leases import Grant, Leases
 from gateway.throttle.share import Share
 from gateway.throttle.windows import LEASE_AHEAD, LEASE_LIFE, WindowSet
@@ -74,7 +75,15 @@ class Account:
     )
 
     def __init__(
-        self, name: str, tenant: str, *, keys: tuple[str, ...], windows: WindowSet, share: Share, asker: int
+        self,
+        name: str,
+        tenant: str,
+        *,
+        keys: tuple[str, ...],
+        windows: WindowSet,
+        share: Share,
+        asker: int,
+        figures: Figures,
     ) -> None:
         self.name = name  # the key under which the storage knows it
         self.keys = keys  # of its states in Redis
@@ -88,7 +97,7 @@ class Account:
         self.policy_field = (b"ratelimit-policy", windows.policy_field())
         self.share = share
         self._clock = ServerClock()
-        self.leases = Leases(self._clock, windows.grain)
+        self.leases = Leases(self._clock, windows.grain, figures)
         self.low = _NEVER_AHEAD  # tokens at hand at which the next lease is asked for
         self.closed_until = 0.0  # our clock: before it Redis has nothing for us
         self.refused = 0

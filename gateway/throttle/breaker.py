@@ -7,6 +7,7 @@ from time import monotonic
 import structlog
 from redis.exceptions import RedisError
 
+from gateway.throttle.figures import Figures
 from gateway.throttle.link import Link
 
 _PROBE_EVERY = 0.1  # seconds
@@ -25,13 +26,18 @@ class Breaker:
     """
 
     def __init__(
-        self, link: Link | None, on_open: Callable[[], None], on_return: Callable[[], Awaitable[None]]
+        self,
+        link: Link | None,
+        on_open: Callable[[], None],
+        on_return: Callable[[], Awaitable[None]],
+        figures: Figures,
     ) -> None:
         self.open = link is None
         self.settling = False
         self._link = link
         self._on_open = on_open
         self._on_return = on_return
+        self._figures = figures
         self._search: asyncio.Task[None] | None = None
         self._ended = False
 
@@ -40,6 +46,7 @@ class Breaker:
         if self.open or self._ended or self._link is None:
             return
         self.open, self.settling = True, False
+        self._figures.outages += 1
         _log.warning("throttle_without_redis", why=why, consequence="each worker gives its own share of the limits")
         if self._search is not None:
             self._search.cancel()

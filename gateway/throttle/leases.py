@@ -5,6 +5,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.throttle.clock import ServerClock
+from gateway.throttle.figures import Figures
 
 GIVEN_BACK = 0  # a move's ``spent`` when its tokens were not spent
 
@@ -40,13 +41,14 @@ class Leases:
     most a tick too late.
     """
 
-    __slots__ = ("_active", "_clock", "_coming", "_counted", "_moves", "_spent", "_tick", "edge", "tokens")
+    __slots__ = ("_active", "_clock", "_coming", "_counted", "_figures", "_moves", "_spent", "_tick", "edge", "tokens")
 
-    def __init__(self, clock: ServerClock, tick: float) -> None:
+    def __init__(self, clock: ServerClock, tick: float, figures: Figures) -> None:
         self.tokens = 0
         self.edge = inf
         self._clock = clock
         self._tick = tick  # seconds
+        self._figures = figures
         self._active: list[_Lease] = []  # the next to end first
         self._coming: list[_Lease] = []  # the next to begin first
         self._counted = 0  # tokens at the last turn
@@ -69,6 +71,7 @@ class Leases:
         for begins, count in grants:
             begun = now if begins <= server else self._clock.certainly_after(begins)
             self._coming.append(_Lease(begun, ends, until, count))
+            self._figures.leased += count
         self._coming.sort(key=_by_begin)
         self._advance(now)
 
@@ -121,6 +124,7 @@ class Leases:
         if not spent:
             return
         self._spent += spent
+        self._figures.spent += spent
         latest = self._clock.latest(self.edge)
         for lease in self._active:
             taken = min(spent, lease.left)
@@ -153,6 +157,7 @@ class Leases:
     def _give_back(self, lease: _Lease) -> None:
         if lease.left:
             self._moves.append(Move(lease.until, GIVEN_BACK, lease.left))
+            self._figures.given_back += lease.left
 
     def _recount(self, now: float) -> None:
         self.tokens = self._counted = sum(lease.left for lease in self._active)

@@ -9,6 +9,7 @@ from slowapi import Limiter
 from gateway.request_context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
 from gateway.throttle.errors import RateLimited
+from gateway.throttle.figures import Figures
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
@@ -31,6 +32,7 @@ class PlanLimiter(Limiter):
                 "workers": str(settings.workers),
                 "deadline_seconds": str(settings.deadline_seconds),
                 "connections": str(settings.connections),
+                "takes_over": str(int(settings.takes_over)),
             },
         )
         self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: nobody's environment may open the gate
@@ -44,6 +46,21 @@ class PlanLimiter(Limiter):
     async def close(self) -> None:
         """To be awaited after the last request."""
         await self._leased.close()
+
+    @property
+    def figures(self) -> Figures:
+        """What this worker's throttle has done so far."""
+        return self._refills.figures
+
+    @property
+    def accounts(self) -> int:
+        """Tenants, and keys with limits of their own, that this worker keeps tokens for."""
+        return len(self._leased)
+
+    @property
+    def answering(self) -> bool:
+        """Redis decides; else this worker gives its own share."""
+        return self._refills.answering
 
     def account(self, principal: Principal, windows: tuple[Window, ...]) -> Account | None:
         """What a request under a plan with these windows is charged to; None when nothing limits it."""

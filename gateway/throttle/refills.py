@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from gateway.throttle.account import Account, Ask
 from gateway.throttle.breaker import Breaker
+from gateway.throttle.figures import Figures
 from gateway.throttle.link import Link
 from gateway.throttle.settings import ThrottleSettings
 
@@ -20,8 +21,9 @@ class Refills:
     """Keeps the accounts of one worker in tokens. At most one call for tokens is under way for an account."""
 
     def __init__(self, settings: ThrottleSettings) -> None:
+        self.figures = Figures()
         self._link = Link(settings.redis_url, settings, self._on_silence) if settings.redis_url else None
-        self.breaker = Breaker(self._link, self._release_all, self.tell_debts)
+        self.breaker = Breaker(self._link, self._release_all, self.tell_debts, self.figures)
         self._busy: dict[str, Account] = {}  # accounts with a call under way
         self._indebted: dict[str, Account] = {}  # accounts that spent their share
         self._tasks: set[asyncio.Task[object]] = set()
@@ -127,11 +129,14 @@ class Refills:
             reply, sent, received = await self._link.call(account.keys, account.argument, asked.argument)
         except (RedisError, OSError) as error:
             account.unanswered(asked)
+            self.figures.unanswered += 1
             if asked.tells_debts:
                 self._indebted[account.name] = account
             self.breaker.trip(type(error).__name__)
             return False
         account.answered(reply, sent=sent, received=received, asked=asked)
+        self.figures.answered += 1
+        self.figures.seconds += received - sent
         return True
 
     def _flush_later(self, account: Account) -> None:

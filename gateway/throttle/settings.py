@@ -11,6 +11,7 @@ class ThrottleSettings:
     workers: int = 1  # worker processes over all hosts: without Redis each gives this part of a limit
     deadline_seconds: float = 0.005  # silence of Redis after which a request is decided without it (TH8)
     connections: int = 16  # to Redis, of one worker
+    takes_over: bool = False  # another worker stood in this one's place, and may have given its whole share
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.connections < 1 or self.deadline_seconds <= 0:

@@ -18,6 +18,7 @@ from tenants.principal import Principal
 _PREFIX = "leased+"
 _MEMORY = "leased+memory://"
 _SWEEP_EVERY = 10.0  # seconds
+_OVERLAP = 10.0  # seconds from a worker's start to the last request that its predecessor admits
 _SWEEP_STEP = 200  # accounts looked at before other work gets its turn
 
 _log = structlog.get_logger("tenantry.throttle")
@@ -49,16 +50,24 @@ class LeasedStorage(Storage):
             workers=int(options["workers"]),
             deadline_seconds=float(options["deadline_seconds"]),
             connections=int(options["connections"]),
+            takes_over=bool(int(options["takes_over"])),
         )
         self.refills = Refills(self.settings)
         self._breaker = self.refills.breaker
         self._accounts: dict[str, Account] = {}
         self._counters: dict[str, Counters] = {}  # of shares, by tenant
         self._sweeper: asyncio.Task[None] | None = None
+        # What a predecessor gave is not known: its whole share counts as spent until its windows are over. It may still
+        # serve for a moment. Where Redis answers, it says what was used.
+        self._predecessor_ends = monotonic() + _OVERLAP if self.settings.takes_over else None
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
         return RedisError
+
+    def __len__(self) -> int:
+        """Accounts that this worker has."""
+        return len(self._accounts)
 
     # -- accounts
 
@@ -74,8 +83,11 @@ class LeasedStorage(Storage):
         tenant = principal.tenant.id.hex
         counters = self._counters.setdefault(tenant, {})
         share = Share(windows, self.settings.workers, counters, principal.id.hex)
+        if self._predecessor_ends is not None:
+            share.carry(tuple(limit.quota for limit in windows.limits), self._predecessor_ends)
         keys = _redis_keys(tenant, principal, windows)
-        account = Account(name, tenant, keys=keys, windows=windows, share=share, asker=randbits(31))
+        asker, figures = randbits(31), self.refills.figures
+        account = Account(name, tenant, keys=keys, windows=windows, share=share, asker=asker, figures=figures)
         self._accounts[name] = account
         return account
 

@@ -47,6 +47,7 @@ class Flusher:
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._down = False
+        self.batches = 0  # rolled up so far
         self._one = asyncio.Lock()  # two rounds at once would bring the same segment twice
 
     def start(self) -> None:
@@ -105,21 +106,26 @@ class Flusher:
 
     async def _roll_up_own(self) -> None:
         for segment in tuple(self._journal.finished):
-            if await self._rolled_up(segment):
+            reading = await self._applied(segment)
+            if reading is not None:
                 self._journal.finished.remove(segment)
+                await self._finish(segment, reading)
 
     async def _roll_up_abandoned(self) -> None:
         taken = await asyncio.to_thread(take, self._settings.folder, _AT_ONCE)
         try:
             while taken:
-                if not await self._rolled_up(taken[-1]):
-                    taken[-1].release()
-                taken.pop()
+                reading = await self._applied(taken[-1])
+                segment = taken.pop()
+                if reading is None:
+                    segment.release()
+                else:
+                    await self._finish(segment, reading)
         finally:
             _release(taken)
 
-    async def _rolled_up(self, segment: _Finished) -> bool:
-        """False when PostgreSQL refuses it: that is a fault, and must not keep the others waiting."""
+    async def _applied(self, segment: _Finished) -> Reading | None:
+        """What PostgreSQL took; None when it refused: that is a fault, and must not keep the others waiting."""
         reading = await asyncio.to_thread(segment.read)
         try:
             if reading.counts:
@@ -130,9 +136,13 @@ class Flusher:
         except Exception as error:  # noqa: BLE001 - logged, kept and tried again
             refusal = f"{type(error).__name__}: {error}"
             _log.error("usage_batch_refused", segment=segment.name.file, error=refusal)
-            return False
-        _done_with(segment, reading)
-        return True
+            return None
+        self.batches += 1
+        return reading
+
+    async def _finish(self, segment: _Finished, reading: Reading) -> None:
+        """In a thread, since deleting a file may wait for the disk; nobody else may hold the segment any more."""
+        await asyncio.to_thread(_done_with, segment, reading)
 
 
 def _done_with(segment: _Finished, reading: Reading) -> None:

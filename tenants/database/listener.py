@@ -59,6 +59,7 @@ class ChangeListener:
         self._task: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
         self.listening = False
+        self.resets = 0  # times that some changes may have been missed; the first is the start
         self.confirmed_at = float("-inf")  # time.monotonic(): we have seen every change that was committed before
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -98,6 +99,7 @@ class ChangeListener:
         async with self._connection() as connection:
             asked = await _within_deadline(connection, _LISTEN)
             self.listening = True
+            self.resets += 1
             self._tell(ChangeKind.RESET, "")
             while True:
                 await self._hear(connection, 0)  # what came with the answer, before we say that we have seen it

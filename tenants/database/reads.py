@@ -16,6 +16,7 @@ from tenants.database.connection import work_deadline
 from tenants.database.names import search_path
 from tenants.database.outage import DATABASE_ERRORS, raise_outage
 from tenants.database.pipeline import PipelineConnection, Statement
+from tenants.database.use import PoolUse
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 
@@ -54,18 +55,28 @@ class TenantReads:
         self._settings = settings
         self._idle: list[PipelineConnection] = []
         self._free = asyncio.Semaphore(settings.pool_size)
+        self._asking = 0  # reads, also those that wait for a connection
+        self._running = 0
 
     async def rows(self, tenant: TenantRef, read: PreparedRead, given: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run the read in the tenant's own schema, as its own role.
 
         Raises Unavailable when PostgreSQL is down, too slow, or has no connection to spare.
         """
+        self._asking += 1
         try:
             async with asyncio.timeout(work_deadline(self._settings)), self._free:
                 return await self._rows(tenant, read.statement, read.values(given))
         except DATABASE_ERRORS as error:
             raise_outage(error)
             raise
+        finally:
+            self._asking -= 1
+
+    @property
+    def use(self) -> PoolUse:
+        """The connections of these reads."""
+        return PoolUse(self._running, len(self._idle), self._asking - self._running, self._settings.pool_size)
 
     async def close(self) -> None:
         """Close every idle connection."""
@@ -74,6 +85,13 @@ class TenantReads:
 
     async def _rows(self, tenant: TenantRef, statement: Statement, values: list[Any]) -> list[tuple[Any, ...]]:
         schema, role = search_path(tenant.schema).encode(), tenant.role.encode()
+        self._running += 1
+        try:
+            return await self._run(schema, role, statement, values)
+        finally:
+            self._running -= 1
+
+    async def _run(self, schema: bytes, role: bytes, statement: Statement, values: list[Any]) -> list[tuple[Any, ...]]:
         connection = self._take() or await PipelineConnection.open(self._settings)
         try:
             return await connection.run(schema, role, statement, values)

@@ -5,16 +5,18 @@ and ROLLBACK give both back, so a connection enters and leaves the pool with no 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import cast
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, QueuePool, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tenants.database.connection import work_deadline
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
+from tenants.database.use import PoolUse
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 
@@ -49,6 +51,8 @@ class Database:
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
         self._deadline = work_deadline(settings)
+        self._most = settings.pool_size
+        self._open = 0  # transactions, also those that wait for a connection
 
     @asynccontextmanager
     async def control(self) -> AsyncIterator[ControlSession]:
@@ -59,8 +63,9 @@ class Database:
         session = ControlSession(
             self.engine, expire_on_commit=False, info={"schema": CONTROL_SCHEMA, "role": CONTROL_ROLE}
         )
-        async with translated(), asyncio.timeout(self._deadline), session, session.begin():
-            yield session
+        with self._counted():
+            async with translated(), asyncio.timeout(self._deadline), session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def tenant(self, tenant: TenantRef) -> AsyncIterator[TenantSession]:
@@ -72,9 +77,25 @@ class Database:
             self.engine, expire_on_commit=False, info={"schema": tenant.schema, "role": tenant.role}
         )
         session.tenant = tenant
-        async with translated(), asyncio.timeout(self._deadline), session, session.begin():
-            yield session
+        with self._counted():
+            async with translated(), asyncio.timeout(self._deadline), session, session.begin():
+                yield session
+
+    @property
+    def use(self) -> PoolUse:
+        """The connections of the pool. Who has begun and not yet said a word counts as waiting."""
+        pool = cast("QueuePool", self.engine.pool)
+        in_use = pool.checkedout()
+        return PoolUse(in_use, pool.checkedin(), max(0, self._open - in_use), self._most)
 
     async def close(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1

@@ -2,7 +2,9 @@
 
 import os
 import re
+import tomllib
 
+from gateway.version import VERSION
 from tests.architecture.sources import ROOT, shown, text_files
 
 _REGISTRY = re.compile(
@@ -70,6 +72,11 @@ def test_known_floors_of_dependencies_hold() -> None:
         found = re.search(rf"^{name}==([0-9.]+)", text, re.MULTILINE)
         assert found
         assert tuple(int(part) for part in found[1].split(".")) >= floor
+
+
+def test_the_version_that_is_served_is_the_one_that_is_packed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == VERSION
 
 
 def test_what_ci_runs_is_check_and_test() -> None:

@@ -66,6 +66,7 @@ def test_the_document_and_the_routes_tell_of_the_same_paths(api: FastAPI) -> Non
         "/docs",
         "/docs/assets/start.js",
         "/docs/assets/{name}",
+        "/metrics",
         "/openapi.json",
         "/problems",
         "/problems/{code}",

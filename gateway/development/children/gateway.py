@@ -5,6 +5,7 @@ from stdin where they are; nothing on stdin means that whoever started it has go
 """
 
 import sys
+from functools import partial
 
 from gateway.development.environment import demo_settings
 from gateway.development.handover import Handover
@@ -21,11 +22,11 @@ def main() -> int:
         return 0
     handover = Handover.decode(raw)
     try:
-        settings = demo_settings(prepare(handover).environment)
+        load = partial(demo_settings, prepare(handover).environment)
     except PartFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0 if run_server(settings, host=LOOPBACK, port=handover.port, workers=handover.workers) else 1
+    return 0 if run_server(load, host=LOOPBACK, port=handover.port, workers=handover.workers) else 1
 
 
 if __name__ == "__main__":

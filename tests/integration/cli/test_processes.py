@@ -66,6 +66,27 @@ def test_serve_answers_with_several_workers_and_ends_in_order(start: Start) -> N
 
 
 @pytest.mark.usefixtures("migrated")
+def test_workers_end_when_their_manager_is_killed(start: Start) -> None:
+    """OP2: else they would hold the port, and serve an old version for ever."""
+    port = free_port()
+    served = start("serve", "--port", str(port), "--workers", "2")
+    wait_until(lambda: answers(port), served, _PATIENCE, "the gateway")
+    family = children_of(served.pid)
+    served.kill()
+    assert_gone(family)
+
+
+def test_serve_ends_when_no_worker_can_start(start: Start, environment: dict[str, str], tmp_path: Path) -> None:
+    """Instead of trying for ever, with the reason in a log that nobody reads."""
+    (tmp_path / "file").write_text("in the way")
+    environment["TENANTRY_USAGE_FOLDER"] = str(tmp_path / "file" / "usage")
+    served = start("serve", "--port", str(free_port()), "--workers", "2")
+    assert served.wait(_PATIENCE) == 1
+    assert "TENANTRY_USAGE_FOLDER" in served.log_tail(200)
+    assert "did not start" in served.log_tail(3)
+
+
+@pytest.mark.usefixtures("migrated")
 def test_serve_says_when_its_port_is_taken(start: Start) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         served = start("serve", "--port", str(taken.getsockname()[1]))

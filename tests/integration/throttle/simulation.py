@@ -17,6 +17,7 @@ import redis
 
 from gateway.throttle import link
 from gateway.throttle.account import Account, Ask, Reply
+from gateway.throttle.figures import Figures
 from gateway.throttle.share import Share
 from gateway.throttle.windows import window_set
 from tenants.principal import Window
@@ -97,7 +98,8 @@ class Simulation:
         windows = window_set(tuple(Window(*each) for each in self._load.windows), ())
         assert windows is not None
         share = Share(windows, len(self._load.rates), {})
-        return Account("t", "t", keys=("simulated:{t}",), windows=windows, share=share, asker=number + 1)
+        keys, figures = ("simulated:{t}",), Figures()
+        return Account("t", "t", keys=keys, windows=windows, share=share, asker=number + 1, figures=figures)
 
     def _at(self, moment: float, action: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (moment, next(self._number), action))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.throttle.clock import ServerClock
+from gateway.throttle.figures import Figures
 from gateway.throttle.leases import GIVEN_BACK, Grant, Leases
 
 _TICK = 0.01
@@ -14,7 +15,7 @@ _TICK = 0.01
 def _leases() -> Leases:
     clock = ServerClock()
     clock.saw(sent=0.0, received=0.0, server=0)
-    return Leases(clock, _TICK)
+    return Leases(clock, _TICK, Figures())
 
 
 def _microseconds(seconds: float) -> int:

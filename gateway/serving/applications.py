@@ -1,0 +1,50 @@
+"""What the workers of one server are given: the settings, and what all of them must agree on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from starlette.types import ASGIApp
+
+from gateway.app import create_app
+from gateway.metrics.measure import Kind
+from gateway.metrics.slot import bury_the_dead
+from gateway.settings import Settings
+
+
+class Applications:
+    """Makes the application of one worker after another."""
+
+    def __init__(self, load: Callable[[], Settings], workers: int, folder: Path | None) -> None:
+        """``load`` reads the settings; ``folder`` is for metrics, where they name none. Raises what ``load`` raises."""
+        self.settings = load()
+        self._load = load
+        # Without Redis each gives its share of a limit: never let one believe that there are fewer than there are.
+        self._workers = max(self.settings.workers, workers)
+        self._folder = self.settings.metrics_folder or folder
+        if self._folder is not None and self._folder.is_dir():
+            bury_the_dead(self._folder, *Kind)  # what an earlier server has counted is not this one's
+
+    @classmethod
+    @contextmanager
+    def open(cls, load: Callable[[], Settings], workers: int) -> Iterator[Self]:
+        """Those of one server. Several workers have a folder for their metrics together; a single one makes its own."""
+        if workers == 1:
+            yield cls(load, workers, None)
+            return
+        with TemporaryDirectory(prefix="tenantry-metrics-") as folder:
+            yield cls(load, workers, Path(folder))
+
+    def factory(self, *, takes_over: bool = False) -> Callable[[], ASGIApp]:
+        """For the next worker; ``takes_over`` says that another one stood in its place."""
+        told: dict[str, object] = {"workers": self._workers, "metrics_folder": self._folder}
+        if takes_over:
+            told["takes_over"] = True
+        return partial(create_app, self.settings.model_copy(update=told))
+
+    def renew(self) -> None:
+        """Read the settings anew, for workers to come. Raises ValueError and OSError, and keeps those it had."""
+        self.settings = self._load()

@@ -1,0 +1,1 @@
+"""Whether the event loop turns: what holds it up holds up every request of the worker."""

@@ -1,0 +1,111 @@
+"""What is counted of requests: by template, method and status class, and by nothing that belongs to anybody."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from gateway.metrics.measure import Sample
+from gateway.metrics.requests import RequestMeter
+from gateway.request_context import RequestContext
+from gateway.route import PUBLIC, Route
+from gateway.route_table import RouteTable
+from tests.asgi import http_scope, request_of, says_ok
+
+pytestmark = pytest.mark.anyio
+
+_CONTACT = Route("GET", "/v1/contacts/{id}", PUBLIC, says_ok)
+_TABLE = RouteTable([_CONTACT, Route("POST", "/v1/contacts", PUBLIC, says_ok)])
+
+
+def _request(method: str = "GET", path: str = "/v1/contacts/1", *, ago: float = 0.0) -> RequestContext:
+    request = request_of(http_scope(method, path))
+    request.route, _ = _TABLE.find(method, path)
+    request.started -= ago
+    return request
+
+
+def _found(samples: Iterable[Sample], name: str) -> dict[tuple[str, ...], float]:
+    return {each.labels: each.value for each in samples if each.measure.name + each.suffix == name}
+
+
+async def test_requests_are_counted_by_template_method_and_status_class() -> None:
+    meter = RequestMeter()
+    for method, path, status in (
+        ("GET", "/v1/contacts/1", 200),
+        ("GET", "/v1/contacts/2", 204),
+        ("HEAD", "/v1/contacts/3", 200),
+        ("GET", "/v1/contacts/4", 404),
+        ("POST", "/v1/contacts", 503),
+        ("GET", "/v1/contacts/5", 0),
+    ):
+        meter.close(_request(method, path), status)
+    assert _found(meter.samples(), "tenantry_requests_total") == {
+        ("/v1/contacts/{id}", "GET", "2xx"): 3,
+        ("/v1/contacts/{id}", "GET", "4xx"): 1,
+        ("/v1/contacts", "POST", "5xx"): 1,
+        ("/v1/contacts/{id}", "GET", "cut_short"): 1,
+    }
+
+
+async def test_words_of_callers_make_no_series() -> None:
+    """SE2: a flood of paths and methods that are nobody's is one series, and takes no room."""
+    meter = RequestMeter()
+    for number in range(1000):
+        meter.close(_request("GET", f"/{number}"), 404)
+        meter.close(_request(f"WORD{number}", f"/v1/contacts/{number}"), 405)
+    meter.close(request_of(http_scope()), 200)
+    unrouted = request_of(http_scope())
+    unrouted.route = None  # refused before its route was looked for
+    meter.close(unrouted, 400)
+    found = _found(meter.samples(), "tenantry_requests_total")
+    assert found[("unmatched", "none", "4xx")] == 1001
+    assert found[("/v1/contacts/{id}", "none", "4xx")] == 1000
+    assert len(found) <= 3
+    assert len(meter._ended) + len(meter._nowhere) <= 4
+
+
+async def test_what_did_not_change_is_not_told_again() -> None:
+    """It stands in the file; and most routes are not called in most seconds."""
+    meter = RequestMeter()
+    meter.close(_request(), 200)
+    meter.close(_request("POST", "/v1/contacts"), 201)
+    assert len(_found(meter.samples(), "tenantry_requests_total")) == 2
+    meter.close(_request(), 200)
+    assert _found(meter.samples(), "tenantry_requests_total") == {("/v1/contacts/{id}", "GET", "2xx"): 2}
+    assert _found(meter.samples(), "tenantry_requests_total") == {}
+
+
+async def test_how_long_requests_took_falls_into_the_bucket_that_holds_it() -> None:
+    meter = RequestMeter()
+    meter.close(_request(ago=0.02), 200)
+    meter.close(_request(ago=0.02), 404)
+    meter.close(_request(ago=60), 200)
+    samples = list(meter.samples())
+    buckets = _found(samples, "tenantry_request_seconds_bucket")
+    assert [labels for labels, count in buckets.items() if count] == [
+        ("/v1/contacts/{id}", "0.025"),
+        ("/v1/contacts/{id}", "+Inf"),
+    ]
+    assert sum(buckets.values()) == 3
+    assert _found(samples, "tenantry_request_seconds_sum")["/v1/contacts/{id}",] == pytest.approx(60.04, abs=1)
+
+
+async def test_requests_in_flight_are_those_that_began_and_did_not_end() -> None:
+    meter = RequestMeter()
+    first, second = _request(), _request()
+    meter.begin(first)
+    meter.begin(second)
+    assert _found(meter.samples(), "tenantry_requests_in_flight") == {(): 2}
+    meter.close(first, 200)
+    meter.close(second, 0)
+    assert _found(meter.samples(), "tenantry_requests_in_flight") == {(): 0}
+
+
+async def test_refusals_are_counted_by_their_code() -> None:
+    meter = RequestMeter()
+    for code, status in (("rate_limited", 429), ("rate_limited", 429), ("credential_invalid", 401), ("", 404)):
+        request = _request()
+        if code:
+            request.log["code"] = code
+        meter.close(request, status)
+    assert _found(meter.samples(), "tenantry_refusals_total") == {("rate_limited",): 2, ("credential_invalid",): 1}
