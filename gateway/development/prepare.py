@@ -106,7 +106,7 @@ def _catalogue(registry: Registry) -> Catalogue:
 async def _ensure_operator_key(administration: Administration, saved: Saved) -> None:
     async with administration.database.control() as session:
         operator_keys = administration.identity.operator_keys
-        if saved.operator_key and await operator_keys.recognise(session, saved.operator_key):
+        if saved.operator_key and await operator_keys.recognise(session, [saved.operator_key]):
             return
         saved.operator_key = (await operator_keys.create(session, "demo operator")).secret
 

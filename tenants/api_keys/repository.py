@@ -13,11 +13,11 @@ from tenants.directory.models import Tenant
 from tenants.identifiers import ApiKeyId, TenantId
 
 
-async def find_by_digests(session: ControlSession, digests: Sequence[bytes]) -> tuple[ApiKey, Tenant] | None:
-    """The key that is kept under one of these digests, with its tenant."""
+async def find_by_digests(session: ControlSession, digests: Sequence[bytes]) -> list[tuple[ApiKey, Tenant]]:
+    """The keys that are kept under these digests, with their tenants, in the order of the keys' ids."""
     query = select(ApiKey, Tenant).join(Tenant, Tenant.id == ApiKey.tenant_id).where(ApiKey.digest.in_(digests))
-    row = (await session.execute(query)).first()
-    return None if row is None else (row[0], row[1])
+    # An order, so that two workers which renew the hashes of the same keys wait for each other, and never in a ring.
+    return [(row[0], row[1]) for row in await session.execute(query.order_by(ApiKey.id))]
 
 
 async def rehash(session: ControlSession, key: ApiKey, digest: SecretDigest) -> None:

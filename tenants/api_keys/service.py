@@ -98,17 +98,20 @@ class ApiKeys:
         found = await self._found(session, tenant, key, lock=True)
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
-    async def recognise(self, session: ControlSession, secret: str) -> tuple[ApiKey, Tenant] | None:
-        """The key that this is the secret of, ended or not, and its tenant. A hash under an old pepper is renewed."""
-        found = await repository.find_by_digests(session, [each.value for each in self._hasher.candidates(secret)])
-        if found is None:
-            return None
-        key, tenant = found
-        if not self._hasher.matches(secret, key.digest):
-            return None
-        if key.pepper_version != self._hasher.newest:
-            await repository.rehash(session, key, self._hasher.digest(secret))
-        return key, tenant
+    async def recognise(self, session: ControlSession, secrets: Sequence[str]) -> dict[str, tuple[ApiKey, Tenant]]:
+        """By secret, the keys that these are the secrets of, ended or not, and their tenants.
+
+        A hash under an old pepper is renewed.
+        """
+        by_digest = {each.value: secret for secret in secrets for each in self._hasher.candidates(secret)}
+        found = {}
+        for key, tenant in await repository.find_by_digests(session, list(by_digest)):
+            secret = by_digest[key.digest]
+            if self._hasher.matches(secret, key.digest):
+                found[secret] = key, tenant
+                if key.pepper_version != self._hasher.newest:
+                    await repository.rehash(session, key, self._hasher.digest(secret))
+        return found
 
     def _successor(self, old: ApiKey, maker: Maker, scopes: list[str] | None, now: datetime) -> ApiKey:
         limits = [KeyLimit.model_validate(limit) for limit in old.limits]

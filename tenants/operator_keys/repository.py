@@ -10,9 +10,10 @@ from tenants.identifiers import OperatorKeyId
 from tenants.operator_keys.models import OperatorKey
 
 
-async def find_by_digests(session: ControlSession, digests: Sequence[bytes]) -> OperatorKey | None:
-    """The key that is kept under one of these digests."""
-    return await session.scalar(select(OperatorKey).where(OperatorKey.digest.in_(digests)))
+async def find_by_digests(session: ControlSession, digests: Sequence[bytes]) -> Sequence[OperatorKey]:
+    """The keys that are kept under these digests, in the order of their ids."""
+    query = select(OperatorKey).where(OperatorKey.digest.in_(digests)).order_by(OperatorKey.id)
+    return (await session.scalars(query)).all()
 
 
 async def rehash(session: ControlSession, key: OperatorKey, digest: SecretDigest) -> None:

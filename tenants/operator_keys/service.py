@@ -52,11 +52,14 @@ class OperatorKeys:
             raise NotFound
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
-    async def recognise(self, session: ControlSession, secret: str) -> OperatorKey | None:
-        """The key that this is the secret of, ended or not. An old pepper's hash is brought up to date."""
-        found = await repository.find_by_digests(session, [each.value for each in self._hasher.candidates(secret)])
-        if found is None or not self._hasher.matches(secret, found.digest):
-            return None
-        if found.pepper_version != self._hasher.newest:
-            await repository.rehash(session, found, self._hasher.digest(secret))
+    async def recognise(self, session: ControlSession, secrets: Sequence[str]) -> dict[str, OperatorKey]:
+        """By secret, the keys that these are the secrets of, ended or not. A hash under an old pepper is renewed."""
+        by_digest = {each.value: secret for secret in secrets for each in self._hasher.candidates(secret)}
+        found = {}
+        for key in await repository.find_by_digests(session, list(by_digest)):
+            secret = by_digest[key.digest]
+            if self._hasher.matches(secret, key.digest):
+                found[secret] = key
+                if key.pepper_version != self._hasher.newest:
+                    await repository.rehash(session, key, self._hasher.digest(secret))
         return found

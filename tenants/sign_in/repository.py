@@ -1,6 +1,6 @@
 """SQL of the control table ``refresh_tokens``, and of who may sign in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -61,10 +61,12 @@ async def end_family(session: ControlSession, family: UUID, when: datetime) -> N
     await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
 
 
-async def has_ended(session: ControlSession, family: UUID) -> bool:
-    """Whether this sign-in was ended."""
-    ended = exists().where(RefreshToken.family_id == family, RefreshToken.family_ended_at.is_not(None))
-    return bool(await session.scalar(select(ended)))
+async def ended(session: ControlSession, families: Collection[UUID]) -> set[UUID]:
+    """Which of these sign-ins were ended."""
+    query = select(RefreshToken.family_id).where(
+        RefreshToken.family_id.in_(families), RefreshToken.family_ended_at.is_not(None)
+    )
+    return set(await session.scalars(query))
 
 
 def _belongs_to() -> Exists:

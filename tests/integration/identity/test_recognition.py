@@ -157,7 +157,7 @@ async def test_a_pepper_is_rotated_while_keys_go_on_working(gateways: GatewayFac
                 (key, gateway.services.identity.api_keys),
                 (operator["X-API-Key"], gateway.services.identity.operator_keys),
             ):
-                found = await service.recognise(session, secret)
+                found = (await service.recognise(session, [secret])).get(secret)
                 row = found[0] if isinstance(found, tuple) else found
                 assert row is not None
                 assert (row.pepper_version, row.digest) == (2, hasher.digest(secret).value)
