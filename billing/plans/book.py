@@ -36,6 +36,7 @@ class PlanBook:
         self._listener = listener
         self._plans: Mapping[str, Plan] = {}
         self._stale = asyncio.Event()
+        self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         listener.subscribe(self._hear)
 
@@ -60,12 +61,10 @@ class PlanBook:
 
     async def load(self) -> None:
         """Read every plan. Raises Unavailable, and keeps what it had."""
-        async with self._database.control() as session:
-            rows = await repository.every(session)
-        known = self._plans
-        found = {row.code: plan_of(row) for row in rows}
-        # A plan that did not change stays the same object, which is what others remember things by.
-        self._plans = {code: known[code] if known.get(code) == plan else plan for code, plan in found.items()}
+        async with self._reading:  # one at a time: what was read first must not replace what was read last
+            found, known = await self._read(), self._plans
+            # A plan that did not change stays the same object, which is what others remember things by.
+            self._plans = {code: known[code] if known.get(code) == plan else plan for code, plan in found.items()}
 
     async def start(self) -> None:
         """Keep the plans up in the background. A database that is down is waited for, not required."""
@@ -78,6 +77,10 @@ class PlanBook:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def _read(self) -> dict[str, Plan]:
+        async with self._database.control() as session:
+            return {row.code: plan_of(row) for row in await repository.every(session)}
 
     def _hear(self, kind: str, _changed: str) -> None:
         if kind in {ChangeKind.PLAN, ChangeKind.RESET}:
