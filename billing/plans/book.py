@@ -21,6 +21,8 @@ from tenants.errors import Unavailable
 _TICK = 1.0  # seconds between two looks at the listener
 _DEAF_AFTER = 2.5  # seconds without a confirmation, which comes every second
 
+_ANSWERED_WITHIN = 2.0  # seconds that the database has for them
+
 _log = structlog.get_logger(__name__)
 
 
@@ -79,8 +81,12 @@ class PlanBook:
                 await self._task
 
     async def _read(self) -> dict[str, Plan]:
-        async with self._database.control() as session:
-            return {row.code: plan_of(row) for row in await repository.every(session)}
+        try:
+            async with asyncio.timeout(_ANSWERED_WITHIN):
+                rows = await repository.read_every(self._database.control_reads)
+        except TimeoutError as error:
+            raise Unavailable(detail="the plans could not be read in time") from error
+        return {row.code: plan_of(row) for row in rows}
 
     def _hear(self, kind: str, _changed: str) -> None:
         if kind in {ChangeKind.PLAN, ChangeKind.RESET}:

@@ -9,17 +9,14 @@ from typing import Any, TypeVar
 
 from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.wanted import Secret, Wanted
-from tenants.api_keys.models import ApiKey
+from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.secret import SecretHasher, SecretKind
 from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.listener import ChangeKind
-from tenants.database.sessions import ControlSession, Database
-from tenants.directory.models import Tenant
-from tenants.directory.reference import tenant_reference
+from tenants.database.sessions import Database
 from tenants.identifiers import TenantId, UserId
-from tenants.members import repository as members
-from tenants.operator_keys.models import OperatorKey
+from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
 from tenants.principal import Operator, Principal, PrincipalKind, Window
 from tenants.sign_in import repository as sign_ins
@@ -33,7 +30,7 @@ _SHARED = 10_000  # equal parts of principals that are one object, where a worke
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Asks the database about many credentials with one question for each kind, in one transaction."""
+    """Asks the database about many credentials with one question for each kind."""
 
     database: Database
     hasher: SecretHasher
@@ -50,32 +47,34 @@ class Loader:
         keys = [each for each in secrets if each.kind is not SecretKind.OPERATOR]
         claims = [each for each in wanted if isinstance(each, AccessClaims)]
         found: dict[Wanted, Answer | Exception] = {}
-        async with self.database.control() as session:
-            if keys:
-                found |= await self._keys(session, keys)
-            if operators:
-                found |= await self._operators(session, operators)
-            if claims:
-                found |= await _people(session, claims)
+        if keys:
+            found |= await self._keys(keys)
+        if operators:
+            found |= await self._operators(operators)
+        if claims:
+            found |= await self._people(claims)
         return [found[each] for each in wanted]
 
-    async def _keys(self, session: ControlSession, secrets: Sequence[Secret]) -> Outcomes:
-        rows = await self.api_keys.recognise(session, [each.text for each in secrets])
+    async def _keys(self, secrets: Sequence[Secret]) -> Outcomes:
+        rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])
         return {each: _guarded(self._key_answer, each.text, rows.get(each.text)) for each in secrets}
 
-    async def _operators(self, session: ControlSession, secrets: Sequence[Secret]) -> Outcomes:
-        rows = await self.operator_keys.recognise(session, [each.text for each in secrets])
+    async def _operators(self, secrets: Sequence[Secret]) -> Outcomes:
+        rows = await self.operator_keys.recognise(self.database, [each.text for each in secrets])
         return {each: _guarded(self._operator_answer, each.text, rows.get(each.text)) for each in secrets}
 
-    def _key_answer(self, secret: str, found: tuple[ApiKey, Tenant] | None) -> Answer:
-        own = self._own(ChangeKind.API_KEY, secret)
-        if found is None:
-            return Answer(CredentialInvalid, own)
-        key, tenant = found
-        subject = _ended(key) or _key_principal(key, tenant)
-        return Answer(subject, own, _tag(ChangeKind.TENANT, tenant.id), expires_at=_epoch(key.expires_at))
+    async def _people(self, claims: Sequence[AccessClaims]) -> Outcomes:
+        rows = await sign_ins.holders(self.database.control_reads, claims)
+        return {each: _guarded(_person_answer, each, rows.get(each)) for each in claims}
 
-    def _operator_answer(self, secret: str, key: OperatorKey | None) -> Answer:
+    def _key_answer(self, secret: str, key: RecognisedKey | None) -> Answer:
+        own = self._own(ChangeKind.API_KEY, secret)
+        if key is None:
+            return Answer(CredentialInvalid, own)
+        tenant = _tag(ChangeKind.TENANT, key.tenant.id)
+        return Answer(_ended(key) or _key_principal(key), own, tenant, expires_at=_epoch(key.expires_at))
+
+    def _operator_answer(self, secret: str, key: RecognisedOperatorKey | None) -> Answer:
         own = self._own(ChangeKind.OPERATOR_KEY, secret)
         if key is None:
             return Answer(CredentialInvalid, own)
@@ -86,30 +85,16 @@ class Loader:
         return tuple(f"{kind} {each.value.hex()}" for each in self.hasher.candidates(secret))
 
 
-async def _people(session: ControlSession, claims: Sequence[AccessClaims]) -> Outcomes:
-    """The persons of these tokens, with the roles that they have now in the tenants that the tokens name."""
-    found = await members.find_all(session, {(each.tenant_id, each.user_id) for each in claims})
-    ended = await sign_ins.ended(session, {each.session_id for each in claims if each.session_id is not None})
-    return {
-        each: _guarded(_member_answer, each, None if each.session_id in ended else found.get(_membership(each)))
-        for each in claims
-    }
-
-
-def _member_answer(claims: AccessClaims, member: members.Member | None) -> Answer:
+def _person_answer(claims: AccessClaims, holder: sign_ins.Holder | None) -> Answer:
     subject: Subject | Refusal = CredentialRevoked
-    if member is not None and member.user.disabled_at is None:
-        subject = _member_principal(member, claims.expires_at)
+    if holder is not None and not (holder.is_disabled or holder.has_signed_out):
+        subject = _person(claims, holder)
     return Answer(
         subject,
         tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
         user=_tag(ChangeKind.USER, claims.user_id),
         expires_at=claims.expires_at,
     )
-
-
-def _membership(claims: AccessClaims) -> tuple[TenantId, UserId]:
-    return claims.tenant_id, claims.user_id
 
 
 def _guarded(answer: Callable[..., Answer], *arguments: Any) -> Answer | Exception:
@@ -120,7 +105,7 @@ def _guarded(answer: Callable[..., Answer], *arguments: Any) -> Answer | Excepti
         return error
 
 
-def _ended(key: ApiKey | OperatorKey) -> Refusal | None:
+def _ended(key: RecognisedKey | RecognisedOperatorKey) -> Refusal | None:
     if key.revoked_at is not None:
         return CredentialRevoked
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
@@ -128,11 +113,11 @@ def _ended(key: ApiKey | OperatorKey) -> Refusal | None:
     return None
 
 
-def _key_principal(key: ApiKey, tenant: Tenant) -> Principal:
+def _key_principal(key: RecognisedKey) -> Principal:
     return Principal(
         kind=PrincipalKind.API_KEY,
         id=key.id,
-        tenant=tenant_reference(tenant),
+        tenant=key.tenant,
         roles=_one((key.role,)),
         scopes=None if key.scopes is None else _one(frozenset(key.scopes)),
         windows=_one(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
@@ -142,14 +127,14 @@ def _key_principal(key: ApiKey, tenant: Tenant) -> Principal:
     )
 
 
-def _member_principal(member: members.Member, expires_at: float) -> Principal:
+def _person(claims: AccessClaims, holder: sign_ins.Holder) -> Principal:
     return Principal(
         kind=PrincipalKind.USER,
-        id=member.user.id,
-        tenant=tenant_reference(member.tenant),
-        roles=_one(member.roles),
-        expires_at=expires_at,
-        user_id=member.user.id,
+        id=claims.user_id,
+        tenant=holder.tenant,
+        roles=_one(holder.roles),
+        expires_at=claims.expires_at,
+        user_id=claims.user_id,
     )
 
 

@@ -1,9 +1,9 @@
 """SQL of the control table ``memberships``."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from tenants.database.sessions import ControlSession
@@ -24,21 +24,14 @@ class Member:
 
 async def find(session: ControlSession, tenant: TenantId, user: UserId) -> Member | None:
     """The person as a member of this tenant, disabled or not; None without a membership."""
-    return (await find_all(session, [(tenant, user)])).get((tenant, user))
-
-
-async def find_all(
-    session: ControlSession, wanted: Collection[tuple[TenantId, UserId]]
-) -> dict[tuple[TenantId, UserId], Member]:
-    """Those of these persons who are members of the tenants beside them, disabled or not."""
     query = (
         select(User, Tenant, Membership.roles)
         .join(Membership, Membership.user_id == User.id)
         .join(Tenant, Tenant.id == Membership.tenant_id)
-        .where(tuple_(Membership.tenant_id, Membership.user_id).in_(wanted))
+        .where(User.id == user, Tenant.id == tenant)
     )
-    rows = await session.execute(query)
-    return {(tenant.id, user.id): Member(user, tenant, tuple(roles)) for user, tenant, roles in rows}
+    row = (await session.execute(query)).first()
+    return None if row is None else Member(row[0], row[1], tuple(row[2]))
 
 
 async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
 from tests.unit.identity.world import Channel, Pauses
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.anyio
 _RACES = int(os.environ.get("TENANTRY_TEST_RACES", "10000")) // 5
 
 

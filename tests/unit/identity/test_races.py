@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.identity.world import REVOKED, Credential, Pauses, World, key_of, token_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.anyio
 _RACES = int(os.environ.get("TENANTRY_TEST_RACES", "10000"))
 _ACME, _GLOBEX, _ADA = UUID(int=1), UUID(int=2), UUID(int=3)
 _CREDENTIALS = (
