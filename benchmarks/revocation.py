@@ -1,8 +1,8 @@
 """Milliseconds from a change to the moment at which every worker acts on it: ``python -m benchmarks.revocation``.
 
 Workers of the gateway, all on one core, answer other tenants all the while. Each round warms a credential on every
-worker, commits one change, and asks each worker every millisecond until its answer shows the change. Counted from the
-moment at which the commit was answered; the slowest worker counts.
+worker, commits one change, and asks each worker every 5 ms until its answer shows the change. Counted from the moment
+at which the commit was answered; the slowest worker counts.
 """
 
 import argparse

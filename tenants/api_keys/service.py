@@ -1,4 +1,7 @@
-"""API keys: made, listed, rotated, revoked and recognised. Every call runs in the caller's transaction."""
+"""API keys: made, listed, rotated, revoked and recognised.
+
+Recognising reads for itself; every other call runs in the caller's transaction.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

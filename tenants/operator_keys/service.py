@@ -1,4 +1,7 @@
-"""Operator keys: made, listed, revoked and recognised. Every call runs in the caller's transaction."""
+"""Operator keys: made, listed, revoked and recognised.
+
+Recognising reads for itself; every other call runs in the caller's transaction.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
