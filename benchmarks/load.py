@@ -99,7 +99,7 @@ def _receive(connection: _Connection, request: bytes, result: Result) -> None:
     if not chunk:
         raise ConnectionResetError("the server closed a keep-alive connection")
     connection.received += chunk
-    status = _complete(connection.received)
+    status = complete(connection.received)
     if status:
         result.latencies.append(time.perf_counter() - connection.sent_at)
         result.statuses[status] += 1
@@ -107,7 +107,7 @@ def _receive(connection: _Connection, request: bytes, result: Result) -> None:
         _send(connection, request)
 
 
-def _complete(received: bytearray) -> int:
+def complete(received: bytearray) -> int:
     """The status of a whole answer, or 0 while some of it is still to come."""
     end = received.find(_HEAD_END)
     if end < 0:

@@ -101,13 +101,13 @@ def _environment(postgres: LocalPostgres, redis: LocalRedis) -> dict[str, str]:
         "TENANTRY_SECRET_KEY": secret,
         "TENANTRY_SIGNING_KEYS": generate_signing_keys("bench"),
         "TENANTRY_RESOURCES": _RESOURCES,
+        "TENANTRY_TRUSTED_PROXIES": "127.0.0.1",  # the load can come from many senders
         "PYTHONPATH": str(Path.cwd()),
     }
 
 
 async def _seed(environment: dict[str, str]) -> str:
-    named = {name.removeprefix("TENANTRY_").lower(): value for name, value in environment.items()}
-    services = build_services(Settings.model_validate(named))
+    services = build_services(settings_of(environment))
     try:
         async with services.database.control() as session:
             await plans.create(session, _PLAN)
@@ -116,6 +116,12 @@ async def _seed(environment: dict[str, str]) -> str:
     finally:
         await services.database.close()
         services.identity.close()
+
+
+def settings_of(environment: dict[str, str]) -> Settings:
+    """The settings of a server with this environment."""
+    named = {name.removeprefix("TENANTRY_").lower(): value for name, value in environment.items()}
+    return Settings.model_validate(named)
 
 
 def _answers(url: str) -> bool:

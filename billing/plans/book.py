@@ -21,6 +21,8 @@ from tenants.errors import Unavailable
 _TICK = 1.0  # seconds between two looks at the listener
 _DEAF_AFTER = 2.5  # seconds without a confirmation, which comes every second
 
+_ANSWERED_WITHIN = 2.0  # seconds that the database has for them
+
 _log = structlog.get_logger(__name__)
 
 
@@ -37,6 +39,7 @@ class PlanBook:
         self._plans: Mapping[str, Plan] = {}
         self.loads = 0  # that succeeded
         self._stale = asyncio.Event()
+        self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         listener.subscribe(self._hear)
 
@@ -61,13 +64,11 @@ class PlanBook:
 
     async def load(self) -> None:
         """Read every plan. Raises Unavailable, and keeps what it had."""
-        async with self._database.control() as session:
-            rows = await repository.every(session)
-        known = self._plans
-        found = {row.code: plan_of(row) for row in rows}
-        self.loads += 1
-        # A plan that did not change stays the same object, which is what others remember things by.
-        self._plans = {code: known[code] if known.get(code) == plan else plan for code, plan in found.items()}
+        async with self._reading:  # one at a time: what was read first must not replace what was read last
+            found, known = await self._read(), self._plans
+            self.loads += 1
+            # A plan that did not change stays the same object, which is what others remember things by.
+            self._plans = {code: known[code] if known.get(code) == plan else plan for code, plan in found.items()}
 
     async def start(self) -> None:
         """Keep the plans up in the background. A database that is down is waited for, not required."""
@@ -80,6 +81,14 @@ class PlanBook:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def _read(self) -> dict[str, Plan]:
+        try:
+            async with asyncio.timeout(_ANSWERED_WITHIN):
+                rows = await repository.read_every(self._database.control_reads)
+        except TimeoutError as error:
+            raise Unavailable(detail="the plans could not be read in time") from error
+        return {row.code: plan_of(row) for row in rows}
 
     def _hear(self, kind: str, _changed: str) -> None:
         if kind in {ChangeKind.PLAN, ChangeKind.RESET}:

@@ -7,12 +7,23 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.plans.models import PlanRow
+from tenants.database.control_reads import ControlReads
+from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
 
 
 async def every(session: ControlSession) -> Sequence[PlanRow]:
     """Every plan, the lowest rank first."""
     return (await session.scalars(select(PlanRow).order_by(PlanRow.rank, PlanRow.code))).all()
+
+
+_READ = ("code", "name", "rank", "windows", "monthly_quota", "features", "stripe_price_id")
+_EVERY = prepare_read(select(*(PlanRow.__table__.c[name] for name in _READ)))
+
+
+async def read_every(reads: ControlReads) -> list[PlanRow]:
+    """Every plan, without a session."""
+    return [PlanRow(**dict(zip(_READ, row, strict=True))) for row in await reads.rows(_EVERY, {})]
 
 
 async def find(session: ControlSession, code: str, *, lock: bool = False) -> PlanRow | None:

@@ -44,21 +44,19 @@ class Authorizer:
         return frozenset(name for name in self._by_name if self._roles_allow(roles, name))
 
     def _roles_allow(self, roles: tuple[str, ...], permission: str) -> bool:
-        key = (roles, permission)
-        known = self._decisions.get(key)
-        if known is None:
-            known = self._decide(roles, permission)
-            if len(self._decisions) >= _REMEMBERED:
-                self._decisions.clear()
-            self._decisions[key] = known
-        return known
+        known = self._decisions.get((roles, permission))
+        return self._decide(roles, permission) if known is None else known
 
     def _decide(self, roles: tuple[str, ...], permission: str) -> bool:
         wanted = self._by_name.get(permission)
         if wanted is None:
-            return False
+            return False  # and not remembered: whoever asks of permissions that there are not takes no room
         try:
-            return any(self._enforcer.enforce(role, wanted.object, wanted.action) for role in roles)
+            allowed = any(self._enforcer.enforce(role, wanted.object, wanted.action) for role in roles)
         except Exception:  # noqa: BLE001 - whatever goes wrong in a decision is a denial, and an alarm
             _log.exception("authorization_failed", permission=permission, roles=roles)
-            return False
+            return False  # and not remembered: a denial by accident ends with the accident
+        if len(self._decisions) >= _REMEMBERED:
+            self._decisions.clear()
+        self._decisions[(roles, permission)] = allowed
+        return allowed

@@ -104,10 +104,10 @@ def _catalogue(registry: Registry) -> Catalogue:
 
 
 async def _ensure_operator_key(administration: Administration, saved: Saved) -> None:
+    operator_keys = administration.identity.operator_keys
+    if saved.operator_key and await operator_keys.recognise(administration.database, [saved.operator_key]):
+        return
     async with administration.database.control() as session:
-        operator_keys = administration.identity.operator_keys
-        if saved.operator_key and await operator_keys.recognise(session, saved.operator_key):
-            return
         saved.operator_key = (await operator_keys.create(session, "demo operator")).secret
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from gateway.authorization.authorizer import Authorizer
 from gateway.identity.cache import Channel, PrincipalCache
 from gateway.identity.loading import Loader
+from gateway.identity.loads import Loads
 from gateway.identity.principals import Principals
 from gateway.settings import Settings
 from tenants.api_keys.secret import SecretHasher
@@ -74,5 +75,6 @@ def build_identity(settings: Settings, database: Database, authorizer: Authorize
 
 def build_principals(identity: Identity, database: Database, channel: Channel) -> Principals:
     """What recognises the credentials of requests, told of every change by the channel."""
-    loader = Loader(database, identity.hasher, identity.api_keys, identity.operator_keys, identity.tokens)
-    return Principals(PrincipalCache(channel), loader)
+    cache = PrincipalCache(channel)
+    loader = Loader(database, identity.hasher, identity.api_keys, identity.operator_keys)
+    return Principals(cache, Loads(cache, loader.load), identity.tokens)

@@ -6,36 +6,23 @@ generation number, a load remembers the generation at which it began, and what o
 again. Comparison and insertion happen in one step of the event loop, as do changes, so nothing slips in between.
 """
 
-import asyncio
-import math
-import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+from time import monotonic, time
+from typing import NamedTuple, Protocol, TypeVar
 
-from gateway.identity.tags import TagIndex
+from gateway.identity.answer import Answer, Refusal, Subject
+from gateway.identity.entries import Entries, Entry
+from gateway.identity.versions import Versions
 from gateway.watchdog.garbage import exempt
 from tenants.credentials import CredentialExpired
 from tenants.database.listener import ChangeKind, Subscriber
-from tenants.errors import TenantryError
-from tenants.principal import Operator, Principal
+from tenants.identifiers import TenantId
+from tenants.principal import Principal
 
 TRUST = 5.0  # seconds that an entry is believed after the last sign that nothing has changed (ID4)
 REFUSAL_TRUST = 2.5  # seconds; a refusal is believed only while the channel is alive, so that no new key waits for it
-_ATTEMPTS = 5  # loads in a row that may be overtaken
-_MOST_CHANGES = 10_000  # remembered while loads are under way
+_CHANGES = 4096  # the latest, which loads that are under way may have missed; more than a load sees in its time
 
-Subject = Principal | Operator
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What loading a credential found: a subject, or the refusal to raise."""
-
-    subject: Subject | type[TenantryError]
-    tags: tuple[str, ...]
-    expires_at: float = math.inf  # seconds since the epoch
+What = TypeVar("What")
 
 
 class Channel(Protocol):
@@ -46,17 +33,11 @@ class Channel(Protocol):
     def subscribe(self, subscriber: Subscriber) -> None: ...
 
 
-class _Entry:
-    """Plain slots: 100,000 of them stay in memory."""
+class Moment(NamedTuple):
+    """When a load began: what changed afterwards may be missing from its answer."""
 
-    __slots__ = ("expires_at", "loaded_at", "subject", "tags", "visited")
-
-    def __init__(self, subject: Subject, answer: Answer, loaded_at: float) -> None:
-        self.subject = subject
-        self.tags = answer.tags
-        self.expires_at = answer.expires_at
-        self.loaded_at = loaded_at
-        self.visited = False
+    generation: int
+    at: float  # time.monotonic()
 
 
 class PrincipalCache:
@@ -64,136 +45,100 @@ class PrincipalCache:
 
     def __init__(self, channel: Channel, *, size: int = 200_000, refusals: int = 20_000) -> None:
         self._channel = channel
-        self._size = size
-        self._refusal_size = refusals
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
-        self._refusals: OrderedDict[bytes, tuple[type[TenantryError], float, tuple[str, ...]]] = OrderedDict()
-        self._tagged = TagIndex()
-        self._loads: dict[bytes, asyncio.Task[Answer]] = {}
-        self.loads = 0  # begun so far
+        self._subjects: Entries[Subject] = Entries(size)
+        self._refusals: Entries[Refusal] = Entries(refusals)
+        self._versions = Versions()
         self._generation = 0
-        self._changes: dict[str, int] = {}  # tag -> generation of its last change, while loads are under way
-        self._reset_at = 0  # generation of the last change that concerned everything
+        self._changes: dict[str, int] = {}  # tag -> generation of its last change
+        self._all_changed = 0  # loads that began in an earlier generation may have missed anything
+        self._entry_of = self._subjects.get
         channel.subscribe(self.on_change)
 
     def __len__(self) -> int:
-        """Credentials that are remembered as good."""
-        return len(self._entries)
+        """Credentials that are remembered as good, also those that must be loaded again before they are believed."""
+        return len(self._subjects)
 
     def recall(self, key: bytes) -> Subject | None:
         """The subject, when it is known and may still be believed. Raises CredentialExpired when its time is over."""
-        entry = self._entries.get(key)
-        if entry is None:
+        entry = self._entry_of(key)
+        if entry is None or not (entry.tenant.current and entry.user.current):
             return None
-        now = time.monotonic()
-        if now - entry.loaded_at > TRUST and now - self._channel.confirmed_at > TRUST:
+        now = monotonic()
+        if now - self._channel.confirmed_at > TRUST and now - entry.loaded_at > TRUST:
             return None
-        if entry.expires_at <= time.time():
+        if entry.expires_at is not None and entry.expires_at <= time():
             raise CredentialExpired
         entry.visited = True
-        return entry.subject
+        return entry.what
 
-    def recall_refusal(self, key: bytes) -> type[TenantryError] | None:
+    def recall_refusal(self, key: bytes) -> Refusal | None:
         """Why the credential was refused a moment ago, while that may still be believed."""
-        refusal = self._refusals.get(key)
-        if refusal is None:
+        entry, now = self._refusals.get(key), monotonic()
+        if entry is None or not entry.current:
             return None
-        now = time.monotonic()
-        if now - refusal[1] > TRUST or now - self._channel.confirmed_at > REFUSAL_TRUST:
+        if now - entry.loaded_at > TRUST or now - self._channel.confirmed_at > REFUSAL_TRUST:
             return None
-        return refusal[0]
+        return entry.what
 
-    async def load(self, key: bytes, load: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Load once for all who wait for this credential, and keep the answer unless a change overtook it.
+    def tenant_of(self, key: bytes) -> TenantId | None:
+        """Whose credential this was when it was last loaded, believed or not."""
+        entry = self._entry_of(key)
+        return entry.what.tenant.id if entry is not None and isinstance(entry.what, Principal) else None
 
-        Raises what ``load`` raises; that is never kept.
-        """
-        task = self._loads.get(key)
-        if task is None:
-            self.loads += 1
-            task = asyncio.create_task(self._load(key, load), name="load-principal")
-            self._loads[key] = task
-            task.add_done_callback(_read_outcome)
-        return await asyncio.shield(task)  # one caller that leaves does not take the load from the others
+    def moment(self) -> Moment:
+        """To be taken before the database is asked."""
+        return Moment(self._generation, monotonic())
+
+    def keep(self, key: bytes, answer: Answer, began: Moment) -> bool:
+        """Remember the answer. False when a change of what it was made from has overtaken it: then ask again."""
+        if self._overtaken(answer, began.generation):
+            return False
+        if isinstance(answer.subject, type):
+            self._subjects.drop(key)
+            self._fill(self._refusals, key, answer, answer.subject, began.at)
+        else:
+            self._refusals.drop(key)
+            _exempt(self._fill(self._subjects, key, answer, answer.subject, began.at))
+        return True
 
     def on_change(self, kind: str, changed: str) -> None:
-        """Forget what was made from this. Called by the channel, in order of commit."""
+        """Believe no longer what was made from this. Called by the channel, in order of commit."""
         self._generation += 1
         if kind == ChangeKind.RESET:
-            self._forget_all()
+            self._miss_all()
+            self._versions.end_all()
             return
         tag = f"{kind} {changed}"
-        if self._loads:
-            self._remember_change(tag)
-        for key in self._tagged.take(tag):
-            self._forget(key)
-
-    async def _load(self, key: bytes, load: Callable[[], Awaitable[Answer]]) -> Answer:
-        try:
-            for _ in range(_ATTEMPTS - 1):
-                began, loaded_at = self._generation, time.monotonic()
-                answer = await load()
-                if not self._overtaken(answer.tags, began):
-                    self._keep(key, answer, loaded_at)
-                    return answer
-            return await load()  # what changes this often is answered as it is now, and not kept
-        finally:
-            # In the same step as the insertion: nobody may join a load whose answer a change could by then overtake.
-            del self._loads[key]
-            if not self._loads:
-                self._changes.clear()
-
-    def _overtaken(self, tags: tuple[str, ...], began: int) -> bool:
-        return self._reset_at > began or any(self._changes.get(tag, 0) > began for tag in tags)
-
-    def _remember_change(self, tag: str) -> None:
-        if len(self._changes) >= _MOST_CHANGES:
-            self._changes.clear()
-            self._reset_at = self._generation
+        if len(self._changes) >= _CHANGES:
+            self._miss_all()
         self._changes[tag] = self._generation
+        self._versions.end(tag)
+        self._subjects.drop_own(tag)
+        self._refusals.drop_own(tag)
 
-    def _keep(self, key: bytes, answer: Answer, loaded_at: float) -> None:
-        self._forget(key)
-        if isinstance(answer.subject, type):
-            self._refusals[key] = (answer.subject, loaded_at, answer.tags)
-            if len(self._refusals) > self._refusal_size:
-                self._forget(next(iter(self._refusals)))
-        else:
-            self._make_room()
-            self._entries[key] = _exempt(_Entry(answer.subject, answer, loaded_at))
-        self._tagged.add(answer.tags, key)
+    def _overtaken(self, answer: Answer, began: int) -> bool:
+        tags = (*answer.own, answer.tenant, answer.user)
+        return self._all_changed > began or any(tag and self._changes.get(tag, 0) > began for tag in tags)
 
-    def _make_room(self) -> None:
-        # CLOCK: the oldest goes, unless it was used since it was last looked at.
-        while len(self._entries) >= self._size:
-            key, entry = next(iter(self._entries.items()))
-            if entry.visited:
-                entry.visited = False
-                self._entries.move_to_end(key)
-            else:
-                self._forget(key)
+    def _fill(self, entries: Entries[What], key: bytes, answer: Answer, what: What, at: float) -> Entry[What]:
+        entry = entries.place(key, answer.own)
+        entry.what = what
+        entry.tenant = self._versions.of(answer.tenant)
+        entry.user = self._versions.of(answer.user)
+        entry.loaded_at = at
+        entry.expires_at = answer.expires_at
+        return entry
 
-    def _forget(self, key: bytes) -> None:
-        entry, refusal = self._entries.pop(key, None), self._refusals.pop(key, None)
-        self._tagged.remove(entry.tags if entry else refusal[2] if refusal else (), key)
-
-    def _forget_all(self) -> None:
-        self._reset_at = self._generation
+    def _miss_all(self) -> None:
+        self._all_changed = self._generation
         self._changes.clear()
-        self._entries.clear()
-        self._refusals.clear()
-        self._tagged.clear()
 
 
-def _exempt(entry: _Entry) -> _Entry:
+def _exempt(entry: Entry[Subject]) -> None:
     """A tree of ids and words, and one of very many: not for the collector of garbage to look at."""
-    subject = entry.subject
-    exempt(entry, entry.tags, subject, subject.id)
+    subject = entry.what
+    exempt(entry, entry.own, subject)
+    if subject is not None:
+        exempt(subject.id)
     if isinstance(subject, Principal):
         exempt(subject.tenant, subject.tenant.id, subject.roles, subject.user_id)
-    return entry
-
-
-def _read_outcome(done: asyncio.Task[Answer]) -> None:
-    if not done.cancelled():
-        done.exception()  # whoever waited has it; if all of them left, there is nobody to tell

@@ -3,24 +3,48 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 
 from tenants.api_keys.models import ApiKey
+from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.secret import SecretDigest
+from tenants.database.control_reads import ControlReads
 from tenants.database.keyset import Keyset
+from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
+from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import ApiKeyId, TenantId
 
+_KEY_COLUMNS = (
+    ApiKey.id,
+    ApiKey.digest,
+    ApiKey.pepper_version,
+    ApiKey.role,
+    ApiKey.scopes,
+    ApiKey.limits,
+    ApiKey.allowed_cidrs,
+    ApiKey.created_by_user_id,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+)
+# In an order, so that two workers which renew the hashes of the same keys wait for each other, and never in a ring.
+_BY_DIGESTS = prepare_read(
+    select(*_KEY_COLUMNS, *COLUMNS)
+    .join(Tenant, Tenant.id == ApiKey.tenant_id)
+    .where(ApiKey.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary))))
+    .order_by(ApiKey.id)
+)
 
-async def find_by_digests(session: ControlSession, digests: Sequence[bytes]) -> tuple[ApiKey, Tenant] | None:
-    """The key that is kept under one of these digests, with its tenant."""
-    query = select(ApiKey, Tenant).join(Tenant, Tenant.id == ApiKey.tenant_id).where(ApiKey.digest.in_(digests))
-    row = (await session.execute(query)).first()
-    return None if row is None else (row[0], row[1])
+
+async def find_by_digests(reads: ControlReads, digests: Sequence[bytes]) -> list[RecognisedKey]:
+    """The keys that are kept under these digests, in the order of their ids."""
+    rows = await reads.rows(_BY_DIGESTS, {"digests": digests})
+    count = len(_KEY_COLUMNS)
+    return [RecognisedKey(reference_of(*row[count:]), *row[:count]) for row in rows]
 
 
-async def rehash(session: ControlSession, key: ApiKey, digest: SecretDigest) -> None:
+async def rehash(session: ControlSession, key: RecognisedKey, digest: SecretDigest) -> None:
     """Keep the key under another version of the pepper, unless somebody did so first."""
     changed = update(ApiKey).where(ApiKey.id == key.id, ApiKey.pepper_version == key.pepper_version)
     await session.execute(changed.values(digest=digest.value, pepper_version=digest.pepper_version))

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tenants.database.connection import work_deadline
+from tenants.database.control_reads import ControlReads
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
 from tenants.database.use import PoolUse
@@ -50,6 +51,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
+        self.control_reads = ControlReads(settings)
         self._deadline = work_deadline(settings)
         self._most = settings.pool_size
         self._open = 0  # transactions, also those that wait for a connection
@@ -90,6 +92,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
+        await self.control_reads.close()
         await self.engine.dispose()
 
     @contextmanager

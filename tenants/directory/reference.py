@@ -1,5 +1,6 @@
 """A tenant's row as a request carries it."""
 
+from datetime import datetime
 from functools import lru_cache
 
 from tenants.database.names import tenant_role, tenant_schema
@@ -10,14 +11,23 @@ from tenants.principal import TenantRef, TenantStatus
 _SHARED = 10_000  # references that all principals of the same tenant share, where a worker remembers 100,000 of them
 
 
+# What a reference is made of, for those who read columns instead of the whole row.
+COLUMNS = (Tenant.id, Tenant.slug, Tenant.status, Tenant.plan_code, Tenant.migration_failed_at)
+
+
 def tenant_reference(tenant: Tenant) -> TenantRef:
     """Enough to open the tenant's rooms; names of schema and role come from the id alone (IS5)."""
-    return _reference(tenant.id, tenant.slug, _status(tenant), tenant.plan_code)
+    return reference_of(tenant.id, tenant.slug, tenant.status, tenant.plan_code, tenant.migration_failed_at)
 
 
-def _status(tenant: Tenant) -> TenantStatus:
-    status = TenantStatus(tenant.status)
-    return TenantStatus.BEHIND if status is TenantStatus.ACTIVE and tenant.migration_failed_at is not None else status
+def reference_of(
+    tenant: TenantId, slug: str, status: str, plan: str, migration_failed_at: datetime | None
+) -> TenantRef:
+    """The reference out of ``COLUMNS``."""
+    known = TenantStatus(status)
+    if known is TenantStatus.ACTIVE and migration_failed_at is not None:
+        known = TenantStatus.BEHIND
+    return _reference(tenant, slug, known, plan)
 
 
 @lru_cache(maxsize=_SHARED)

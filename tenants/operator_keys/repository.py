@@ -1,21 +1,53 @@
 """SQL of the control table ``operator_keys``."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 
 from tenants.api_keys.secret import SecretDigest
+from tenants.database.control_reads import ControlReads
+from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
 from tenants.identifiers import OperatorKeyId
 from tenants.operator_keys.models import OperatorKey
 
 
-async def find_by_digests(session: ControlSession, digests: Sequence[bytes]) -> OperatorKey | None:
-    """The key that is kept under one of these digests."""
-    return await session.scalar(select(OperatorKey).where(OperatorKey.digest.in_(digests)))
+@dataclass(frozen=True, slots=True)
+class RecognisedOperatorKey:
+    """The columns of a key's row that a request depends on, ended or not."""
+
+    id: OperatorKeyId
+    name: str
+    digest: bytes
+    pepper_version: int
+    expires_at: datetime | None
+    revoked_at: datetime | None
 
 
-async def rehash(session: ControlSession, key: OperatorKey, digest: SecretDigest) -> None:
+_COLUMNS: tuple[Any, ...] = (
+    OperatorKey.id,
+    OperatorKey.name,
+    OperatorKey.digest,
+    OperatorKey.pepper_version,
+    OperatorKey.expires_at,
+    OperatorKey.revoked_at,
+)
+_BY_DIGESTS = prepare_read(
+    select(*_COLUMNS)
+    .where(OperatorKey.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary))))
+    .order_by(OperatorKey.id)
+)
+
+
+async def find_by_digests(reads: ControlReads, digests: Sequence[bytes]) -> list[RecognisedOperatorKey]:
+    """The keys that are kept under these digests, in the order of their ids."""
+    return [RecognisedOperatorKey(*row) for row in await reads.rows(_BY_DIGESTS, {"digests": digests})]
+
+
+async def rehash(session: ControlSession, key: RecognisedOperatorKey, digest: SecretDigest) -> None:
     """Keep the key under another version of the pepper, unless somebody did so first."""
     changed = update(OperatorKey).where(OperatorKey.id == key.id, OperatorKey.pepper_version == key.pepper_version)
     await session.execute(changed.values(digest=digest.value, pepper_version=digest.pepper_version))

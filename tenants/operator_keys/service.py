@@ -1,15 +1,19 @@
-"""Operator keys: made, listed, revoked and recognised. Every call runs in the caller's transaction."""
+"""Operator keys: made, listed, revoked and recognised.
 
-from collections.abc import Sequence
+Recognising reads for itself; every other call runs in the caller's transaction.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
-from tenants.database.sessions import ControlSession
+from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound
 from tenants.identifiers import OperatorKeyId, new_id
 from tenants.operator_keys import repository
 from tenants.operator_keys.models import OperatorKey
+from tenants.operator_keys.repository import RecognisedOperatorKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,20 @@ class OperatorKeys:
             raise NotFound
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
-    async def recognise(self, session: ControlSession, secret: str) -> OperatorKey | None:
-        """The key that this is the secret of, ended or not. An old pepper's hash is brought up to date."""
-        found = await repository.find_by_digests(session, [each.value for each in self._hasher.candidates(secret)])
-        if found is None or not self._hasher.matches(secret, found.digest):
-            return None
-        if found.pepper_version != self._hasher.newest:
-            await repository.rehash(session, found, self._hasher.digest(secret))
+    async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedOperatorKey]:
+        """By secret, the keys that these are the secrets of, ended or not. A hash under an old pepper is renewed.
+
+        Raises Unavailable when PostgreSQL is down.
+        """
+        by_digest = {each.value: secret for secret in secrets for each in self._hasher.candidates(secret)}
+        keys = await repository.find_by_digests(database.control_reads, list(by_digest))
+        found = {by_digest[key.digest]: key for key in keys}
+        found = {secret: key for secret, key in found.items() if self._hasher.matches(secret, key.digest)}
+        await self._renew(database, {s: key for s, key in found.items() if key.pepper_version != self._hasher.newest})
         return found
+
+    async def _renew(self, database: Database, old: Mapping[str, RecognisedOperatorKey]) -> None:
+        if old:
+            async with database.control() as session:
+                for secret, key in old.items():
+                    await repository.rehash(session, key, self._hasher.digest(secret))

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Exists, and_, exists, func, literal, select, update
+from sqlalchemy import ARRAY, BigInteger, Exists, Uuid, and_, bindparam, column, exists, func, literal, select, update
 
+from tenants.database.control_reads import ControlReads
+from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
+from tenants.directory.reference import COLUMNS, reference_of
 from tenants.members.models import Membership
+from tenants.principal import TenantRef
+from tenants.sign_in.access_tokens import AccessClaims
 from tenants.sign_in.models import RefreshToken
 from tenants.users.models import User
 
@@ -61,10 +66,43 @@ async def end_family(session: ControlSession, family: UUID, when: datetime) -> N
     await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
 
 
-async def has_ended(session: ControlSession, family: UUID) -> bool:
-    """Whether this sign-in was ended."""
-    ended = exists().where(RefreshToken.family_id == family, RefreshToken.family_ended_at.is_not(None))
-    return bool(await session.scalar(select(ended)))
+_wanted = (
+    func.unnest(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenants", "users", "families")))
+    .table_valued(*(column(name, Uuid) for name in ("tenant_id", "user_id", "family_id")))
+    .render_derived()
+)
+_ended = exists().where(RefreshToken.family_id == _wanted.c.family_id, RefreshToken.family_ended_at.is_not(None))
+_HOLDERS = prepare_read(
+    select(_wanted.c.user_id, _wanted.c.family_id, Membership.roles, User.disabled_at, _ended, *COLUMNS)
+    .join(Membership, and_(Membership.tenant_id == _wanted.c.tenant_id, Membership.user_id == _wanted.c.user_id))
+    .join(User, User.id == Membership.user_id)
+    .join(Tenant, Tenant.id == Membership.tenant_id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whoever an access token was given to, as they are now."""
+
+    roles: tuple[str, ...]
+    is_disabled: bool
+    has_signed_out: bool  # the sign-in that the token comes from was ended
+    tenant: TenantRef
+
+
+async def holders(reads: ControlReads, claims: Sequence[AccessClaims]) -> dict[AccessClaims, Holder]:
+    """Of these tokens' holders those who still are members of the tenants that the tokens name."""
+    wanted = {
+        "tenants": [each.tenant_id for each in claims],
+        "users": [each.user_id for each in claims],
+        "families": [each.session_id for each in claims],
+    }
+    found = {}
+    for user, family, roles, disabled_at, ended, *tenant in await reads.rows(_HOLDERS, wanted):
+        reference = reference_of(*tenant)
+        found[reference.id, user, family] = Holder(tuple(roles), disabled_at is not None, ended, reference)
+    named = {each: (each.tenant_id, each.user_id, each.session_id) for each in claims}
+    return {each: found[name] for each, name in named.items() if name in found}
 
 
 def _belongs_to() -> Exists:

@@ -4,6 +4,7 @@ import casbin
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.authorization import authorizer as module
 from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
 from tenants.identifiers import TenantId, new_id
@@ -84,3 +85,25 @@ def test_a_decision_is_asked_of_casbin_once(authorizer: Authorizer, monkeypatch:
 
     monkeypatch.setattr(casbin.Enforcer, "enforce", again)
     assert authorizer.allows(_principal("owner"), "contacts:read") is True
+
+
+def test_a_denial_by_accident_ends_with_the_accident(authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AZ2: what went wrong once is not what was decided."""
+
+    def explode(*_: object) -> bool:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(casbin.Enforcer, "enforce", explode)
+        assert authorizer.allows(_principal("owner"), "contacts:read") is False
+    assert authorizer.allows(_principal("owner"), "contacts:read") is True
+
+
+def test_what_is_remembered_is_bounded(authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither many roles nor permissions that there are not fill the memory; decisions stay right all the while."""
+    monkeypatch.setattr(module, "_REMEMBERED", 100)
+    for number in range(1000):
+        assert authorizer.allows(_principal("viewer", f"role {number}"), "contacts:read") is True
+        assert authorizer.allows(_principal(f"role {number}"), "contacts:read") is False
+        assert authorizer.allows(_principal("owner"), f"contacts:{number}") is False
+        assert len(authorizer._decisions) <= 100

@@ -1,104 +1,147 @@
 """The memory of recognised credentials, driven step by step."""
 
-import asyncio
-import os
-import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 
-from gateway.identity.cache import REFUSAL_TRUST, TRUST, Answer, PrincipalCache
+from gateway.identity.answer import Answer, Refusal
+from gateway.identity.cache import _CHANGES, REFUSAL_TRUST, TRUST, PrincipalCache
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
-from tenants.database.listener import Subscriber
-from tenants.errors import Unavailable
-from tenants.identifiers import OperatorKeyId, new_id
-from tenants.principal import Operator
+from tenants.identifiers import OperatorKeyId, TenantId, new_id
+from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
+from tests.unit.identity.world import Channel
 
-pytestmark = pytest.mark.anyio
-_RACES = int(os.environ.get("TENANTRY_TEST_RACES", "1000"))
-_KEY, _TAGS = b"k" * 32, ("api_key aa", "tenant 1")
+_KEY, _OWN, _TENANT, _USER = b"k" * 32, "api_key aa", "tenant 1", "user 9"
 
 
 def _operator() -> Operator:
     return Operator(OperatorKeyId(new_id()), "somebody")
 
 
-@dataclass
-class _Channel:
-    """Stands where the listener does; the listener itself is tested on PostgreSQL."""
+def _good(own: str = _OWN, tenant: str | None = _TENANT, expires_at: float | None = None) -> Answer:
+    return Answer(_operator(), (own,), tenant, _USER, expires_at)
 
-    confirmed_at: float = field(default_factory=time.monotonic)
-    subscribers: list[Subscriber] = field(default_factory=list)
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        self.subscribers.append(subscriber)
-
-    def tell(self, kind: str, changed: str = "") -> None:
-        for subscriber in self.subscribers:
-            subscriber(kind, changed)
+def _bad(own: str = _OWN, refusal: Refusal = CredentialInvalid) -> Answer:
+    return Answer(refusal, (own,))
 
 
 @pytest.fixture
-def channel() -> _Channel:
-    return _Channel()
+def channel() -> Channel:
+    return Channel()
 
 
-def _giving(answer: Answer) -> Callable[[], Awaitable[Answer]]:
-    async def load() -> Answer:
-        await asyncio.sleep(0)
-        return answer
-
-    return load
+@pytest.fixture
+def cache(channel: Channel) -> PrincipalCache:
+    return PrincipalCache(channel)
 
 
-async def test_what_was_loaded_is_recalled_without_loading(channel: _Channel) -> None:
+def _keep(cache: PrincipalCache, answer: Answer, key: bytes = _KEY) -> bool:
+    return cache.keep(key, answer, cache.moment())
+
+
+def test_what_was_kept_is_recalled(cache: PrincipalCache) -> None:
     """Decision 1: a warm credential asks nobody."""
-    cache, subject = PrincipalCache(channel), _operator()
+    answer = _good()
     assert cache.recall(_KEY) is None
-    await cache.load(_KEY, _giving(Answer(subject, _TAGS)))
-    assert cache.recall(_KEY) is subject
+    assert _keep(cache, answer)
+    assert cache.recall(_KEY) is answer.subject
 
 
-@pytest.mark.parametrize(("kind", "changed"), [("api_key", "aa"), ("tenant", "1"), ("reset", "")])
-async def test_a_change_of_anything_it_was_made_from_makes_it_forgotten(
-    channel: _Channel, kind: str, changed: str
+@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, "reset "])
+def test_a_change_of_anything_it_was_made_from_makes_it_forgotten(
+    channel: Channel, cache: PrincipalCache, change: str
 ) -> None:
-    """ID4: key, tenant, and whatever may have happened while nobody listened."""
-    cache = PrincipalCache(channel)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
-    channel.tell(kind, changed)
+    """ID4: key, tenant, person, and whatever may have happened while nobody listened. What is loaded then is good."""
+    _keep(cache, _good())
+    channel.tell(*change.split(" "))
     assert cache.recall(_KEY) is None
-    assert len(cache) == 0
+    _keep(cache, _good())
+    assert cache.recall(_KEY) is not None
 
 
-async def test_a_change_of_something_else_leaves_it(channel: _Channel) -> None:
+def test_a_change_of_something_else_leaves_it(channel: Channel, cache: PrincipalCache) -> None:
     """A tenant's change costs the others nothing."""
-    cache = PrincipalCache(channel)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
+    _keep(cache, _good())
     for kind, changed in (("api_key", "ab"), ("tenant", "2"), ("user", "1"), ("plan", "free"), ("unknown", "1")):
         channel.tell(kind, changed)
     assert cache.recall(_KEY) is not None
 
 
-async def test_a_refusal_is_forgotten_when_its_key_is_made(channel: _Channel) -> None:
+@pytest.mark.parametrize("change", ["operator_key aa", "reset "])
+def test_an_operator_is_forgotten_too(channel: Channel, cache: PrincipalCache, change: str) -> None:
+    """ID4: who belongs to no tenant has no tenant's change to be forgotten by."""
+    _keep(cache, Answer(_operator(), ("operator_key aa",)))
+    channel.tell(*change.split(" "))
+    assert cache.recall(_KEY) is None
+
+
+@pytest.mark.parametrize("old", ["api_key old", "api_key new"])
+def test_a_key_that_may_be_kept_under_two_peppers_is_forgotten_by_either_name(
+    channel: Channel, cache: PrincipalCache, old: str
+) -> None:
+    """ID2, ID4: its hash is renewed by whichever worker meets it first."""
+    _keep(cache, Answer(_operator(), ("api_key new", "api_key old"), _TENANT))
+    channel.tell(*old.split(" "))
+    assert cache.recall(_KEY) is None
+
+
+@pytest.mark.parametrize("change", [_OWN, "reset "])
+def test_a_refusal_is_forgotten_when_its_key_is_made(channel: Channel, cache: PrincipalCache, change: str) -> None:
     """ID4: a negative answer never outlives the creation of the key."""
-    cache = PrincipalCache(channel)
-    await cache.load(_KEY, _giving(Answer(CredentialInvalid, ("api_key aa",))))
+    _keep(cache, _bad())
     assert cache.recall_refusal(_KEY) is CredentialInvalid
     assert cache.recall(_KEY) is None
-    channel.tell("api_key", "aa")
+    channel.tell(*change.split(" "))
     assert cache.recall_refusal(_KEY) is None
 
 
-async def test_a_deaf_worker_trusts_what_it_knows_for_five_seconds(channel: _Channel) -> None:
-    """ID4: with the notification channel dead at most 5 s; refusals, which may hide a new key, not at all."""
-    cache = PrincipalCache(channel)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
-    await cache.load(b"bad", _giving(Answer(CredentialInvalid, ())))
-    for entry in cache._entries.values():
-        entry.loaded_at -= 60
+def test_a_refusal_and_a_subject_take_each_others_place(cache: PrincipalCache) -> None:
+    """ID4: whichever was loaded last holds."""
+    _keep(cache, _bad())
+    _keep(cache, _good())
+    assert cache.recall_refusal(_KEY) is None
+    _keep(cache, _bad(refusal=CredentialRevoked))
+    assert cache.recall(_KEY) is None
+    assert cache.recall_refusal(_KEY) is CredentialRevoked
+
+
+@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, "reset "])
+def test_an_answer_that_a_change_overtook_is_not_kept(channel: Channel, cache: PrincipalCache, change: str) -> None:
+    """ID4: a fill that raced with a revocation does not bring the key back."""
+    began = cache.moment()
+    channel.tell(*change.split(" "))
+    assert not cache.keep(_KEY, _good(), began)
+    assert cache.recall(_KEY) is None
+    assert _keep(cache, _good())
+
+
+def test_a_refusal_that_the_making_of_its_key_overtook_is_not_kept(channel: Channel, cache: PrincipalCache) -> None:
+    """ID4: asked before the key was made, answered after."""
+    began = cache.moment()
+    channel.tell(*_OWN.split(" "))
+    assert not cache.keep(_KEY, _bad(), began)
+    assert cache.recall_refusal(_KEY) is None
+
+
+def test_changes_are_remembered_no_further_than_they_are_needed(channel: Channel, cache: PrincipalCache) -> None:
+    """Bounded, and on the safe side: a load that began before what is no longer remembered asks again."""
+    began = cache.moment()
+    for number in range(3 * _CHANGES):
+        channel.tell("tenant", f"other {number}")
+    assert len(cache._changes) <= _CHANGES
+    assert not cache.keep(_KEY, _good(), began)
+    assert _keep(cache, _good())
+
+
+def test_a_deaf_worker_trusts_what_it_knows_for_five_seconds(channel: Channel, cache: PrincipalCache) -> None:
+    """ID4: with the notification channel dead at most 5 s; refusals, which may hide a new key, not as long."""
+    _keep(cache, _good())
+    _keep(cache, _bad("api_key bb"), b"bad")
+    long_ago = cache._subjects.get(_KEY)
+    assert long_ago is not None
+    long_ago.loaded_at -= 60
     now = time.monotonic()
     channel.confirmed_at = now - TRUST + 1
     assert cache.recall(_KEY) is not None
@@ -108,171 +151,61 @@ async def test_a_deaf_worker_trusts_what_it_knows_for_five_seconds(channel: _Cha
     assert cache.recall_refusal(b"bad") is None
 
 
-async def test_what_was_just_loaded_is_trusted_though_the_channel_is_dead(channel: _Channel) -> None:
+def test_what_was_just_loaded_is_trusted_though_the_channel_is_dead(channel: Channel, cache: PrincipalCache) -> None:
     """ID4: the load itself asked the database, at most 5 s ago."""
     channel.confirmed_at = float("-inf")
-    cache = PrincipalCache(channel)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
+    _keep(cache, _good())
     assert cache.recall(_KEY) is not None
 
 
-async def test_expiry_is_checked_at_every_use(channel: _Channel) -> None:
+def test_expiry_is_checked_at_every_use(cache: PrincipalCache) -> None:
     """A credential ends at its time though it is remembered."""
-    cache = PrincipalCache(channel)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS, expires_at=time.time() - 0.001)))
+    _keep(cache, _good(expires_at=time.time() - 0.001))
     with pytest.raises(CredentialExpired):
         cache.recall(_KEY)
 
 
-async def test_all_who_ask_at_once_share_one_load(channel: _Channel) -> None:
-    """A cold start does not stampede: one load for each credential."""
-    cache, loads = PrincipalCache(channel), 0
-
-    async def load() -> Answer:
-        nonlocal loads
-        loads += 1
-        await asyncio.sleep(0.01)
-        return Answer(_operator(), _TAGS)
-
-    answers = await asyncio.gather(*(cache.load(_KEY, load) for _ in range(200)))
-    assert loads == 1
-    assert len({id(answer) for answer in answers}) == 1
-
-
-async def test_a_caller_that_leaves_does_not_take_the_load_from_the_others(channel: _Channel) -> None:
-    """A dropped client cancels only itself."""
-    cache = PrincipalCache(channel)
-    first = asyncio.create_task(cache.load(_KEY, _giving(Answer(_operator(), _TAGS))))
-    await asyncio.sleep(0)
-    second = asyncio.create_task(cache.load(_KEY, _giving(Answer(_operator(), _TAGS))))
-    await asyncio.sleep(0)
-    first.cancel()
-    assert (await second).subject == cache.recall(_KEY)
-
-
-async def test_an_outage_is_told_to_all_and_remembered_for_none(channel: _Channel) -> None:
-    """401 only ever means the credential: an outage leaves no refusal behind."""
-    cache = PrincipalCache(channel)
-
-    async def fail() -> Answer:
-        await asyncio.sleep(0)
-        raise Unavailable
-
-    outcomes = await asyncio.gather(*(cache.load(_KEY, fail) for _ in range(3)), return_exceptions=True)
-    assert all(isinstance(each, Unavailable) for each in outcomes)
-    assert cache.recall_refusal(_KEY) is None
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
-    assert cache.recall(_KEY) is not None
-
-
-async def test_a_flood_of_bad_keys_evicts_no_good_one_and_takes_no_more_room(channel: _Channel) -> None:
+def test_a_flood_of_bad_keys_evicts_no_good_one_and_takes_no_more_room(channel: Channel) -> None:
     """TH4: maps are bounded; refusals are kept apart."""
     cache = PrincipalCache(channel, size=10, refusals=5)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
+    _keep(cache, _good())
     for number in range(1000):
-        await cache.load(b"%032d" % number, _giving(Answer(CredentialInvalid, (f"api_key {number}",))))
+        _keep(cache, _bad(f"api_key {number}"), b"%032d" % number)
     assert cache.recall(_KEY) is not None
-    assert len(cache._refusals) == 5
-    assert len(cache._tagged) == 5 + len(_TAGS)
+    assert len(cache._refusals) == len(cache._refusals._by_own) == 5
 
 
-async def test_the_least_used_make_room_and_leave_nothing_behind(channel: _Channel) -> None:
-    """Bounded: the one that is used between others stays, whatever passes through."""
-    cache = PrincipalCache(channel, size=10)
-    await cache.load(_KEY, _giving(Answer(_operator(), _TAGS)))
-    for number in range(100):
-        assert cache.recall(_KEY) is not None
-        await cache.load(b"%032d" % number, _giving(Answer(_operator(), (f"api_key {number}", "tenant 2"))))
-    assert len(cache) == 10
-    assert len(cache._tagged) == 9 + 1 + len(_TAGS)
+def test_ten_thousand_tenants_in_turn_leave_no_more_behind_than_the_memory_holds(channel: Channel) -> None:
+    """ID4, IS7: bounded in entries and in tenants; each that is recalled is the credential's own."""
+    cache = PrincipalCache(channel, size=100)
+    answers = {b"%032d" % number: _good(f"api_key {number}", f"tenant {number}") for number in range(10_000)}
+    for key, answer in answers.items():
+        _keep(cache, answer, key)
+        assert cache.recall(key) is answer.subject
+    assert len(cache) == len(cache._subjects._by_own) == 100
+    assert len(cache._versions) == 100 + 1  # and the one person of them all
+    recalled = {key: cache.recall(key) for key in answers}
+    assert sum(each is not None for each in recalled.values()) == 100
+    assert all(each is None or each is answers[key].subject for key, each in recalled.items())
 
 
-async def test_a_change_during_the_load_makes_it_load_again(channel: _Channel) -> None:
-    """ID4: a fill that raced with a revocation is not kept, and its waiters get the later truth."""
+def test_a_tenants_change_costs_the_same_however_many_of_its_keys_are_known(channel: Channel) -> None:
+    """ID4: with 20,000 keys the event loop would stand still for 60 ms if each had to be found and forgotten."""
     cache = PrincipalCache(channel)
-    truth: list[Operator | type[CredentialRevoked]] = [_operator(), CredentialRevoked]
+    for number in range(20_000):
+        _keep(cache, _good(f"api_key {number}"), b"%032d" % number)
+    began = time.perf_counter()
+    channel.tell(*_TENANT.split(" "))
+    assert time.perf_counter() - began < 0.01
+    assert not any(cache.recall(b"%032d" % number) for number in range(20_000))
 
-    async def load() -> Answer:
-        answer = Answer(truth.pop(0), _TAGS)
-        await asyncio.sleep(0.01)
-        return answer
 
-    loading = asyncio.create_task(cache.load(_KEY, load))
-    await asyncio.sleep(0.005)
-    channel.tell("tenant", "1")
-    assert (await loading).subject is CredentialRevoked
+def test_whose_a_credential_was_is_known_until_it_makes_room(channel: Channel, cache: PrincipalCache) -> None:
+    """IS10: so that what one tenant must load again waits behind its own."""
+    tenant = TenantId(UUID(int=1))
+    place = TenantRef(tenant, "acme", TenantStatus.ACTIVE, "t_1", "t_1", "free")
+    assert cache.tenant_of(_KEY) is None
+    _keep(cache, Answer(Principal(PrincipalKind.API_KEY, UUID(int=2), place, ("viewer",)), (_OWN,), _TENANT))
+    channel.tell("reset")
     assert cache.recall(_KEY) is None
-    assert cache.recall_refusal(_KEY) is CredentialRevoked
-
-
-async def test_what_changes_at_every_load_is_answered_and_not_kept(channel: _Channel) -> None:
-    """A tenant under constant change is served, each time from the database."""
-    cache = PrincipalCache(channel)
-
-    async def load() -> Answer:
-        await asyncio.sleep(0)
-        channel.tell("tenant", "1")
-        return Answer(_operator(), _TAGS)
-
-    assert isinstance((await cache.load(_KEY, load)).subject, Operator)
-    assert len(cache) == 0
-    assert not cache._changes
-
-
-class _Race:
-    """One key that is made and revoked while others ask; the database and the channel take their time."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        self._channel = _Channel()
-        self._cache = PrincipalCache(self._channel)
-        self._truth: Operator | type[CredentialInvalid | CredentialRevoked] = CredentialInvalid
-        self._told: object = CredentialInvalid  # what every worker has heard of
-        self.asked = 0
-
-    async def run(self) -> None:
-        await asyncio.gather(self._change(), *(self._ask() for _ in range(6)))
-
-    async def _pause(self) -> None:
-        for _ in range(self._random.randrange(6)):
-            await asyncio.sleep(0)
-
-    async def _change(self) -> None:
-        for truth in (_operator(), CredentialRevoked):
-            await self._pause()
-            self._truth = truth  # committed
-            await self._pause()
-            if self._random.random() < 0.3:
-                self._channel.tell("reset")
-            else:
-                self._channel.tell("api_key", "aa")
-            self._told = truth
-
-    async def _load(self) -> Answer:
-        await self._pause()
-        seen = self._truth
-        await self._pause()
-        return Answer(seen, ("api_key aa",))
-
-    async def _ask(self) -> None:
-        for _ in range(8):
-            await self._pause()
-            told = self._told
-            found = self._cache.recall(_KEY) or self._cache.recall_refusal(_KEY)
-            found = found or (await self._cache.load(_KEY, self._load)).subject
-            self.asked += 1
-            # Whoever asks after the news has arrived never gets the state before it.
-            order: list[object] = [CredentialInvalid, Operator, CredentialRevoked]
-            assert order.index(_kind(found)) >= order.index(_kind(told))
-
-
-def _kind(found: object) -> object:
-    return Operator if isinstance(found, Operator) else found
-
-
-async def test_no_interleaving_of_loading_and_revoking_brings_a_key_back() -> None:
-    """ID4: fuzzed; TENANTRY_TEST_RACES=10000 for the long run."""
-    for seed in range(_RACES):
-        race = _Race(seed)
-        await race.run()
-        assert race.asked == 48
+    assert cache.tenant_of(_KEY) == tenant

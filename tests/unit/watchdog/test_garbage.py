@@ -1,20 +1,17 @@
 """What is remembered in very large numbers is none of the garbage collector's business, and is freed all the same."""
 
-import asyncio
 import gc
 import weakref
 
-import pytest
-
-from gateway.identity.cache import Answer, PrincipalCache
+from gateway.identity.answer import Answer
+from gateway.identity.cache import PrincipalCache
 from gateway.watchdog.garbage import exempt
 from tenants.database.listener import ChangeKind, Subscriber
 from tenants.identifiers import TenantId, new_id
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 
-pytestmark = pytest.mark.anyio
-
 _MANY = 5_000
+_TENANTS = 50
 
 
 class _Channel:
@@ -30,41 +27,33 @@ class _Slug(str):
     __slots__ = ("__weakref__",)
 
 
-def _answer(slug: str) -> Answer:
-    tenant = TenantId(new_id())
+def _answer(slug: str, tenant: TenantId) -> Answer:
     reference = TenantRef(tenant, slug, TenantStatus.ACTIVE, f"t_{tenant.hex}", f"t_{tenant.hex}", "free")
     principal = Principal(PrincipalKind.API_KEY, new_id(), reference, (f"role {slug}",), user_id=new_id())
-    return Answer(principal, (f"api_key {principal.id}", f"tenant {tenant}"))
+    return Answer(principal, (f"{ChangeKind.API_KEY} {slug}",), f"{ChangeKind.TENANT} {tenant}")
 
 
-async def _remember(cache: PrincipalCache, number: int, answer: Answer) -> None:
-    async def load() -> Answer:
-        return answer
-
-    await cache.load(number.to_bytes(32), load)
-
-
-async def test_a_full_collection_does_not_look_at_what_is_remembered() -> None:
+def test_a_full_collection_does_not_look_at_what_is_remembered() -> None:
     """100,000 credentials would hold up every request for 200 ms, whenever it comes."""
     cache = PrincipalCache(_Channel())
     gc.collect()
     before = len(gc.get_objects())
+    tenants = [TenantId(new_id()) for _ in range(_TENANTS)]
     for number in range(_MANY):
-        await _remember(cache, number, _answer("acme"))
+        cache.keep(number.to_bytes(32), _answer(f"acme {number}", tenants[number % _TENANTS]), cache.moment())
     assert len(cache) == _MANY
     gc.collect()
     assert len(gc.get_objects()) - before < _MANY / 10
 
 
-async def test_what_is_forgotten_is_freed_at_once() -> None:
+def test_what_is_forgotten_is_freed_at_once() -> None:
     cache = PrincipalCache(_Channel())
     slug = _Slug("acme")
     seen = weakref.ref(slug)
-    await _remember(cache, 1, _answer(slug))
+    assert cache.keep(bytes(32), _answer(slug, TenantId(new_id())), cache.moment())
     del slug
-    await asyncio.sleep(0)  # the load's own task goes
     assert seen() is not None
-    cache.on_change(ChangeKind.RESET, "")
+    cache.on_change(ChangeKind.API_KEY, "acme")
     assert seen() is None
 
 

@@ -1,0 +1,178 @@
+"""A small world for the memory of credentials: rows that change, a channel that tells of it, a database that answers.
+
+Every row has a state, a number that only grows: a key is 0 before it is made, then changed, and revoked at ``REVOKED``;
+a tenant and a person have had so many changes. A subject shows the states of the rows that it was made from.
+"""
+
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import cast
+from uuid import UUID
+
+from gateway.identity.answer import Answer, Refusal, Subject
+from gateway.identity.cache import PrincipalCache
+from gateway.identity.loads import Loads, Outcome
+from gateway.identity.principals import Principals
+from gateway.identity.wanted import Secret, Wanted
+from tenants.api_keys.secret import SecretKind, generate
+from tenants.credentials import CredentialInvalid, CredentialRevoked
+from tenants.database.listener import Subscriber
+from tenants.identifiers import TenantId, UserId
+from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.sign_in.access_tokens import AccessClaims, AccessTokens
+
+REVOKED = 3
+_FAR = 2**33  # seconds since the epoch
+
+
+@dataclass
+class Channel:
+    """Stands where the listener does; the listener itself is tested on PostgreSQL."""
+
+    confirmed_at: float = field(default_factory=time.monotonic)
+    subscribers: list[Subscriber] = field(default_factory=list)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """As the listener's."""
+        self.subscribers.append(subscriber)
+
+    def tell(self, kind: str, changed: str = "") -> None:
+        """A notification has arrived."""
+        for subscriber in self.subscribers:
+            subscriber(kind, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a caller sends, and the rows that it hangs on, each as a notification names it."""
+
+    sent: bytes
+    tenant: str
+    own: str | None = None  # an API key's
+    user: str | None = None  # an access token's
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(row for row in (self.own, self.tenant, self.user) if row)
+
+
+def key_of(name: str, tenant: UUID) -> Credential:
+    """A new API key of this tenant."""
+    return Credential(generate(SecretKind.LIVE).encode(), f"tenant {tenant}", own=f"api_key {name}")
+
+
+def token_of(name: str, tenant: UUID, user: UUID) -> Credential:
+    """An access token of this person."""
+    return Credential(f"{name}.of.somebody".encode(), f"tenant {tenant}", user=f"user {user}")
+
+
+class World:
+    """Rows by tag, and a gateway's memory over them. ``told`` is what the channel has told of each row."""
+
+    def __init__(self, credentials: Sequence[Credential], pause: Callable[[], Awaitable[None]], *, size: int) -> None:
+        self.channel = Channel()
+        self.rows = {row: 0 for each in credentials for row in each.rows}
+        self.told = dict(self.rows)
+        self.questions = 0
+        self._credentials = {each.sent: each for each in credentials}
+        self._pause = pause
+        self._untold: deque[str] = deque()
+        cache = PrincipalCache(self.channel, size=size, refusals=size)
+        self.loads = Loads(cache, self.load)
+        self.principals = Principals(cache, self.loads, cast("AccessTokens", self))
+
+    def commit(self, row: str) -> None:
+        """Change a row; nobody has heard of it yet."""
+        self.rows[row] += 1
+        self._untold.append(row)
+
+    def tell(self, *, reset: bool = False) -> None:
+        """The next notification arrives; or the channel is new, and tells that anything may have changed."""
+        if reset:
+            self._untold.clear()
+            self.channel.tell("reset")
+            self.told = dict(self.rows)
+        elif self._untold:
+            row = self._untold.popleft()
+            self.channel.tell(*row.split(" "))
+            self.told[row] = self.rows[row] - self._untold.count(row)
+
+    async def find(self, credential: Credential) -> Subject | Refusal:
+        """As the identity stage does it."""
+        try:
+            subject = self.principals.recall(credential.sent)
+            return subject or await self.principals.find(credential.sent)
+        except (CredentialInvalid, CredentialRevoked) as refusal:
+            return type(refusal)
+
+    async def load(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+        """Read the rows as they are at some moment, and answer at a later one."""
+        self.questions += 1
+        answers: list[Outcome] = []
+        for each in wanted:
+            await self._pause()
+            answers.append(self.answer(self._credentials[_sent(each)]))
+        await self._pause()
+        return answers
+
+    def answer(self, credential: Credential) -> Answer:
+        """What the database says of this credential now."""
+        subject = self._subject(credential)
+        own = (credential.own,) if credential.own else ()
+        unknown = subject is CredentialInvalid
+        return Answer(subject, own, None if unknown else credential.tenant, credential.user)
+
+    def verify(self, token: bytes) -> AccessClaims:
+        """Stands where ``AccessTokens`` does."""
+        found = self._credentials[token]
+        assert found.user is not None
+        return _Claims(UserId(_id(found.user)), TenantId(_id(found.tenant)), None, _FAR, token)
+
+    def states_of(self, credential: Credential, found: Subject | Refusal) -> dict[str, int]:
+        """The states of the rows that this answer was made from, as far as it shows them."""
+        if not isinstance(found, Principal):
+            state = 0 if found is CredentialInvalid else REVOKED
+            return {credential.own or credential.user or "": state}
+        return {credential.own or credential.user or "": int(found.roles[0]), credential.tenant: int(found.tenant.plan)}
+
+    def _subject(self, credential: Credential) -> Subject | Refusal:
+        tenant, state = _id(credential.tenant), self.rows[credential.own or credential.user or ""]
+        if credential.own and not state:
+            return CredentialInvalid
+        if state >= REVOKED:
+            return CredentialRevoked
+        plan = str(self.rows[credential.tenant])
+        place = TenantRef(TenantId(tenant), f"t{tenant.int}", TenantStatus.ACTIVE, f"t_{tenant}", f"t_{tenant}", plan)
+        kind = PrincipalKind.API_KEY if credential.own else PrincipalKind.USER
+        return Principal(kind, UUID(int=0), place, (str(state),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims(AccessClaims):
+    sent: bytes = b""
+
+
+def _sent(wanted: Wanted) -> bytes:
+    return wanted.text.encode() if isinstance(wanted, Secret) else cast("_Claims", wanted).sent
+
+
+@cache
+def _id(row: str) -> UUID:
+    return UUID(row.split(" ")[1])
+
+
+class Pauses:
+    """Gives way to others as chance has it, repeatably."""
+
+    def __init__(self, seed: int, turn: Callable[[], Awaitable[None]]) -> None:
+        self.choice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self._turn = turn
+
+    async def __call__(self) -> None:
+        for _ in range(int(self.choice.random() * 3)):
+            await self._turn()
