@@ -27,6 +27,8 @@ from gateway.services import build_services
 from gateway.settings import Settings
 from migrations.runner import migrate_control, migrate_tenants
 from tenants.database.cluster import set_up_cluster
+from tenants.database.names import tenant_schema
+from tenants.identifiers import TenantId
 from tenants.onboarding.schemas import CreateTenant
 from tenants.resources.registry import load_registry
 from tenants.sign_in.signing_keys import generate_signing_keys
@@ -54,16 +56,17 @@ class Stand:
     environment: dict[str, str]
     stack: ExitStack
     api_key: str = ""
+    schema: str = ""  # of the tenant whose key it is; its role bears the same name
     ports: list[int] = field(default_factory=list)
 
-    def serve(self, application: str) -> tuple[str, Child]:
+    def serve(self, application: str, **environment: str) -> tuple[str, Child]:
         """An ASGI application factory in a uvicorn of its own, on the server core: its base URL and its process."""
         port = free_port()
         options = ["--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"]
         command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--log-level", "warning"]
         pinned = ["taskset", "-c", str(SERVER_CORE), *command, *options]
         log = self.folder / f"server-{port}.log"
-        child = Child(Launch(command=pinned, folder=Path.cwd(), log=log, environment=self.environment))
+        child = Child(Launch(command=pinned, folder=Path.cwd(), log=log, environment=self.environment | environment))
         self.stack.callback(child.stop)
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _answers(url), child, _STARTS_WITHIN, application)
@@ -84,7 +87,7 @@ def open_stand() -> Iterator[Stand]:
             part.start()
         environment = _environment(postgres, redis) | {"TENANTRY_USAGE_FOLDER": str(folder / "usage")}
         stand = Stand(folder, environment, stack)
-        stand.api_key = asyncio.run(_seed(environment))
+        stand.api_key, stand.schema = asyncio.run(_seed(environment))
         yield stand
 
 
@@ -105,14 +108,15 @@ def _environment(postgres: LocalPostgres, redis: LocalRedis) -> dict[str, str]:
     }
 
 
-async def _seed(environment: dict[str, str]) -> str:
+async def _seed(environment: dict[str, str]) -> tuple[str, str]:
     named = {name.removeprefix("TENANTRY_").lower(): value for name, value in environment.items()}
     services = build_services(Settings.model_validate(named))
     try:
         async with services.database.control() as session:
             await plans.create(session, _PLAN)
             wanted = CreateTenant(slug="bench", name="Benchmark", plan=_PLAN.code)
-            return (await services.identity.onboarding.create(session, wanted)).key.secret
+            made = await services.identity.onboarding.create(session, wanted)
+            return made.key.secret, tenant_schema(TenantId(made.tenant.id))
     finally:
         await services.database.close()
         services.identity.close()
