@@ -18,8 +18,8 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
-from tenants.database.reads import TenantReads
 from tenants.database.sessions import Database
+from tenants.database.statements import TenantStatements
 from tenants.jobs.queue import JobQueue
 from tenants.resources.registry import Registry, load_registry
 
@@ -33,7 +33,7 @@ class Services:
     settings: Settings
     registry: Registry
     database: Database
-    reads: TenantReads
+    statements: TenantStatements
     listener: ChangeListener
     plan_book: PlanBook
     authorizer: Authorizer
@@ -49,7 +49,7 @@ class Services:
         async with AsyncExitStack() as stack:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
-            stack.push_async_callback(self.reads.close)
+            stack.push_async_callback(self.statements.close)
             await self.usage.start()
             stack.push_async_callback(self.usage.close)
             await self.limiter.start()
@@ -73,7 +73,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         registry=registry,
         database=database,
-        reads=TenantReads(settings.database),
+        statements=TenantStatements(settings.database),
         listener=listener,
         plan_book=PlanBook(database, listener),
         authorizer=authorizer,

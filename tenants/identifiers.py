@@ -45,4 +45,3 @@ def read(prefix: str, text: str) -> UUID | None:
     except TypeIDException:
         return None
     return UUID(bytes=typeid.uuid_bytes) if typeid.prefix == prefix else None
-

@@ -5,7 +5,7 @@ and ROLLBACK give both back, so a connection enters and leaves the pool with no 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection, event, text
@@ -13,11 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tenants.database.connection import work_deadline
+from tenants.database.fairness import HOUSE, FairShares
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
+from tenants.database.statements import Prepared, Row
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 
+_RESERVED = 1  # connection of a process's sessions that no tenant takes
 _ENTER = text("SELECT set_config('search_path', :search_path, true), set_config('role', :role, true)")
 
 
@@ -42,24 +45,35 @@ class TenantSession(AsyncSession):
     sync_session_class = _ScopedSession
     tenant: TenantRef
 
+    async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
+        """Run it inside this transaction, which goes on. Raises sqlalchemy.exc.DBAPIError."""
+        return [tuple(row) for row in (await self.execute(prepared.clause, dict(given))).all()]
+
 
 class Database:
-    """Opens sessions. One per process, shared by all requests."""
+    """Opens sessions. One per process, shared by all requests, in fair shares."""
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
         self._deadline = work_deadline(settings)
+        self._shares = FairShares(
+            settings.session_connections,
+            patience=settings.acquire_timeout,
+            longest_queue=settings.longest_queue,
+            reserved=min(_RESERVED, settings.session_connections - 1),
+        )
 
     @asynccontextmanager
-    async def control(self) -> AsyncIterator[ControlSession]:
+    async def control(self, tenant: TenantRef | None = None) -> AsyncIterator[ControlSession]:
         """A control transaction: committed at the end of the block, rolled back when it raises.
 
+        What is asked by a tenant takes its connection out of ``tenant``'s share; without one, it is work of our own.
         Raises Unavailable when PostgreSQL is down, too slow or out of connections.
         """
         session = ControlSession(
             self.engine, expire_on_commit=False, info={"schema": CONTROL_SCHEMA, "role": CONTROL_ROLE}
         )
-        async with translated(), asyncio.timeout(self._deadline), session, session.begin():
+        async with self._transaction(session, tenant.schema if tenant else HOUSE):
             yield session
 
     @asynccontextmanager
@@ -72,8 +86,18 @@ class Database:
             self.engine, expire_on_commit=False, info={"schema": tenant.schema, "role": tenant.role}
         )
         session.tenant = tenant
-        async with translated(), asyncio.timeout(self._deadline), session, session.begin():
+        async with self._transaction(session, tenant.schema):
             yield session
+
+    @asynccontextmanager
+    async def _transaction(self, session: AsyncSession, schema: str) -> AsyncIterator[None]:
+        async with translated(), asyncio.timeout(self._deadline):
+            await self._shares.take(schema)
+            try:
+                async with session, session.begin():
+                    yield
+            finally:
+                self._shares.give_back(schema)
 
     async def close(self) -> None:
         """Close every pooled connection."""
