@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-_ALL = ("edge", "usage", "requests", "data", "revocation")
+_ALL = ("edge", "usage", "requests", "data", "fairness", "revocation")
 
 
 def main() -> None:

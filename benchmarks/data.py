@@ -62,10 +62,10 @@ def main() -> None:
 def _comparisons(stand: Stand) -> list[Comparison]:
     servers = {
         _GATEWAY: stand.serve("gateway.app:create_app"),
-        _PLAIN: stand.serve("benchmarks.direct:create_app", DIRECT_SCHEMA=stand.schema),
-        _PIPELINED: stand.serve("benchmarks.direct:create_app", DIRECT_SCHEMA=stand.schema, DIRECT_PIPELINE="1"),
+        _PLAIN: stand.serve("benchmarks.direct:create_app", DIRECT_SCHEMA=stand.tenant.schema),
+        _PIPELINED: stand.serve("benchmarks.direct:create_app", DIRECT_SCHEMA=stand.tenant.schema, DIRECT_PIPELINE="1"),
     }
-    headers = {"X-API-Key": stand.api_key}
+    headers = stand.tenant.headers
     made = [_make(servers[_GATEWAY][0], headers) for _ in range(_ROWS)]
     body = orjson.dumps(_CONTACT)
 
