@@ -5,7 +5,8 @@ search_path are taken locally by the group's first statement and are given back 
 Source: PostgreSQL manual, "Pipeline Mode" and "Extended Query": an error skips the rest of the group and rolls it back,
 and the Sync is answered once the commit is done, or has failed.
 
-Measured beside psycopg's own coroutines on the same statements: 40 µs of CPU against 350 µs.
+Measured on one row by its key: 50 µs of CPU, where psycopg's own coroutines take 190 for the same group in its pipeline
+mode, and 240 for begin, both statements and commit.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class PipelineConnection:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.opened_at = time.monotonic()
+        self.usable = True  # until it is lost or closed
         self.role = b""  # that it ran as last, and runs as no more
         self._connection = connection  # keeps the socket alive
         self._pg = connection.pgconn
@@ -67,14 +69,9 @@ class PipelineConnection:
             opened._pg.send_prepare(_ENTER_NAME, _ENTER)
             opened._first_error(await opened._round_trip(deadline))
         except BaseException:
-            await opened.close()
+            opened.close()
             raise
         return opened
-
-    @property
-    def usable(self) -> bool:
-        """False once the connection is lost or closed."""
-        return not self._connection.closed
 
     async def run(
         self, search_path: bytes, role: bytes, statement: Statement, values: Sequence[object], deadline: float
@@ -97,7 +94,7 @@ class PipelineConnection:
             self._pg.send_query_prepared(statement.name, parameters, result_format=pq.Format.BINARY)
             results = await self._round_trip(deadline)
         except BaseException:
-            await self.close()
+            self.close()
             raise
         if fresh and results[_PREPARED].status == pq.ExecStatus.COMMAND_OK:  # and so it stays, whatever came after
             self._prepared[statement.name] = None
@@ -114,11 +111,13 @@ class PipelineConnection:
         """
         self._prepared.pop(statement.name, None)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the socket; a group under way is cut off. Safe to call again."""
         if self.usable:  # else its descriptor may be another connection's by now
-            self._let_go()
-            await self._connection.close()
+            self.usable = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._pg.finish()
 
     def _send_closes(self, statement: Statement) -> None:
         # Before the group's first statement that can fail. Closing what is not there is no error.
@@ -174,17 +173,12 @@ class PipelineConnection:
         return False
 
     def _lost(self, error: Exception) -> None:
-        self._let_go()
-        self._pg.finish()
+        self.close()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
 
     def _give_up(self) -> None:
         self._lost(TimeoutError("PostgreSQL has not answered in time"))
-
-    def _let_go(self) -> None:
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
 
     def _first_error(self, results: list[PGresult]) -> None:
         for result in results:

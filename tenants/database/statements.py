@@ -101,7 +101,7 @@ class TenantStatements:
     async def close(self) -> None:
         """Close every idle connection."""
         while self._idle:
-            await self._idle.pop().close()
+            self._idle.pop().close()
 
     async def _run(self, tenant: TenantRef, statement: Statement, values: list[object], deadline: float) -> list[Row]:
         path, role = search_path(tenant.schema).encode(), tenant.role.encode()
@@ -112,7 +112,7 @@ class TenantStatements:
             connection.forget(statement)
             return await connection.run(path, role, statement, values, deadline)
         finally:
-            await self._put_back(connection)
+            self._put_back(connection)
 
     def _take(self, role: bytes) -> PipelineConnection | None:
         """The one that served this tenant last, else the most recently used: the others grow old.
@@ -129,11 +129,11 @@ class TenantStatements:
         places = range(len(self._idle) - 1, -1, -1)
         return next((place for place in places if self._idle[place].role == role), -1)
 
-    async def _put_back(self, connection: PipelineConnection) -> None:
+    def _put_back(self, connection: PipelineConnection) -> None:
         if connection.usable and time.monotonic() - connection.opened_at < CONNECTION_LIFE:
             self._idle.append(connection)
         else:
-            await connection.close()
+            connection.close()
 
 
 @dataclass(frozen=True, slots=True)
