@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-_ALL = ("gate", "requests", "revocation")
+_ALL = ("gate", "requests", "data", "fairness", "revocation")
 
 
 def main() -> None:

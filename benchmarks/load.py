@@ -9,6 +9,7 @@ import socket
 import statistics
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -77,6 +78,27 @@ def run_load(url: str, request: bytes, *, connections: int, seconds: float) -> R
         poll.close()
 
 
+def run_paced(url: str, requests: Sequence[bytes], *, every: float, seconds: float) -> Result:
+    """Send the next of ``requests`` every so many seconds, over one connection; raises OSError when it breaks.
+
+    What is sent late, because the answer before it was late, counts from the moment when it was due.
+    """
+    parts = urlsplit(url)
+    result = Result(seconds)
+    with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), timeout=10) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection, began = _Connection(peer), time.perf_counter()
+        for number in range(int(seconds / every)):
+            due = began + number * every
+            late = time.perf_counter() > due
+            time.sleep(max(0.0, due - time.perf_counter()))
+            _send(connection, requests[number % len(requests)])
+            connection.sent_at = due if late else connection.sent_at
+            while not _receive(connection, result):
+                continue
+    return result
+
+
 def _drive(poll: select.epoll, connections: dict[int, _Connection], request: bytes, seconds: float) -> Result:
     result = Result(seconds)
     started = time.perf_counter()
@@ -84,7 +106,9 @@ def _drive(poll: select.epoll, connections: dict[int, _Connection], request: byt
         _send(connection, request)
     while (now := time.perf_counter()) - started < seconds:
         for descriptor, _ in poll.poll(1):
-            _receive(connections[descriptor], request, result)
+            connection = connections[descriptor]
+            if _receive(connection, result):
+                _send(connection, request)
     result.seconds = now - started
     return result
 
@@ -94,7 +118,8 @@ def _send(connection: _Connection, request: bytes) -> None:
     connection.socket.sendall(request)
 
 
-def _receive(connection: _Connection, request: bytes, result: Result) -> None:
+def _receive(connection: _Connection, result: Result) -> bool:
+    """True when an answer is whole."""
     chunk = connection.socket.recv(_ONE_READ)
     if not chunk:
         raise ConnectionResetError("the server closed a keep-alive connection")
@@ -104,7 +129,7 @@ def _receive(connection: _Connection, request: bytes, result: Result) -> None:
         result.latencies.append(time.perf_counter() - connection.sent_at)
         result.statuses[status] += 1
         connection.received.clear()
-        _send(connection, request)
+    return status > 0
 
 
 def complete(received: bytearray) -> int:

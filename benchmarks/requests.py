@@ -23,6 +23,7 @@ class Work:
     url: str
     request: bytes
     server: Child
+    status: int = 200  # of every answer
     rounds: list[Result] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)  # microseconds a request
 
@@ -30,8 +31,8 @@ class Work:
         """One round."""
         before = cpu_seconds(self.server)
         result = run_load(self.url, self.request, connections=connections, seconds=seconds)
-        if set(result.statuses) != {200}:
-            raise SystemExit(f"{self.name}: expected 200 alone, got {dict(result.statuses)}")
+        if set(result.statuses) != {self.status}:
+            raise SystemExit(f"{self.name}: expected {self.status} alone, got {dict(result.statuses)}")
         self.rounds.append(result)
         self.cpu.append((cpu_seconds(self.server) - before) / sum(result.statuses.values()) * 1e6)
 

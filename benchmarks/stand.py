@@ -11,8 +11,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from billing.plans.schemas import PlanSpec, WindowSpec
 from gateway.development.postgres import LocalPostgres
 from gateway.development.processes import Child, Launch, free_port, wait_until
 from gateway.development.redis import LocalRedis
-from gateway.services import build_services
+from gateway.services import Services, build_services
 from gateway.settings import Settings
 from migrations.runner import migrate_control, migrate_tenants
-from tenants.database.cluster import set_up_cluster
+from tenants.database.cluster import ClusterUrls, set_up_cluster
+from tenants.database.names import tenant_schema
+from tenants.identifiers import TenantId
 from tenants.onboarding.schemas import CreateTenant
 from tenants.resources.registry import load_registry
 from tenants.sign_in.signing_keys import generate_signing_keys
@@ -46,24 +48,46 @@ _PLAN = PlanSpec(
 _STARTS_WITHIN = 20.0  # seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A tenant, by its key."""
+
+    api_key: str
+    schema: str  # its role bears the same name
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"X-API-Key": self.api_key}
+
+
 @dataclass(slots=True)
 class Stand:
     """What is measured against. ``serve`` starts one more server; all end with the stand."""
 
     folder: Path
     environment: dict[str, str]
+    owner_url: str
     stack: ExitStack
-    api_key: str = ""
+    tenant: Caller
     ports: list[int] = field(default_factory=list)
 
-    def serve(self, application: str) -> tuple[str, Child]:
+    @property
+    def api_key(self) -> str:
+        """Of the tenant that is there from the start."""
+        return self.tenant.api_key
+
+    def add_tenant(self, slug: str) -> Caller:
+        """One more tenant on the plan that never throttles, and its first key."""
+        return asyncio.run(_add_tenant(self.environment, slug))
+
+    def serve(self, application: str, **environment: str) -> tuple[str, Child]:
         """An ASGI application factory in a uvicorn of its own, on the server core: its base URL and its process."""
         port = free_port()
         options = ["--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"]
         command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--log-level", "warning"]
         pinned = ["taskset", "-c", str(SERVER_CORE), *command, *options]
         log = self.folder / f"server-{port}.log"
-        child = Child(Launch(command=pinned, folder=Path.cwd(), log=log, environment=self.environment))
+        child = Child(Launch(command=pinned, folder=Path.cwd(), log=log, environment=self.environment | environment))
         self.stack.callback(child.stop)
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _answers(url), child, _STARTS_WITHIN, application)
@@ -82,14 +106,13 @@ def open_stand() -> Iterator[Stand]:
         for part in (postgres, redis):
             stack.callback(part.stop)
             part.start()
-        environment = _environment(postgres, redis) | {"TENANTRY_USAGE_FOLDER": str(folder / "usage")}
-        stand = Stand(folder, environment, stack)
-        stand.api_key = asyncio.run(_seed(environment))
-        yield stand
+        urls = set_up_cluster(postgres.superuser_url, "bench", owner_password="owner", gateway_password="gateway")  # noqa: S106
+        environment = _environment(urls, redis) | {"TENANTRY_USAGE_FOLDER": str(folder / "usage")}
+        asyncio.run(_add_plan(environment))
+        yield Stand(folder, environment, urls.owner, stack, asyncio.run(_add_tenant(environment, "bench")))
 
 
-def _environment(postgres: LocalPostgres, redis: LocalRedis) -> dict[str, str]:
-    urls = set_up_cluster(postgres.superuser_url, "bench", owner_password="owner", gateway_password="gateway")  # noqa: S106
+def _environment(urls: ClusterUrls, redis: LocalRedis) -> dict[str, str]:
     migrate_control(urls.owner)
     migrate_tenants(urls.owner, load_registry(_RESOURCES).migrations)
     secret = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -106,13 +129,23 @@ def _environment(postgres: LocalPostgres, redis: LocalRedis) -> dict[str, str]:
     }
 
 
-async def _seed(environment: dict[str, str]) -> str:
+async def _add_plan(environment: dict[str, str]) -> None:
+    async with _services(environment) as services, services.database.control() as session:
+        await plans.create(session, _PLAN)
+
+
+async def _add_tenant(environment: dict[str, str], slug: str) -> Caller:
+    async with _services(environment) as services, services.database.control() as session:
+        wanted = CreateTenant(slug=slug, name="Benchmark", plan=_PLAN.code)
+        made = await services.identity.onboarding.create(session, wanted)
+    return Caller(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
+
+
+@asynccontextmanager
+async def _services(environment: dict[str, str]) -> AsyncIterator[Services]:
     services = build_services(settings_of(environment))
     try:
-        async with services.database.control() as session:
-            await plans.create(session, _PLAN)
-            wanted = CreateTenant(slug="bench", name="Benchmark", plan=_PLAN.code)
-            return (await services.identity.onboarding.create(session, wanted)).key.secret
+        yield services
     finally:
         await services.database.close()
         services.identity.close()

@@ -55,7 +55,7 @@ def administer(settings: Settings, work: Callable[[Administration], Awaitable[_R
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Administration]:
     """The services over a pool of one connection."""
-    database_settings = replace(settings.database, pool_size=1)
+    database_settings = replace(settings.database, session_connections=1)
     database = Database(open_engine(database_settings), database_settings)
     authorizer = Authorizer(catalogue(load_registry(settings.resources).names))
     identity = build_identity(settings, database, authorizer)

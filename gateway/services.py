@@ -29,8 +29,8 @@ from gateway.usage.recorder import UsageRecorder
 from gateway.watchdog.loop_watch import LoopWatch
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
-from tenants.database.reads import TenantReads
 from tenants.database.sessions import Database
+from tenants.database.statements import Statements
 from tenants.jobs.queue import JobQueue
 from tenants.resources.registry import Registry, load_registry
 
@@ -44,7 +44,7 @@ class Services:
     settings: Settings
     registry: Registry
     database: Database
-    reads: TenantReads
+    statements: Statements
     listener: ChangeListener
     plan_book: PlanBook
     authorizer: Authorizer
@@ -63,7 +63,7 @@ class Services:
         async with AsyncExitStack() as stack:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
-            stack.push_async_callback(self.reads.close)
+            stack.push_async_callback(self.statements.close)
             self.watch.start()
             stack.callback(self.watch.stop)
             await self.metrics.start(self._sources())
@@ -86,7 +86,8 @@ class Services:
             lambda: identity_samples(self.principals, self.identity.passwords),
             lambda: change_samples(self.listener, self.plan_book),
             lambda: pool_samples("sessions", self.database.use),
-            lambda: pool_samples("reads", self.reads.use),
+            lambda: pool_samples("statements", self.statements.use),
+            lambda: pool_samples("lookups", self.database.lookups),
             lambda: usage_samples(self.usage),
             lambda: loop_samples(self.watch),
         )
@@ -103,7 +104,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         registry=registry,
         database=database,
-        reads=TenantReads(settings.database),
+        statements=Statements(settings.database),
         listener=listener,
         plan_book=PlanBook(database, listener),
         authorizer=authorizer,

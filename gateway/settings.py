@@ -86,7 +86,9 @@ class Settings(BaseSettings):
         PostgresDsn | None,
         Field(repr=False, description="A superuser; when set, `tenantry migrate` first makes roles and database."),
     ] = None
-    database_pool_size: Annotated[int, Field(ge=1, le=200, description="Connections of one worker.")] = 10
+    database_pool_size: Annotated[
+        int, Field(ge=2, le=200, description="Connections of one worker at most, beside the one that listens.")
+    ] = 10
     redis_url: Annotated[
         RedisDsn | None, Field(repr=False, description="Counters of limits; without it each worker counts its share.")
     ] = None
@@ -202,7 +204,12 @@ class Settings(BaseSettings):
     @property
     def database(self) -> DatabaseSettings:
         """What ``tenants/database`` needs."""
-        return DatabaseSettings(url=str(self.database_url), pool_size=self.database_pool_size)
+        sessions = max(1, self.database_pool_size * 2 // 5)
+        return DatabaseSettings(
+            url=str(self.database_url),
+            statement_connections=self.database_pool_size - sessions,
+            session_connections=sessions,
+        )
 
     @property
     def throttle(self) -> ThrottleSettings:

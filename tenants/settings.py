@@ -8,9 +8,12 @@ class DatabaseSettings:
     """How to reach PostgreSQL, and how long to wait for it."""
 
     url: str  # the login role of the gateway's workers
-    pool_size: int = 10
+    statement_connections: int = 6  # that run one statement after another, each a transaction of its own
+    lookup_connections: int = 4  # for credentials and plans, of which three are in use at most
+    session_connections: int = 4  # for transactions of several statements
     connect_timeout: float = 2.0  # seconds
     acquire_timeout: float = 2.0  # seconds a request may wait for a connection
+    longest_queue: int = 1000  # requests of one tenant that may wait for one; all more are turned away at once
     transaction_timeout: float = 5.0  # seconds from asking for a connection to the commit (OP3)
     statement_timeout: float = 4.0  # seconds, enforced by the server (DA7)
 

@@ -7,9 +7,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.plans.models import PlanRow
-from tenants.database.control_reads import ControlReads
-from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 
 
 async def every(session: ControlSession) -> Sequence[PlanRow]:
@@ -18,10 +17,10 @@ async def every(session: ControlSession) -> Sequence[PlanRow]:
 
 
 _READ = ("code", "name", "rank", "windows", "monthly_quota", "features", "stripe_price_id")
-_EVERY = prepare_read(select(*(PlanRow.__table__.c[name] for name in _READ)))
+_EVERY = prepare(select(*(PlanRow.__table__.c[name] for name in _READ)))
 
 
-async def read_every(reads: ControlReads) -> list[PlanRow]:
+async def read_every(reads: Work) -> list[PlanRow]:
     """Every plan, without a session."""
     return [PlanRow(**dict(zip(_READ, row, strict=True))) for row in await reads.rows(_EVERY, {})]
 

@@ -26,8 +26,9 @@ router = APIRouter(route_class=StrictRoute, tags=["api keys"])
 async def create_key(request: Request, wanted: CreateApiKey) -> Response:
     """Make a key. Its secret stands in this answer and in no other."""
     services, maker = services_of(request), _maker(request)
-    async with services.database.control() as session:
-        issued = await services.identity.api_keys.create(session, maker.principal.tenant.id, maker, wanted)
+    tenant = maker.principal.tenant
+    async with services.database.control(tenant) as session:
+        issued = await services.identity.api_keys.create(session, tenant.id, maker, wanted)
     shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -35,10 +36,10 @@ async def create_key(request: Request, wanted: CreateApiKey) -> Response:
 @router.get(_PATH, response_model=Page[ApiKeyShown], dependencies=[Depends(requires("api_keys:read"))])
 async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """The tenant's keys, revoked ones too, the newest first."""
-    services, tenant = services_of(request), principal_of(request.scope).tenant.id
-    cursors = ListCursors(services.settings.secret, "api-keys", tenant, query)
-    async with services.database.control() as session:
-        rows = await services.identity.api_keys.page(session, tenant, cursors.keyset())
+    services, tenant = services_of(request), principal_of(request.scope).tenant
+    cursors = ListCursors(services.settings.secret, "api-keys", tenant.id, query)
+    async with services.database.control(tenant) as session:
+        rows = await services.identity.api_keys.page(session, tenant.id, cursors.keyset())
     shown, following = cursors.cut(rows)
     return answered(
         Page(data=[ApiKeyShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
@@ -48,9 +49,9 @@ async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> R
 @router.get(f"{_PATH}/{{key_id}}", response_model=ApiKeyShown, dependencies=[Depends(requires("api_keys:read"))])
 async def read_key(request: Request, key_id: str) -> Response:
     """One key, without its secret."""
-    services, tenant = services_of(request), principal_of(request.scope).tenant.id
-    async with services.database.control() as session:
-        key = await services.identity.api_keys.read(session, tenant, _id(key_id))
+    services, tenant = services_of(request), principal_of(request.scope).tenant
+    async with services.database.control(tenant) as session:
+        key = await services.identity.api_keys.read(session, tenant.id, _id(key_id))
     return read(request, ApiKeyShown.of(key))
 
 
@@ -63,9 +64,9 @@ async def read_key(request: Request, key_id: str) -> Response:
 async def rotate_key(request: Request, key_id: str, wanted: RotateApiKey = _PLAIN_ROTATION) -> Response:
     """Make a key that takes the place of this one, which ends with the overlap."""
     services, maker = services_of(request), _maker(request)
-    tenant = maker.principal.tenant.id
-    async with services.database.control() as session:
-        issued = await services.identity.api_keys.rotate(session, tenant, maker, _id(key_id), wanted)
+    tenant = maker.principal.tenant
+    async with services.database.control(tenant) as session:
+        issued = await services.identity.api_keys.rotate(session, tenant.id, maker, _id(key_id), wanted)
     shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -73,9 +74,9 @@ async def rotate_key(request: Request, key_id: str, wanted: RotateApiKey = _PLAI
 @router.post(f"{_PATH}/{{key_id}}/revoke", status_code=204, dependencies=[Depends(requires("api_keys:revoke"))])
 async def revoke_key(request: Request, key_id: str) -> Response:
     """End this key for good, on every worker."""
-    services, tenant = services_of(request), principal_of(request.scope).tenant.id
-    async with services.database.control() as session:
-        await services.identity.api_keys.revoke(session, tenant, _id(key_id))
+    services, tenant = services_of(request), principal_of(request.scope).tenant
+    async with services.database.control(tenant) as session:
+        await services.identity.api_keys.revoke(session, tenant.id, _id(key_id))
     return Response(status_code=204)
 
 

@@ -41,7 +41,7 @@ class StrictRoute(APIRoute):
         async def strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
             if await read_body(strict):
-                _require_json(strict)
+                require_json(strict)
                 await strict.json()
             return await handler(strict)
 
@@ -56,7 +56,8 @@ async def read_body(request: Request) -> bytes:
         raise MalformedRequest(detail="the client left before the end of its body") from None
 
 
-def _require_json(request: Request) -> None:
+def require_json(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body is said to be JSON."""
     # RFC 9110 section 8.3.1: parameters follow a semicolon; JSON has none that matters (RFC 8259 section 11).
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (

@@ -84,10 +84,10 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
     Every request that the plan's limits let pass counts, in the minute of its answer. What the last seconds brought may
     still be on its way.
     """
-    services, tenant = services_of(request), principal_of(request.scope).tenant.id
-    cursors = _Cursors(services.settings.secret, tenant, query)
+    services, tenant = services_of(request), principal_of(request.scope).tenant
+    cursors = _Cursors(services.settings.secret, tenant.id, query)
     question = Question(
-        tenant=tenant,
+        tenant=tenant.id,
         period=Period.of(query.since, query.until, query.granularity, datetime.now(UTC)),
         group=query.group_by,
         count=query.limit + 1,
@@ -95,7 +95,7 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
         route=query.route,
         after=cursors.read(query.cursor) if query.cursor else None,
     )
-    async with services.database.control() as session:
+    async with services.database.control(tenant) as session:
         rows = await service.read(session, question)
     return _answer(rows, query, cursors)
 

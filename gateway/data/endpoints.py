@@ -16,7 +16,7 @@ from tenants.crud import service
 from tenants.crud.etags import EntityTags, Tagged
 from tenants.crud.pages import Cursors
 from tenants.crud.query import read_query
-from tenants.crud.repository import Row
+from tenants.database.statements import Row, Work
 from tenants.principal import TenantRef
 from tenants.resources.collection import Collection
 
@@ -35,25 +35,24 @@ class Endpoints:
     path: str
 
     async def list(self, request: Request) -> Response:
-        services, tenant = services_of(request), principal_of(request.scope).tenant
+        tenant = principal_of(request.scope).tenant
         query = read_query(self.collection, tenant.id, query_of(request.scope), self.cursors)
-        page = await service.list_page(services.reads, tenant, query, self.cursors)
+        page = await service.list_page(_work(request, tenant), query, self.cursors)
         return Response(self.renderer.page(page), headers=_PRIVATE, media_type=_MEDIA_TYPE)
 
     async def create(self, request: Request, body: BaseModel) -> Response:
         refuse_parameters(request.scope)
         tenant = principal_of(request.scope).tenant
-        async with services_of(request).database.tenant(tenant) as session:
-            row = await service.create(session, self.collection, sent_values(body))
+        row = await service.create(_work(request, tenant), self.collection, sent_values(body))
         response = self._answer(tenant, row, status=201)
         response.headers["location"] = f"{self.path}/{self.renderer.id_of(row)}"
         return response
 
     async def read(self, request: Request) -> Response:
         refuse_parameters(request.scope)
-        services, tenant = services_of(request), principal_of(request.scope).tenant
-        row = await service.read(services.reads, tenant, self.collection, self._row_id(request))
-        if self.tags.unchanged(self._tagged(tenant, row[0]), row[-1], _header(request, "if-none-match")):
+        tenant = principal_of(request.scope).tenant
+        row = await service.read(_work(request, tenant), self.collection, self._row_id(request))
+        if self.tags.unchanged(self._tagged(tenant, row[0]), row[-1], _header(request, b"if-none-match")):
             return Response(status_code=304, headers=self._headers(tenant, row))
         return self._answer(tenant, row)
 
@@ -61,16 +60,14 @@ class Endpoints:
         refuse_parameters(request.scope)
         tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
         versions = self._versions(request, tenant, row_id)
-        async with services_of(request).database.tenant(tenant) as session:
-            row = await service.update(session, self.collection, row_id, sent_values(body), versions)
+        row = await service.update(_work(request, tenant), self.collection, row_id, sent_values(body), versions)
         return self._answer(tenant, row)
 
     async def delete(self, request: Request) -> Response:
         refuse_parameters(request.scope)
         tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
         versions = self._versions(request, tenant, row_id)
-        async with services_of(request).database.tenant(tenant) as session:
-            await service.delete(session, self.collection, row_id, versions)
+        await service.delete(_work(request, tenant), self.collection, row_id, versions)
         return Response(status_code=204)
 
     def _row_id(self, request: Request) -> UUID:
@@ -80,7 +77,7 @@ class Endpoints:
         return Tagged(tenant.id, self.collection, row)
 
     def _versions(self, request: Request, tenant: TenantRef, row: UUID) -> tuple[int, ...] | None:
-        return self.tags.versions(self._tagged(tenant, row), _header(request, "if-match"))
+        return self.tags.versions(self._tagged(tenant, row), _header(request, b"if-match"))
 
     def _headers(self, tenant: TenantRef, row: Row) -> dict[str, str]:
         return {"etag": self.tags.of(self._tagged(tenant, row[0]), row[-1]), **_PRIVATE}
@@ -89,7 +86,12 @@ class Endpoints:
         return Response(self.renderer.one(row), status, self._headers(tenant, row), _MEDIA_TYPE)
 
 
-def _header(request: Request, name: str) -> str | None:
+def _work(request: Request, tenant: TenantRef) -> Work:
+    """Each verb is one statement: committed, in the one round trip that it takes, before the answer is made."""
+    return services_of(request).statements.of(tenant)
+
+
+def _header(request: Request, name: bytes) -> str | None:
     """A list-valued header may stand on several lines (RFC 9110 section 5.3)."""
-    lines = request.headers.getlist(name)
-    return ", ".join(lines) if lines else None
+    lines = [value for field, value in request.scope["headers"] if field == name]
+    return b", ".join(lines).decode("latin-1") if lines else None

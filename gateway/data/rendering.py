@@ -1,16 +1,19 @@
 """Rows to JSON, straight: no model is filled and nothing is checked again that the database holds already."""
 
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import repeat
+from typing import Any
 
 import orjson
 
-from tenants.crud.repository import Row
 from tenants.crud.service import Page
+from tenants.database.statements import Row
 from tenants.identifiers import show
 from tenants.resources.collection import Collection
 from tenants.resources.fields import FieldKind
 
-_Document = dict[str, object]
+_Document = dict[str, Any]
 
 
 class Renderer:
@@ -28,20 +31,22 @@ class Renderer:
 
     def one(self, row: Row) -> bytes:
         """One object."""
-        return _dump(self._document(row))
+        return _dump(self._documents((row,))[0])
 
     def page(self, page: Page) -> bytes:
         """A list: ``{"data", "has_more", "next_cursor"}``."""
-        data = [self._document(row) for row in page.rows]
+        data = self._documents(page.rows)
         return _dump({"data": data, "has_more": page.next_cursor is not None, "next_cursor": page.next_cursor})
 
-    def _document(self, row: Row) -> _Document:
-        document = dict(zip(self._names, row, strict=False))  # the row's last value is its version, which is not shown
+    def _documents(self, rows: Sequence[Row]) -> list[_Document]:
+        # A row's last value is its version, which is not shown: there is no name left for it.
+        documents: list[_Document] = [dict(each) for each in map(zip, repeat(self._names), rows)]
         for name, prefix in self._ids:
-            value = document[name]
-            if value is not None:
-                document[name] = show(prefix, value)
-        return document
+            for document in documents:
+                value = document[name]
+                if value is not None:
+                    document[name] = show(prefix, value)
+        return documents
 
 
 def _dump(document: _Document) -> bytes:

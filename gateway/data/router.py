@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.api.route import StrictRoute
+from gateway.api.direct_route import DirectRoute
 from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
 from gateway.data.models import Models, models_of
@@ -27,7 +27,7 @@ _Endpoint = Callable[..., Awaitable[Response]]
 
 def data_router(registry: Registry, secret: bytes) -> APIRouter:
     """``/v1/<resource>`` for each resource. ``secret`` signs cursors and tags, and is the same on every worker."""
-    router = APIRouter(route_class=StrictRoute)
+    router = APIRouter(route_class=DirectRoute)
     cursors, tags = Cursors(secret), EntityTags(secret)
     for collection in registry.collections:
         path = f"/v1/{collection.name}"

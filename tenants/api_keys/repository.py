@@ -8,10 +8,9 @@ from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.secret import SecretDigest
-from tenants.database.control_reads import ControlReads
 from tenants.database.keyset import Keyset
-from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
 from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import ApiKeyId, TenantId
@@ -29,7 +28,7 @@ _KEY_COLUMNS = (
     ApiKey.revoked_at,
 )
 # In an order, so that two workers which renew the hashes of the same keys wait for each other, and never in a ring.
-_BY_DIGESTS = prepare_read(
+_BY_DIGESTS = prepare(
     select(*_KEY_COLUMNS, *COLUMNS)
     .join(Tenant, Tenant.id == ApiKey.tenant_id)
     .where(ApiKey.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary))))
@@ -37,7 +36,7 @@ _BY_DIGESTS = prepare_read(
 )
 
 
-async def find_by_digests(reads: ControlReads, digests: Sequence[bytes]) -> list[RecognisedKey]:
+async def find_by_digests(reads: Work, digests: Sequence[bytes]) -> list[RecognisedKey]:
     """The keys that are kept under these digests, in the order of their ids."""
     rows = await reads.rows(_BY_DIGESTS, {"digests": digests})
     count = len(_KEY_COLUMNS)

@@ -17,7 +17,6 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
-    Executable,
     Integer,
     Select,
     String,
@@ -42,12 +41,9 @@ from sqlalchemy import Enum as EnumType
 from tenants.crud.filters import Filter, Operator
 from tenants.crud.query import Query
 from tenants.crud.sort import Sort
-from tenants.database.reads import PreparedRead, TenantReads, prepare_read
-from tenants.database.sessions import TenantSession
-from tenants.principal import TenantRef
+from tenants.database.statements import Prepared, Row, Work, prepare
 from tenants.resources.collection import Collection
 
-Row = tuple[Any, ...]
 _SHAPES = 1024  # statements kept; a shape that is asked for rarely is made again
 _VALUE = "value_{}"  # parameters are named so that no column can bear their names
 _WHERE_ID, _WHERE_VERSIONS = "where_id", "where_versions"
@@ -71,36 +67,29 @@ class Shape:
     after: After
 
 
-async def find(reads: TenantReads, tenant: TenantRef, collection: Collection, row: UUID) -> Row | None:
-    """The row of that id, in one round trip."""
-    rows = await reads.rows(tenant, _prepared_find(collection), {_WHERE_ID: row})
-    return rows[0] if rows else None
+async def find(work: Work, collection: Collection, row: UUID) -> Row | None:
+    """The row of that id."""
+    return _first(await work.rows(_find(collection), {_WHERE_ID: row}))
 
 
-async def page(reads: TenantReads, tenant: TenantRef, query: Query) -> list[Row]:
+async def page(work: Work, query: Query) -> list[Row]:
     """The rows of a page, and one more when there is a next page."""
     listing, after = query.listing, query.after
-    values: dict[str, Any] = {_filter_name(number): _array(each) for number, each in enumerate(listing.filters)}
+    values: dict[str, object] = {_filter_name(number): _array(each) for number, each in enumerate(listing.filters)}
     values |= {"patterns": list(listing.search), "rows": query.limit + 1}
     if after is not None:
         values |= {"after_value": after.value, "after_id": after.id}
-    return await reads.rows(tenant, _prepared_page(listing.collection, shape_of(query)), values)
+    return await work.rows(_page(listing.collection, shape_of(query)), values)
 
 
-async def find_in(session: TenantSession, collection: Collection, row: UUID) -> Row | None:
-    """The row of that id, inside a transaction that goes on."""
-    found = await session.execute(_find(collection), {_WHERE_ID: row})
-    return _first(found.all())
-
-
-async def add(session: TenantSession, collection: Collection, values: Mapping[str, object]) -> Row:
-    """Insert a row and return it as stored. Raises sqlalchemy.exc.IntegrityError."""
-    added = await session.execute(_insert(collection, tuple(sorted(values))), _named(values))
-    return tuple(added.one())
+async def add(work: Work, collection: Collection, values: Mapping[str, object]) -> Row:
+    """Insert a row and return it as stored. Raises IntegrityError, psycopg's or SQLAlchemy's."""
+    (added,) = await work.rows(_insert(collection, tuple(sorted(values))), _named(values))
+    return added
 
 
 async def change(
-    session: TenantSession,
+    work: Work,
     collection: Collection,
     row: UUID,
     values: Mapping[str, object],
@@ -108,14 +97,12 @@ async def change(
 ) -> Row | None:
     """Update the row, if it is there and at one of ``versions`` (None: at any), and return it as stored."""
     statement = _update(collection, tuple(sorted(values)), conditional=versions is not None)
-    changed = await session.execute(statement, _named(values) | _where(row, versions))
-    return _first(changed.all())
+    return _first(await work.rows(statement, _named(values) | _where(row, versions)))
 
 
-async def remove(session: TenantSession, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> bool:
+async def remove(work: Work, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> bool:
     """Delete the row, if it is there and at one of ``versions`` (None: at any); True when it was."""
-    removed = await session.execute(_delete(collection, conditional=versions is not None), _where(row, versions))
-    return bool(removed.all())
+    return bool(await work.rows(_delete(collection, conditional=versions is not None), _where(row, versions)))
 
 
 def shape_of(query: Query) -> Shape:
@@ -144,8 +131,8 @@ def _where(row: UUID, versions: tuple[int, ...] | None) -> dict[str, object]:
     return {_WHERE_ID: row} if versions is None else {_WHERE_ID: row, _WHERE_VERSIONS: list(versions)}
 
 
-def _first(rows: Sequence[Any]) -> Row | None:
-    return tuple(rows[0]) if rows else None
+def _first(rows: Sequence[Row]) -> Row | None:
+    return rows[0] if rows else None
 
 
 # Statements
@@ -179,23 +166,18 @@ def _has_version(collection: Collection) -> ColumnElement[bool]:
 
 
 @lru_cache(_SHAPES)
-def _find(collection: Collection) -> Select[Any]:
-    return select(*_columns(collection)).where(_is_row(collection))
+def _find(collection: Collection) -> Prepared:
+    return prepare(select(*_columns(collection)).where(_is_row(collection)))
 
 
 @lru_cache(_SHAPES)
-def _prepared_find(collection: Collection) -> PreparedRead:
-    return prepare_read(_find(collection))
-
-
-@lru_cache(_SHAPES)
-def _insert(collection: Collection, names: tuple[str, ...]) -> Executable:
+def _insert(collection: Collection, names: tuple[str, ...]) -> Prepared:
     values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
-    return insert(collection.table).values(version=1, **values).returning(*_columns(collection))
+    return prepare(insert(collection.table).values(version=1, **values).returning(*_columns(collection)))
 
 
 @lru_cache(_SHAPES)
-def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool) -> Executable:
+def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool) -> Prepared:
     table = collection.table
     values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
     # Not now(), which is when the transaction began: one that waited for this row's lock would set the time back.
@@ -203,25 +185,24 @@ def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool
     statement = update(table).where(_is_row(collection))
     if conditional:
         statement = statement.where(_has_version(collection))
-    return statement.values(version=table.c.version + 1, updated_at=changed_at, **values).returning(
-        *_columns(collection)
-    )
+    changes = {"version": table.c.version + 1, "updated_at": changed_at, **values}
+    return prepare(statement.values(changes).returning(*_columns(collection)))
 
 
 @lru_cache(_SHAPES)
-def _delete(collection: Collection, *, conditional: bool) -> Executable:
+def _delete(collection: Collection, *, conditional: bool) -> Prepared:
     statement = delete(collection.table).where(_is_row(collection))
     if conditional:
         statement = statement.where(_has_version(collection))
-    return statement.returning(collection.table.c.id)
+    return prepare(statement.returning(collection.table.c.id))
 
 
 # Lists
 
 
 @lru_cache(_SHAPES)
-def _prepared_page(collection: Collection, shape: Shape) -> PreparedRead:
-    return prepare_read(page_statement(collection, shape))
+def _page(collection: Collection, shape: Shape) -> Prepared:
+    return prepare(page_statement(collection, shape))
 
 
 def page_statement(collection: Collection, shape: Shape) -> Select[Any]:

@@ -1,4 +1,7 @@
-"""The five verbs, the same for every declared resource. None commits: the caller's TenantSession does.
+"""The five verbs, the same for every declared resource. None commits: the ``Work`` that they are given does.
+
+That is one statement in a transaction of its own, in one round trip, for a verb that is all of a request; or a
+TenantSession, for one that must be committed together with others.
 
 Rows are tuples in the order of ``Collection.fields``, with the version at their end. An id that is another tenant's is
 in no table that the tenant's role can see, so that it is unknown here without any rule of ours (AZ4).
@@ -13,12 +16,9 @@ from tenants.crud import repository
 from tenants.crud.pages import Cursors, Position
 from tenants.crud.query import Query
 from tenants.crud.refusals import refusals
-from tenants.crud.repository import Row
-from tenants.database.reads import TenantReads
-from tenants.database.sessions import TenantSession
+from tenants.database.statements import Row, Work
 from tenants.errors import NotFound, PreconditionFailed
 from tenants.identifiers import new_id
-from tenants.principal import TenantRef
 from tenants.resources.collection import Collection
 
 
@@ -38,26 +38,26 @@ def row_id(collection: Collection, text: str) -> UUID:
     return value
 
 
-async def create(session: TenantSession, collection: Collection, values: Mapping[str, object]) -> Row:
+async def create(work: Work, collection: Collection, values: Mapping[str, object]) -> Row:
     """A new row. Raises Conflict and ValidationFailed for what only the database can know."""
     with refusals(collection):
-        return await repository.add(session, collection, {"id": new_id(), **_complete(collection, values)})
+        return await repository.add(work, collection, {"id": new_id(), **_complete(collection, values)})
 
 
-async def read(reads: TenantReads, tenant: TenantRef, collection: Collection, row: UUID) -> Row:
+async def read(work: Work, collection: Collection, row: UUID) -> Row:
     """The row. Raises NotFound."""
     with refusals(collection):
-        found = await repository.find(reads, tenant, collection, row)
+        found = await repository.find(work, collection, row)
     if found is None:
         raise NotFound
     return found
 
 
-async def list_page(reads: TenantReads, tenant: TenantRef, query: Query, cursors: Cursors) -> Page:
+async def list_page(work: Work, query: Query, cursors: Cursors) -> Page:
     """A page of the list, in its order."""
     collection, sort = query.listing.collection, query.listing.sort
     with refusals(collection):
-        rows = await repository.page(reads, tenant, query)
+        rows = await repository.page(work, query)
     if len(rows) <= query.limit:
         return Page(rows, None)
     last = rows[query.limit - 1]
@@ -66,7 +66,7 @@ async def list_page(reads: TenantReads, tenant: TenantRef, query: Query, cursors
 
 
 async def update(
-    session: TenantSession,
+    work: Work,
     collection: Collection,
     row: UUID,
     changes: Mapping[str, object],
@@ -76,12 +76,12 @@ async def update(
 
     Raises NotFound, PreconditionFailed, Conflict and ValidationFailed.
     """
-    if changes:
-        with refusals(collection):
-            changed = await repository.change(session, collection, row, changes, versions)
-        if changed is not None:
-            return changed
-    found = await repository.find_in(session, collection, row)
+    with refusals(collection):
+        if changes:
+            changed = await repository.change(work, collection, row, changes, versions)
+            if changed is not None:
+                return changed
+        found = await repository.find(work, collection, row)
     if found is None:
         raise NotFound
     if changes or (versions is not None and found[-1] not in versions):
@@ -89,18 +89,16 @@ async def update(
     return found
 
 
-async def delete(session: TenantSession, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> None:
+async def delete(work: Work, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> None:
     """Delete the row when it is at one of ``versions`` (None: at any).
 
     Raises NotFound, PreconditionFailed, and Conflict while other rows refer to it.
     """
     with refusals(collection, deleting=True):
-        removed = await repository.remove(session, collection, row, versions)
-    if removed:
-        return
-    if await repository.find_in(session, collection, row) is None:
-        raise NotFound
-    raise PreconditionFailed
+        if await repository.remove(work, collection, row, versions):
+            return
+        found = await repository.find(work, collection, row)
+    raise NotFound if found is None else PreconditionFailed
 
 
 def _complete(collection: Collection, values: Mapping[str, object]) -> dict[str, object]:

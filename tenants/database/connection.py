@@ -2,7 +2,8 @@
 
 import asyncio
 import select
-from typing import Any, TypeVar
+import traceback
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import pq, waiting
@@ -36,7 +37,24 @@ class ExtendedCursor(psycopg.AsyncCursor[Any]):
         super()._execute_send(*arguments, **(options | {"force_extended": True}))
 
 
-class SessionConnection(psycopg.AsyncConnection[Any]):
+class GatewayConnection(psycopg.AsyncConnection[Any]):
+    """Leaves nothing behind when it is given up while it opens."""
+
+    @classmethod
+    async def connect(cls, *arguments: Any, **options: Any) -> Self:
+        """As psycopg's own, whose frames hold the half-open socket.
+
+        Whoever keeps what was raised keeps those frames, be it until garbage is collected; and the server would wait a
+        minute for the rest of the greeting.
+        """
+        try:
+            return await super().connect(*arguments, **options)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+
+class SessionConnection(GatewayConnection):
     """Ends its socket when a cancelled statement does not end soon."""
 
     async def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:

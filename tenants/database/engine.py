@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenants.database.connection import ExtendedCursor, SessionConnection, discard_dead_connections
 from tenants.settings import DatabaseSettings
 
-_CONNECTION_LIFE = 1800  # seconds; a backend keeps some 120 KB for each tenant it has touched
+CONNECTION_LIFE = 1800  # seconds; a backend keeps some 120 KB for each tenant it has touched
 
 _SESSIONS = {
     "async_creator_fn": SessionConnection.connect,
@@ -21,10 +21,10 @@ def open_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for the gateway's login role. Connects when first asked, not before."""
     engine = create_async_engine(
         make_url(settings.url).set(drivername="postgresql+psycopg"),
-        pool_size=settings.pool_size,
+        pool_size=settings.session_connections,
         max_overflow=0,
         pool_timeout=settings.acquire_timeout,
-        pool_recycle=_CONNECTION_LIFE,
+        pool_recycle=CONNECTION_LIFE,
         hide_parameters=True,  # an error's text goes to the log, and values are the tenant's own (SE2)
         connect_args=connect_arguments(settings) | _SESSIONS,
     )

@@ -20,6 +20,7 @@ import structlog
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
+from tenants.database.connection import GatewayConnection
 from tenants.database.engine import connect_arguments
 from tenants.database.names import CHANGES_CHANNEL
 from tenants.settings import DatabaseSettings
@@ -111,7 +112,7 @@ class ChangeListener:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         async with asyncio.timeout(_DEADLINE):
-            connection = await psycopg.AsyncConnection.connect(
+            connection = await GatewayConnection.connect(
                 self._conninfo, autocommit=True, **cast("dict[str, Any]", self._arguments)
             )
         try:

@@ -2,12 +2,15 @@
 
 A group of statements travels in one round trip and is one implicit transaction, ended by the Sync message: role and
 search_path are taken locally by the group's first statement and are given back with it, whatever happens in between.
-Source: PostgreSQL manual, "Pipeline Mode" and "Extended Query": an error skips the rest of the group and rolls it back.
+Source: PostgreSQL manual, "Pipeline Mode" and "Extended Query": an error skips the rest of the group and rolls it back,
+and the Sync is answered once the commit is done, or has failed.
 
-Measured beside psycopg's own coroutines on the same statements: 40 µs of CPU against 350 µs.
+Measured on one row by its key: 50 µs of CPU, where psycopg's own coroutines take 190 for the same group in its pipeline
+mode, and 240 for begin, both statements and commit.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from psycopg import errors, pq
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq.abc import PGresult
 
+from tenants.database.connection import GatewayConnection
 from tenants.database.engine import connect_arguments
 from tenants.settings import DatabaseSettings
 
@@ -36,9 +40,12 @@ class Statement:
 
 
 class PipelineConnection:
-    """Runs one group at a time. Not shared: ``TenantReads`` hands it to one request after another."""
+    """Runs one group at a time. Not shared: ``Statements`` hands it to one request after another."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.opened_at = time.monotonic()
+        self.usable = True  # until it is lost or closed
+        self.role = b""  # that it ran as last, and runs as no more
         self._connection = connection  # keeps the socket alive
         self._pg = connection.pgconn
         self._transformer = Transformer(connection)
@@ -52,37 +59,43 @@ class PipelineConnection:
         self._loop.add_reader(self._socket, self._readable)
 
     @classmethod
-    async def open(cls, settings: DatabaseSettings) -> Self:
-        """Connect and prepare. Raises psycopg.OperationalError when PostgreSQL does not answer."""
+    async def open(cls, settings: DatabaseSettings, deadline: float) -> Self:
+        """Connect and prepare. Raises psycopg.OperationalError and TimeoutError when PostgreSQL does not answer."""
         arguments: dict[str, Any] = connect_arguments(settings)
-        connection = await psycopg.AsyncConnection.connect(settings.url, autocommit=True, **arguments)
+        async with asyncio.timeout_at(deadline):
+            connection = await GatewayConnection.connect(settings.url, autocommit=True, **arguments)
         opened = cls(connection)
-        opened._pg.send_prepare(_ENTER_NAME, _ENTER)
-        opened._first_error(await opened._round_trip())
+        try:
+            opened._pg.send_prepare(_ENTER_NAME, _ENTER)
+            opened._first_error(await opened._round_trip(deadline))
+        except BaseException:
+            opened.close()
+            raise
         return opened
 
-    @property
-    def usable(self) -> bool:
-        """False once the connection is lost or closed."""
-        return not self._connection.closed
-
     async def run(
-        self, search_path: bytes, role: bytes, statement: Statement, values: Sequence[object]
+        self, search_path: bytes, role: bytes, statement: Statement, values: Sequence[object], deadline: float
     ) -> list[tuple[Any, ...]]:
-        """Run one statement in one round trip, under that role and search_path. Raises psycopg.Error.
+        """Run one statement in one round trip, under that role and search_path.
 
-        Call nothing else on this connection until it has returned or raised; a cancelled caller closes it, since the
-        rest of its answer would belong to nobody.
+        What it wrote is committed when this returns. Raises psycopg.Error, and TimeoutError when there is no answer by
+        ``deadline``, a time of the event loop. Call nothing else on this connection until it has returned or raised.
+        Cancelled, or cut off, it is closed: the rest of its answer would belong to nobody.
         """
         parameters = self._transformer.dump_sequence(values, [PyFormat.TEXT] * len(values))
         fresh = statement.name not in self._prepared
-        if fresh:
-            self._send_closes(statement)
-        self._pg.send_query_prepared(_ENTER_NAME, [search_path, role])
-        if fresh:
-            self._pg.send_prepare(statement.name, statement.sql)
-        self._pg.send_query_prepared(statement.name, parameters, result_format=pq.Format.BINARY)
-        results = await self._round_trip()
+        self.role = role
+        try:
+            if fresh:
+                self._send_closes(statement)
+            self._pg.send_query_prepared(_ENTER_NAME, [search_path, role])
+            if fresh:
+                self._pg.send_prepare(statement.name, statement.sql)
+            self._pg.send_query_prepared(statement.name, parameters, result_format=pq.Format.BINARY)
+            results = await self._round_trip(deadline)
+        except BaseException:
+            self.close()
+            raise
         if fresh and results[_PREPARED].status == pq.ExecStatus.COMMAND_OK:  # and so it stays, whatever came after
             self._prepared[statement.name] = None
         self._first_error(results)
@@ -98,11 +111,13 @@ class PipelineConnection:
         """
         self._prepared.pop(statement.name, None)
 
-    async def close(self) -> None:
-        """Close the socket; a group under way is cut off."""
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        await self._connection.close()
+    def close(self) -> None:
+        """Close the socket; a group under way is cut off. Safe to call again."""
+        if self.usable:  # else its descriptor may be another connection's by now
+            self.usable = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._pg.finish()
 
     def _send_closes(self, statement: Statement) -> None:
         # Before the group's first statement that can fail. Closing what is not there is no error.
@@ -110,25 +125,26 @@ class PipelineConnection:
             self._pg.send_close_prepared(self._prepared.popitem(last=False)[0])
         self._pg.send_close_prepared(statement.name)
 
-    async def _round_trip(self) -> list[PGresult]:
+    async def _round_trip(self, deadline: float) -> list[PGresult]:
         self._results = []
         self._waiter = self._loop.create_future()
         self._pg.pipeline_sync()
-        self._flush()
+        if self._pg.flush():  # the socket's buffer is full
+            self._loop.add_writer(self._socket, self._drain)
+        giving_up = self._loop.call_at(deadline, self._give_up)
         try:
             await self._waiter
-        except asyncio.CancelledError:
-            await self.close()
-            raise
         finally:
+            giving_up.cancel()
             self._waiter = None
         return self._results
 
-    def _flush(self) -> None:
-        if self._pg.flush():  # the socket's buffer is full: go on when it drains
-            self._loop.add_writer(self._socket, self._flush)
-        else:
-            self._loop.remove_writer(self._socket)
+    def _drain(self) -> None:
+        try:
+            if not self._pg.flush():
+                self._loop.remove_writer(self._socket)
+        except psycopg.Error as error:
+            self._lost(error)
 
     def _readable(self) -> None:
         try:
@@ -156,12 +172,13 @@ class PipelineConnection:
                 self._results.append(result)
         return False
 
-    def _lost(self, error: psycopg.Error) -> None:
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        self._pg.finish()
+    def _lost(self, error: Exception) -> None:
+        self.close()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+    def _give_up(self) -> None:
+        self._lost(TimeoutError("PostgreSQL has not answered in time"))
 
     def _first_error(self, results: list[PGresult]) -> None:
         for result in results:

@@ -5,8 +5,8 @@ and ROLLBACK give both back, so a connection enters and leaves the pool with no 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import cast
 
 from sqlalchemy import Connection, QueuePool, event, text
@@ -14,13 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tenants.database.connection import work_deadline
-from tenants.database.control_reads import ControlReads
+from tenants.database.fairness import HOUSE, FairShares
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
+from tenants.database.statements import Prepared, Row, Statements
 from tenants.database.use import PoolUse
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 
+_RESERVED = 1  # connection of a process's sessions that no tenant takes
 _ENTER = text("SELECT set_config('search_path', :search_path, true), set_config('role', :role, true)")
 
 
@@ -45,29 +47,39 @@ class TenantSession(AsyncSession):
     sync_session_class = _ScopedSession
     tenant: TenantRef
 
+    async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
+        """Run it inside this transaction, which goes on. Raises sqlalchemy.exc.DBAPIError."""
+        return [tuple(row) for row in (await self.execute(prepared.clause, dict(given))).all()]
+
 
 class Database:
-    """Opens sessions. One per process, shared by all requests."""
+    """Opens sessions. One per process, shared by all requests, in fair shares."""
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
-        self.control_reads = ControlReads(settings)
+        self._lookups = Statements(settings, places=settings.lookup_connections)
+        self.control_reads = self._lookups.control()
         self._deadline = work_deadline(settings)
-        self._most = settings.pool_size
-        self._open = 0  # transactions, also those that wait for a connection
+        self._most = settings.session_connections
+        self._shares = FairShares(
+            settings.session_connections,
+            patience=settings.acquire_timeout,
+            longest_queue=settings.longest_queue,
+            reserved=min(_RESERVED, settings.session_connections - 1),
+        )
 
     @asynccontextmanager
-    async def control(self) -> AsyncIterator[ControlSession]:
+    async def control(self, tenant: TenantRef | None = None) -> AsyncIterator[ControlSession]:
         """A control transaction: committed at the end of the block, rolled back when it raises.
 
+        What is asked by a tenant takes its connection out of ``tenant``'s share; without one, it is work of our own.
         Raises Unavailable when PostgreSQL is down, too slow or out of connections.
         """
         session = ControlSession(
             self.engine, expire_on_commit=False, info={"schema": CONTROL_SCHEMA, "role": CONTROL_ROLE}
         )
-        with self._counted():
-            async with translated(), asyncio.timeout(self._deadline), session, session.begin():
-                yield session
+        async with self._transaction(session, tenant.schema if tenant else HOUSE):
+            yield session
 
     @asynccontextmanager
     async def tenant(self, tenant: TenantRef) -> AsyncIterator[TenantSession]:
@@ -79,26 +91,31 @@ class Database:
             self.engine, expire_on_commit=False, info={"schema": tenant.schema, "role": tenant.role}
         )
         session.tenant = tenant
-        with self._counted():
-            async with translated(), asyncio.timeout(self._deadline), session, session.begin():
-                yield session
+        async with self._transaction(session, tenant.schema):
+            yield session
+
+    @property
+    def lookups(self) -> PoolUse:
+        """The connections of ``control_reads``."""
+        return self._lookups.use
 
     @property
     def use(self) -> PoolUse:
-        """The connections of the pool. Who has begun and not yet said a word counts as waiting."""
+        """The connections of the sessions."""
         pool = cast("QueuePool", self.engine.pool)
-        in_use = pool.checkedout()
-        return PoolUse(in_use, pool.checkedin(), max(0, self._open - in_use), self._most)
+        return PoolUse(pool.checkedout(), pool.checkedin(), self._shares.waiting, self._most)
+
+    @asynccontextmanager
+    async def _transaction(self, session: AsyncSession, schema: str) -> AsyncIterator[None]:
+        async with translated(), asyncio.timeout(self._deadline):
+            await self._shares.take(schema)
+            try:
+                async with session, session.begin():
+                    yield
+            finally:
+                self._shares.give_back(schema)
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        await self.control_reads.close()
+        await self._lookups.close()
         await self.engine.dispose()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1

@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 
 from tenants.api_keys.secret import SecretDigest
-from tenants.database.control_reads import ControlReads
-from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.identifiers import OperatorKeyId
 from tenants.operator_keys.models import OperatorKey
 
@@ -35,14 +34,14 @@ _COLUMNS: tuple[Any, ...] = (
     OperatorKey.expires_at,
     OperatorKey.revoked_at,
 )
-_BY_DIGESTS = prepare_read(
+_BY_DIGESTS = prepare(
     select(*_COLUMNS)
     .where(OperatorKey.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary))))
     .order_by(OperatorKey.id)
 )
 
 
-async def find_by_digests(reads: ControlReads, digests: Sequence[bytes]) -> list[RecognisedOperatorKey]:
+async def find_by_digests(reads: Work, digests: Sequence[bytes]) -> list[RecognisedOperatorKey]:
     """The keys that are kept under these digests, in the order of their ids."""
     return [RecognisedOperatorKey(*row) for row in await reads.rows(_BY_DIGESTS, {"digests": digests})]
 

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Exists, Uuid, and_, bindparam, column, exists, func, literal, select, update
 
-from tenants.database.control_reads import ControlReads
-from tenants.database.reads import prepare_read
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
 from tenants.directory.reference import COLUMNS, reference_of
 from tenants.members.models import Membership
@@ -72,7 +71,7 @@ _wanted = (
     .render_derived()
 )
 _ended = exists().where(RefreshToken.family_id == _wanted.c.family_id, RefreshToken.family_ended_at.is_not(None))
-_HOLDERS = prepare_read(
+_HOLDERS = prepare(
     select(_wanted.c.user_id, _wanted.c.family_id, Membership.roles, User.disabled_at, _ended, *COLUMNS)
     .join(Membership, and_(Membership.tenant_id == _wanted.c.tenant_id, Membership.user_id == _wanted.c.user_id))
     .join(User, User.id == Membership.user_id)
@@ -90,7 +89,7 @@ class Holder:
     tenant: TenantRef
 
 
-async def holders(reads: ControlReads, claims: Sequence[AccessClaims]) -> dict[AccessClaims, Holder]:
+async def holders(reads: Work, claims: Sequence[AccessClaims]) -> dict[AccessClaims, Holder]:
     """Of these tokens' holders those who still are members of the tenants that the tokens name."""
     wanted = {
         "tenants": [each.tenant_id for each in claims],

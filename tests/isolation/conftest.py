@@ -9,7 +9,9 @@ import pytest
 from psycopg import sql
 
 from migrations.runner import migrate_tenants
+from tenants.database.statements import Statements
 from tenants.principal import TenantRef
+from tenants.settings import DatabaseSettings
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.tenants import make_tenant, open_database, write_revision
 from tests.isolation.twins import ROWS, Twins
@@ -41,20 +43,24 @@ async def twin_tenants(
 
 @pytest.fixture(scope="module")
 def open_twins(module_database_urls: DatabaseUrls, twin_tenants: tuple[TenantRef, TenantRef]) -> TwinsFactory:
-    """Opens the module's twins over a pool of its own; keywords as ``open_database`` takes them."""
+    """Opens the module's twins over pools of its own; keywords as ``open_database`` takes them."""
     acme, globex = twin_tenants
 
     @asynccontextmanager
     async def opened(**settings: float) -> AsyncIterator[Twins]:
         pool_size = int(settings.pop("pool_size", 1))
+        statements = Statements(DatabaseSettings(url=module_database_urls.gateway, statement_connections=pool_size))
         async with open_database(module_database_urls.gateway, pool_size=pool_size, **settings) as database:
-            yield Twins(module_database_urls, database, acme, globex)
+            try:
+                yield Twins(module_database_urls, database, statements, acme, globex)
+            finally:
+                await statements.close()
 
     return opened
 
 
 @pytest.fixture(scope="module")
 async def twins(open_twins: TwinsFactory) -> AsyncIterator[Twins]:
-    """The twins over a single connection, which all tests of the module share."""
+    """The twins over a single connection of each kind, which all tests of the module share."""
     async with open_twins() as opened:
         yield opened

@@ -7,14 +7,29 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 
 from tenants.database.sessions import TenantSession
+from tenants.database.statements import prepare
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
 from tests.isolation.conftest import TwinsFactory
@@ -25,13 +40,26 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
 _ROUNDS = int(os.environ.get("TENANTRY_TEST_ROUNDS", "1"))
 _SEED = int(os.environ.get("TENANTRY_TEST_SEED", "20261122"))
 _TASKS = 8
-_STEPS = 100 * _ROUNDS  # of each task
+_STEPS = 150 * _ROUNDS  # of each task
 _KILLS = 12 * _ROUNDS
 
 _READ = text("SELECT id, email, body FROM notes ORDER BY id")
 _FIND = text("SELECT body FROM notes WHERE email = :email")
 _WRITE = text("UPDATE notes SET body = :body WHERE id = :id RETURNING body")
 _WHO = text("SELECT current_user, current_setting('search_path')")
+
+_NOTES = Table("notes", MetaData(), Column("id", Integer), Column("body", Text))
+_REPLIES = Table("replies", MetaData(), Column("note_id", Integer))
+_USER: ColumnElement[str] = literal_column("current_user::text")
+_PATH = func.current_setting("search_path")
+_SLEEP = func.pg_sleep(bindparam("seconds", type_=Float)).label("slept")
+_READ_ALONE = prepare(select(_NOTES.c.body, _USER, _PATH))
+_WRITE_ALONE = prepare(
+    update(_NOTES).where(_NOTES.c.id == bindparam("note")).values(body=bindparam("given")).returning(_NOTES.c.body)
+)
+_REPLY_ALONE = prepare(insert(_REPLIES).values(note_id=bindparam("note")).returning(_REPLIES.c.note_id))
+_DIVIDE_ALONE = prepare(select(_NOTES.c.id / bindparam("by", type_=Integer)))
+_LINGER_ALONE = prepare(select(_NOTES.c.body, _SLEEP).limit(1))
 
 
 class Deliberate(Exception):
@@ -50,16 +78,21 @@ class Load:
     async def run(self) -> None:
         for _ in range(_STEPS):
             tenant = self.choice.choice((self.twins.acme, self.twins.globex))
-            step = self.choice.choices((self.read, self.find, self.write, self.fail, self.linger), (4, 3, 4, 2, 2))[0]
-            task = asyncio.create_task(self.transaction(tenant, step))
+            task = asyncio.create_task(self.work(tenant))
             if self.choice.random() < 0.25:  # the client goes away
                 await asyncio.sleep(self.choice.uniform(0, 0.006))
                 task.cancel()
             self.outcomes[await _outcome(task)] += 1
 
-    async def transaction(self, tenant: TenantRef, step: Callable[[TenantSession, TenantRef], Awaitable[None]]) -> None:
+    async def work(self, tenant: TenantRef) -> None:
+        """A transaction of a few statements, or a statement alone."""
+        if self.choice.random() < 0.5:
+            alone = (self.read_alone, self.write_alone, self.fail_alone, self.linger_alone)
+            await self.choice.choices(alone, (4, 4, 2, 2))[0](tenant)
+            return
+        steps = (self.read, self.find, self.write, self.fail, self.linger)
         async with self.twins.database.tenant(tenant) as session:
-            await step(session, tenant)
+            await self.choice.choices(steps, (4, 3, 4, 2, 2))[0](session, tenant)
 
     async def read(self, session: TenantSession, tenant: TenantRef) -> None:
         rows = (await session.execute(_READ)).all()
@@ -86,6 +119,29 @@ class Load:
         await self.find(session, tenant)
         await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": self.choice.uniform(0, 0.02)})
         await self.find(session, tenant)
+
+    async def read_alone(self, tenant: TenantRef) -> None:
+        rows = await self.twins.statements.of(tenant).rows(_READ_ALONE, {})
+        assert len(rows) == ROWS
+        self.see(tenant, [body for body, *_ in rows])
+        assert {tuple(who) for _, *who in rows} == {(tenant.role, f"{tenant.schema}, pg_temp")}
+
+    async def write_alone(self, tenant: TenantRef) -> None:
+        values = {"note": self.choice.randint(1, ROWS), "given": tenant.slug}
+        self.see(tenant, [body for (body,) in await self.twins.statements.of(tenant).rows(_WRITE_ALONE, values)])
+
+    async def fail_alone(self, tenant: TenantRef) -> None:
+        """In the statement, or when it is committed and has answered already."""
+        work = self.twins.statements.of(tenant)
+        if self.choice.random() < 0.5:
+            await work.rows(_REPLY_ALONE, {"note": -1})
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await work.rows(_DIVIDE_ALONE, {"by": 0})
+
+    async def linger_alone(self, tenant: TenantRef) -> None:
+        values = {"seconds": self.choice.uniform(0, 0.02)}
+        rows = await self.twins.statements.of(tenant).rows(_LINGER_ALONE, values)
+        self.see(tenant, [body for body, _ in rows])
 
     def see(self, tenant: TenantRef, bodies: list[str]) -> None:
         self.rows += len(bodies)
@@ -124,7 +180,10 @@ async def _kill_backends(twins: Twins, choice: random.Random) -> None:
 
 @pytest.mark.parametrize("pool_size", [1, 4])
 async def test_no_row_of_another_tenant_is_ever_seen_or_written(open_twins: TwinsFactory, pool_size: int) -> None:
-    """IS3: reads, writes, failed commits, exceptions, cancelled requests and killed backends, all at once."""
+    """IS3: reads, writes, failed commits, exceptions, cancelled requests and killed backends, all at once.
+
+    Half of it in transactions of a few statements, half in statements alone.
+    """
     choice = random.Random(_SEED + pool_size)  # noqa: S311 - a run that can be repeated
     async with open_twins(pool_size=pool_size) as twins:
         load = Load(twins, choice)
@@ -133,6 +192,7 @@ async def test_no_row_of_another_tenant_is_ever_seen_or_written(open_twins: Twin
                 group.create_task(load.run())
             group.create_task(_kill_backends(twins, choice))
         assert (await twins.pooled()).is_clean
+        assert all(each.is_clean for each in await twins.piped())
     assert load.rows > _TASKS * _STEPS
     assert set(load.outcomes) >= {"done", "cancelled", "raised", "refused"}
     assert load.outcomes["done"] > _TASKS * _STEPS / 4

@@ -15,8 +15,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, select, text
 from gateway.development.postgres import LocalPostgres
 from migrations.runner import migrate_control, migrate_tenants
 from tenants.database.cluster import set_up_cluster
-from tenants.database.reads import TenantReads, prepare_read
 from tenants.database.sessions import Database
+from tenants.database.statements import Statements, prepare
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
@@ -30,7 +30,7 @@ _RECOVERY = 2.0  # seconds from the server's return to the first success
 _ONE = text("SELECT 1")
 _SLOW = text("SELECT pg_sleep(1)")
 _NUMBERS = Table("pg_amop", MetaData(), Column("amoplefttype", Integer), schema="pg_catalog")  # never asked for rows
-_HOT = prepare_read(select(_NUMBERS.c.amoplefttype).limit(0))
+_HOT = prepare(select(_NUMBERS.c.amoplefttype).limit(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Part:
     server: LocalPostgres
     superuser: str
     database: Database
-    reads: TenantReads
+    statements: Statements
     tenant: TenantRef
 
     async def in_tenant(self) -> None:
@@ -56,7 +56,7 @@ class Part:
             await session.execute(_SLOW)
 
     async def hot_read(self) -> None:
-        await self.reads.rows(self.tenant, _HOT, {})
+        await self.statements.of(self.tenant).rows(_HOT, {})
 
     async def use(self) -> None:
         """Fill both pools with connections that work."""
@@ -69,15 +69,15 @@ async def part(start_postgres: PostgresFactory) -> AsyncIterator[Part]:
     urls = set_up_cluster(server.superuser_url, "app", owner_password="owner", gateway_password="gateway")
     migrate_control(urls.owner)
     migrate_tenants(urls.owner)
-    reads = TenantReads(DatabaseSettings(url=urls.gateway, pool_size=2))
+    statements = Statements(DatabaseSettings(url=urls.gateway, statement_connections=2))
     async with open_database(urls.gateway, pool_size=4) as database:
         tenant = await make_tenant(database, "acme")
         superuser = server.superuser_url.rpartition("/")[0] + "/app"
         with psycopg.connect(superuser) as connection:  # something that a tenant may read without having tables
             connection.execute(f"GRANT SELECT ON pg_catalog.pg_amop TO {tenant.role}".encode())
-        yield Part(server, superuser, database, reads, tenant)
+        yield Part(server, superuser, database, statements, tenant)
         server.resume()
-        await reads.close()
+        await statements.close()
 
 
 async def _unavailable(work: Callable[[], Awaitable[None]]) -> float:

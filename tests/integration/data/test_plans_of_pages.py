@@ -10,7 +10,7 @@ from psycopg import sql
 
 from tenants.crud.repository import After, Shape, page_statement
 from tenants.crud.sort import Sort
-from tenants.database.reads import prepare_read
+from tenants.database.statements import prepare
 from tenants.resources.registry import load_registry
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Template
@@ -58,7 +58,7 @@ def test_a_page_reads_the_index_from_the_cursor_on(
 @contextmanager
 def _explained(connection: psycopg.Connection, resource: str, shape: Shape) -> Iterator[str]:
     collection = _CRM[resource]
-    read = prepare_read(page_statement(collection, shape))
+    prepared = prepare(page_statement(collection, shape))
     place = connection.execute(
         sql.SQL(
             "SELECT {0}::text, id::text FROM {1} WHERE {0} IS NOT NULL ORDER BY {0}, id OFFSET 2000 LIMIT 1"
@@ -66,11 +66,13 @@ def _explained(connection: psycopg.Connection, resource: str, shape: Shape) -> I
     ).fetchone()
     assert place is not None
     values = {"after_value": place[0], "after_id": place[1], "rows": "26"}
-    given = sql.SQL(", ").join(sql.Literal(values[name]) for name in read.parameters)
-    connection.execute(b"PREPARE page AS " + read.statement.sql)
+    given = sql.SQL(", ").join(sql.Literal(values[name]) for name in prepared.parameters)
+    connection.execute(b"PREPARE page AS " + prepared.statement.sql)
     try:
         execute = (
-            sql.SQL("EXPLAIN EXECUTE page ({})").format(given) if read.parameters else sql.SQL("EXPLAIN EXECUTE page")
+            sql.SQL("EXPLAIN EXECUTE page ({})").format(given)
+            if prepared.parameters
+            else sql.SQL("EXPLAIN EXECUTE page")
         )
         yield "\n".join(row[0] for row in connection.execute(execute))
     finally:

@@ -7,7 +7,7 @@ import pytest
 from tenants.crud.filters import Operator, operators_of
 from tenants.crud.repository import After, Shape, page_statement
 from tenants.crud.sort import Sort
-from tenants.database.reads import prepare_read
+from tenants.database.statements import prepare
 from tenants.resources.registry import load_registry
 from tests.fixtures.everything import EVERYTHING
 
@@ -24,7 +24,7 @@ _FILTERED = [
 
 
 def _sql(shape: Shape) -> str:
-    return prepare_read(page_statement(_THINGS, shape)).statement.sql.decode()
+    return prepare(page_statement(_THINGS, shape)).statement.sql.decode()
 
 
 @pytest.mark.parametrize("shape", [*_SHAPES, *_FILTERED], ids=str)

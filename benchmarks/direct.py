@@ -1,0 +1,111 @@
+"""The yardstick of the data path: the same transactions through psycopg alone, in a bare ASGI application.
+
+One tenant, one table, no key, no policy, no limit, no count: begin, role and search_path, one statement, commit, JSON.
+``DIRECT_SCHEMA`` names the tenant's schema, which is its role too. ``DIRECT_PIPELINE=1`` uses psycopg's pipeline mode,
+where the four are one implicit transaction in one round trip, as on the gateway's own way.
+"""
+
+import asyncio
+import os
+import uuid
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import psycopg
+from starlette.types import ASGIApp, Receive, Scope, Send
+from typeid import TypeID
+
+_NAMES = ("id", "name", "email", "company", "stage", "value_cents", "notes", "created_at", "updated_at")
+_COLUMNS = ", ".join((*_NAMES, "version"))
+_ENTER = "SELECT set_config('search_path', %s, true), set_config('role', %s, true)"
+_ONE = f"SELECT {_COLUMNS} FROM contacts WHERE id = %s"  # noqa: S608 - of constants
+_PAGE = f"SELECT {_COLUMNS} FROM contacts ORDER BY created_at DESC, id DESC LIMIT %s"  # noqa: S608
+_ADD = f"INSERT INTO contacts (id, name, email, company, stage) VALUES (%s, %s, %s, %s, %s) RETURNING {_COLUMNS}"  # noqa: S608
+_CONNECTIONS = 10  # as many as a worker of the gateway has
+
+_Answer = tuple[int, bytes]
+
+
+class Direct:
+    """A pool of connections, and the transactions that are run on them."""
+
+    def __init__(self) -> None:
+        schema = os.environ["DIRECT_SCHEMA"]
+        self._scope = (f"{schema}, pg_temp", schema)
+        self._pipelined = os.environ.get("DIRECT_PIPELINE") == "1"
+        self._idle: asyncio.LifoQueue[psycopg.AsyncConnection[Any]] = asyncio.LifoQueue()
+        self._opening = _CONNECTIONS
+
+    async def run(self, query: Any, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """One transaction as the tenant, in the way that costs psycopg least."""
+        connection = await self._take()
+        try:
+            return await (self._in_one_group if self._pipelined else self._plainly)(connection, query, values)
+        finally:
+            self._idle.put_nowait(connection)
+
+    async def _plainly(
+        self, connection: psycopg.AsyncConnection[Any], query: Any, values: tuple[object, ...]
+    ) -> list[tuple[Any, ...]]:
+        await connection.execute(_ENTER, self._scope)  # psycopg begins by itself
+        rows = await (await connection.execute(query, values)).fetchall()
+        await connection.commit()
+        return rows
+
+    async def _in_one_group(
+        self, connection: psycopg.AsyncConnection[Any], query: Any, values: tuple[object, ...]
+    ) -> list[tuple[Any, ...]]:
+        async with connection.pipeline():  # of a connection in autocommit: the group is the transaction
+            await connection.execute(_ENTER, self._scope)
+            cursor = await connection.execute(query, values)
+        return await cursor.fetchall()
+
+    async def _take(self) -> psycopg.AsyncConnection[Any]:
+        if self._idle.empty() and self._opening:
+            self._opening -= 1
+            url = os.environ["TENANTRY_DATABASE_URL"]
+            return await psycopg.AsyncConnection.connect(url, autocommit=self._pipelined)
+        return await self._idle.get()
+
+
+def create_app() -> ASGIApp:
+    """``GET /v1/contacts/{id}``, ``GET /v1/contacts?limit=``, ``POST /v1/contacts``."""
+    direct = Direct()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["method"] == "POST":
+            status, body = await _create(direct, receive)
+        elif scope["query_string"]:
+            status, body = await _page(direct, scope)
+        else:
+            status, body = await _one(direct, scope)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def _one(direct: Direct, scope: Scope) -> _Answer:
+    row = TypeID.from_string(scope["path"].rpartition("/")[2])
+    rows = await direct.run(_ONE, (uuid.UUID(bytes=row.uuid_bytes),))
+    return 200, orjson.dumps(_document(rows[0]))
+
+
+async def _page(direct: Direct, scope: Scope) -> _Answer:
+    limit = int(parse_qs(scope["query_string"])[b"limit"][0])
+    rows = await direct.run(_PAGE, (limit + 1,))
+    return 200, orjson.dumps({"data": [_document(row) for row in rows[:limit]], "has_more": len(rows) > limit})
+
+
+async def _create(direct: Direct, receive: Receive) -> _Answer:
+    sent = orjson.loads((await receive())["body"])
+    rows = await direct.run(_ADD, (uuid.uuid4(), *(sent[name] for name in ("name", "email", "company", "stage"))))
+    return 201, orjson.dumps(_document(rows[0]))
+
+
+def _document(row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(_NAMES, row, strict=False))
