@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import migrations.metadata  # noqa: F401 - every control model: a flush follows foreign keys to tables of any floor
 from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity

@@ -2,9 +2,11 @@
 
 import base64
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -14,6 +16,7 @@ from billing.settings import StripeSettings
 from gateway.throttle.settings import ThrottleSettings
 from gateway.usage.settings import UsageSettings
 from tenants.settings import DatabaseSettings, Pepper
+from tenants.sign_in.signing_keys import SigningKeys
 
 PREFIX = "TENANTRY_"
 _LEAST_SECRET = 32  # bytes
@@ -24,21 +27,39 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for the value of a file that cannot be read, until validation refuses it under the setting's name."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return "unreadable"
+
+
 class _FileSource(PydanticBaseSettingsSource):
     """Reads ``TENANTRY_NAME_FILE`` as the path of a file that holds the value, as container secrets are given."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        value = Path(path).read_text(encoding="utf-8").strip() if path else None
-        return value, field_name, self.field_is_complex(field)
+        return _content(path) if path else None, field_name, self.field_is_complex(field)
 
     def __call__(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, field in self.settings_cls.model_fields.items():
             value, key, _ = self.get_field_value(field, name)
-            if value is not None:
+            if value:  # an empty file is as good as none, as an empty variable is
                 found[key] = value
         return found
+
+
+def _content(path: str) -> str | Unreadable:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        return Unreadable(f"{path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        return Unreadable(f"{path} cannot be read: it is not UTF-8")
 
 
 class Settings(BaseSettings):
@@ -47,6 +68,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
+        env_ignore_empty=True,  # an empty secret is a missing one
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,  # a wrong database URL still holds its password (SE2)
@@ -159,29 +181,59 @@ class Settings(BaseSettings):
         """Arguments first, then the environment, then files that it names, then ``.env``."""
         return init_settings, env_settings, _FileSource(settings_cls), dotenv_settings, file_secret_settings
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _readable(cls, value: object) -> object:
+        if isinstance(value, Unreadable):
+            raise ValueError(value.reason)  # noqa: TRY004 - what validation reports; a TypeError would pass through it
+        return value
+
     @field_validator("hosts", "trusted_proxies", "metrics_networks", mode="before")
     @classmethod
     def _by_commas(cls, value: object) -> object:
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+            raise ValueError("must be an http or https URL, without a query")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _strong(cls, value: SecretStr) -> SecretStr:
+        _ = _secret(value.get_secret_value())
+        return value
+
+    @field_validator("key_peppers")
+    @classmethod
+    def _peppered(cls, value: SecretStr) -> SecretStr:
+        _ = _peppers(value.get_secret_value())
+        return value
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _signing(cls, value: SecretStr) -> SecretStr:
+        _ = SigningKeys.load(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
-    def _strong_secrets(self) -> Self:
-        if len(self.secret) < _LEAST_SECRET:
-            raise ValueError(f"TENANTRY_SECRET_KEY must be base64 of at least {_LEAST_SECRET} bytes")
+    def _billing_is_whole(self) -> Self:
         if self.mode is Mode.PRODUCTION and self.stripe_api_key and not self.stripe_webhook_secrets:
             raise ValueError("TENANTRY_STRIPE_WEBHOOK_SECRETS is missing while TENANTRY_STRIPE_API_KEY is set")
-        _ = self.peppers
         return self
 
     @property
     def secret(self) -> bytes:
         """The bytes of ``secret_key``."""
-        return base64.b64decode(self.secret_key.get_secret_value(), validate=True)
+        return _secret(self.secret_key.get_secret_value())
 
     @property
     def peppers(self) -> tuple[Pepper, ...]:
         """Newest first: the first hashes new credentials, all are tried on old ones."""
-        return tuple(_pepper(each) for each in self.key_peppers.get_secret_value().split(","))
+        return _peppers(self.key_peppers.get_secret_value())
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
@@ -223,9 +275,18 @@ class Settings(BaseSettings):
         return UsageSettings(self.usage_folder, self.usage_journal_megabytes * 2**20, self.usage_flush_seconds)
 
 
-def _pepper(text: str) -> Pepper:
-    version, _, secret = text.strip().partition(":")
-    decoded = base64.b64decode(secret, validate=True)
-    if not version.isdigit() or len(decoded) < _LEAST_SECRET:
-        raise ValueError(f"TENANTRY_KEY_PEPPERS takes version:base64 of at least {_LEAST_SECRET} bytes, by commas")
-    return Pepper(int(version), decoded)
+def _secret(text: str) -> bytes:
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except ValueError:
+        decoded = b""
+    if len(decoded) < _LEAST_SECRET:
+        raise ValueError(f"must be base64 of at least {_LEAST_SECRET} bytes")
+    return decoded
+
+
+def _peppers(text: str) -> tuple[Pepper, ...]:
+    parts = [each.strip().partition(":") for each in text.split(",")]
+    if not all(version.isdecimal() for version, _, _ in parts) or len({int(each[0]) for each in parts}) != len(parts):
+        raise ValueError("takes version:base64 by commas, each version a whole number of its own")
+    return tuple(Pepper(int(version), _secret(secret)) for version, _, secret in parts)

@@ -52,6 +52,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "datetime_from_date_parsing": ("bad_format", "Must be a time, such as 2026-01-31T12:00:00Z."),
     "timezone_aware": ("bad_format", "Must say its offset from UTC, such as a Z at its end."),
 }
+_UNKNOWN_PARAMETER = ("unknown_parameter", "There is no such parameter.")  # what else has names is made of fields
 _ANYTHING_ELSE = ("invalid", "This value is not acceptable.")
 _PYDANTICS_OWN = frozenset(get_args(ErrorType))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
@@ -72,7 +73,9 @@ def field_error(finding: Mapping[str, Any]) -> FieldError:
     is a constant. Every other one is translated.
     """
     kind, context = finding["type"], finding.get("ctx") or {}
-    if kind in _PYDANTICS_OWN or context:
+    if kind == "extra_forbidden" and finding["loc"][0] == "query":
+        code, message = _UNKNOWN_PARAMETER
+    elif kind in _PYDANTICS_OWN or context:
         code, message = _WORDS.get(kind, _ANYTHING_ELSE)
         message = message.format_map(context) if "{" in message else message
     else:

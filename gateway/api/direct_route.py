@@ -11,12 +11,10 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.route import StrictRequest, StrictRoute, read_body, require_json
+from gateway.api.route import Handler, StrictRequest, StrictRoute, read_body, require_json
 from gateway.validation import validation_failed
 
 _MISSING = ({"type": "missing", "loc": ("body",)},)
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class DirectRoute(StrictRoute):
@@ -35,7 +33,7 @@ class DirectRoute(StrictRoute):
                 return await endpoint(request)
             return await endpoint(request, await _read(request, model))
 
-        return handle
+        return self.strict_about_parameters(handle)
 
     def answering(self, app: FastAPI) -> ASGIApp:
         """The route alone, for whoever has found it by itself and put ``path_params`` into the scope."""

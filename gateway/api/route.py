@@ -1,7 +1,7 @@
-"""The route class of every management and data endpoint: its JSON bodies are read strictly (DA1).
+"""The route class of every management and data endpoint: bodies and queries are read strictly (DA1, AZ7).
 
 ``APIRouter(route_class=StrictRoute)``. FastAPI itself reads with the standard library, which takes NaN and repeated
-names, and fails with a 500 on lone surrogates and deep nesting.
+names, and fails with a 500 on lone surrogates and deep nesting; and it overlooks parameters that nobody declared.
 """
 
 from collections.abc import Callable, Coroutine
@@ -12,10 +12,12 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
+from gateway.api.query import refuse_parameters
 from gateway.edge.strict_json import parse
 from gateway.errors import MalformedRequest, UnsupportedMediaType
 
 _UNREAD = object()
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRequest(Request):
@@ -31,21 +33,42 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Reads and checks the body before FastAPI does, whose error handling hides what was wrong with it."""
+    """Reads and checks the body before FastAPI does, whose error handling hides what was wrong with it.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    A route takes the parameters that its endpoint declares or its part of the OpenAPI document names, and no others: a
+    filter that is misspelt, or on the wrong path, must not be taken for one that found everything.
+    """
+
+    def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
-        if self.body_field is None or isinstance(self.body_field.field_info, Form):
-            return handler
+        if self.body_field is not None and not isinstance(self.body_field.field_info, Form):
+            handler = _with_strict_body(handler)
+        return self.strict_about_parameters(handler)
 
-        async def strictly(request: Request) -> Response:
-            strict = StrictRequest(request.scope, request.receive)
-            if await read_body(strict):
-                require_json(strict)
-                await strict.json()
-            return await handler(strict)
+    def strict_about_parameters(self, handler: Handler) -> Handler:
+        """The handler, behind a refusal of every parameter when the route takes none."""
+        described = (self.openapi_extra or {}).get("parameters", ())
+        takes = bool(self.dependant.query_params) or any(each["in"] == "query" for each in described)
+        return handler if takes else _without_parameters(handler)
 
-        return strictly
+
+def _with_strict_body(handler: Handler) -> Handler:
+    async def strictly(request: Request) -> Response:
+        strict = StrictRequest(request.scope, request.receive)
+        if await read_body(strict):
+            require_json(strict)
+            await strict.json()
+        return await handler(strict)
+
+    return strictly
+
+
+def _without_parameters(handler: Handler) -> Handler:
+    async def strictly(request: Request) -> Response:
+        refuse_parameters(request.scope)
+        return await handler(request)
+
+    return strictly
 
 
 async def read_body(request: Request) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
+from gateway.api.direct_route import DirectRoute
 from gateway.authorization.guards import GuardDependency
 from gateway.route import Guard, Route
 
@@ -17,8 +18,10 @@ def routes_of(app: FastAPI) -> Iterator[Route]:
     """One for each method of each path. Raises RouteUnguarded."""
     for route in iter_route_contexts(app.routes):
         guard = guard_of(route)
+        original = route.original_route
+        answer = original.answering(app) if isinstance(original, DirectRoute) else app
         for method in sorted(route.methods or ()):
-            yield Route(method, str(route.path_format), guard, app)
+            yield Route(method, str(route.path_format), guard, answer)
 
 
 def guard_of(route: RouteContext) -> Guard:

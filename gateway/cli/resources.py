@@ -10,7 +10,7 @@ from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json
 from migrations.autogenerate import resources_migration
-from tenants.resources.registry import load_registry
+from tenants.resources.registry import load_registry, make_revisions_folder
 
 app = typer.Typer(help="Work on the resources that TENANTRY_RESOURCES declares.", no_args_is_help=True)
 
@@ -34,6 +34,7 @@ def migration(
     settings = settings_of(context)
     if settings.resources is None or settings.owner_database_url is None:
         raise CommandFailed("settings_invalid", "TENANTRY_RESOURCES and TENANTRY_OWNER_DATABASE_URL must both be set.")
+    make_revisions_folder(settings.resources)
     location, *others = load_registry(settings.resources).migrations
     written = resources_migration(str(settings.owner_database_url), message, location, others=tuple(others))
     answer = {"written": str(_relative(written))}

@@ -1,44 +1,17 @@
-"""The query of a request as names and values, and a list's parameters as the OpenAPI document tells them."""
+"""The parameters of a resource's routes, as the OpenAPI document tells them."""
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl
-
-from starlette.types import Scope
 
 from gateway.data.schemas import example_of, value_schema
-from tenants.crud.faults import query_fault
 from tenants.crud.filters import MOST_VALUES, Operator, operators_of
 from tenants.crud.query import DEFAULT_LIMIT, LARGEST_LIMIT, own_parameters
 from tenants.crud.search import LONGEST, MOST_WORDS, SHORTEST
 from tenants.crud.sort import sorts_of
-from tenants.errors import ValidationFailed
 from tenants.resources.collection import Collection
 from tenants.resources.fields import Field
 
 Parameter = dict[str, Any]
-_MOST_PAIRS = 200
-
-
-def query_of(scope: Scope) -> list[tuple[str, str]]:
-    """Names and values in the order in which they were sent. Raises ValidationFailed for what is not UTF-8."""
-    raw: bytes = scope["query_string"]
-    if not raw:
-        return []
-    try:
-        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PAIRS)
-    except ValueError as error:
-        message = f"Must be percent-encoded UTF-8, with at most {_MOST_PAIRS} parameters."
-        raise ValidationFailed((query_fault("", "bad_format", message),)) from error
-
-
-def refuse_parameters(scope: Scope) -> None:
-    """For routes that take none. Raises ValidationFailed when there are some."""
-    names = [name for name, _ in query_of(scope)]
-    if names:
-        raise ValidationFailed(
-            tuple(query_fault(name, "unknown_parameter", "There is no such parameter.") for name in names)
-        )
 
 
 def list_parameters(collection: Collection) -> list[Parameter]:

@@ -1,6 +1,7 @@
 """What `tenantry dev` prints once it is ready: things to paste, in the order in which they make a story."""
 
 import json
+import sys
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -30,10 +31,15 @@ def guide(demo_file: Path, environment: Path) -> str:
             "Buy plan pro at the Stripe stand-in, then run the loop again: 100 requests a second",
             f"curl -s {buy} -d 'items[0][price]={stripe['prices']['pro']}'",
         ),
-        ("The same deployment from another shell", f"tenantry --env-file {quote(str(environment))} keys list acme"),
+        ("The same deployment from another shell", f"{_command()} --env-file {quote(str(environment))} keys list acme"),
     )
     text = "\n".join(f"\n{title}\n{f'    {command}' if command else ''}".rstrip() for title, command in steps)
     return f"{text}\n\nKeys, people and passwords: {demo_file}. Ctrl-C stops everything.\n"
+
+
+def _command() -> str:
+    """With its path: `make run` puts it into .venv, which no shell searches."""
+    return quote(str(Path(sys.executable).with_name("tenantry")))
 
 
 def _header(key: Any) -> str:

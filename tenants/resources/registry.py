@@ -44,14 +44,23 @@ def load_registry(module_name: str | None) -> Registry:
     return registry_of(_import(module_name)) if module_name else Registry()
 
 
+def make_revisions_folder(module_name: str) -> None:
+    """Make the folder that the module names for its revisions, for the first of them. Raises DeclarationError."""
+    migrations = getattr(_import(module_name), "MIGRATIONS", None)
+    if isinstance(migrations, Path) and migrations.parent.is_dir():
+        migrations.mkdir(exist_ok=True)
+
+
 def registry_of(module: ModuleType) -> Registry:
     """The resources of an imported module. Raises DeclarationError."""
     resources, migrations = getattr(module, "RESOURCES", None), getattr(module, "MIGRATIONS", None)
     faults = []
     if not isinstance(resources, tuple) or not all(isinstance(each, Resource) for each in resources):
         faults.append("RESOURCES must be a tuple of Resource, such as RESOURCES = (contacts,)")
-    if not isinstance(migrations, Path) or not migrations.is_dir():
+    if not isinstance(migrations, Path):
         faults.append('MIGRATIONS must be the folder of its revisions: Path(__file__).parent / "migrations"')
+    elif not migrations.is_dir():
+        faults.append(f"the folder of MIGRATIONS is not there: {migrations}; `tenantry resources migration` makes it")
     if faults or resources is None or migrations is None:
         raise DeclarationError(f"Module {module.__name__}", *faults)
     return Registry(collections_of(resources), (migrations,))

@@ -115,7 +115,9 @@ def contacts(client: httpx.Client, key: str) -> list[dict[str, Any]]:
 def check_printed(output: str, demo: dict[str, Any]) -> None:
     """The lines to paste are about this demo, and complete."""
     commands = [line.strip() for line in output.splitlines() if line.startswith("    ")]
-    assert [each.partition(" ")[0] for each in commands] == ["curl", "curl", "for", "curl", "tenantry"]
+    *requests, tenantry = (each.partition(" ")[0] for each in commands)
+    assert requests == ["curl", "curl", "for", "curl"]
+    assert os.access(tenantry, os.X_OK)
     addresses = set(re.findall(r"http://127\.0\.0\.1:\d+", "\n".join(commands)))
     assert addresses == {demo["base_url"], demo["stripe"]["api_base"]}
     assert acme_of(demo)["keys"]["viewer"] in commands[1]

@@ -1,33 +1,87 @@
-"""What settings refuse, and that a refusal tells no secret."""
+"""What settings refuse, that a refusal names the setting, and that it tells no secret."""
 
 import base64
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import Settings
+from gateway.settings import Mode, Settings
+from tenants.sign_in.signing_keys import generate_signing_keys
 
 _SECRET = base64.b64encode(b"hunter2 hunter2 hunter2 hunter2!").decode()
+_SIGNING_KEYS = generate_signing_keys("test")
+_GIVEN: dict[str, Any] = {
+    "database_url": "postgresql://a:hunter2@127.0.0.1/x",
+    "key_peppers": f"1:{_SECRET}",
+    "secret_key": _SECRET,
+    "signing_keys": _SIGNING_KEYS,
+}
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No ``.env`` of this folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "wrong"),
     [
-        {"database_url": "postgresql:hunter2@127.0.0.1"},
-        {"secret_key": base64.b64encode(b"hunter2").decode()},
-        {"key_peppers": f"one:{_SECRET}"},
-        {"redis_url": "http://:hunter2@127.0.0.1"},
+        ("database_url", "postgresql:hunter2@127.0.0.1"),
+        ("secret_key", base64.b64encode(b"hunter2").decode()),
+        ("secret_key", "hunter2!"),
+        ("key_peppers", f"one:{_SECRET}"),
+        ("key_peppers", "1:hunter2"),
+        ("key_peppers", f"1:{_SECRET},1:{_SECRET}"),
+        ("signing_keys", "hunter2"),
+        ("signing_keys", json.dumps({"keys": []})),
+        ("signing_keys", json.dumps({"keys": [{"kid": "a", "kty": "oct", "k": "hunter2"}]})),
+        ("redis_url", "http://:hunter2@127.0.0.1"),
+        ("public_url", "hunter2"),
+        ("public_url", "ftp://hunter2"),
     ],
 )
-def test_a_refused_setting_is_named_and_its_value_is_not(wrong: dict[str, str]) -> None:
+def test_a_refused_setting_is_named_and_its_value_is_not(name: str, wrong: str) -> None:
     """SE2: the start of a service is logged, and passwords stand in URLs."""
-    given = {
-        "database_url": "postgresql://a:hunter2@127.0.0.1/x",
-        "key_peppers": f"1:{_SECRET}",
-        "secret_key": _SECRET,
-        "signing_keys": "{}",
-    }
     with pytest.raises(ValidationError) as refused:
-        Settings.model_validate(given | wrong)
+        Settings.model_validate(_GIVEN | {name: wrong})
+    assert [each["loc"] for each in refused.value.errors()] == [(name,)]
     assert "hunter2" not in str(refused.value)
     assert _SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", _GIVEN)
+def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    for each, value in _GIVEN.items():
+        monkeypatch.setenv(f"TENANTRY_{each.upper()}", value)
+    for spelled, value in (("", ""), ("_FILE", str(empty))):
+        monkeypatch.delenv(f"TENANTRY_{name.upper()}", raising=False)
+        monkeypatch.setenv(f"TENANTRY_{name.upper()}{spelled}", value)
+        with pytest.raises(ValidationError) as refused:
+            Settings()
+        assert [(each["loc"], each["type"]) for each in refused.value.errors()] == [((name,), "missing")]
+
+
+def test_an_empty_stripe_key_leaves_billing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_STRIPE_API_KEY", "")
+    assert Settings(**_GIVEN, mode=Mode.PRODUCTION).stripe is None
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_told_under_the_name_of_its_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "secret_key"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("TENANTRY_SECRET_KEY_FILE", str(file))
+    with pytest.raises(ValidationError) as refused:
+        Settings(**{name: value for name, value in _GIVEN.items() if name != "secret_key"})
+    [fault] = refused.value.errors()
+    assert fault["loc"] == ("secret_key",)
+    assert f"{file} cannot be read" in fault["msg"]

@@ -123,3 +123,23 @@ def test_a_plan_file_that_is_wrong_says_where(run: Run, tmp_path: Path) -> None:
 def test_resources_migration_says_when_there_is_nothing_to_write(migrated: Run) -> None:
     refused = answer(migrated("resources", "migration", "-m", "nothing", "--json"), exit_code=1)
     assert refused["error"]["code"] == "nothing_changed"
+
+
+def test_the_first_migration_of_a_resource_makes_the_folder_that_it_lies_in(
+    migrated: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A team that declares its first resource has written a module, and nothing beside it."""
+    (tmp_path / "ashop").mkdir()
+    (tmp_path / "ashop" / "resources.py").write_text(
+        "from pathlib import Path\n"
+        "from examples.crm.resources import contacts, deals\n"
+        "RESOURCES = (contacts, deals)\n"
+        'MIGRATIONS = Path(__file__).parent / "migrations"\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    declared = {"TENANTRY_RESOURCES": "ashop.resources"}
+    missing = answer(migrated("migrate", "--json", **declared), exit_code=1)
+    assert "tenantry resources migration" in missing["error"]["message"]
+    written = Path(answer(migrated("resources", "migration", "-m", "contacts", "--json", **declared))["written"])
+    assert written == tmp_path / "ashop" / "migrations" / "ashop_0001_contacts.py"
+    assert "create_table('contacts'" in written.read_text()

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from gateway.development.processes import LOOPBACK, Child, Launch, children_of, free_port, wait_until
+from tests.fixtures.commands import Run
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.demo import assert_gone
 
@@ -107,6 +108,19 @@ def test_a_worker_takes_up_jobs_and_ends_in_order(start: Start, database_urls: D
     working = start("worker", "--concurrency", "2")
     wait_until(lambda: is_listed(database_urls), working, _PATIENCE, "the worker")
     assert working.stop() == 0
+
+
+def test_a_tenant_is_suspended_and_resumed_by_commands_that_have_a_process_of_their_own(
+    start: Start, migrated: Run, database_urls: DatabaseUrls
+) -> None:
+    """A test's own process has imported every model there is; a command has imported what it asks for."""
+    assert migrated("tenants", "create", "acme").exit_code == 0
+    for command, status in (("suspend", "suspended"), ("resume", "active")):
+        told = start("tenants", command, "acme")
+        assert told.wait(_PATIENCE) == 0, told.log_tail()
+        with psycopg.connect(database_urls.owner) as connection:
+            row = connection.execute("SELECT status FROM tenantry.tenants WHERE slug = 'acme'").fetchone()
+        assert row == (status,)
 
 
 def is_listed(urls: DatabaseUrls) -> bool:

@@ -136,7 +136,7 @@ def _refused() -> Iterator[tuple[dict[str, str], str, str]]:
     yield {"limit": "101"}, "/query/limit", "too_large"
     yield {"cursor": "AAAA"}, "/query/cursor", "bad_cursor"
     yield {"cursor": "%"}, "/query/cursor", "bad_cursor"
-    yield {"since": "2026-01-10T22:00:00Z"}, "/query/since", "unknown_field"
+    yield {"since": "2026-01-10T22:00:00Z"}, "/query/since", "unknown_parameter"
 
 
 @pytest.mark.parametrize(("query", "pointer", "code"), list(_refused()))
