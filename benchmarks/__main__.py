@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-_ALL = ("edge", "usage", "requests", "revocation")
+_ALL = ("edge", "protocol", "half_open", "usage", "requests", "revocation")
 
 
 def main() -> None:

@@ -9,7 +9,9 @@ import socket
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from urllib.parse import urlsplit
 
 _HEAD_END = b"\r\n\r\n"
@@ -58,8 +60,11 @@ def request_bytes(url: str, headers: dict[str, str], method: str = "GET", body: 
     return "\r\n".join(lines).encode() + _HEAD_END + body
 
 
-def run_load(url: str, request: bytes, *, connections: int, seconds: float) -> Result:
-    """Send ``request`` over ``connections`` keep-alive connections for ``seconds``; raises OSError when one breaks."""
+def run_load(url: str, request: bytes | Sequence[bytes], *, connections: int, seconds: float) -> Result:
+    """Send ``request`` over ``connections`` keep-alive connections for ``seconds``; raises OSError when one breaks.
+
+    Several requests are sent in turn, whichever connection is next.
+    """
     parts = urlsplit(url)
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
     poll = select.epoll()
@@ -70,21 +75,23 @@ def run_load(url: str, request: bytes, *, connections: int, seconds: float) -> R
         open_now[connection.socket.fileno()] = connection
         poll.register(connection.socket.fileno(), select.EPOLLIN)
     try:
-        return _drive(poll, open_now, request, seconds)
+        return _drive(poll, open_now, cycle([request] if isinstance(request, bytes) else request), seconds)
     finally:
         for connection in open_now.values():
             connection.socket.close()
         poll.close()
 
 
-def _drive(poll: select.epoll, connections: dict[int, _Connection], request: bytes, seconds: float) -> Result:
+def _drive(
+    poll: select.epoll, connections: dict[int, _Connection], requests: Iterator[bytes], seconds: float
+) -> Result:
     result = Result(seconds)
     started = time.perf_counter()
     for connection in connections.values():
-        _send(connection, request)
+        _send(connection, next(requests))
     while (now := time.perf_counter()) - started < seconds:
         for descriptor, _ in poll.poll(1):
-            _receive(connections[descriptor], request, result)
+            _receive(connections[descriptor], requests, result)
     result.seconds = now - started
     return result
 
@@ -94,7 +101,7 @@ def _send(connection: _Connection, request: bytes) -> None:
     connection.socket.sendall(request)
 
 
-def _receive(connection: _Connection, request: bytes, result: Result) -> None:
+def _receive(connection: _Connection, requests: Iterator[bytes], result: Result) -> None:
     chunk = connection.socket.recv(_ONE_READ)
     if not chunk:
         raise ConnectionResetError("the server closed a keep-alive connection")
@@ -104,7 +111,7 @@ def _receive(connection: _Connection, request: bytes, result: Result) -> None:
         result.latencies.append(time.perf_counter() - connection.sent_at)
         result.statuses[status] += 1
         connection.received.clear()
-        _send(connection, request)
+        _send(connection, next(requests))
 
 
 def _complete(received: bytearray) -> int:

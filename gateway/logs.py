@@ -85,9 +85,15 @@ def configure_logging(*, level: str, readable: bool, stream: TextIO | None = Non
         cache_logger_on_first_use=False,  # a module's logger follows when logging is configured again
     )
     _route_standard_library(level, shared, renderer, target)
+    return access_logger(level=level, readable=readable, stream=target)
+
+
+def access_logger(*, level: str, readable: bool, stream: TextIO | None = None) -> InfoLogger:
+    """What access lines are written through, once logging is configured in the same way."""
+    target = stream or sys.stderr
     if readable or not hasattr(target, "buffer"):
         return cast("InfoLogger", structlog.get_logger("access"))
-    return LineWriter(target, silent=threshold > logging.INFO)
+    return LineWriter(target, silent=logging.getLevelNamesMapping()[level] > logging.INFO)
 
 
 def _route_standard_library(level: str, shared: list[Processor], renderer: Processor, target: TextIO) -> None:

@@ -1,18 +1,20 @@
 """The gateway under uvicorn: one process, or several that share a socket."""
 
-import socket
+import asyncio
 from functools import partial
+from typing import cast
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway.app import create_app
+from gateway.edge.protocol import EdgeProtocols
+from gateway.edge.sockets import listen, raise_descriptor_limit
 from gateway.settings import Settings
 
 _DRAIN = 10  # seconds that requests in flight are given when we are told to stop
 _KEEP_ALIVE = 75  # seconds that an idle connection may stay: longer than the proxies before us keep theirs
 _SILENCE = 30  # seconds until a worker counts as hung; one that still imports is silent too, long under load
-_BACKLOG = 2048
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> bool:
@@ -29,7 +31,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> boo
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", EdgeProtocols(told)),  # a maker of protocols, called as a class would be
+        ws="none",  # none is served: a request to upgrade is answered as any other
         log_config=None,  # ours is set up by the application
         access_log=False,  # one structured line of ours instead
         server_header=False,
@@ -38,17 +41,11 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> boo
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_worker_healthcheck=_SILENCE,
     )
-    listener = _listen(host, port)
+    raise_descriptor_limit()
+    listener = listen(host, port)
     if workers > 1:
         Multiprocess(config, sockets=[listener]).run()
         return True
     server = uvicorn.Server(config)
     server.run([listener])
     return server.started
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    listener.set_inheritable(True)
-    return listener
