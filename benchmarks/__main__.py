@@ -1,10 +1,10 @@
-"""Every benchmark, one after another: ``make bench``. ``ARGS="edge usage"`` runs only those."""
+"""Every benchmark, one after another: ``make bench``. ``ARGS="gate requests"`` runs only those."""
 
 import argparse
 import subprocess
 import sys
 
-_ALL = ("edge", "protocol", "half_open", "usage", "requests", "revocation")
+_ALL = ("gate", "protocol", "half_open", "requests", "revocation")
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gateway.allowed_methods import allowed_methods
 from gateway.errors import Internal, MalformedRequest, MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType
 from gateway.request_context import RequestContext, context_of
 from gateway.validation import validation_failed
@@ -106,8 +105,6 @@ class Problems:
         async def answer(request: Request, error: Exception) -> Response:
             context = context_of(request.scope)
             known = as_tenantry_error(error)
-            if isinstance(known, MethodNotAllowed):
-                known = MethodNotAllowed(allowed_methods(request))
             note(context, known)
             return self.response(known, context.request_id)
 

@@ -1,46 +1,71 @@
-"""What one request carries from stage to stage: typed reading and writing of ``scope["state"]``."""
+"""What one request carries from stage to stage of the gate, and what endpoints may ask of it."""
 
 import time
-from dataclasses import dataclass, field
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
+from gateway.route import Route
 from tenants.errors import Forbidden
 from tenants.principal import Operator, Principal
 
 _KEY = "tenantry"
+Header = tuple[bytes, bytes]
 
 
-@dataclass(slots=True)
 class RequestContext:
-    """Made by the outermost stage, filled on the way in, read by the access log on the way out."""
+    """Opened by the gate, filled on the way in, read by the access log on the way out."""
 
-    request_id: str
-    client: str  # source address, after the configured proxies were believed
-    started: float = field(default_factory=time.perf_counter)  # seconds, monotonic
-    principal: Principal | None = None
-    operator: Operator | None = None
-    cost: int = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
-    response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # added by the one wrapper of send
-    log: dict[str, object] = field(default_factory=dict)  # extra fields of the access line; never a secret
+    __slots__ = (
+        "account",
+        "client",
+        "cost",
+        "fields",
+        "log",
+        "operator",
+        "principal",
+        "receive",
+        "request_id",
+        "response_headers",
+        "route",
+        "scope",
+        "started",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, request_id: str, client: str) -> None:
+        self.scope = scope
+        self.receive = receive  # a stage may put another in its place
+        self.request_id = request_id
+        self.client = client  # source address, after the configured proxies were believed
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])  # the last of each name; see ``repeated``
+        self.started = time.perf_counter()  # seconds, monotonic
+        self.route: Route | None = None
+        self.principal: Principal | None = None
+        self.operator: Operator | None = None
+        self.account: object = None  # what the throttle charges; its own
+        self.cost = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
+        self.response_headers: list[Header] = []  # added to the answer by the gate
+        self.log: dict[str, object] = {}  # extra fields of the access line; never a secret
+
+    @property
+    def repeated(self) -> bool:
+        """Some header field stands there more than once, so that ``fields`` does not tell all."""
+        return len(self.fields) != len(self.scope["headers"])
+
+    @property
+    def template(self) -> str | None:
+        """The template of the route, never the path: paths hold ids, and whatever else a caller puts there."""
+        return self.route.template or None if self.route is not None else None
 
 
-def open_context(scope: Scope, context: RequestContext) -> None:
+def open_context(context: RequestContext) -> None:
     """Put the context where every later stage, and Starlette's ``request.state``, can find it."""
-    scope.setdefault("state", {})[_KEY] = context
+    context.scope.setdefault("state", {})[_KEY] = context
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """The context of this request. Raises KeyError outside the gateway's own stages, which is a fault of ours."""
+    """The context of this request. Raises KeyError behind no gate, which is a fault of ours."""
     context: RequestContext = scope["state"][_KEY]
     return context
-
-
-def route_template(scope: Scope) -> str | None:
-    """The template of the route that matched, never the path: paths hold ids, and whatever else a caller puts there."""
-    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-    template: str | None = getattr(route, "path_format", None)
-    return template
 
 
 def principal_of(scope: Scope) -> Principal:

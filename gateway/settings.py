@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     usage_flush_seconds: Annotated[
         float, Field(ge=0.1, le=60, description="Between two roll-ups of a worker's journal into PostgreSQL.")
     ] = 10.0
+    access_log_share: Annotated[
+        float, Field(ge=0, le=1, description="Of requests answered well, the share that leaves a line; all others do.")
+    ] = 1.0
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     SECRET_FIELDS: ClassVar[frozenset[str]] = frozenset(

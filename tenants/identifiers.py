@@ -6,7 +6,6 @@ Source: RFC 9562 section 5.7 (UUIDv7) and the TypeID specification 0.3.
 from typing import NewType
 from uuid import UUID
 
-import uuid_utils
 from typeid import TypeID
 from typeid.errors import TypeIDException
 from uuid_utils.compat import uuid7
@@ -35,11 +34,6 @@ def new_id() -> UUID:
 def show(prefix: str, value: UUID) -> str:
     """The id as a caller sees it, such as ``tnt_01h455vb4pex5vsknk084sn02q``."""
     return f"{prefix}_{_suffix(value.int)}"
-
-
-def new_request_id() -> str:
-    """A new id of a request, which is kept nowhere but in the answer and in the log."""
-    return f"{REQUEST}_{_suffix(uuid_utils.uuid7().int)}"
 
 
 def read(prefix: str, text: str) -> UUID | None:

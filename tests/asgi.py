@@ -1,4 +1,4 @@
-"""Speaks ASGI to a stage or an application, message by message, without a server between."""
+"""Speaks ASGI to an application, and leads requests to single stages of the gate, without a server between."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.request_context import RequestContext, open_context
+from gateway.edge.gate import Stage
+from gateway.request_context import RequestContext
+from gateway.route import PUBLIC, Route
 
 Header = tuple[bytes, bytes]
 HOST: Header = (b"host", b"gateway.test")
@@ -59,10 +61,33 @@ def http_scope(
     }
 
 
-def in_context(scope: Scope, source: str = "192.0.2.1") -> Scope:
-    """The scope with a request context in it, for a stage that is driven without the outermost one."""
-    open_context(scope, RequestContext("req_01h455vb4pex5vsknk084sn02q", source))
-    return scope
+def request_of(scope: Scope, chunks: Iterable[bytes] = (), source: str = "192.0.2.1") -> RequestContext:
+    """The request as a stage meets it, its body in these chunks; on its way to the smallest application."""
+    body = list(chunks)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body.pop(0), "more_body": bool(body)}
+
+    request = RequestContext(scope, receive, "req_01h455vb4pex5vsknk084sn02q", source)
+    leads_to(says_ok)(request)
+    return request
+
+
+def leads_to(app: ASGIApp, template: str = "", cost: int = 1) -> Stage:
+    """A stage that gives every request one route, open to everybody; without a template it is none of ours."""
+    route = Route("GET", template, PUBLIC, app, cost)
+
+    def lead(request: RequestContext) -> None:
+        request.route = route
+
+    return lead
+
+
+async def meet(stage: Stage, request: RequestContext) -> None:
+    """Lead the request through one stage, as the gate does."""
+    waiting = stage(request)
+    if waiting is not None:
+        await waiting
 
 
 async def ask(app: ASGIApp, scope: Scope, body: Iterable[bytes] = (b"",), *, leaves: bool = False) -> Answer:

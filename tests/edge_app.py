@@ -1,19 +1,22 @@
-"""A FastAPI application behind the gateway's own edge stages and problem handlers, without the rest of the house."""
+"""A FastAPI application behind the gateway's own gate and problem handlers, without the rest of the house."""
 
 from collections.abc import Callable
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp
 from structlog.testing import CapturingLogger
 
 from gateway.edge.access_log import AccessLog
 from gateway.edge.body_limit import BodyLimitStage
 from gateway.edge.framing import FramingStage
-from gateway.edge.head import HeadStage
-from gateway.edge.request_context import RequestContextStage
+from gateway.edge.gate import Gate
+from gateway.edge.routing import RoutingStage
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
+from gateway.route import PUBLIC, Route
+from gateway.route_table import RouteTable
 
 PUBLIC_URL = "https://gateway.test"
 BODY_LIMIT = 65_536
@@ -25,8 +28,13 @@ def behind_the_edge(register: Callable[[FastAPI], None]) -> ASGIApp:
     problems = Problems(PUBLIC_URL)
     problems.install(application)
     register(application)
-    return RequestContextStage(
-        FramingStage(BodyLimitStage(HeadStage(application), BODY_LIMIT)),
+    contexts = list(iter_route_contexts(application.routes))
+    routes = [
+        Route(method, str(each.path_format), PUBLIC, application) for each in contexts for method in each.methods or ()
+    ]
+    return Gate(
+        application,
+        stages=(FramingStage(), RoutingStage(RouteTable(routes)), BodyLimitStage(BODY_LIMIT)),
         problems=problems,
         source=SourceReader(),
         headers=SecurityHeaders(https=True),

@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from gateway.authorization.guards import public, requires
+from gateway.api.routes import guard_of
 from gateway.problems import MEDIA_TYPE
+from gateway.route import PUBLIC
 
 _STRING = {"type": "string"}
 _PROBLEM: dict[str, Any] = {
@@ -78,11 +79,10 @@ def _complete(operation: dict[str, Any], route: RouteContext) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
     answers["default"] = _ANSWER
-    guards = [each.dependency for each in route.dependencies]
-    if public in guards:
+    guard = guard_of(route)
+    if guard == PUBLIC:
         operation["security"] = []
         return
     operation["security"] = _EITHER
-    permissions = [each.permission for each in guards if isinstance(each, requires)]
-    if permissions:
-        operation["x-permission"] = permissions[0]
+    if guard.permission is not None:
+        operation["x-permission"] = guard.permission

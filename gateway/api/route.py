@@ -5,24 +5,17 @@ names, and fails with a 500 on lone surrogates and deep nesting.
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeGuard
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from gateway.authorization.guards import requires, requires_operator, requires_principal
 from gateway.edge.strict_json import parse
 from gateway.errors import MalformedRequest, UnsupportedMediaType
 
 _UNREAD = object()
-Guard = Callable[[Request], Coroutine[Any, Any, None]]
-
-
-def is_guard(dependency: object) -> TypeGuard[Guard]:
-    """True for what decides from the request alone who may pass."""
-    return isinstance(dependency, requires) or dependency in (requires_principal, requires_operator)
 
 
 class StrictRequest(Request):
@@ -38,20 +31,14 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Asks the route's guards, then reads and checks the body, before FastAPI does either.
-
-    FastAPI would parse the body of callers that it then refuses, and its error handling hides what was wrong with it.
-    """
+    """Reads and checks the body before FastAPI does, whose error handling hides what was wrong with it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         if self.body_field is None or isinstance(self.body_field.field_info, Form):
             return handler
-        guards = [each.dependency for each in self.dependencies if is_guard(each.dependency)]
 
         async def strictly(request: Request) -> Response:
-            for guard in guards:  # FastAPI asks them after the body; who may not send one need not be read
-                await guard(request)
             strict = StrictRequest(request.scope, request.receive)
             if await read_body(strict):
                 _require_json(strict)

@@ -8,10 +8,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from itertools import chain
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from gateway.errors import HeadersTooLarge, MalformedRequest, UriTooLong
-from gateway.request_context import context_of
+from gateway.request_context import Header, RequestContext
 
 MOST_FIELDS = 100
 MOST_HEADER_BYTES = 32_768
@@ -23,33 +21,28 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-type"})
 _CLOSE = (b"connection", b"close")
 
-Headers = list[tuple[bytes, bytes]]
-
 
 class FramingStage:
     """Raises MalformedRequest, UriTooLong or HeadersTooLarge; the connection is then closed, whatever is left on it."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
-        self._app = app
+    def __init__(self, hosts: Collection[str] = ()) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)  # empty is any
         self._accepts = lru_cache(maxsize=1024)(self._accepts_host)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            try:
-                self._check(scope)
-            except (MalformedRequest, UriTooLong, HeadersTooLarge):
-                context_of(scope).response_headers.append(_CLOSE)
-                raise
-        await self._app(scope, receive, send)
+    def __call__(self, request: RequestContext) -> None:
+        try:
+            self._check(request)
+        except (MalformedRequest, UriTooLong, HeadersTooLarge):
+            request.response_headers.append(_CLOSE)
+            raise
 
-    def _check(self, scope: Scope) -> None:
-        headers: Headers = scope["headers"]
+    def _check(self, request: RequestContext) -> None:
+        scope, fields = request.scope, request.fields
+        headers: list[Header] = scope["headers"]
         if len(headers) > MOST_FIELDS:
             raise HeadersTooLarge
         _check_bytes(b"".join(chain.from_iterable(headers)))
-        fields = dict(headers)
-        if len(fields) != len(headers):
+        if request.repeated:
             _check_repeated(headers)
         if not self._accepts(fields.get(b"host", b"")):
             raise MalformedRequest(detail="Host is missing, is not a host, or is not one of ours")
@@ -71,7 +64,7 @@ def _check_bytes(block: bytes) -> None:
         raise MalformedRequest(detail="control byte in a header field")
 
 
-def _check_repeated(headers: Headers) -> None:
+def _check_repeated(headers: list[Header]) -> None:
     names = [name for name, _ in headers]
     for name in _SINGLE:
         if names.count(name) > 1:

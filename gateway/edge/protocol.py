@@ -15,7 +15,7 @@ from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.edge.exchange import Exchange
+from gateway.edge.cycle import Cycle
 from gateway.edge.refusal import Answer
 from gateway.edge.request_body import ChunkedBody, DeclaredBody
 from gateway.edge.request_head import CHUNKED, Head, HeadReader
@@ -29,7 +29,7 @@ from tenants.errors import TenantryError
 class EdgeProtocol(HttpToolsProtocol):
     """Reads requests one after another: the next head is looked at when the answer to the last request is complete."""
 
-    cycle: Exchange  # the request in hand, or the last one
+    cycle: Cycle  # the request in hand, or the last one
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 data = self._read_head(data)
 
     def _answering(self) -> bool:
-        cycle: Exchange | None = self.cycle
+        cycle: Cycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
     def _read_head(self, data: bytes) -> bytes:
@@ -144,14 +144,14 @@ class EdgeProtocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
         }
         modern = version == "1.1"
-        self.cycle = exchange = Exchange(
+        self.cycle = cycle = Cycle(
             self,
             scope,
             more_body=self._body is not None,
             keep_alive=modern and not fields.closes,
             expects=modern and fields.expects and self._body is not None,
         )
-        exchange.start(service_unavailable if self._overloaded() else self.app, self.loop)
+        cycle.start(service_unavailable if self._overloaded() else self.app, self.loop)
 
     def _await_body(self, length: int, here: int) -> None:
         if length:

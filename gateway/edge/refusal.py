@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
+from gateway.edge.request_id import RequestIds
 from gateway.edge.security_headers import Header, SecurityHeaders
 from gateway.logs import InfoLogger
 from gateway.problems import Problems
 from tenants.errors import TenantryError
-from tenants.identifiers import new_request_id
 
 
 class Answer(NamedTuple):
@@ -24,15 +24,16 @@ class Refusals:
     """
 
     def __init__(self, problems: Problems, headers: SecurityHeaders, logger: InfoLogger) -> None:
+        self._ids = RequestIds()
         self._problems = problems
         self._headers = headers
         self._logger = logger
 
     def answer(self, error: TenantryError, source: str, seconds: float) -> Answer:
         """``source`` is the address of the socket's peer, ``seconds`` how long the request took to be refused."""
-        request_id = new_request_id()
+        request_id = self._ids.next()
         document = self._problems.response(error, request_id)
-        own = [*document.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        added = [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
         self._logger.info(
             "request",
             request_id=request_id,
@@ -44,4 +45,4 @@ class Refusals:
             code=error.code,
             detail=error.detail,  # words of ours: nothing in it was sent
         )
-        return Answer(document.status_code, self._headers.beside(own), bytes(document.body))
+        return Answer(document.status_code, self._headers.beside(document.raw_headers, added), bytes(document.body))

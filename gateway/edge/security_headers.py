@@ -1,5 +1,7 @@
 """Headers that every answer carries unless it sets its own. Sources: OWASP Secure Headers, CSP Level 3, RFC 6797."""
 
+from collections.abc import Iterable
+
 # An API's answer is data: should a browser render it after all, nothing in it may load, run or be framed.
 _API_POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _TWO_YEARS = 63_072_000
@@ -20,10 +22,10 @@ class SecurityHeaders:
         )
         self._overridable = frozenset(name for name, _ in self._defaults)
 
-    def beside(self, own: list[Header]) -> list[Header]:
-        """The answer's own headers, then each default that the answer does not set itself."""
+    def beside(self, own: Iterable[Header], added: Iterable[Header]) -> list[Header]:
+        """The answer's own headers, what the gate adds, and each default that the answer does not set itself."""
         for name, _ in own:
             if name in self._overridable:
                 names = {name for name, _ in own}
-                return [*own, *(header for header in self._defaults if header[0] not in names)]
-        return [*own, *self._defaults]
+                return [*own, *added, *(header for header in self._defaults if header[0] not in names)]
+        return [*own, *added, *self._defaults]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from gateway.request_context import Header, RequestContext
 from tenants.credentials import CredentialInvalid
 
 LONGEST = 8192  # bytes; nothing longer is hashed or decoded (ID6)
@@ -10,29 +11,39 @@ _KEY_PREFIX = b"tn_"
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
-def find_credential(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """What ``Authorization: Bearer`` or ``X-API-Key`` carries; None when neither is there.
-
-    ``headers`` are the raw ones of the ASGI scope, names in lower case. Raises CredentialInvalid when there are two
-    different credentials, one header several times, another scheme, or nothing after the name.
-    """
-    authorization: bytes | None = None
-    api_key: bytes | None = None
-    for name, value in headers:
-        if name == b"authorization":
-            if authorization is not None:
-                raise CredentialInvalid(detail="several Authorization headers")
-            authorization = value
-        elif name == b"x-api-key":
-            if api_key is not None:
-                raise CredentialInvalid(detail="several X-API-Key headers")
-            api_key = value
+def sent_credentials(request: RequestContext) -> bytes | None:
+    """All that the request carries as credentials, as it was sent; None when it carries nothing."""
+    fields = request.fields
+    authorization, api_key = fields.get(b"authorization"), fields.get(b"x-api-key")
     if authorization is None:
-        return None if api_key is None else _key(api_key)
+        return api_key
+    return authorization if api_key is None else authorization + b"," + api_key
+
+
+def find_credential(request: RequestContext) -> bytes:
+    """What ``Authorization: Bearer`` or ``X-API-Key`` carries, for a request that has either.
+
+    Raises CredentialInvalid when there are two different credentials, one header several times, another scheme, or
+    nothing after the name.
+    """
+    fields = request.fields
+    if request.repeated:
+        _refuse_repeated(request.scope["headers"])
+    authorization = fields.get(b"authorization")
+    if authorization is None:
+        return _key(fields[b"x-api-key"])
     credential = _bearer(authorization)
+    api_key = fields.get(b"x-api-key")
     if api_key is not None and _key(api_key) != credential:
         raise CredentialInvalid(detail="two different credentials")
     return credential
+
+
+def _refuse_repeated(headers: Iterable[Header]) -> None:
+    names = [name for name, _ in headers]
+    for name in (b"authorization", b"x-api-key"):
+        if names.count(name) > 1:
+            raise CredentialInvalid(detail=f"several {name.decode('ascii')} headers")
 
 
 def text_of(credential: bytes) -> str:

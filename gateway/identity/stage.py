@@ -1,13 +1,13 @@
 """The stage of a request that finds out who asks."""
 
+from collections.abc import Awaitable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from gateway.identity.credential import find_credential
+from gateway.identity.credential import find_credential, sent_credentials
 from gateway.identity.principals import Principals
-from gateway.request_context import RequestContext, context_of
+from gateway.request_context import RequestContext
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.principal import Operator, Principal, TenantStatus
@@ -23,39 +23,72 @@ class IpNotAllowed(TenantryError):
     message = "The key may not be used from this address."
 
 
+class Failures(Protocol):
+    """What failed credentials cost their sender, as the edge keeps it. ``sent`` is what the request carried."""
+
+    def refuse_repeated(self, source: str, sent: bytes) -> None:
+        """Raise RateLimited when too many have failed from there."""
+
+    def count(self, source: str, sent: bytes) -> None:
+        """Remember that this one has failed."""
+
+    def clear(self, sent: bytes) -> None:
+        """Remember that this one is good."""
+
+
 class IdentityStage:
     """Puts the principal or the operator into the request's context. Without a credential both stay None.
 
     Raises CredentialInvalid, CredentialExpired, CredentialRevoked, TenantSuspended, IpNotAllowed, and Unavailable when
-    who asks cannot be found out now. Failed credentials are counted by the stage outside, which sees them raised.
+    who asks cannot be found out now; RateLimited, before any of these, for a source whose credentials fail too often.
     """
 
-    def __init__(self, app: ASGIApp, principals: Principals) -> None:
-        self._app = app
+    def __init__(self, principals: Principals, failures: Failures) -> None:
         self._principals = principals
+        self._failures = failures
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            credential = find_credential(scope["headers"])
-            if credential is not None:
-                subject = self._principals.recall(credential)
-                if subject is None:
-                    subject = await self._principals.find(credential)
-                _admit(context_of(scope), subject)
-        await self._app(scope, receive, send)
+    def __call__(self, request: RequestContext) -> Awaitable[None] | None:
+        sent = sent_credentials(request)
+        if sent is None:
+            return None
+        self._failures.refuse_repeated(request.client, sent)
+        try:
+            credential = find_credential(request)
+            subject = self._principals.recall(credential)
+        except TenantryError:
+            self._failures.count(request.client, sent)
+            raise
+        if subject is None:
+            return self._find(request, credential, sent)
+        _admit(request, subject)
+        return None
+
+    async def _find(self, request: RequestContext, credential: bytes, sent: bytes) -> None:
+        try:
+            subject = await self._principals.find(credential)
+        except TenantryError as error:
+            if error.kind is ErrorKind.UNAUTHENTICATED:  # an outage is nobody's failure
+                self._failures.count(request.client, sent)
+            raise
+        self._failures.clear(sent)
+        _admit(request, subject)
 
 
-def _admit(context: RequestContext, subject: Principal | Operator) -> None:
+def _admit(request: RequestContext, subject: Principal | Operator) -> None:
     if isinstance(subject, Operator):
-        context.operator = subject
+        request.operator = subject
         return
-    context.principal = subject  # before it is weighed: the access log names who was turned away
-    if subject.tenant.status is TenantStatus.SUSPENDED:
-        raise TenantSuspended
+    request.principal = subject  # before it is weighed: the access log names who was turned away
     if subject.tenant.status is not TenantStatus.ACTIVE:
-        raise Unavailable(detail=f"tenant {subject.tenant.id} is {subject.tenant.status}", retry_after=_BEHIND_FOR)
-    if subject.networks and not _is_inside(context.client, subject.networks):
+        _refuse_tenant(subject)
+    if subject.networks and not _is_inside(request.client, subject.networks):
         raise IpNotAllowed
+
+
+def _refuse_tenant(principal: Principal) -> None:
+    if principal.tenant.status is TenantStatus.SUSPENDED:
+        raise TenantSuspended
+    raise Unavailable(detail=f"tenant {principal.tenant.id} is {principal.tenant.status}", retry_after=_BEHIND_FOR)
 
 
 def _is_inside(client: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

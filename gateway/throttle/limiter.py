@@ -1,12 +1,12 @@
 """SlowAPI's limiter with its check replaced: the windows of a plan are resolved once, not at every request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, cast
 
 from slowapi import Limiter
-from starlette.types import Scope
 
+from gateway.request_context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
 from gateway.throttle.errors import RateLimited
 from gateway.throttle.settings import ThrottleSettings
@@ -14,16 +14,13 @@ from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
 from tenants.principal import Principal, Window
 
-_CHARGE = "tenantry_charge"
-Fields = list[tuple[bytes, bytes]]
-
 
 class PlanLimiter(Limiter):
     """Charges a request to every window of its tenant's plan, or to none.
 
-    ``account`` finds what is charged, ``lease`` awaits Redis where nothing is at hand, ``check`` spends: a warm request
-    waits for nothing. SlowAPI's own check would parse limit strings and inspect signatures each time, and call Redis
-    on the event loop.
+    ``account`` finds what is charged, ``lease`` awaits Redis where ``can_decide`` says that nothing is at hand, and
+    ``check`` spends: a warm request waits for nothing. SlowAPI's own check would parse limit strings and inspect
+    signatures each time, and call Redis on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -59,33 +56,36 @@ class PlanLimiter(Limiter):
             account.touched = True
         return account
 
-    async def lease(self, account: Account, cost: int = 1) -> None:
-        """Return when ``check`` can decide: at once for a warm request, else after Redis has answered or was silent."""
-        if not account.at_hand(monotonic(), cost):
-            await self._refills.lease(account, cost)
+    def can_decide(self, account: Account, cost: int = 1) -> bool:
+        """Whether ``check`` can decide at once, as for a warm request it can; else ``lease`` must be awaited before."""
+        return account.at_hand(monotonic(), cost)
 
-    def check(self, scope: Scope, account: Account, fields: Fields, cost: int = 1) -> None:
-        """Spend ``cost`` tokens and add the header fields to ``fields``, refused or not. Raises RateLimited."""
-        scope["state"][_CHARGE] = account, fields, cost
-        self._check_request_limit(scope, None)
+    async def lease(self, account: Account, cost: int = 1) -> None:
+        """Return when ``check`` can decide: after Redis has answered, or was silent for too long."""
+        await self._refills.lease(account, cost)
+
+    def check(self, request: RequestContext) -> None:
+        """Spend what the request's route costs from its account, and add the header fields, refused or not.
+
+        Raises RateLimited.
+        """
+        self._check_request_limit(request, None)
 
     def _check_request_limit(
         self,
-        request: Mapping[str, Any],  # a Request is one, and so is a scope, which costs nothing to make
+        request: Any,  # a RequestContext; SlowAPI's own decorator would pass a Request
         endpoint_func: Callable[..., Any] | None,  # noqa: ARG002 - limits come with the principal, not with a function
         in_middleware: bool = True,  # noqa: ARG002, FBT001, FBT002 - SlowAPI's own signature
     ) -> None:
-        account, fields, cost = request["state"][_CHARGE]
+        account: Account = request.account
+        fields: list[Header] = request.response_headers
+        cost, now = request.route.cost, monotonic()
         fields.append(account.policy_field)
-        if self._storage.incr(account.name, account.period, cost) > account.quota:
-            raise self._refusal(account, fields, cost)
-        if self._refills.answering:
-            fields.append(account.limit_field())
-        else:
-            fields.append(account.share_field(monotonic()))
+        if not self._leased.spend(account, now, cost):
+            raise self._refusal(account, fields, now, cost)
+        fields.append(account.limit_field() if self._refills.answering else account.share_field(now))
 
-    def _refusal(self, account: Account, fields: Fields, cost: int) -> RateLimited:
-        now = monotonic()
+    def _refusal(self, account: Account, fields: list[Header], now: float, cost: int) -> RateLimited:
         if self._refills.answering:
             fields.append(account.refused_field(now))
             wait = account.wait(now)

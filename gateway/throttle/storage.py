@@ -79,6 +79,20 @@ class LeasedStorage(Storage):
         self._accounts[name] = account
         return account
 
+    def spend(self, account: Account, now: float, cost: int) -> bool:
+        """Spend ``cost`` tokens of all windows, or of none. Waits for nothing."""
+        leases = account.leases
+        if self._breaker.settling and not account.share.spend_told(now, cost):
+            return False
+        if leases.spend(now, cost):
+            if leases.tokens <= account.low:
+                self.refills.ahead(account, now)
+            return True
+        if not self.refills.answering and self.refills.spend_share(account, now, cost):
+            return True
+        account.refused += cost
+        return False
+
     async def start(self) -> None:
         """Begin to forget idle accounts; say so when limits are counted in each process alone."""
         if self.settings.redis_url is None:
@@ -119,17 +133,7 @@ class LeasedStorage(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:  # noqa: ARG002 - an account knows its windows
         """Spend ``amount`` tokens: what is used of the smallest quota, or more than that quota when there were none."""
         account = self._accounts[key]
-        leases, now = account.leases, monotonic()
-        if self._breaker.settling and not account.share.spend_told(now, amount):
-            return account.quota + amount
-        if leases.spend(now, amount):
-            if leases.tokens <= account.low:
-                self.refills.ahead(account, now)
-            return account.used()
-        if not self.refills.answering and self.refills.spend_share(account, now, amount):
-            return amount
-        account.refused += amount
-        return account.quota + amount
+        return account.used() if self.spend(account, monotonic(), amount) else account.quota + amount
 
     def get(self, key: str) -> int:
         """What is used of the smallest quota, as far as this worker knows."""

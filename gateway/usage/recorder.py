@@ -1,22 +1,13 @@
 """The one face of counting: what the stages call, and what a worker starts and stops."""
 
-from collections.abc import Callable
-
-from starlette.types import Scope
-
 from billing.usage.counts import UNMATCHED
-from gateway.request_context import RequestContext, route_template
+from gateway.request_context import RequestContext
 from gateway.usage.flusher import Flusher
 from gateway.usage.journal import Journal
 from gateway.usage.settings import UsageSettings
 from tenants.database.sessions import Database
 
-Counter = Callable[[Scope, RequestContext, int], None]
 _CRASHED = 500
-
-
-def count_nothing(_scope: Scope, _context: RequestContext, _status: int) -> None:
-    """The ``Counter`` of an edge that has no usage behind it."""
 
 
 class UsageRecorder:
@@ -36,8 +27,8 @@ class UsageRecorder:
         await self.flusher.close()
         self.journal.close()
 
-    def count(self, scope: Scope, context: RequestContext, status: int) -> None:
+    def count(self, request: RequestContext, status: int) -> None:
         """Count a request that was admitted; ``status`` is 0 when it ended without an answer, which is a crash."""
-        if context.cost and context.principal is not None:
-            route = route_template(scope) or UNMATCHED
-            self.journal.count(context.principal, route, (status or _CRASHED) // 100, context.cost)
+        if request.cost and request.principal is not None:
+            route = request.template or UNMATCHED
+            self.journal.count(request.principal, route, (status or _CRASHED) // 100, request.cost)

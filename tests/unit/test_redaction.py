@@ -9,7 +9,7 @@ import structlog
 
 from gateway.logs import configure_logging, request_in_hand
 from gateway.redaction import redact, redact_text
-from gateway.request_context import RequestContext
+from tests.asgi import http_scope, request_of
 
 _RANDOM = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6"
 _SECRETS = {
@@ -114,12 +114,12 @@ def test_production_lines_are_one_json_object_each() -> None:
 def test_a_line_written_during_a_request_bears_its_id() -> None:
     stream = io.StringIO()
     configure_logging(level="INFO", readable=False, stream=stream)
-    token = request_in_hand.set(RequestContext("req_1", "192.0.2.1"))
+    token = request_in_hand.set(request_of(http_scope()))
     structlog.get_logger().info("inside")
     request_in_hand.reset(token)
     structlog.get_logger().info("outside")
     inside, outside = (orjson.loads(line) for line in stream.getvalue().splitlines())
-    assert inside["request_id"] == "req_1"
+    assert inside["request_id"] == "req_01h455vb4pex5vsknk084sn02q"
     assert "request_id" not in outside
 
 

@@ -10,14 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis.asyncio as aioredis
-from starlette.types import Receive, Scope, Send
 
-from gateway.request_context import RequestContext, open_context
 from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
+from tests.asgi import http_scope, meet, request_of
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.hammer import Plans, principal
 from tests.integration.throttle.loads import most_in_any_window
@@ -41,11 +40,11 @@ class Workers:
 
     async def ask(self, worker: int) -> bool:
         """One request; anything but an admission and a refusal is an error of the test."""
-        scope: Scope = {"type": "http", "state": {}}
-        open_context(scope, RequestContext("req", "192.0.2.1", principal=principal(self.tenant)))
+        request = request_of(http_scope())
+        request.principal = principal(self.tenant)
         began = monotonic()
         try:
-            await self.stages[worker](scope, _receive, _send)
+            await meet(self.stages[worker], request)
         except RateLimited:
             self.refused += 1
             return False
@@ -72,25 +71,13 @@ class Workers:
         return monotonic() - began
 
 
-async def _app(scope: Scope, _receive: Receive, _send: Send) -> None:
-    assert scope["type"] == "http"
-
-
-async def _receive() -> dict[str, object]:
-    return {}
-
-
-async def _send(message: object) -> None:
-    assert message
-
-
 @asynccontextmanager
 async def _workers(url: str, windows: tuple[Window, ...] = _PLAN) -> AsyncIterator[Workers]:
     limiters = [PlanLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
     for limiter in limiters:
         await limiter.start()
     try:
-        yield Workers([ThrottleStage(_app, limiter, Plans(windows)) for limiter in limiters], limiters)
+        yield Workers([ThrottleStage(limiter, Plans(windows)) for limiter in limiters], limiters)
     finally:
         for limiter in limiters:
             await limiter.close()

@@ -16,15 +16,14 @@ from uuid import UUID
 
 import structlog
 import uvloop
-from starlette.types import Receive, Scope, Send
 
-from gateway.request_context import RequestContext, open_context
 from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.identifiers import TenantId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus, Window
+from tests.asgi import http_scope, meet, request_of
 
 _MOMENT = struct.Struct("d")
 
@@ -76,7 +75,7 @@ class Load:
         self.job = job
         self.start = 0.0
         self.limiter = PlanLimiter(settings)
-        self.stage = ThrottleStage(self._app, self.limiter, Plans(windows))
+        self.stage = ThrottleStage(self.limiter, Plans(windows))
         self.principal = principal(UUID(job.tenant))
         self.admitted = 0
         self._out = Path(job.out).open("wb", buffering=0)  # noqa: SIM115 - at once: what is killed has written
@@ -96,21 +95,19 @@ class Load:
 
     async def request(self) -> bool:
         """One request; whether it was admitted."""
-        scope: Scope = {"type": "http", "state": {}}
-        open_context(scope, RequestContext("req", "127.0.0.1", principal=self.principal))
+        request = request_of(http_scope())
+        request.principal = self.principal
         began = monotonic()
         try:
-            await self.stage(scope, _receive, _send)
+            await meet(self.stage, request)
         except RateLimited:
             self.refused += 1
             return False
         finally:
             self.slowest = max(self.slowest, monotonic() - began)
-        return True
-
-    async def _app(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
         self._out.write(_MOMENT.pack(monotonic()))
         self.admitted += 1
+        return True
 
     async def _flat_out(self, end: float) -> None:
         while monotonic() < end:
@@ -123,14 +120,6 @@ class Load:
             if (early := due - monotonic()) > 0:
                 await asyncio.sleep(early)
             await self.request()
-
-
-async def _receive() -> dict[str, object]:
-    return {"type": "http.disconnect"}
-
-
-async def _send(message: object) -> None:
-    assert message
 
 
 def main() -> None:

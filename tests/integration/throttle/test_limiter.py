@@ -9,17 +9,17 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis.asyncio as aioredis
-from starlette.types import Receive, Scope, Send
 
 from gateway.development.redis import LocalRedis
-from gateway.request_context import RequestContext, open_context
+from gateway.request_context import RequestContext
 from gateway.throttle.account import Account
 from gateway.throttle.errors import RateLimited
-from gateway.throttle.limiter import Fields, PlanLimiter
+from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.principal import Principal, Window
+from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
 from tests.integration.throttle.hammer import Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -68,10 +68,13 @@ async def _ask(
 ) -> dict[str, str]:
     """One request: its header fields. Raises RateLimited."""
     account = _account(limiter, caller, windows)
-    fields: Fields = []
-    await limiter.lease(account, cost)
-    limiter.check({"type": "http", "state": {}}, account, fields, cost)
-    return {name.decode(): value.decode() for name, value in fields}
+    request = request_of(http_scope())
+    leads_to(says_ok, cost=cost)(request)
+    request.account = account
+    if not limiter.can_decide(account, cost):
+        await limiter.lease(account, cost)
+    limiter.check(request)
+    return {name.decode(): value.decode() for name, value in request.response_headers}
 
 
 async def _admitted(limiter: PlanLimiter, caller: Principal, count: int, windows: tuple[Window, ...] = _FREE) -> int:
@@ -272,45 +275,23 @@ async def test_the_environment_cannot_open_the_gate(redis_server: LocalRedis, mo
         assert await _admitted(limiter, principal(uuid4()), 12) == 10
 
 
-class _Seen:
-    """An application that counts its requests."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-
-    async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
-        self.requests += 1
-
-
-async def _through(stage: ThrottleStage, caller: Principal | None, kind: str = "http") -> RequestContext:
-    scope: Scope = {"type": kind, "state": {}}
-    context = RequestContext("req", "192.0.2.1", principal=caller)
-    if kind != "lifespan":
-        open_context(scope, context)
+async def _through(stage: ThrottleStage, caller: Principal | None, cost: int = 1) -> RequestContext:
+    request = request_of(http_scope())
+    request.principal = caller
+    leads_to(says_ok, "/v1/export", cost)(request)
     try:
-        await stage(scope, _never, _nowhere)
+        await meet(stage, request)
     except RateLimited as error:
-        context.log["refused"] = error.retry_after
-    return context
-
-
-async def _never() -> dict[str, object]:
-    return {}
-
-
-async def _nowhere(message: object) -> None:
-    assert message
+        request.log["refused"] = error.retry_after
+    return request
 
 
 async def test_the_stage_charges_tenants_and_nobody_else(limiter: PlanLimiter) -> None:
-    """TH2: public routes, operators and the server's own messages pass; the fields are on a refusal too."""
-    app = _Seen()
-    stage = ThrottleStage(app, limiter, Plans((Window("burst", 2, 1),)))
+    """TH2: public routes and operators pass; the fields are on a refusal too."""
+    stage = ThrottleStage(limiter, Plans((Window("burst", 2, 1),)))
     caller = principal(UUID(int=uuid4().int))
     assert (await _through(stage, None)).response_headers == []
-    assert (await _through(stage, None, "lifespan")).response_headers == []
     contexts = [await _through(stage, caller) for _ in range(3)]
-    assert app.requests == 4
     assert ["refused" in context.log for context in contexts] == [False, False, True]
     for context, left in zip(contexts, (1, 0, 0), strict=True):
         names = [name for name, _ in context.response_headers]
@@ -318,8 +299,13 @@ async def test_the_stage_charges_tenants_and_nobody_else(limiter: PlanLimiter) -
         assert context.response_headers[1][1].startswith(b'"burst";r=%d;' % left)
 
 
+async def test_the_stage_charges_what_the_route_costs(limiter: PlanLimiter) -> None:
+    """A dear route takes several tokens of every window at once, or none."""
+    stage, caller = ThrottleStage(limiter, Plans((Window("burst", 10, 1),))), principal(uuid4())
+    answers = [await _through(stage, caller, cost) for cost in (6, 6, 4)]
+    assert ["refused" in context.log for context in answers] == [False, True, False]
+    assert [context.response_headers[1][1].split(b";")[1] for context in answers] == [b"r=4", b"r=4", b"r=0"]
+
+
 async def test_a_plan_without_windows_limits_nothing(limiter: PlanLimiter) -> None:
-    app = _Seen()
-    context = await _through(ThrottleStage(app, limiter, Plans(())), principal(uuid4()))
-    assert app.requests == 1
-    assert context.response_headers == []
+    assert (await _through(ThrottleStage(limiter, Plans(())), principal(uuid4()))).response_headers == []

@@ -2,11 +2,17 @@
 
 import pytest
 
-from gateway.identity.credential import LONGEST, find_credential, text_of
+from gateway.identity.credential import LONGEST, find_credential, sent_credentials, text_of
 from tenants.credentials import CredentialInvalid
+from tests.asgi import Header, http_scope, request_of
 
 _KEY = b"tn_live_abc"
 _OTHER = b"tn_live_xyz"
+
+
+def _found(headers: list[Header]) -> bytes | None:
+    request = request_of(http_scope(headers=headers))
+    return None if sent_credentials(request) is None else find_credential(request)
 
 
 @pytest.mark.parametrize(
@@ -20,14 +26,14 @@ _OTHER = b"tn_live_xyz"
         [(b"host", b"x"), (b"x-api-key", _KEY), (b"authorization", b"Bearer " + _KEY)],
     ],
 )
-def test_a_credential_is_found_in_either_header_and_in_both_when_they_agree(headers: list[tuple[bytes, bytes]]) -> None:
+def test_a_credential_is_found_in_either_header_and_in_both_when_they_agree(headers: list[Header]) -> None:
     """CONTRACT: Authorization: Bearer, or X-API-Key. The scheme's case does not matter (RFC 9110 section 11.1)."""
-    assert find_credential(headers) == _KEY
+    assert _found(headers) == _KEY
 
 
 def test_no_header_is_no_credential() -> None:
     """A missing credential is not an error yet: the route may be public."""
-    assert find_credential([(b"host", b"x"), (b"cookie", b"a=b")]) is None
+    assert _found([(b"host", b"x"), (b"cookie", b"a=b")]) is None
 
 
 @pytest.mark.parametrize(
@@ -49,10 +55,10 @@ def test_no_header_is_no_credential() -> None:
         pytest.param([(b"authorization", b"Bearer " + b"a" * (LONGEST + 1))], id="too long"),
     ],
 )
-def test_what_could_be_read_in_two_ways_or_none_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+def test_what_could_be_read_in_two_ways_or_none_is_refused(headers: list[Header]) -> None:
     """CONTRACT: two different credentials are 401; so is whatever is there and cannot be one."""
     with pytest.raises(CredentialInvalid):
-        find_credential(headers)
+        _found(headers)
 
 
 @pytest.mark.parametrize("credential", [b"tn_live_\xe9", b"a b", b"a,b", b"a\x00b", b"a\nb", b'a"b', b"a\x7f"])
@@ -65,5 +71,5 @@ def test_characters_that_no_credential_has_are_refused(credential: bytes) -> Non
 def test_the_refusal_never_repeats_what_was_sent() -> None:
     """AZ8, SE2: neither the caller nor the log sees the credential."""
     with pytest.raises(CredentialInvalid) as caught:
-        find_credential([(b"authorization", b"Bearer " + _KEY), (b"x-api-key", _OTHER)])
+        _found([(b"authorization", b"Bearer " + _KEY), (b"x-api-key", _OTHER)])
     assert "tn_live" not in f"{caught.value} {caught.value.message} {caught.value.detail}"

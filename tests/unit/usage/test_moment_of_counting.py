@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import CapturingLogger, capture_logs
 
 from gateway.edge.access_log import AccessLog
-from gateway.edge.request_context import RequestContextStage, ResponseCutShortError
+from gateway.edge.gate import Gate, ResponseCutShortError
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
-from gateway.request_context import context_of
+from gateway.request_context import RequestContext
 from gateway.throttle.errors import RateLimited
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings
@@ -22,7 +22,7 @@ from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.errors import NotFound
 from tenants.settings import DatabaseSettings
-from tests.asgi import ask, http_scope, says_ok
+from tests.asgi import ask, http_scope, leads_to, says_ok
 from tests.fixtures.usage import ROUTE, caller, end
 
 pytestmark = pytest.mark.anyio
@@ -31,29 +31,29 @@ _NOWHERE = DatabaseSettings("postgresql://nobody@127.0.0.1:1/nothing")  # never 
 
 
 class Counting:
-    """The outermost stage, somebody who is recognised, and the usage stage, around an application."""
+    """The gate with somebody who is recognised and the usage stage, before an application."""
 
     def __init__(self, folder: Path) -> None:
         self.usage = UsageRecorder(UsageSettings(folder), Database(open_engine(_NOWHERE), _NOWHERE))
         self.usage.journal.open()
         self.who = caller()
 
-    def around(self, app: ASGIApp, *, throttled: bool = False, anonymous: bool = False) -> ASGIApp:
-        counted = UsageStage(app, self.usage.journal)
-
-        async def recognise(scope: Scope, receive: Receive, send: Send) -> None:
-            context_of(scope).principal = None if anonymous else self.who
+    def before(
+        self, app: ASGIApp, *, throttled: bool = False, anonymous: bool = False, template: str = "", cost: int = 1
+    ) -> ASGIApp:
+        def recognise(request: RequestContext) -> None:
+            request.principal = None if anonymous else self.who
             if throttled:
                 raise RateLimited
-            await counted(scope, receive, send)
 
-        return RequestContextStage(
-            recognise,
+        return Gate(
+            app,
+            stages=(leads_to(app, template, cost), recognise, UsageStage(self.usage.journal)),
+            closers=(self.usage.count,),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),
             headers=SecurityHeaders(https=False),
             access=AccessLog(CapturingLogger()),
-            count=self.usage.count,
         )
 
     def counted(self) -> list[tuple[str, int, int]]:
@@ -75,8 +75,7 @@ async def test_the_count_is_in_the_journal_before_the_last_byte_leaves(counting:
     """Else a kill between the two would lose a request whose answer was seen."""
     seen: list[tuple[bool, int]] = []
 
-    async def streams(scope: Scope, _receive: Receive, send: Send) -> None:
-        scope["route"] = type("Route", (), {"path_format": ROUTE})
+    async def streams(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
         await send({"type": "http.response.body", "body": b"b"})
@@ -88,7 +87,7 @@ async def test_the_count_is_in_the_journal_before_the_last_byte_leaves(counting:
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    await counting.around(streams)(http_scope(), receive, send)
+    await counting.before(streams, template=ROUTE)(http_scope(), receive, send)
     assert seen == [(True, 0), (True, 0), (False, 1)]
     assert counting.counted() == [(ROUTE, 2, 1)]
 
@@ -98,7 +97,7 @@ async def test_an_answer_is_counted_by_its_class_and_an_unknown_path_as_unmatche
         raise NotFound
 
     for _ in range(2):
-        await ask(counting.around(unknown), http_scope(path="/v1/somebodys-id"))
+        await ask(counting.before(unknown), http_scope(path="/v1/somebodys-id"))
     assert counting.counted() == [("unmatched", 4, 2)]
 
 
@@ -107,7 +106,7 @@ async def test_a_crash_of_the_endpoint_is_counted_as_5xx_once(counting: Counting
         raise RuntimeError("the inside of the house")
 
     with capture_logs():
-        answer = await ask(counting.around(crashes), http_scope())
+        answer = await ask(counting.before(crashes), http_scope())
     assert answer.status == 500
     assert counting.counted() == [("unmatched", 5, 1)]
 
@@ -118,7 +117,7 @@ async def test_an_answer_that_was_cut_short_is_counted_as_5xx_whatever_it_began_
         raise RuntimeError("lost the rest")
 
     with capture_logs(), pytest.raises(ResponseCutShortError):
-        await ask(counting.around(crashes_midway), http_scope())
+        await ask(counting.before(crashes_midway), http_scope())
     assert counting.counted() == [("unmatched", 5, 1)]
 
 
@@ -128,7 +127,7 @@ async def test_an_error_after_the_end_of_the_answer_counts_no_second_time(counti
         raise RuntimeError("too late to matter")
 
     with capture_logs():
-        await ask(counting.around(fails_late), http_scope())
+        await ask(counting.before(fails_late), http_scope())
     assert counting.counted() == [("unmatched", 2, 1)]
 
 
@@ -139,7 +138,7 @@ async def test_a_request_that_is_cancelled_was_used_all_the_same(counting: Count
         began.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(ask(counting.around(waits), http_scope()))
+    task = asyncio.create_task(ask(counting.before(waits), http_scope()))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -148,15 +147,15 @@ async def test_a_request_that_is_cancelled_was_used_all_the_same(counting: Count
 
 
 async def test_what_the_limits_refuse_and_what_nobody_asks_is_not_counted(counting: Counting) -> None:
-    answer = await ask(counting.around(says_ok, throttled=True), http_scope())
+    answer = await ask(counting.before(says_ok, throttled=True), http_scope())
     assert answer.status == 429
-    await ask(counting.around(says_ok, anonymous=True), http_scope())
+    await ask(counting.before(says_ok, anonymous=True), http_scope())
     assert counting.counted() == []
 
 
 async def test_what_could_not_be_counted_is_not_admitted(counting: Counting) -> None:
     """A full journal is an outage that the caller is told of: 503, and nothing is used."""
     counting.usage.journal.full = True
-    answer = await ask(counting.around(says_ok), http_scope())
+    answer = await ask(counting.before(says_ok), http_scope())
     assert (answer.status, answer.json()["code"], answer.header("retry-after")) == (503, "unavailable", "5")
     assert counting.counted() == []

@@ -1,40 +1,44 @@
-"""The outermost stage: ids, headers, the log line, and what becomes of an error that nobody caught."""
+"""The gate: ids, headers, the log line, and what becomes of an error that nobody caught."""
 
 import asyncio
+import time
 from typing import Any
+from uuid import RFC_4122
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import CapturingLogger, capture_logs
 
 from gateway.edge.access_log import AccessLog
-from gateway.edge.request_context import RequestContextStage, ResponseCutShortError
+from gateway.edge.gate import Gate, ResponseCutShortError
+from gateway.edge.request_id import RequestIds
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.errors import MalformedRequest
 from gateway.problems import Problems
 from gateway.request_context import context_of
 from tenants.errors import NotFound, Unavailable
-from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, new_request_id, read, show
+from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
-from tests.asgi import HOST, ask, http_scope, says_ok
+from tests.asgi import HOST, ask, http_scope, leads_to, says_ok
 
 pytestmark = pytest.mark.anyio
 
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
-class Edge(RequestContextStage):
-    """The stage with a log that can be read back."""
+class Edge(Gate):
+    """A gate without a stage, and a log that can be read back."""
 
-    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool = False, template: str = "", share: float = 1.0) -> None:
         self.lines = CapturingLogger()
         super().__init__(
             app,
+            stages=(leads_to(app, template),),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),
             headers=SecurityHeaders(https=https),
-            access=AccessLog(self.lines),
+            access=AccessLog(self.lines, share),
         )
 
     @property
@@ -45,13 +49,23 @@ class Edge(RequestContextStage):
 
 
 def test_a_request_id_is_a_typed_id_that_sorts_by_time() -> None:
-    ids = [new_request_id() for _ in range(1000)]
+    source = RequestIds()
+    ids = [source.next() for _ in range(5000)]
     assert ids == sorted(ids)
-    assert len(set(ids)) == 1000
+    assert len(set(ids)) == 5000
     for each in ids:
         value = read(REQUEST, each)
         assert value is not None
         assert show(REQUEST, value) == each
+        assert (value.version, value.variant) == (7, RFC_4122)
+        assert abs((value.int >> 80) - time.time_ns() // 1_000_000) < 60_000
+
+
+def test_workers_do_not_give_the_same_id() -> None:
+    """Two of them count in the same millisecond."""
+    workers = [RequestIds() for _ in range(50)]
+    ids = [worker.next() for _ in range(100) for worker in workers]
+    assert len(set(ids)) == len(ids)
 
 
 async def test_every_answer_carries_an_id_of_ours_and_the_security_headers() -> None:
@@ -151,17 +165,13 @@ async def test_the_line_tells_who_and_what_but_neither_path_nor_query_nor_secret
     key, tenant = new_id(), TenantId(new_id())
     reference = TenantRef(tenant, "acme", TenantStatus.ACTIVE, "t_1", "t_1", "free")
 
-    class Route:
-        path_format = "/v1/contacts/{id}"
-
     async def answers(scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         context.principal = Principal(PrincipalKind.API_KEY, key, reference, ("member",))
         context.log["upstream"] = "Bearer tn_live_0123456789abcdefghij"
-        scope["route"] = Route()
         await says_ok(scope, receive, send)
 
-    edge = Edge(answers)
+    edge = Edge(answers, template="/v1/contacts/{id}")
     secret = b"tn_live_0123456789abcdefghijABCDEFGHIJ0123456"
     await ask(
         edge, http_scope(path="/v1/contacts/secret-id", query=b"email=ada@x", headers=[HOST, (b"x-api-key", secret)])
@@ -186,6 +196,33 @@ async def test_a_path_that_no_route_matches_is_not_logged() -> None:
     await ask(edge, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
     assert edge.line["route"] is None
     assert "tn_live" not in repr(edge.lines.calls)
+
+
+async def test_of_good_answers_a_share_leaves_a_line_and_every_refusal_does() -> None:
+    """A log of everything costs more than the rest of the gate; what went wrong is never left out."""
+
+    async def refuses(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise NotFound
+
+    good, bad = Edge(says_ok, share=0.2), Edge(refuses, share=0.0)
+    for _ in range(500):
+        await ask(good, http_scope())
+    await ask(bad, http_scope())
+    assert 30 < len(good.lines.calls) < 250
+    assert bad.line["status"] == 404
+
+
+async def test_head_is_answered_as_get_and_logged_as_head() -> None:
+    """RFC 9110 section 9.3.2."""
+    seen: list[str] = []
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["method"])
+        await says_ok(scope, receive, send)
+
+    edge = Edge(answers)
+    await ask(edge, http_scope("HEAD"))
+    assert (seen, edge.line["method"]) == (["GET"], "HEAD")
 
 
 async def test_a_cancelled_request_leaves_its_line_and_stays_cancelled() -> None:

@@ -1,0 +1,36 @@
+"""What the gate knows of a route before anybody answers: its template, who may call it, what it costs."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from starlette.types import ASGIApp
+
+
+class Audience(Enum):
+    """Who a route is for."""
+
+    EVERYBODY = auto()
+    TENANTS = auto()  # whoever comes with a tenant's credential
+    OPERATORS = auto()  # the SaaS's own staff
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one."""
+
+    audience: Audience
+    permission: str | None = None
+
+
+PUBLIC = Guard(Audience.EVERYBODY)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. ``app`` answers; it is called with the scope, ``path_params`` in it."""
+
+    method: str
+    template: str  # /v1/contacts/{id}; {rest:path} at its end takes whatever follows
+    guard: Guard
+    app: ASGIApp
+    cost: int = 1  # tokens of every window, and what the request counts for in its tenant's usage
