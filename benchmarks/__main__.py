@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-_ALL = ("gate", "requests", "data", "fairness", "revocation")
+_ALL = ("gate", "protocol", "half_open", "requests", "data", "fairness", "revocation")
 
 
 def main() -> None:

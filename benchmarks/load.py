@@ -9,8 +9,9 @@ import socket
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from urllib.parse import urlsplit
 
 _HEAD_END = b"\r\n\r\n"
@@ -59,8 +60,11 @@ def request_bytes(url: str, headers: dict[str, str], method: str = "GET", body: 
     return "\r\n".join(lines).encode() + _HEAD_END + body
 
 
-def run_load(url: str, request: bytes, *, connections: int, seconds: float) -> Result:
-    """Send ``request`` over ``connections`` keep-alive connections for ``seconds``; raises OSError when one breaks."""
+def run_load(url: str, request: bytes | Sequence[bytes], *, connections: int, seconds: float) -> Result:
+    """Send ``request`` over ``connections`` keep-alive connections for ``seconds``; raises OSError when one breaks.
+
+    Several requests are sent in turn, whichever connection is next.
+    """
     parts = urlsplit(url)
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
     poll = select.epoll()
@@ -71,7 +75,7 @@ def run_load(url: str, request: bytes, *, connections: int, seconds: float) -> R
         open_now[connection.socket.fileno()] = connection
         poll.register(connection.socket.fileno(), select.EPOLLIN)
     try:
-        return _drive(poll, open_now, request, seconds)
+        return _drive(poll, open_now, cycle([request] if isinstance(request, bytes) else request), seconds)
     finally:
         for connection in open_now.values():
             connection.socket.close()
@@ -99,16 +103,18 @@ def run_paced(url: str, requests: Sequence[bytes], *, every: float, seconds: flo
     return result
 
 
-def _drive(poll: select.epoll, connections: dict[int, _Connection], request: bytes, seconds: float) -> Result:
+def _drive(
+    poll: select.epoll, connections: dict[int, _Connection], requests: Iterator[bytes], seconds: float
+) -> Result:
     result = Result(seconds)
     started = time.perf_counter()
     for connection in connections.values():
-        _send(connection, request)
+        _send(connection, next(requests))
     while (now := time.perf_counter()) - started < seconds:
         for descriptor, _ in poll.poll(1):
             connection = connections[descriptor]
             if _receive(connection, result):
-                _send(connection, request)
+                _send(connection, next(requests))
     result.seconds = now - started
     return result
 

@@ -14,8 +14,6 @@ from gateway.api.routes import routes_of
 from gateway.authorization.stage import AuthorizationStage
 from gateway.data.router import data_router
 from gateway.edge.access_log import AccessLog
-from gateway.edge.body_limit import BodyLimitStage
-from gateway.edge.framing import FramingStage
 from gateway.edge.gate import Gate
 from gateway.edge.routing import RoutingStage
 from gateway.edge.security_headers import SecurityHeaders
@@ -59,9 +57,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
         lifespan=api,
         stages=(
             services.meter.begin,
-            FramingStage(settings.hosts),
             RoutingStage(table),  # → route: who may call it, what it costs, who answers
-            BodyLimitStage(settings.body_limit),
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
             ThrottleStage(services.limiter, services.plan_book),  # every window of the plan, or none
             UsageStage(services.usage.journal),  # whatever comes as far as this is counted

@@ -5,6 +5,7 @@ the event loop, and with it every request. So what cannot be written at once is 
 there is dropped, and counted.
 """
 
+import atexit
 import io
 import os
 import select
@@ -16,6 +17,7 @@ from functools import cache
 import orjson
 
 _AT_ONCE = 4096  # bytes that a pipe takes whole when it is ready (PIPE_BUF, pipe(7)); a socket has more room then
+_LAST_WORDS = 2.0  # seconds
 _MOST = 20_000  # pieces that wait, most of them a line of some 300 bytes
 
 
@@ -93,5 +95,7 @@ class LogStream(io.TextIOBase):
 
 @cache
 def standard_error() -> LogStream:
-    """The process's own."""
-    return LogStream(sys.stderr.fileno())
+    """The process's own. What is late when the process ends is given a moment: it says why it ended."""
+    stream = LogStream(sys.stderr.fileno())
+    atexit.register(stream.drain, _LAST_WORDS)
+    return stream

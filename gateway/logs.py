@@ -86,9 +86,15 @@ def configure_logging(*, level: str, readable: bool, stream: TextIO | LogStream 
         cache_logger_on_first_use=False,  # a module's logger follows when logging is configured again
     )
     _route_standard_library(level, shared, renderer, target)
+    return access_logger(level=level, readable=readable, stream=target)
+
+
+def access_logger(*, level: str, readable: bool, stream: TextIO | None = None) -> InfoLogger:
+    """What access lines are written through, once logging is configured in the same way."""
+    target = stream or sys.stderr
     if readable or not hasattr(target, "buffer"):
         return cast("InfoLogger", structlog.get_logger("access"))
-    return LineWriter(target, silent=threshold > logging.INFO)
+    return LineWriter(target, silent=logging.getLevelNamesMapping()[level] > logging.INFO)
 
 
 def _route_standard_library(level: str, shared: list[Processor], renderer: Processor, target: TextIO) -> None:
@@ -104,6 +110,7 @@ def _route_standard_library(level: str, shared: list[Processor], renderer: Proce
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
+    logging.getLogger("casbin").setLevel(logging.WARNING)  # its model, at every start, is news to nobody
     for name in ("uvicorn", "uvicorn.error"):  # uvicorn's own handlers would print each line twice
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

@@ -1,10 +1,10 @@
 """The gateway under uvicorn: one process, or several that share a socket."""
 
-import socket
 from collections.abc import Callable
 
 import uvicorn
 
+from gateway.edge.sockets import listen, raise_descriptor_limit
 from gateway.logs import configure_logging
 from gateway.serving.applications import Applications
 from gateway.serving.draining import DRAIN, DrainingServer
@@ -13,7 +13,6 @@ from gateway.settings import Mode, Settings
 
 _KEEP_ALIVE = 75  # seconds that an idle connection may stay: longer than the proxies before us keep theirs
 _SILENCE = 30  # seconds until a worker counts as hung; one that still imports is silent too, long under load
-_BACKLOG = 2048
 
 
 def run_server(load: Callable[[], Settings], *, host: str, port: int, workers: int) -> bool:
@@ -35,7 +34,8 @@ def _run(applications: Applications, *, host: str, port: int, workers: int) -> b
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=applications.protocols(),
+        ws="none",  # none is served: a request to upgrade is answered as any other
         log_config=None,  # ours is set up by the application
         access_log=False,  # one structured line of ours instead
         server_header=False,
@@ -44,7 +44,8 @@ def _run(applications: Applications, *, host: str, port: int, workers: int) -> b
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_worker_healthcheck=_SILENCE,
     )
-    listener = _listen(host, port)
+    raise_descriptor_limit()
+    listener = listen(host, port)
     if workers > 1:
         configure_logging(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT)
         manager = Workers(config, listener, applications)
@@ -53,10 +54,3 @@ def _run(applications: Applications, *, host: str, port: int, workers: int) -> b
     server = DrainingServer(config, settings.stop_notice_seconds)
     server.run([listener])
     return server.started
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    listener.set_inheritable(True)
-    return listener

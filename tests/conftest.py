@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures.demo",
     "tests.fixtures.billing",
     "tests.fixtures.deployment",
+    "tests.fixtures.edge",
 ]
 
 

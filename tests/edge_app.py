@@ -8,8 +8,6 @@ from starlette.types import ASGIApp
 from structlog.testing import CapturingLogger
 
 from gateway.edge.access_log import AccessLog
-from gateway.edge.body_limit import BodyLimitStage
-from gateway.edge.framing import FramingStage
 from gateway.edge.gate import Gate
 from gateway.edge.routing import RoutingStage
 from gateway.edge.security_headers import SecurityHeaders
@@ -19,7 +17,6 @@ from gateway.route import PUBLIC, Route
 from gateway.route_table import RouteTable
 
 PUBLIC_URL = "https://gateway.test"
-BODY_LIMIT = 65_536
 
 
 def behind_the_edge(register: Callable[[FastAPI], None]) -> ASGIApp:
@@ -34,7 +31,7 @@ def behind_the_edge(register: Callable[[FastAPI], None]) -> ASGIApp:
     ]
     return Gate(
         application,
-        stages=(FramingStage(), RoutingStage(RouteTable(routes)), BodyLimitStage(BODY_LIMIT)),
+        stages=(RoutingStage(RouteTable(routes)),),
         problems=problems,
         source=SourceReader(),
         headers=SecurityHeaders(https=True),

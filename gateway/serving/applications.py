@@ -1,15 +1,17 @@
 """What the workers of one server are given: the settings, and what all of them must agree on."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Self, cast
 
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
+from gateway.edge.protocol import EdgeProtocols
 from gateway.metrics.measure import Kind
 from gateway.metrics.slot import bury_the_dead
 from gateway.settings import Settings
@@ -44,6 +46,10 @@ class Applications:
         if takes_over:
             told["takes_over"] = True
         return partial(create_app, self.settings.model_copy(update=told))
+
+    def protocols(self) -> type[asyncio.Protocol]:
+        """What reads the connections of the next worker: a maker of protocols, called as a class would be."""
+        return cast("type[asyncio.Protocol]", EdgeProtocols(self.settings))
 
     def renew(self) -> None:
         """Read the settings anew, for workers to come. Raises ValueError and OSError, and keeps those it had."""

@@ -100,6 +100,7 @@ class Workers(Multiprocess):
 
     def _start(self, *, takes_over: bool) -> Worker:
         self.config.app = self._applications.factory(takes_over=takes_over)
+        self.config.http = self._applications.protocols()
         worker = Worker(self.config, self.sockets, self._notice)
         worker.start()
         _log.info("worker_started", pid=worker.pid)

@@ -141,8 +141,8 @@ async def test_an_id_that_cannot_be_one_is_not_found(shared_gateway: Gateway, me
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/v1/contacts/%00", "/v1/contacts?name=%00", "/v1/contacts?q=ab%00"])
-async def test_a_nul_in_the_url_is_refused(shared_gateway: Gateway, path: str) -> None:
-    """DA1: PostgreSQL could not store it, and nobody means it."""
+@pytest.mark.parametrize("path", ["/v1/contacts?name=%00", "/v1/contacts?q=ab%00"])
+async def test_a_nul_in_a_parameter_is_refused(shared_gateway: Gateway, path: str) -> None:
+    """DA1: PostgreSQL could not store it, and nobody means it. The edge refuses it as well, in paths too."""
     answer = await shared_gateway.client.get(path, headers=shared_gateway.acme.key())
-    assert answer.status_code in (400, 422)
+    assert answer.status_code == 422

@@ -253,16 +253,6 @@ async def test_the_list_of_errors_is_bounded() -> None:
     assert len(answer.json()["errors"]) == 50
 
 
-async def test_a_body_over_the_bound_is_413_declared_and_chunked() -> None:
-    """DA2: through FastAPI too, which would make a 400 of it."""
-    large = [b"x" * 40_000] * 2
-    json = (b"content-type", b"application/json")
-    for length in ((b"content-length", b"80000"), (b"transfer-encoding", b"chunked")):
-        answer = await ask(_app, http_scope("POST", "/items", headers=[HOST, json, length]), large)
-        assert (answer.status, answer.json()["code"]) == (413, "payload_too_large")
-        assert answer.header("connection") == "close"
-
-
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_ours() -> None:
     headers = [HOST, (b"content-type", b"application/json"), (b"content-length", b"10")]
     with capture_logs() as logs:
