@@ -48,7 +48,8 @@ def test_half_open_connections_shut_nobody_out() -> None:
         for _ in range(5):
             assert _is_answered(regular)
             _flood(stack, port, 80)
-        assert _is_answered(stack.enter_context(connected(port)))
+            with connected(port) as last:  # accepted after the others, so that all of them are
+                assert _is_answered(last)
 
 
 def test_a_server_that_has_no_descriptor_left_goes_on_when_it_has() -> None:
