@@ -3,10 +3,11 @@
 Recognising reads for itself; every other call runs in the caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tenants.api_keys.recognition import recognise
 from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound
@@ -57,19 +58,5 @@ class OperatorKeys:
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedOperatorKey]:
-        """By secret, the keys that these are the secrets of, ended or not. A hash under an old pepper is renewed.
-
-        Raises Unavailable when PostgreSQL is down.
-        """
-        by_digest = {each.value: secret for secret in secrets for each in self._hasher.candidates(secret)}
-        keys = await repository.find_by_digests(database.control_reads, list(by_digest))
-        found = {by_digest[key.digest]: key for key in keys}
-        found = {secret: key for secret, key in found.items() if self._hasher.matches(secret, key.digest)}
-        await self._renew(database, {s: key for s, key in found.items() if key.pepper_version != self._hasher.newest})
-        return found
-
-    async def _renew(self, database: Database, old: Mapping[str, RecognisedOperatorKey]) -> None:
-        if old:
-            async with database.control() as session:
-                for secret, key in old.items():
-                    await repository.rehash(session, key, self._hasher.digest(secret))
+        """See ``recognition.py``."""
+        return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)

@@ -23,6 +23,7 @@ _PATHS = {"/v1/me": 2, "/v1/contacts/unknown": 4}
 _ROUTES = {2: "/v1/me", 4: "/v1/contacts/{id}"}
 _FLUSH = 0.25  # seconds: kills are to hit every part of a roll-up
 _SOON = 30.0  # seconds
+_AT_ONCE = {"stop_notice_seconds": 0}  # there is no load balancer to be told
 
 
 class Stand:
@@ -39,7 +40,11 @@ class Stand:
 
     def start(self, **changes: object) -> Worker:
         """One more worker; ready unless the settings are changed."""
-        given = {"usage_folder": self.usage, "usage_flush_seconds": _FLUSH, "redis_url": self._redis_url} | changes
+        given = (
+            {"usage_folder": self.usage, "usage_flush_seconds": _FLUSH, "redis_url": self._redis_url}
+            | _AT_ONCE
+            | changes
+        )
         self._started += 1
         worker = launch_worker(settings_for(self.urls, **given), self._folder / f"worker-{self._started}.log")
         self._stack.callback(worker.child.stop)
