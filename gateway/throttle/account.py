@@ -52,6 +52,7 @@ class Account(Leased[TokenAsk]):
         "_tightest",
         "argument",
         "closed_until",
+        "dearest",
         "leases",
         "low",
         "own",
@@ -76,6 +77,7 @@ class Account(Leased[TokenAsk]):
         self.plan: object = None  # the very objects that were resolved, to know them again at once
         self.own: tuple[Window, ...] = ()
         self.quota = windows.quota
+        self.dearest = windows.quota  # what one request may cost at most: beyond it no wait would help
         self.period = windows.shortest
         self.argument = windows.script_argument()
         self.policy_field = (b"ratelimit-policy", windows.policy_field())

@@ -86,7 +86,7 @@ class PlanLimiter(Limiter):
         """
         account: Account = request.account
         cost = request.route.cost if request.route is not None else 1
-        if cost > account.quota:
+        if cost > account.dearest:
             request.response_headers += (account.policy_field, self._limit_field(account, monotonic()))
             raise CostBeyondLimits(detail=f"account {account.name}, cost {cost}")
         if account.slots is None:
