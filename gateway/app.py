@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.types import ASGIApp
 
 from gateway.api.health import health_router
@@ -18,16 +18,18 @@ from gateway.edge.framing import FramingStage
 from gateway.edge.gate import Gate
 from gateway.edge.routing import RoutingStage
 from gateway.edge.security_headers import SecurityHeaders
-from gateway.edge.source import SourceReader
+from gateway.edge.source import SourceReader, source_bucket
 from gateway.edge.source_throttle import FailedCredentials
 from gateway.identity.stage import IdentityStage
 from gateway.logs import configure_logging
 from gateway.problems import Problems
 from gateway.readiness import Readiness
+from gateway.request_context import context_of
 from gateway.route import Route
 from gateway.route_table import RouteTable
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
+from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
 
@@ -79,9 +81,15 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     api = DescribedApi(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.state.services = services
     api.state.authorizer = services.authorizer
+    api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)
     problems.install(api)
     readiness = Readiness(services.database, services.listener, services.plan_book)
     data = data_router(services.registry, services.settings.secret)
     for router in (*ROUTERS, health_router(readiness), data):
         api.include_router(router)
     return api
+
+
+def _sender(request: Request) -> str:
+    """Who a public route is limited for: an address, or the /64 of an IPv6 one (TH3)."""
+    return source_bucket(context_of(request.scope).client)

@@ -1,7 +1,5 @@
 """``/operator/v1/events``: Stripe's events as they came, and what became of each."""
 
-import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -16,13 +14,12 @@ from gateway.api.answers import answered, read
 from gateway.api.pages import Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
-from gateway.services import services_of
-from tenants.errors import NotFound, ValidationFailed
+from gateway.services import Services, services_of
+from tenants.cursors import SignedCursors
+from tenants.errors import NotFound
 
 _PATH = "/operator/v1/events"
 _ONE = f"{_PATH}/{{event_id}}"
-_PURPOSE = b"tenantry stripe event cursor 1"
-_MAC_BYTES = 16
 Status = Literal["received", "applied", "ignored", "failed"]
 
 
@@ -71,9 +68,9 @@ router = APIRouter(route_class=StrictRoute, tags=["operator: events"])
 async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
     """Stripe's events, the last received first."""
     services, inbox = services_of(request), _inbox(request)
-    cursors = _Cursors(services.settings.secret, query.status)
+    cursors = _cursors(services, query.status)
     async with services.database.control() as session:
-        after = await inbox.read(session, cursors.read(query.cursor)) if query.cursor else None
+        after = await inbox.read(session, cursors.read(query.cursor).decode()) if query.cursor else None
         rows = await inbox.page(session, query.status, after, query.limit + 1)
     return answered(_page(rows, query.limit, cursors))
 
@@ -94,9 +91,9 @@ async def replay_event(request: Request, event_id: str) -> Response:
     return answered(EventShown.model_validate(event))
 
 
-def _page(rows: Sequence[StripeEvent], limit: int, cursors: "_Cursors") -> Page[EventShown]:
+def _page(rows: Sequence[StripeEvent], limit: int, cursors: SignedCursors) -> Page[EventShown]:
     shown = rows[:limit]
-    following = cursors.write(shown[-1].id) if len(rows) > len(shown) else None
+    following = cursors.write(shown[-1].id.encode()) if len(rows) > len(shown) else None
     return Page(
         data=[EventShown.model_validate(each) for each in shown],
         has_more=following is not None,
@@ -111,22 +108,6 @@ def _inbox(request: Request) -> StripeInbox:
     return inbox
 
 
-class _Cursors:
-    """Signed cursors of this list under one filter: an event's id, which is no UUID of ours."""
-
-    def __init__(self, secret: bytes, status: str | None) -> None:
-        self._key = hmac.digest(hmac.digest(secret, _PURPOSE, "sha256"), str(status).encode(), "sha256")
-
-    def write(self, event: str) -> str:
-        mac = hmac.digest(self._key, event.encode(), "sha256")[:_MAC_BYTES]
-        return urlsafe_b64encode(mac + event.encode()).decode().rstrip("=")
-
-    def read(self, cursor: str) -> str:
-        try:
-            event = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_MAC_BYTES:].decode()
-        except ValueError:
-            event = ""
-        if not hmac.compare_digest(self.write(event).encode(), cursor.encode()):
-            message = "Not a cursor of this list: take next_cursor as it is, with the same status."
-            raise ValidationFailed.at("/query/cursor", "bad_cursor", message)
-        return event
+def _cursors(services: Services, status: Status | None) -> SignedCursors:
+    """A page ends with the id of its last event, under one filter."""
+    return SignedCursors(services.settings.secret, f"stripe-events {status}".encode())

@@ -1,18 +1,13 @@
 """Lists of management objects: the query that they take, their signed cursors, and the answer's shape."""
 
-import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Annotated, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tenants.cursors import SignedCursors
 from tenants.database.keyset import Keyset
-from tenants.errors import ValidationFailed
-
-_PURPOSE = b"tenantry management cursor 1"
-_MAC_BYTES = 16
 
 
 class ListQuery(BaseModel):
@@ -47,35 +42,19 @@ Row = TypeVar("Row", bound=Identified)
 
 
 class ListCursors:
-    """Cursors of one list of one tenant, in one order: changed, or taken elsewhere, they are refused (IS6)."""
+    """Cursors of one list of one tenant, in one order: a page ends with the id of its last row."""
 
     def __init__(self, secret: bytes, name: str, tenant: UUID | None, query: ListQuery) -> None:
-        bound = f"{name} {tenant} {query.sort}".encode()
-        self._key = hmac.digest(hmac.digest(secret, _PURPOSE, "sha256"), bound, "sha256")
+        self._cursors = SignedCursors(secret, f"{name} {tenant} {query.sort}".encode())
         self._query = query
 
     def keyset(self) -> Keyset:
-        """The rows to read: one more than are shown, to know whether there are more. Raises ValidationFailed."""
-        after = None if self._query.cursor is None else self._read(self._query.cursor)
+        """The rows to read: one more than are shown, to know whether there are more. Raises BadCursor."""
+        cursor = self._query.cursor
+        after = None if cursor is None else UUID(bytes=self._cursors.read(cursor))
         return Keyset(self._query.limit + 1, after, self._query.sort.startswith("-"))
 
     def cut(self, rows: Sequence[Row]) -> tuple[Sequence[Row], str | None]:
         """The rows to show, and the cursor of the next page if there is one."""
         shown = rows[: self._query.limit]
-        return shown, self._write(shown[-1].id) if len(rows) > len(shown) else None
-
-    def _write(self, row: UUID) -> str:
-        return urlsafe_b64encode(self._mac(row) + row.bytes).decode().rstrip("=")
-
-    def _read(self, cursor: str) -> UUID:
-        try:
-            row = UUID(bytes=urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_MAC_BYTES:])
-        except ValueError:
-            row = UUID(int=0)
-        if not hmac.compare_digest(self._write(row).encode(), cursor.encode()):
-            message = "Not a cursor of this list: take next_cursor as it is, with the same sort."
-            raise ValidationFailed.at("/query/cursor", "bad_cursor", message)
-        return row
-
-    def _mac(self, row: UUID) -> bytes:
-        return hmac.digest(self._key, row.bytes, "sha256")[:_MAC_BYTES]
+        return shown, self._cursors.write(shown[-1].id.bytes) if len(rows) > len(shown) else None

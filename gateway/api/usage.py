@@ -1,7 +1,5 @@
 """``GET /v1/usage``: what the tenant used, by minute, hour or day."""
 
-import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,12 +17,10 @@ from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires
 from gateway.request_context import principal_of
 from gateway.services import services_of
-from tenants.errors import ValidationFailed
+from tenants.cursors import SignedCursors
 from tenants.identifiers import API_KEY, USER, read
 from tenants.resources.values import BadValue, read_datetime
 
-_PURPOSE = b"tenantry usage cursor 1"
-_MAC_BYTES = 16
 _NO_STORE = {"cache-control": "no-store"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,32 +114,21 @@ def _answer(rows: list[Summed], query: UsageQuery, cursors: "_Cursors") -> Respo
 
 
 class _Cursors:
-    """Signed cursors of one question of one tenant: the bucket and value of a page's last row."""
+    """Cursors of one question of one tenant: a page ends with the bucket and the value of its last row."""
 
     def __init__(self, secret: bytes, tenant: UUID, query: UsageQuery) -> None:
         asked: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
-        bound = f"{tenant} {sorted(asked.items())}".encode()
-        self._key = hmac.digest(hmac.digest(secret, _PURPOSE, "sha256"), bound, "sha256")
+        self._cursors = SignedCursors(secret, f"usage {tenant} {sorted(asked.items())}".encode())
         self._group = query.group_by
 
     def write(self, row: Summed) -> str:
-        return self._sign(f"{int((row.start - _EPOCH).total_seconds())} {'' if row.value is None else row.value}")
+        seconds = int((row.start - _EPOCH).total_seconds())
+        return self._cursors.write(f"{seconds} {'' if row.value is None else row.value}".encode())
 
     def read(self, cursor: str) -> Place:
-        """Raises ValidationFailed."""
-        try:
-            place = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_MAC_BYTES:].decode()
-        except ValueError:
-            place = ""
-        if not hmac.compare_digest(self._sign(place).encode(), cursor.encode()):
-            message = "Not a cursor of this question: take next_cursor as it is, with the same query."
-            raise ValidationFailed.at("/query/cursor", "bad_cursor", message)
-        seconds, _, value = place.partition(" ")
+        """Raises BadCursor."""
+        seconds, _, value = self._cursors.read(cursor).decode().partition(" ")
         return Place(datetime.fromtimestamp(int(seconds), UTC), self._value(value))
-
-    def _sign(self, place: str) -> str:
-        mac = hmac.digest(self._key, place.encode(), "sha256")[:_MAC_BYTES]
-        return urlsafe_b64encode(mac + place.encode()).decode().rstrip("=")
 
     def _value(self, text: str) -> UUID | str | int | None:
         match self._group:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "operator-keys": "gateway.cli.operator_keys",
     "resources": "gateway.cli.resources",
     "plans": "gateway.cli.plans",
+    "benchmark": "gateway.cli.benchmark",
 }
 
 

@@ -274,6 +274,15 @@ async def test_a_login_flood_does_not_hold_up_other_requests(gateway: Gateway) -
     assert statistics.median(seconds) < 0.1
 
 
+async def test_sign_in_is_limited_by_sender(gateways: GatewayFactory) -> None:
+    """ID10, TH4: before a password is hashed; each of many workers gives its share."""
+    async with gateways(workers=60) as gateway:
+        answers = [await _log_in(gateway, password="another long passphrase") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [401, 401, 429]
+        assert answers[-1].json()["code"] == "rate_limited"
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+
+
 async def test_the_key_set_is_served_for_caches_and_verifies_our_tokens(gateway: Gateway) -> None:
     """CONTRACT: /.well-known/jwks.json, without a credential; no private part."""
     answer = await gateway.client.get("/.well-known/jwks.json")
