@@ -1,4 +1,4 @@
-"""What a request costs: the tokens that it takes of every window of its tenant's plan, and what it adds to the usage."""
+"""What a request costs: the tokens that it takes of every window of its tenant's plan, and its part of the usage."""
 
 from collections.abc import Iterator, Mapping
 
