@@ -85,7 +85,14 @@ class Leased(ABC, Generic[AskT]):
 
     def release(self) -> None:
         """Let all that wait look again."""
+        for waiter in self._take_waiters():
+            waiter.set_result(None)
+
+    def fail(self, fault: Exception) -> None:
+        """Fail all that wait: to look again would only meet the same fault again, without a pause."""
+        for waiter in self._take_waiters():
+            waiter.set_exception(fault)
+
+    def _take_waiters(self) -> list[asyncio.Future[None]]:
         waiting, self.waiting = self.waiting, []
-        for waiter, _ in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        return [waiter for waiter, _ in waiting if not waiter.done()]

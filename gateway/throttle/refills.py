@@ -46,7 +46,10 @@ class Refills:
             self.breaker.trip(type(error).__name__)
 
     async def lease(self, *wanted: tuple[Leased[Any], int]) -> None:
-        """Wait until all of it is at hand, or it is known that some of it cannot be had, or Redis is silent."""
+        """Wait until all of it is at hand, or it is known that some of it cannot be had, or Redis is silent.
+
+        Raises what a call has failed with, if that is no fault of Redis's.
+        """
         while self.answering:
             now = monotonic()
             lacking = [(leased, cost) for leased, cost in wanted if not leased.at_hand(now, cost)]
@@ -85,7 +88,12 @@ class Refills:
         """Tell Redis what was used without asking it."""
         while self._indebted:
             _, leased = self._indebted.popitem()
-            if not await self._report(leased):
+            try:
+                told = await self._report(leased)
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the search for Redis must not end with it
+                _log.error("throttle_debt_not_told", exc_info=fault)
+                continue
+            if not told:
                 return
 
     async def close(self) -> None:
@@ -130,6 +138,9 @@ class Refills:
             asked = leased.ask(monotonic(), leased.costs_waiting(), ahead=ahead)
             if asked.worth_sending:
                 await self._send(leased, asked)
+        except Exception as fault:
+            leased.fail(fault)
+            raise
         finally:
             leased.asking = False
             self._busy.pop(leased.name, None)
@@ -173,10 +184,9 @@ class Refills:
 
 
 async def _all(waiters: list[asyncio.Future[None]]) -> None:
-    """Wait for each; a client that leaves meanwhile waits for none."""
+    """Wait for each; a client that leaves meanwhile waits for none. Raises what a call has failed with."""
     try:
-        for waiter in waiters:
-            await waiter
+        await asyncio.gather(*waiters)
     finally:
         for waiter in waiters:
             waiter.cancel()
