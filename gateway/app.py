@@ -59,11 +59,11 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             services.meter.begin,
             RoutingStage(table),  # → route: who may call it, what it costs, who answers
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
-            ThrottleStage(services.limiter, services.plan_book),  # every window of the plan, or none
+            ThrottleStage(services.limiter, services.plan_book),  # every window of the plan, or none, and a slot
             UsageStage(services.usage.journal),  # whatever comes as far as this is counted
             AuthorizationStage(services.authorizer),
         ),
-        closers=(services.usage.count, services.meter.close),
+        closers=(services.limiter.release, services.usage.count, services.meter.close),
         problems=problems,
         source=SourceReader(settings.trusted_proxies),
         headers=SecurityHeaders(https=settings.public_url.startswith("https:")),

@@ -1,6 +1,7 @@
 """What one request carries from stage to stage of the gate, and what endpoints may ask of it."""
 
 import time
+from typing import Any
 
 from starlette.types import Receive, Scope
 
@@ -28,6 +29,7 @@ class RequestContext:
         "response_headers",
         "route",
         "scope",
+        "slots",
         "started",
     )
 
@@ -41,7 +43,8 @@ class RequestContext:
         self.route: Route | None = None
         self.principal: Principal | None = None
         self.operator: Operator | None = None
-        self.account: object = None  # what the throttle charges; its own
+        self.account: Any = None  # what the throttle charges; its own
+        self.slots: Any = None  # of the throttle's: one of them is this request's until it ends
         self.cost = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
         self.response_headers: list[Header] = []  # added to the answer by the gate
         self.log: dict[str, object] = {}  # extra fields of the access line; never a secret

@@ -5,6 +5,8 @@ from enum import Enum, auto
 
 from starlette.types import ASGIApp
 
+from tenants.resources.costs import MOST_COST, is_cost
+
 
 class Audience(Enum):
     """Who a route is for."""
@@ -27,10 +29,17 @@ PUBLIC = Guard(Audience.EVERYBODY)
 
 @dataclass(frozen=True, slots=True, eq=False)  # each is one of its kind, and found at once by whoever keeps some
 class Route:
-    """One method of one path. ``app`` answers; it is called with the scope, ``path_params`` in it."""
+    """One method of one path. ``app`` answers; it is called with the scope, ``path_params`` in it.
+
+    Raises ValueError for a cost that cannot be charged.
+    """
 
     method: str
     template: str  # /v1/contacts/{id}; {rest:path} at its end takes whatever follows
     guard: Guard
     app: ASGIApp
     cost: int = 1  # tokens of every window, and what the request counts for in its tenant's usage
+
+    def __post_init__(self) -> None:
+        if not is_cost(self.cost):
+            raise ValueError(f"{self.method} {self.template} costs {self.cost!r}, and may cost 1 to {MOST_COST}")

@@ -5,6 +5,7 @@ code = "pro"
 name = "Pro"
 rank = 1                # the plan of rank 0 is the one of tenants that have bought nothing
 monthly_quota = 100000  # left out: unlimited
+concurrency = 50        # requests in flight at once; left out: unlimited
 windows = [{ name = "burst", quota = 100, window_seconds = 1 }]
 features = { support = "email" }
 """

@@ -18,6 +18,7 @@ class PlanRow(ControlModel):
     name: Mapped[str]
     rank: Mapped[int] = mapped_column(Integer)  # of two entitled plans the higher rank wins; rank 0 is the default plan
     windows: Mapped[list[dict[str, Any]]]
+    concurrency: Mapped[int | None] = mapped_column(Integer)  # requests in flight at once; null is unlimited
     monthly_quota: Mapped[int | None] = mapped_column(BigInteger)  # requests in a billing period; null is unlimited
     features: Mapped[dict[str, Any]]
     stripe_price_id: Mapped[str | None] = mapped_column(unique=True)

@@ -19,6 +19,7 @@ class Plan:
     name: str
     rank: int  # of two entitled plans the higher rank wins; rank 0 is the plan of whoever has bought nothing
     windows: tuple[Window, ...]
+    concurrency: int | None  # requests that may be in flight at once, over all keys and workers; None is unlimited
     monthly_quota: int | None  # requests in a billing period; None is unlimited
     features: Mapping[str, Feature]
     stripe_price_id: str | None
@@ -31,6 +32,7 @@ def plan_of(row: PlanRow) -> Plan:
         name=row.name,
         rank=row.rank,
         windows=tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in row.windows),
+        concurrency=row.concurrency,
         monthly_quota=row.monthly_quota,
         features=MappingProxyType(dict(row.features)),
         stripe_price_id=row.stripe_price_id,

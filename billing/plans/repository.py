@@ -16,13 +16,14 @@ async def every(session: ControlSession) -> Sequence[PlanRow]:
     return (await session.scalars(select(PlanRow).order_by(PlanRow.rank, PlanRow.code))).all()
 
 
-_READ = ("code", "name", "rank", "windows", "monthly_quota", "features", "stripe_price_id")
-_EVERY = prepare(select(*(PlanRow.__table__.c[name] for name in _READ)))
+_COLUMNS = tuple(PlanRow.__table__.c)  # all of them: one left out would read as no limit
+_EVERY = prepare(select(*_COLUMNS))
 
 
 async def read_every(reads: Work) -> list[PlanRow]:
     """Every plan, without a session."""
-    return [PlanRow(**dict(zip(_READ, row, strict=True))) for row in await reads.rows(_EVERY, {})]
+    names = [column.name for column in _COLUMNS]
+    return [PlanRow(**dict(zip(names, row, strict=True))) for row in await reads.rows(_EVERY, {})]
 
 
 async def find(session: ControlSession, code: str, *, lock: bool = False) -> PlanRow | None:

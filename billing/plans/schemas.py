@@ -12,6 +12,9 @@ FeatureText = Annotated[str, StringConstraints(max_length=200)]
 FeatureValue = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=2**53)] | FeatureText
 PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
 Rank = Annotated[int, Field(ge=0, le=1000)]
+Concurrency = Annotated[
+    int, Field(ge=1, le=1_000_000, description="Requests that may be in flight at once; null is no limit.")
+]
 MonthlyQuota = Annotated[int, Field(ge=1, le=2**53)]
 
 
@@ -38,6 +41,7 @@ class PlanSpec(BaseModel):
     name: Name
     rank: Rank = 1
     windows: Windows
+    concurrency: Concurrency | None = None
     monthly_quota: MonthlyQuota | None = None
     features: Features = {}
     stripe_price_id: PriceId | None = None
@@ -56,6 +60,7 @@ class PlanChange(BaseModel):
     name: Name | None = None
     rank: Rank | None = None
     windows: Windows | None = None
+    concurrency: Concurrency | None = None
     monthly_quota: MonthlyQuota | None = None
     features: Features | None = None
     stripe_price_id: PriceId | None = None

@@ -1,10 +1,10 @@
 """``GET /v1/me``: who asks, what they may do, and what their tenant's plan allows."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_principal
@@ -39,6 +39,7 @@ class LimitOfMe(BaseModel):
 class PlanOfMe(BaseModel):
     code: str
     limits: list[LimitOfMe]
+    concurrency: Annotated[int | None, Field(description="Requests that may be in flight at once; null is no limit.")]
     features: dict[str, Any]
 
 
@@ -78,6 +79,7 @@ def _document(services: Services, principal: Principal) -> dict[str, Any]:
                 {"name": window.name, "quota": window.quota, "window_seconds": window.seconds}
                 for window in plan.windows
             ],
+            "concurrency": plan.concurrency,
             "features": dict(plan.features),
         },
     }

@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from gateway.api.routes import guard_of
+from gateway.api.routes import cost_of, costs, guard_of
 from gateway.problems import MEDIA_TYPE
-from gateway.route import PUBLIC
+from gateway.route import PUBLIC, Audience
 
 _STRING = {"type": "string"}
 _PROBLEM: dict[str, Any] = {
@@ -84,5 +84,7 @@ def _complete(operation: dict[str, Any], route: RouteContext) -> None:
         operation["security"] = []
         return
     operation["security"] = _EITHER
+    if guard.audience is Audience.TENANTS:
+        operation |= costs(cost_of(route))
     if guard.permission is not None:
         operation["x-permission"] = guard.permission

@@ -33,6 +33,7 @@ class PlanShown(BaseModel):
     name: str
     rank: int
     windows: list[WindowShown]
+    concurrency: int | None
     monthly_quota: int | None
     features: dict[str, Any]
     stripe_price_id: str | None
@@ -46,6 +47,7 @@ class PlanShown(BaseModel):
             name=plan.name,
             rank=plan.rank,
             windows=windows,
+            concurrency=plan.concurrency,
             monthly_quota=plan.monthly_quota,
             features=dict(plan.features),
             stripe_price_id=plan.stripe_price_id,

@@ -23,7 +23,7 @@ _WHAT_TO_DO: dict[ErrorKind, str] = {
     ErrorKind.PRECONDITION_FAILED: "Read the object again, apply the change to it, and send its new ETag in If-Match.",
     ErrorKind.TOO_LARGE: "Send less at a time.",
     ErrorKind.INVALID: "The member errors tells by pointer, code and message what is wrong where. Mend that.",
-    ErrorKind.THROTTLED: "Wait as many seconds as Retry-After says; the request then succeeds.",
+    ErrorKind.THROTTLED: "Wait as many seconds as Retry-After says, then send the request again.",
     ErrorKind.INTERNAL: "The fault is ours. Quote the request_id when you report it.",
     ErrorKind.UPSTREAM: "The service behind this one failed. Try again later.",
     ErrorKind.UNAVAILABLE: "Wait as many seconds as Retry-After says and send the request again.",

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.api.direct_route import DirectRoute
+from gateway.api.routes import costs
 from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
 from gateway.data.models import Models, models_of
@@ -68,6 +69,7 @@ class _Adder:
     ) -> None:
         name, singular = self._collection.name, self._collection.resource.singular
         permission = f"{name}:{'read' if verb == 'list' else verb}"
+        cost = self._collection.resource.costs.get(verb, 1)
         responses: dict[int | str, dict[str, Any]] = {status: {"headers": headers or {}}}
         if verb == "read":
             responses[304] = {"description": "Not modified", "headers": _ETAG}
@@ -82,8 +84,8 @@ class _Adder:
             tags=[name],
             operation_id=f"list_{name}" if verb == "list" else f"{verb}_{singular}",
             summary=_SUMMARIES[verb].format(name if verb == "list" else singular.replace("_", " ")),
-            description=f"Needs the permission `{permission}`.",
-            openapi_extra={"parameters": list(parameters)},
+            description=f"Needs the permission `{permission}`." + (f" Counts as {cost} requests." if cost > 1 else ""),
+            openapi_extra={"parameters": list(parameters), **costs(cost)},
         )
 
 

@@ -1,15 +1,18 @@
 """One tenant under one plan (or one key with limits of its own): what this worker knows and holds of it."""
 
-import asyncio
 from dataclasses import dataclass
 from math import ceil, exp
+from typing import Any
 
 import orjson
 
 from gateway.throttle.clock import ServerClock
 from gateway.throttle.figures import Figures
+from gateway.throttle.leased import Ask, Leased
 from gateway.throttle.leases import Grant, Leases
+from gateway.throttle.script import GRANT
 from gateway.throttle.share import Share
+from gateway.throttle.slots import Slots
 from gateway.throttle.windows import LEASE_AHEAD, LEASE_LIFE, WindowSet
 from tenants.principal import Window
 
@@ -20,22 +23,17 @@ _LATE = 4  # how many times longer a token must live after one came too late to 
 _NEVER_AHEAD = -1
 _ROUND_TRIP = 0.01  # seconds: of need that must be at hand when more is asked for
 
-Reply = tuple[int, int, list[int], list[int], list[int], list[int], int]  # as grant.lua returns it
-
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One call of the script, and what must be undone if it fails."""
+class TokenAsk(Ask):
+    """A call of grant.lua, and what must be undone if it fails."""
 
-    argument: bytes
     life: int  # microseconds
     cost: int  # the least that is waited for
     tells_debts: bool
-    for_waiting: bool
-    worth_sending: bool
 
 
-class Account:
+class Account(Leased[TokenAsk]):
     """Leases, share, closing time and header fields of one tenant (or key) under one set of windows."""
 
     __slots__ = (
@@ -54,13 +52,10 @@ class Account:
         "_template",
         "_tightest",
         "argument",
-        "asking",
         "closed_until",
-        "flush_at",
-        "keys",
+        "dearest",
         "leases",
         "low",
-        "name",
         "own",
         "period",
         "plan",
@@ -68,9 +63,9 @@ class Account:
         "quota",
         "refused",
         "share",
+        "slots",
         "tenant",
         "touched",
-        "waiting",
         "windows",
     )
 
@@ -85,13 +80,13 @@ class Account:
         asker: int,
         figures: Figures,
     ) -> None:
-        self.name = name  # the key under which the storage knows it
-        self.keys = keys  # of its states in Redis
+        super().__init__(name, GRANT, keys)
         self.windows = windows
         self.tenant = tenant  # hexadecimal id
-        self.plan: tuple[Window, ...] = ()  # the very objects that were resolved, to know them again at once
+        self.plan: object = None  # the very objects that were resolved, to know them again at once
         self.own: tuple[Window, ...] = ()
         self.quota = windows.quota
+        self.dearest = windows.quota  # what one request may cost at most: beyond it no wait would help
         self.period = windows.shortest
         self.argument = windows.script_argument()
         self.policy_field = (b"ratelimit-policy", windows.policy_field())
@@ -101,10 +96,8 @@ class Account:
         self.low = _NEVER_AHEAD  # tokens at hand at which the next lease is asked for
         self.closed_until = 0.0  # our clock: before it Redis has nothing for us
         self.refused = 0
-        self.asking = False
-        self.waiting: list[tuple[asyncio.Future[None], int]] = []  # requests and their costs
-        self.flush_at: asyncio.TimerHandle | None = None
         self.touched = True  # since the last sweep
+        self.slots: Slots | None = None  # of the tenant; None when its plan does not limit them
         self._closed_for = 1  # a cost
         self._asker = asker  # a number of this account's own, to be told from other workers' by
         self._asked_at = float("-inf")
@@ -125,7 +118,7 @@ class Account:
             leases.turn(now)
         return leases.tokens >= cost
 
-    def closed(self, now: float, cost: int = 1) -> bool:
+    def closed(self, now: float, cost: int) -> bool:
         """So much cannot be had before a moment that is known: asking Redis would only say so again."""
         shut = now < self.closed_until and cost >= self._closed_for
         return shut or (not self._enough and self.leases.next_begin is not None)
@@ -133,7 +126,7 @@ class Account:
     def wants_more(self, now: float) -> bool:
         """So few tokens are left, or promised, that more should be asked for while they last."""
         few = self.leases.tokens + self.leases.coming <= self.low
-        return few and not self.asking and not self.closed(now)
+        return few and not self.asking and not self.closed(now, 1)
 
     def used(self) -> int:
         """How much of the smallest quota counts as used, as far as this worker knows."""
@@ -143,20 +136,6 @@ class Account:
         """Seconds until something can be had."""
         begin = self.leases.next_begin
         return max(0.0, (self.closed_until if begin is None else min(begin, self.closed_until)) - now)
-
-    # -- requests that wait for a call
-
-    def costs_waiting(self) -> list[int]:
-        """Of the requests that wait; those whose clients have gone need no token."""
-        self.waiting = [each for each in self.waiting if not each[0].done()]
-        return [cost for _, cost in self.waiting]
-
-    def release(self) -> None:
-        """Let all that wait look again."""
-        waiting, self.waiting = self.waiting, []
-        for waiter, _ in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
 
     # -- header fields
 
@@ -176,7 +155,7 @@ class Account:
 
     # -- calls to Redis
 
-    def ask(self, now: float, costs: list[int], *, ahead: bool = True) -> Ask:
+    def ask(self, now: float, costs: list[int], *, ahead: bool = True) -> TokenAsk:
         """The next call: tokens for waiting requests of these costs, more as the rate suggests, and reports."""
         self.leases.turn(now)
         need = max(1, min(costs, default=1) - self.leases.tokens)
@@ -189,16 +168,16 @@ class Account:
         batch, rate = self.windows.largest_batch, max(1, int(self._rate))
         argument = orjson.dumps([urgent, extra, batch, need, life, self._asker, rate, self._born, moves, debts])
         worth_sending = bool(urgent or extra or moves or debts)
-        return Ask(
-            argument,
-            life,
-            min(costs, default=1),
-            tells_debts=bool(debts),
+        return TokenAsk(
+            (self.argument, argument),
             for_waiting=urgent > 0,
             worth_sending=worth_sending,
+            life=life,
+            cost=min(costs, default=1),
+            tells_debts=bool(debts),
         )
 
-    def answered(self, reply: Reply, *, sent: float, received: float, asked: Ask) -> None:
+    def answered(self, reply: list[Any], *, sent: float, received: float, asked: TokenAsk) -> None:
         """Take in what the script has granted, or when it will."""
         server, again, self._born, granted, remaining, resets, enough = reply
         self._enough = bool(enough)
@@ -211,10 +190,24 @@ class Account:
         self._closed_for = asked.cost
         self._mark(granted, asked)
 
-    def unanswered(self, asked: Ask) -> None:
+    def unanswered(self, asked: TokenAsk) -> None:
         """The call failed. Its moves are not told again: tokens that stay dated late err on the safe side."""
         if asked.tells_debts:
             self.share.owe_again()
+
+    @property
+    def owes(self) -> bool:
+        """Something was spent from the share."""
+        return self.share.owes
+
+    def due(self) -> float | None:
+        """When the last lease has ended; of a small quota none is worth a call of its own."""
+        return self.leases.last_end if self.windows.largest_batch > 1 else None
+
+    def has_news(self, now: float) -> bool:
+        """The last lease has ended, and what became of it was not told."""
+        self.leases.turn(now)
+        return self.leases.last_end is None and self.leases.has_moves
 
     def retire(self) -> None:
         """Nothing more is spent from here."""
@@ -243,7 +236,7 @@ class Account:
             never = now + self.windows.shortest
             self.closed_until = self._clock.certainly_after(server + again) if again > 0 else never
 
-    def _mark(self, granted: list[int], asked: Ask) -> None:
+    def _mark(self, granted: list[int], asked: TokenAsk) -> None:
         """When to ask again ahead of need, and whether this answer came too late to be of use."""
         tokens = self.leases.tokens + self.leases.coming
         ahead = tokens > 1 and self.windows.most_ahead > 0

@@ -1,27 +1,44 @@
-"""SlowAPI's limiter with its check replaced: the windows of a plan are resolved once, not at every request."""
+"""SlowAPI's limiter with its check replaced: the limits of a plan are resolved once, not at every request."""
 
 from collections.abc import Callable
-from time import monotonic
-from typing import Any, cast
+from time import monotonic, perf_counter
+from typing import Any, Protocol, cast
 
 from slowapi import Limiter
 
 from gateway.request_context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
-from gateway.throttle.errors import RateLimited
+from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits, RateLimited
 from gateway.throttle.figures import Figures
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
+from tenants.errors import TenantryError
 from tenants.principal import Principal, Window
+
+_LONGEST_ADVICE = 60  # seconds
+
+
+class PlanLimits(Protocol):
+    """What a plan says of limits."""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Each is charged with every request."""
+        ...
+
+    @property
+    def concurrency(self) -> int | None:
+        """Requests that may be in flight at once; None is no limit."""
+        ...
 
 
 class PlanLimiter(Limiter):
-    """Charges a request to every window of its tenant's plan, or to none.
+    """Charges a request to every window of its tenant's plan, or to none, and gives it one of the tenant's slots.
 
-    ``account`` finds what is charged, ``lease`` awaits Redis where ``can_decide`` says that nothing is at hand, and
-    ``check`` spends: a warm request waits for nothing. SlowAPI's own check would parse limit strings and inspect
-    signatures each time, and call Redis on the event loop.
+    ``account`` finds what is charged, ``lease`` awaits Redis where ``can_decide`` says that too little is at hand, and
+    ``check`` spends: a warm request waits for nothing. ``release`` is told when the request has ended. SlowAPI's own
+    check would parse limit strings and inspect signatures each time, and call Redis on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -38,6 +55,7 @@ class PlanLimiter(Limiter):
         self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: nobody's environment may open the gate
         self._leased = cast("LeasedStorage", self._storage)
         self._refills = self._leased.refills
+        self._breaker = self._refills.breaker
 
     async def start(self) -> None:
         """To be awaited before the first request."""
@@ -62,31 +80,60 @@ class PlanLimiter(Limiter):
         """Redis decides; else this worker gives its own share."""
         return self._refills.answering
 
-    def account(self, principal: Principal, windows: tuple[Window, ...]) -> Account | None:
-        """What a request under a plan with these windows is charged to; None when nothing limits it."""
+    def account(self, principal: Principal, plan: PlanLimits) -> Account | None:
+        """What a request under this plan is charged to; None when no window limits it."""
         own = principal.windows
         name = principal.tenant.schema if not own else f"{principal.tenant.schema}:{principal.id.hex}"
         account = self._leased.find(name)
-        if account is None or account.plan is not windows or account.own is not own:
-            account = self._resolve(account, name, principal, windows)
+        if account is None or account.plan is not plan or account.own is not own:
+            account = self._resolve(account, name, principal, plan)
         if account is not None:
             account.touched = True
         return account
 
     def can_decide(self, account: Account, cost: int = 1) -> bool:
         """Whether ``check`` can decide at once, as for a warm request it can; else ``lease`` must be awaited before."""
-        return account.at_hand(monotonic(), cost)
+        now, slots = monotonic(), account.slots
+        return account.at_hand(now, cost) and (slots is None or slots.at_hand(now))
 
-    async def lease(self, account: Account, cost: int = 1) -> None:
-        """Return when ``check`` can decide: after Redis has answered, or was silent for too long."""
-        await self._refills.lease(account, cost)
+    async def lease(self, request: RequestContext) -> None:
+        """Return when ``check`` can decide: after Redis has answered, or was silent for too long.
+
+        Raises CostBeyondLimits.
+        """
+        account: Account = request.account
+        cost = request.route.cost if request.route is not None else 1
+        if cost > account.dearest:
+            request.response_headers += (account.policy_field, self._limit_field(account, monotonic()))
+            raise CostBeyondLimits(detail=f"account {account.name}, cost {cost}")
+        if account.slots is None:
+            await self._refills.lease((account, cost))
+        else:
+            await self._refills.lease((account.slots, 1), (account, cost))
 
     def check(self, request: RequestContext) -> None:
         """Spend what the request's route costs from its account, and add the header fields, refused or not.
 
-        Raises RateLimited.
+        Raises RateLimited and ConcurrencyLimited; then nothing was spent.
         """
-        self._check_request_limit(request, None)
+        account: Account = request.account
+        fields, slots, now = request.response_headers, account.slots, monotonic()
+        cost = request.route.cost if request.route is not None else 1
+        fields.append(account.policy_field)
+        if slots is not None and not self._leased.has_room(slots, now):
+            raise self._no_room(account, fields, now, cost)
+        if not self._leased.spend(account, now, cost):
+            raise self._refusal(account, fields, now, cost)
+        fields.append(account.share_field(now) if self._breaker.open else account.limit_field())
+        if slots is not None:
+            self._leased.enter(slots, now)
+            request.slots = slots
+
+    def release(self, request: RequestContext, _status: int) -> None:
+        """The request has ended, however it did: its slot is free."""
+        if request.slots is not None:
+            self._leased.leave(request.slots, monotonic(), perf_counter() - request.started)
+            request.slots = None
 
     def _check_request_limit(
         self,
@@ -94,33 +141,38 @@ class PlanLimiter(Limiter):
         endpoint_func: Callable[..., Any] | None,  # noqa: ARG002 - limits come with the principal, not with a function
         in_middleware: bool = True,  # noqa: ARG002, FBT001, FBT002 - SlowAPI's own signature
     ) -> None:
-        account: Account = request.account
-        fields: list[Header] = request.response_headers
-        cost, now = request.route.cost, monotonic()
-        fields.append(account.policy_field)
-        if not self._leased.spend(account, now, cost):
-            raise self._refusal(account, fields, now, cost)
-        fields.append(account.limit_field() if self._refills.answering else account.share_field(now))
+        self.check(request)
+
+    def _limit_field(self, account: Account, now: float) -> Header:
+        return account.share_field(now) if self._breaker.open else account.limit_field()
+
+    def _no_room(self, account: Account, fields: list[Header], now: float, cost: int) -> TenantryError:
+        """Of a request that its windows refuse as well, that is told: there it is known how long to wait."""
+        slots = account.slots
+        if slots is None or (not self._breaker.open and account.closed(now, cost) and not account.at_hand(now, cost)):
+            return self._refusal(account, fields, now, cost)
+        fields.append(self._limit_field(account, now))
+        wait = min(whole_seconds(slots.typical), _LONGEST_ADVICE)
+        return ConcurrencyLimited(detail=f"account {account.name}", retry_after=wait)
 
     def _refusal(self, account: Account, fields: list[Header], now: float, cost: int) -> RateLimited:
-        if self._refills.answering:
-            fields.append(account.refused_field(now))
-            wait = account.wait(now)
-        else:
+        if self._breaker.open:
             fields.append(account.share_field(now))
             wait = max(account.share.waits(now, cost))
+        else:
+            fields.append(account.refused_field(now))
+            wait = account.wait(now)
         return RateLimited(detail=f"account {account.name}", retry_after=whole_seconds(wait))
 
-    def _resolve(
-        self, account: Account | None, name: str, principal: Principal, windows: tuple[Window, ...]
-    ) -> Account | None:
+    def _resolve(self, account: Account | None, name: str, principal: Principal, plan: PlanLimits) -> Account | None:
         """The slow way: first request, or a plan that changed, in force with the very request that brings it."""
-        together = window_set(windows, principal.windows)
+        together = window_set(plan.windows, principal.windows)
         if together is None:
             return None
         if account is None or account.windows != together:
             account = self._leased.open(name, principal, together)
-        account.plan, account.own = windows, principal.windows
+        account.plan, account.own = plan, principal.windows
+        account.slots = self._leased.slots(principal, plan.concurrency)
         return account
 
 

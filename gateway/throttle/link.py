@@ -1,29 +1,25 @@
-"""The way to Redis: one script, called by its name, and a watch for silence."""
+"""The way to Redis: scripts, called by their names, and a watch for silence."""
 
 import asyncio
 from collections.abc import Callable
-from hashlib import sha1
-from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
-from gateway.throttle.account import Reply
+from gateway.throttle.script import SCRIPTS, Script
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.silence import TICK, RoundTrips, Silence
 
-_SCRIPT = Path(__file__).with_name("grant.lua").read_text(encoding="utf-8")
-_NAME = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # as EVALSHA wants it
 _REHEARSALS = 8
 _GIVE_UP = 1.0  # seconds after which a connection that says nothing is closed
 
 
 class Link:
-    """Calls of grant.lua. ``on_silence`` is called when Redis has owed an answer for longer than the deadline."""
+    """Calls of scripts. ``on_silence`` is called when Redis has owed an answer for longer than the deadline."""
 
     def __init__(self, url: str, settings: ThrottleSettings, on_silence: Callable[[], None]) -> None:
         pool = BlockingConnectionPool.from_url(
@@ -40,7 +36,7 @@ class Link:
         self._on_silence = on_silence
         self._trips = RoundTrips()
         self._silence = Silence()
-        self._name = ""  # of the script, once Redis has told it
+        self._known: set[str] = set()  # names of scripts that Redis has
         self._open = 0  # calls not yet answered
         self._answers = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -50,12 +46,14 @@ class Link:
         """Seconds of silence that mean that Redis is gone."""
         return self._trips.longest(self._least_deadline)
 
-    async def call(self, keys: tuple[str, ...], *arguments: bytes) -> tuple[Reply, float, float]:
-        """Run the script: its reply, and when it was sent and received. Raises RedisError and OSError."""
+    async def call(
+        self, script: Script, keys: tuple[str, ...], arguments: tuple[bytes, ...]
+    ) -> tuple[list[Any], float, float]:
+        """Run a script: its reply, and when it was sent and received. Raises RedisError and OSError."""
         async with self._slots:
             sent = self._begin()
             try:
-                reply = await self._run(keys, arguments)
+                reply = await self._run(script, keys, arguments)
             finally:
                 self._open -= 1
             self._answers += 1
@@ -64,9 +62,10 @@ class Link:
             return reply, sent, received
 
     async def start(self) -> None:
-        """Connect, load the script and learn how long an answer takes. Raises RedisError and OSError."""
-        await self._redis.script_load(_SCRIPT)
-        self._name = _NAME
+        """Connect, load the scripts and learn how long an answer takes. Raises RedisError and OSError."""
+        for script in SCRIPTS:
+            await self._redis.script_load(script.text)
+            self._known.add(script.name)
         for _ in range(_REHEARSALS):
             self._trips.saw(await self.ping())
 
@@ -83,15 +82,15 @@ class Link:
             self._watch.cancel()
         await self._redis.aclose(close_connection_pool=True)
 
-    async def _run(self, keys: tuple[str, ...], arguments: tuple[bytes, ...]) -> Reply:
+    async def _run(self, script: Script, keys: tuple[str, ...], arguments: tuple[bytes, ...]) -> list[Any]:
         # By name, and not in a pipeline: Redis Cluster refuses EVALSHA there.
-        if self._name:
+        if script.name in self._known:
             try:
-                return cast("Reply", await self._redis.evalsha(self._name, len(keys), *keys, *arguments))
+                return cast("list[Any]", await self._redis.evalsha(script.name, len(keys), *keys, *arguments))
             except NoScriptError:
-                self._name = ""  # restarted, or its scripts were flushed
-        reply = cast("Reply", await self._redis.eval(_SCRIPT, len(keys), *keys, *arguments))
-        self._name = _NAME
+                self._known.clear()  # restarted, or its scripts were flushed
+        reply = cast("list[Any]", await self._redis.eval(script.text, len(keys), *keys, *arguments))
+        self._known.add(script.name)
         return reply
 
     def _begin(self) -> float:

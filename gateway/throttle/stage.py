@@ -4,28 +4,22 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from gateway.request_context import RequestContext
-from gateway.throttle.account import Account
-from gateway.throttle.limiter import PlanLimiter
-from tenants.principal import Window
-
-
-class _Plan(Protocol):
-    @property
-    def windows(self) -> tuple[Window, ...]: ...
+from gateway.throttle.limiter import PlanLimiter, PlanLimits
 
 
 class Plans(Protocol):
     """Every plan in memory, as ``billing.plans`` keeps them."""
 
-    def plan(self, code: str) -> _Plan:
-        """The plan of that code as it is now."""
+    def plan(self, code: str) -> PlanLimits:
+        """The plan of that code as it is now: the same object until it changes."""
         ...
 
 
 class ThrottleStage:
     """Charges the requests of tenant principals with the cost of their route. Others pass: they have no plan.
 
-    Adds ``RateLimit-Policy`` and ``RateLimit`` to the response; raises RateLimited when a window holds no more.
+    Adds ``RateLimit-Policy`` and ``RateLimit`` to the response. Raises RateLimited when a window holds no more,
+    ConcurrencyLimited when as many requests are in flight as may be, CostBeyondLimits for what no window ever holds.
     """
 
     def __init__(self, limiter: PlanLimiter, plans: Plans) -> None:
@@ -33,18 +27,18 @@ class ThrottleStage:
         self._plans = plans
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
-        principal = request.principal
-        if principal is None or request.route is None:
+        principal, route = request.principal, request.route
+        if principal is None or route is None:
             return None
-        account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan).windows)
+        account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan))
         if account is None:
             return None
         request.account = account
-        if not self._limiter.can_decide(account, request.route.cost):
-            return self._lease(request, account, request.route.cost)
+        if not self._limiter.can_decide(account, route.cost):
+            return self._lease(request)
         self._limiter.check(request)
         return None
 
-    async def _lease(self, request: RequestContext, account: Account, cost: int) -> None:
-        await self._limiter.lease(account, cost)
+    async def _lease(self, request: RequestContext) -> None:
+        await self._limiter.lease(request)
         self._limiter.check(request)

@@ -12,6 +12,7 @@ from gateway.throttle.account import Account
 from gateway.throttle.refills import Refills
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.share import Counters, Share
+from gateway.throttle.slots import Slots
 from gateway.throttle.windows import KEYS_OWN, WindowSet
 from tenants.principal import Principal
 
@@ -55,7 +56,9 @@ class LeasedStorage(Storage):
         self.refills = Refills(self.settings)
         self._breaker = self.refills.breaker
         self._accounts: dict[str, Account] = {}
+        self.find = self._accounts.get  # the account of that name, if this worker has one
         self._counters: dict[str, Counters] = {}  # of shares, by tenant
+        self._slots: dict[str, Slots] = {}  # by tenant
         self._sweeper: asyncio.Task[None] | None = None
         # What a predecessor gave is not known: its whole share counts as spent until its windows are over. It may still
         # serve for a moment. Where Redis answers, it says what was used.
@@ -71,10 +74,6 @@ class LeasedStorage(Storage):
 
     # -- accounts
 
-    def find(self, name: str) -> Account | None:
-        """The account of that name, if this worker has one."""
-        return self._accounts.get(name)
-
     def open(self, name: str, principal: Principal, windows: WindowSet) -> Account:
         """An account under these windows, in place of one under others. What other plans have used still counts."""
         former = self._accounts.get(name)
@@ -88,8 +87,46 @@ class LeasedStorage(Storage):
         keys = _redis_keys(tenant, principal, windows)
         asker, figures = randbits(31), self.refills.figures
         account = Account(name, tenant, keys=keys, windows=windows, share=share, asker=asker, figures=figures)
+        if self.settings.redis_url is None:
+            account.dearest = windows.quota // self.settings.workers  # the share is all that there will ever be
         self._accounts[name] = account
         return account
+
+    def slots(self, principal: Principal, limit: int | None) -> Slots | None:
+        """The slots of the principal's tenant, so many over all workers; None when nothing limits them."""
+        if limit is None:
+            return None
+        tenant = principal.tenant.id.hex
+        slots = self._slots.get(tenant)
+        if slots is None:
+            keys = (f"{_redis_key(tenant)}:slots",)
+            slots = Slots(f"{tenant}:slots", keys, workers=self.settings.workers, asker=randbits(31))
+            self._slots[tenant] = slots
+        slots.resize(limit)
+        return slots
+
+    # -- requests
+
+    def has_room(self, slots: Slots, now: float) -> bool:
+        """One request more may be in flight."""
+        if self._breaker.open:
+            return slots.used < slots.allowed(now)
+        if self._breaker.settling and slots.used >= slots.share:
+            return False
+        return slots.at_hand(now)
+
+    def enter(self, slots: Slots, now: float) -> None:
+        """One request more is in flight."""
+        slots.enter()
+        if self._breaker.open:
+            self.refills.owe(slots)
+        elif slots.held - slots.used < slots.low:
+            self.refills.ahead(slots, now)
+
+    def leave(self, slots: Slots, now: float, seconds: float) -> None:
+        """One request less, which was in flight for so long."""
+        if slots.leave(now, seconds):
+            self.refills.watch(slots)
 
     def spend(self, account: Account, now: float, cost: int) -> bool:
         """Spend ``cost`` tokens of all windows, or of none. Waits for nothing."""
@@ -100,7 +137,8 @@ class LeasedStorage(Storage):
             if leases.tokens <= account.low:
                 self.refills.ahead(account, now)
             return True
-        if not self.refills.answering and self.refills.spend_share(account, now, cost):
+        if self._breaker.open and account.share.spend(now, cost):
+            self.refills.owe(account)
             return True
         account.refused += cost
         return False
@@ -139,6 +177,7 @@ class LeasedStorage(Storage):
                 del self._accounts[name]
         used = {account.tenant for account in self._accounts.values()}
         self._counters = {tenant: counters for tenant, counters in self._counters.items() if tenant in used}
+        self._slots = {tenant: slots for tenant, slots in self._slots.items() if tenant in used or not slots.idle()}
 
     # -- the library's interface
 
@@ -176,6 +215,10 @@ class LeasedStorage(Storage):
 
 
 def _redis_keys(tenant: str, principal: Principal, windows: WindowSet) -> tuple[str, ...]:
-    """One hash tag for all states of a tenant, so that Redis Cluster keeps them in one slot."""
-    shared = f"tenantry:throttle:{{{tenant}}}"
+    shared = _redis_key(tenant)
     return (shared, f"{shared}:{principal.id.hex}") if windows.scopes == KEYS_OWN else (shared,)
+
+
+def _redis_key(tenant: str) -> str:
+    """One hash tag for all states of a tenant, so that Redis Cluster keeps them in one slot."""
+    return f"tenantry:throttle:{{{tenant}}}"

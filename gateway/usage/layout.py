@@ -23,7 +23,6 @@ from tenants.principal import PrincipalKind
 
 SLOT = 192  # bytes
 WORDS = SLOT // 8  # of a slot; its mark is the first, its value the second
-MOST_COST = 1023  # of one request: at 65,000 requests a second in one slot, a minute of it fits into 32 bits
 
 _KEY = struct.Struct("=16s16sQBBH132s")
 _KEY_AT = SLOT - _KEY.size

@@ -8,6 +8,7 @@ from sqlalchemy import Column, Enum, Index, Table, UniqueConstraint, inspect
 from sqlalchemy.sql.schema import DefaultGenerator
 
 from tenants.database.base import TenantModel
+from tenants.resources.costs import faults_of_costs
 from tenants.resources.declaration import BASE_COLUMNS, Declaration
 from tenants.resources.defaults import default_of
 from tenants.resources.fields import Field, FieldKind, Rule, UnsupportedColumn, describe
@@ -32,6 +33,7 @@ _LISTS = ("writable", "filterable", "sortable", "searchable", "required", "hidde
 def faults_of(resource: Declaration) -> Iterator[str]:
     """Everything wrong with a declaration, each with what to write instead."""
     yield from _name_faults(resource)
+    yield from faults_of_costs(resource.costs)
     fault = _model_fault(resource)
     if fault:
         yield fault

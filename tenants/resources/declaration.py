@@ -29,6 +29,7 @@ class Declaration:
     default_sort: str = "-created_at"
     description: str = ""
     rules: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
+    costs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def table(self) -> Table:

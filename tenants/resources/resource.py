@@ -25,6 +25,8 @@ class Resource(Declaration):
     ``name`` is the path (``/v1/<name>``) and the object of its permissions; ``singular`` the prefix of its ids. A field
     is required at creation when it is writable, not nullable and without a default, or when ``required`` lists it.
     ``hidden`` columns are in no answer. ``rules`` narrow what a field takes and describe it in the API's documents.
+    ``costs`` says of ``list``, ``read``, ``create``, ``update`` and ``delete`` for how many requests one counts, in
+    every window of a plan and in the usage; 1 where it says nothing.
     """
 
     def __post_init__(self) -> None:

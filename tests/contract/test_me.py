@@ -21,6 +21,7 @@ async def test_a_key_in_either_header_tells_who_asks(gateway: Gateway, header: s
     assert me["principal"]["roles"] == ["viewer"]
     assert me["permissions"] == ["contacts:read", "deals:read"]
     assert me["plan"]["code"] == "scale"
+    assert me["plan"]["concurrency"] is None
     assert me["plan"]["limits"][0] == {"name": "burst", "quota": 1000, "window_seconds": 1}
 
 

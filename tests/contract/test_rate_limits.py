@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -40,6 +41,36 @@ async def test_a_plan_that_is_used_up_answers_429_with_when_to_come_back(gateway
     assert refused.headers["ratelimit-policy"] == _POLICY
     assert re.fullmatch(r'"burst";r=\d+;t=\d+, "sustained";r=\d+;t=\d+', refused.headers["ratelimit"])
     await asyncio.sleep(int(refused.headers["retry-after"]))
+    assert (await _me(gateway)).status_code == 200
+
+
+async def test_more_requests_at_once_than_the_plan_allows_answer_429_with_a_code_of_their_own(gateway: Gateway) -> None:
+    """TH2, TH6, TH7: over all keys of the tenant; in force with the plan's change, and free again with the answer."""
+    changed = await gateway.client.patch("/operator/v1/plans/scale", json={"concurrency": 1}, headers=gateway.operator)
+    assert changed.json()["concurrency"] == 1
+    await gateway.catch_up()
+    async with asyncio.timeout(2):
+        while (await _me(gateway)).json()["plan"]["concurrency"] != 1:
+            pass
+    runs, may_end = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        runs.set()  # whoever reads the body has let the request pass
+        yield b'{"name": "Ada'
+        await may_end.wait()
+        yield b'"}'
+
+    headers = gateway.acme.key("member") | {"content-type": "application/json"}
+    running = asyncio.create_task(gateway.client.post("/v1/contacts", content=body(), headers=headers))
+    await runs.wait()
+    refused = await _me(gateway)
+    assert (refused.status_code, refused.json()["code"]) == (429, "concurrency_limited")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert {"ratelimit", "ratelimit-policy"} <= refused.headers.keys()
+    assert (await gateway.client.get("/v1/me", headers=gateway.globex.key())).status_code == 200
+    may_end.set()
+    assert (await running).status_code == 201
     assert (await _me(gateway)).status_code == 200
 
 

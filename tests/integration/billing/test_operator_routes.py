@@ -30,7 +30,7 @@ async def test_a_plan_is_made_listed_read_and_bought_into(gateway: Gateway) -> N
     client, headers = gateway.client, gateway.operator
     made = await client.post("/operator/v1/plans", json=GOLD, headers=headers)
     assert (made.status_code, made.headers["location"]) == (201, "/operator/v1/plans/gold")
-    assert made.json() == GOLD | {"monthly_quota": None, "stripe_price_id": None}
+    assert made.json() == GOLD | {"concurrency": None, "monthly_quota": None, "stripe_price_id": None}
     listed = (await client.get("/operator/v1/plans", headers=headers)).json()
     assert [each["code"] for each in listed["data"]] == ["free", "pro", "scale", "gold"]
     assert (listed["has_more"], listed["next_cursor"]) == (False, None)
@@ -71,6 +71,7 @@ async def test_if_match_prevents_a_lost_update(gateway: Gateway) -> None:
         ({"windows": []}, 422, "validation_failed"),
         ({"windows": [{"name": "x", "quota": 0, "window_seconds": 1}]}, 422, "validation_failed"),
         ({"monthly_quota": 0}, 422, "validation_failed"),
+        ({"concurrency": 0}, 422, "validation_failed"),
         ({"features": {"sso": None}}, 422, "validation_failed"),
         ({"stripe_price_id": "prod_1"}, 422, "validation_failed"),
         ({"rank": 0}, 409, "conflict"),

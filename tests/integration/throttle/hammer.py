@@ -1,7 +1,8 @@
 """One worker process of a load: the real stage against the real Redis, the moment of every admission written down.
 
 Run as ``python -m tests.integration.throttle.hammer <job.json>``; the job is a ``Job``. Writes the admissions as
-doubles (moments of the system's monotonic clock, the same for all processes) to ``<out>``, a summary to ``<out>.json``.
+doubles (moments of the system's monotonic clock, the same for all processes) to ``<out>``, the ends of those that
+lasted to ``<out>.ends``, a summary to ``<out>.json``.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ from uuid import UUID
 import structlog
 import uvloop
 
-from gateway.throttle.errors import RateLimited
+from gateway.request_context import RequestContext
+from gateway.throttle.errors import ConcurrencyLimited, RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
@@ -41,18 +43,23 @@ class Job:
     rate: float  # requests a second, Poisson; 0 is as fast as it can
     seed: int = 1
     deadline_seconds: float = 0.005
+    concurrency: int | None = None
+    lasts: float = 0.0  # seconds that a request is in flight after it was admitted
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """What a plan says of limits."""
+
     windows: tuple[Window, ...]
+    concurrency: int | None = None
 
 
 class Plans:
     """The one plan of a load."""
 
-    def __init__(self, windows: tuple[Window, ...]) -> None:
-        self.current = Plan(windows)
+    def __init__(self, windows: tuple[Window, ...], concurrency: int | None = None) -> None:
+        self.current = Plan(windows, concurrency)
 
     def plan(self, code: str) -> Plan:
         assert code
@@ -75,10 +82,12 @@ class Load:
         self.job = job
         self.start = 0.0
         self.limiter = PlanLimiter(settings)
-        self.stage = ThrottleStage(self.limiter, Plans(windows))
+        self.stage = ThrottleStage(self.limiter, Plans(windows, job.concurrency))
         self.principal = principal(UUID(job.tenant))
         self.admitted = 0
         self._out = Path(job.out).open("wb", buffering=0)  # noqa: SIM115 - at once: what is killed has written
+        self.ends: list[float] = []
+        self._running: set[asyncio.Task[None]] = set()
         self.refused = 0
         self.slowest = 0.0
         self._rng = random.Random(job.seed)  # noqa: S311 - arrivals, not secrets
@@ -91,6 +100,7 @@ class Load:
         await asyncio.sleep(max(0.0, self.start - monotonic()))
         end = self.start + self.job.seconds
         await (self._at_rate(end) if self.job.rate else self._flat_out(end))
+        await asyncio.gather(*self._running)
         await self.limiter.close()
 
     async def request(self) -> bool:
@@ -100,14 +110,23 @@ class Load:
         began = monotonic()
         try:
             await meet(self.stage, request)
-        except RateLimited:
+        except (RateLimited, ConcurrencyLimited):
             self.refused += 1
             return False
         finally:
             self.slowest = max(self.slowest, monotonic() - began)
         self._out.write(_MOMENT.pack(monotonic()))
         self.admitted += 1
+        if self.job.lasts:
+            running = asyncio.create_task(self._last(request))
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
         return True
+
+    async def _last(self, request: RequestContext) -> None:
+        await asyncio.sleep(self.job.lasts)
+        self.ends.append(monotonic())
+        self.limiter.release(request, 200)
 
     async def _flat_out(self, end: float) -> None:
         while monotonic() < end:
@@ -133,6 +152,7 @@ def main() -> None:
         "slowest": load.slowest,
         "job": asdict(load.job),
     }
+    Path(load.job.out + ".ends").write_bytes(b"".join(map(_MOMENT.pack, load.ends)))
     Path(load.job.out + ".json").write_text(json.dumps(summary), encoding="utf-8")
 
 

@@ -27,6 +27,16 @@ class Outcome:
     slowest: float  # seconds that a request took
     calls: int  # of Redis
     start: float
+    ends: list[float]  # of requests that lasted, sorted
+
+    def most_in_flight(self) -> int:
+        """At any moment, over all processes."""
+        most = ended = 0
+        for number, began in enumerate(self.admissions, start=1):
+            while ended < len(self.ends) and self.ends[ended] <= began:
+                ended += 1
+            most = max(most, number - ended)
+        return most
 
 
 class Fleet:
@@ -42,12 +52,31 @@ class Fleet:
         self._outs: list[Path] = []
         self._before = 0
 
-    def launch(self, rates: Sequence[float], seconds: float, *, seed: int = 1) -> None:
+    def launch(
+        self,
+        rates: Sequence[float],
+        seconds: float,
+        *,
+        seed: int = 1,
+        concurrency: int | None = None,
+        lasts: float = 0.0,
+    ) -> None:
         """One process for each rate (0 is as fast as it can); returns when all are about to start."""
         self._before = self._calls()
         for number, rate in enumerate(rates):
             out = self.folder / f"worker-{uuid4().hex}"
-            job = Job(str(out), self.redis_url, len(rates), self.windows, self.tenant, seconds, rate, seed + number)
+            job = Job(
+                str(out),
+                self.redis_url,
+                len(rates),
+                self.windows,
+                self.tenant,
+                seconds,
+                rate,
+                seed + number,
+                concurrency=concurrency,
+                lasts=lasts,
+            )
             config = out.with_suffix(".job")
             config.write_text(json.dumps(asdict(job)), encoding="utf-8")
             command = [sys.executable, "-m", "tests.integration.throttle.hammer", str(config)]
@@ -63,6 +92,7 @@ class Fleet:
     def join(self, *, killed: Sequence[int] = ()) -> Outcome:
         """Wait for all. What those admitted that were killed counts as well."""
         admissions: list[float] = []
+        ends: list[float] = []
         refused, slowest = 0, 0.0
         for number, process in enumerate(self.processes):
             process.communicate(timeout=100)
@@ -71,9 +101,10 @@ class Fleet:
                 continue
             assert process.returncode == 0
             summary = json.loads(Path(f"{self._outs[number]}.json").read_text(encoding="utf-8"))
+            ends.extend(_moments(Path(f"{self._outs[number]}.ends")))
             refused += summary["refused"]
             slowest = max(slowest, summary["slowest"])
-        return Outcome(sorted(admissions), refused, slowest, self._calls() - self._before, self.start)
+        return Outcome(sorted(admissions), refused, slowest, self._calls() - self._before, self.start, sorted(ends))
 
     def _calls(self) -> int:
         if self.redis_url is None:

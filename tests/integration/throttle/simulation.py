@@ -10,14 +10,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import cast
+from typing import Any
 
 import redis
 
-from gateway.throttle import link
-from gateway.throttle.account import Account, Ask, Reply
+from gateway.throttle.account import Account, TokenAsk
 from gateway.throttle.figures import Figures
+from gateway.throttle.script import GRANT
 from gateway.throttle.share import Share
 from gateway.throttle.windows import window_set
 from tenants.principal import Window
@@ -68,9 +67,8 @@ class Simulation:
 
     def __init__(self, client: redis.Redis, load: Load) -> None:
         client.flushall()
-        text = Path(link.__file__).with_name("grant.lua").read_text(encoding="utf-8")
-        assert _TIME in text
-        self._script = client.register_script(text.replace(_TIME, _GIVEN_TIME))
+        assert _TIME in GRANT.text
+        self._script = client.register_script(GRANT.text.replace(_TIME, _GIVEN_TIME))
         self._client = client
         self._load = load
         self._rng = random.Random(load.seed)  # noqa: S311 - arrivals, not secrets
@@ -130,7 +128,7 @@ class Simulation:
             if account.leases.tokens <= account.low and account.wants_more(now):
                 self._ask(worker, now)
             return True
-        if account.closed(now):
+        if account.closed(now, 1):
             account.refused += 1
             self.result.refused.append(now - _START)
             return False
@@ -146,14 +144,14 @@ class Simulation:
             account.asking = True
             self._send(worker, now, asked)
 
-    def _send(self, worker: int, now: float, asked: Ask) -> None:
+    def _send(self, worker: int, now: float, asked: TokenAsk) -> None:
         account, trip = self._accounts[worker], self._load.trip(self._rng)
         self.result.calls.append(now - _START)
 
         def arrive(there: float) -> None:
             seconds, microseconds = divmod(int(self._server(there) * 1_000_000), 1_000_000)
-            reply = self._script(keys=account.keys, args=[account.argument, asked.argument, seconds, microseconds])
-            self._at(now + trip, lambda later: self._answer(worker, cast("Reply", reply), now, later, asked))
+            reply = self._script(keys=account.keys, args=[*asked.arguments, seconds, microseconds])
+            self._at(now + trip, lambda later: self._answer(worker, reply, now, later, asked))
 
         self._at(now + trip * self._rng.random(), arrive)
 
@@ -161,7 +159,7 @@ class Simulation:
         set_back, by = self._load.set_back or (float("inf"), 0.0)
         return now + _SERVER_AHEAD - (by if now - _START >= set_back else 0.0)
 
-    def _answer(self, worker: int, reply: Reply, sent: float, now: float, asked: Ask) -> None:
+    def _answer(self, worker: int, reply: list[Any], sent: float, now: float, asked: TokenAsk) -> None:
         if not self._alive(worker, now):
             return
         account = self._accounts[worker]

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from functools import cache
 from time import monotonic
 from uuid import UUID, uuid4
 
@@ -20,7 +21,7 @@ from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
-from tests.integration.throttle.hammer import Plans, principal
+from tests.integration.throttle.hammer import Plan, Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +58,13 @@ def _storage(limiter: PlanLimiter) -> LeasedStorage:
     return limiter._storage
 
 
+@cache
+def _plan(windows: tuple[Window, ...]) -> Plan:
+    return Plan(windows)
+
+
 def _account(limiter: PlanLimiter, caller: Principal, windows: tuple[Window, ...] = _FREE) -> Account:
-    account = limiter.account(caller, windows)
+    account = limiter.account(caller, _plan(windows))
     assert account is not None
     return account
 
@@ -72,7 +78,7 @@ async def _ask(
     leads_to(says_ok, cost=cost)(request)
     request.account = account
     if not limiter.can_decide(account, cost):
-        await limiter.lease(account, cost)
+        await limiter.lease(request)
     limiter.check(request)
     return {name.decode(): value.decode() for name, value in request.response_headers}
 

@@ -45,6 +45,18 @@ def test_no_window_over_all_processes_holds_more_than_its_quota(
     assert len(outcome.admissions) >= 0.8 * _SECONDS * quota
 
 
+@pytest.mark.parametrize(("limit", "rates"), [(3, [40.0] * 4), (20, [400.0, 10.0, 10.0, 10.0])])
+def test_no_more_requests_are_in_flight_over_all_processes_than_the_plan_allows(
+    tmp_path: Path, redis_server: LocalRedis, limit: int, rates: list[float]
+) -> None:
+    """TH2: fewer slots than processes, and a load that one of them sees nearly alone; refused ones cost no token."""
+    fleet = _fleet(tmp_path, redis_server, ("burst", 100_000, 1))
+    fleet.launch(rates, _SECONDS, concurrency=limit, lasts=0.05)
+    outcome = fleet.join()
+    assert outcome.most_in_flight() <= limit
+    assert len(outcome.admissions) >= 0.3 * min(sum(rates), limit / 0.05) * _SECONDS
+
+
 async def test_a_process_killed_while_it_holds_leases_opens_nothing(tmp_path: Path, redis_server: LocalRedis) -> None:
     """TH1: what it held counts as spent, and ends with its life."""
     fleet = _fleet(tmp_path, redis_server, ("burst", 1000, 1))

@@ -37,6 +37,7 @@ def test_the_examples_plans_are_those_of_the_contract() -> None:
         ([_plan(windows=[WINDOW, WINDOW])], "same name"),
         ([_plan(windows=[WINDOW, {**WINDOW, "name": "other"}])], "same length"),
         ([_plan(windows=[{**WINDOW, "quota": 0}])], "greater than or equal to 1"),
+        ([_plan(concurrency=0)], "greater than or equal to 1"),
         ([_plan(code="Free")], "pattern"),
         ([_plan(colour="red")], "Extra inputs"),
         ([_plan(features={"seats": -1})], "greater than or equal to 0"),

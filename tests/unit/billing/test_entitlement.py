@@ -48,7 +48,7 @@ def test_the_best_entitled_plan_wins_in_every_order(holdings: tuple[Holding, ...
 
 
 def _plan(code: str, price: str | None) -> Plan:
-    return Plan(code, code, RANKS[code], (), None, {}, price)
+    return Plan(code, code, RANKS[code], (), None, None, {}, price)
 
 
 def _item(price: str) -> BoughtItem:

@@ -31,7 +31,8 @@ class _Book(PlanBook):
     async def _read(self) -> dict[str, Plan]:
         await self._pause()
         found = {
-            code: Plan(code, str(state), 0, (), None, MappingProxyType({}), None) for code, state in self.table.items()
+            code: Plan(code, str(state), 0, (), None, None, MappingProxyType({}), None)
+            for code, state in self.table.items()
         }
         await self._pause()
         return found
