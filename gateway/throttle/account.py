@@ -119,8 +119,11 @@ class Account(Leased[TokenAsk]):
         return leases.tokens >= cost
 
     def closed(self, now: float, cost: int) -> bool:
-        """So much cannot be had before a moment that is known: asking Redis would only say so again."""
-        shut = now < self.closed_until and cost >= self._closed_for
+        """So much cannot be had before a moment that is known: asking Redis would only say so again.
+
+        Of tokens that go back unspent Redis has not heard yet.
+        """
+        shut = now < self.closed_until and cost >= self._closed_for and not self.leases.returned
         return shut or (not self._enough and self.leases.next_begin is not None)
 
     def wants_more(self, now: float) -> bool:

@@ -41,11 +41,24 @@ class Leases:
     most a tick too late.
     """
 
-    __slots__ = ("_active", "_clock", "_coming", "_counted", "_figures", "_moves", "_spent", "_tick", "edge", "tokens")
+    __slots__ = (
+        "_active",
+        "_clock",
+        "_coming",
+        "_counted",
+        "_figures",
+        "_moves",
+        "_spent",
+        "_tick",
+        "edge",
+        "returned",
+        "tokens",
+    )
 
     def __init__(self, clock: ServerClock, tick: float, figures: Figures) -> None:
         self.tokens = 0
         self.edge = inf
+        self.returned = 0  # tokens that were not spent, of which Redis has not been told
         self._clock = clock
         self._tick = tick  # seconds
         self._figures = figures
@@ -107,7 +120,7 @@ class Leases:
 
     def take_moves(self) -> list[Move]:
         """What Redis should be told, once: a move told twice would give tokens back that are spent."""
-        moves, self._moves = self._moves, []
+        moves, self._moves, self.returned = self._moves, [], 0
         return moves
 
     def give_all_back(self) -> None:
@@ -158,6 +171,7 @@ class Leases:
         if lease.left:
             self._moves.append(Move(lease.until, GIVEN_BACK, lease.left))
             self._figures.given_back += lease.left
+            self.returned += lease.left
 
     def _recount(self, now: float) -> None:
         self.tokens = self._counted = sum(lease.left for lease in self._active)

@@ -37,8 +37,10 @@ class PlanLimiter(Limiter):
     """Charges a request to every window of its tenant's plan, or to none, and gives it one of the tenant's slots.
 
     ``account`` finds what is charged, ``lease`` awaits Redis where ``can_decide`` says that too little is at hand, and
-    ``check`` spends: a warm request waits for nothing. ``release`` is told when the request has ended. SlowAPI's own
-    check would parse limit strings and inspect signatures each time, and call Redis on the event loop.
+    ``check`` spends: a warm request waits for nothing. All judge by one moment, ``now``: were the clock read again to
+    spend, a process that stood still in between would refuse what had just been found. ``release`` is told when the
+    request has ended. SlowAPI's own check would parse limit strings and inspect signatures each time, and call Redis
+    on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -91,13 +93,13 @@ class PlanLimiter(Limiter):
             account.touched = True
         return account
 
-    def can_decide(self, account: Account, cost: int = 1) -> bool:
+    def can_decide(self, account: Account, now: float, cost: int = 1) -> bool:
         """Whether ``check`` can decide at once, as for a warm request it can; else ``lease`` must be awaited before."""
-        now, slots = monotonic(), account.slots
+        slots = account.slots
         return account.at_hand(now, cost) and (slots is None or slots.at_hand(now))
 
-    async def lease(self, request: RequestContext) -> None:
-        """Return when ``check`` can decide: after Redis has answered, or was silent for too long.
+    async def lease(self, request: RequestContext) -> float:
+        """The moment at which ``check`` can decide: after Redis has answered, or was silent for too long.
 
         Raises CostBeyondLimits.
         """
@@ -107,17 +109,16 @@ class PlanLimiter(Limiter):
             request.response_headers += (account.policy_field, self._limit_field(account, monotonic()))
             raise CostBeyondLimits(detail=f"account {account.name}, cost {cost}")
         if account.slots is None:
-            await self._refills.lease((account, cost))
-        else:
-            await self._refills.lease((account.slots, 1), (account, cost))
+            return await self._refills.lease((account, cost))
+        return await self._refills.lease((account.slots, 1), (account, cost))
 
-    def check(self, request: RequestContext) -> None:
+    def check(self, request: RequestContext, now: float) -> None:
         """Spend what the request's route costs from its account, and add the header fields, refused or not.
 
         Raises RateLimited and ConcurrencyLimited; then nothing was spent.
         """
         account: Account = request.account
-        fields, slots, now = request.response_headers, account.slots, monotonic()
+        fields, slots = request.response_headers, account.slots
         cost = request.route.cost if request.route is not None else 1
         fields.append(account.policy_field)
         if slots is not None and not self._leased.has_room(slots, now):
@@ -141,7 +142,7 @@ class PlanLimiter(Limiter):
         endpoint_func: Callable[..., Any] | None,  # noqa: ARG002 - limits come with the principal, not with a function
         in_middleware: bool = True,  # noqa: ARG002, FBT001, FBT002 - SlowAPI's own signature
     ) -> None:
-        self.check(request)
+        self.check(request, monotonic())
 
     def _limit_field(self, account: Account, now: float) -> Header:
         return account.share_field(now) if self._breaker.open else account.limit_field()

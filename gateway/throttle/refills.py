@@ -47,17 +47,18 @@ class Refills:
         except (RedisError, OSError) as error:
             self.breaker.trip(type(error).__name__)
 
-    async def lease(self, *wanted: tuple[Leased[Any], int]) -> None:
+    async def lease(self, *wanted: tuple[Leased[Any], int]) -> float:
         """Wait until all of it is at hand, or it is known that some of it cannot be had, or Redis is silent.
 
-        Raises what a call has failed with, if that is no fault of Redis's.
+        Returns the moment of which that is true. Raises what a call has failed with, if that is no fault of Redis's.
         """
         while self.answering:
             now = monotonic()
             lacking = [(leased, cost) for leased, cost in wanted if not leased.at_hand(now, cost)]
             if not lacking or any(leased.closed(now, cost) for leased, cost in lacking):
-                return
+                return now
             await _all([self._wait_for(leased, cost) for leased, cost in lacking])
+        return monotonic()
 
     def ahead(self, leased: Leased[Any], now: float) -> None:
         """Little is left: ask for more while it lasts."""

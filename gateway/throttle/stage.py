@@ -1,6 +1,7 @@
 """The stage of a request's way where it is weighed against the tenant's plan."""
 
 from collections.abc import Awaitable
+from time import monotonic
 from typing import Protocol
 
 from gateway.request_context import RequestContext
@@ -34,11 +35,11 @@ class ThrottleStage:
         if account is None:
             return None
         request.account = account
-        if not self._limiter.can_decide(account, route.cost):
+        now = monotonic()
+        if not self._limiter.can_decide(account, now, route.cost):
             return self._lease(request)
-        self._limiter.check(request)
+        self._limiter.check(request, now)
         return None
 
     async def _lease(self, request: RequestContext) -> None:
-        await self._limiter.lease(request)
-        self._limiter.check(request)
+        self._limiter.check(request, await self._limiter.lease(request))

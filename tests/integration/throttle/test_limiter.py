@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import cache
@@ -77,9 +78,10 @@ async def _ask(
     request = request_of(http_scope())
     leads_to(says_ok, cost=cost)(request)
     request.account = account
-    if not limiter.can_decide(account, cost):
-        await limiter.lease(request)
-    limiter.check(request)
+    now = monotonic()
+    if not limiter.can_decide(account, now, cost):
+        now = await limiter.lease(request)
+    limiter.check(request, now)
     return {name.decode(): value.decode() for name, value in request.response_headers}
 
 
@@ -238,6 +240,18 @@ async def test_everything_of_a_tenant_lies_in_one_slot_and_ends_by_itself(
         assert {re.findall(rb"\{(.*?)\}", key)[0] for key in keys} == {tenant.hex.encode()}
         lives = [await client.pttl(key) for key in keys]
         assert all(0 < life < 65_000 for life in lives)
+
+
+async def test_a_process_that_stands_still_refuses_nobody_what_was_just_granted(limiter: PlanLimiter) -> None:
+    """TH1: a token lives for milliseconds; what was found at one moment is spent as of that moment."""
+    account, request = _account(limiter, principal(uuid4())), request_of(http_scope())
+    leads_to(says_ok)(request)
+    request.account = account
+    now = await limiter.lease(request)
+    time.sleep(2 * account.windows.grain)  # noqa: ASYNC251 - nothing else may run meanwhile
+    limiter.check(request, now)
+    with pytest.raises(RateLimited):
+        limiter.check(request, monotonic())
 
 
 async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
