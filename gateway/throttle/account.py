@@ -22,6 +22,9 @@ _MEMORY = 0.5  # seconds over which a rate is measured: a burst alone makes no r
 _LATE = 4  # how many times longer a token must live after one came too late to be spent
 _NEVER_AHEAD = -1
 _ROUND_TRIP = 0.01  # seconds: of need that must be at hand when more is asked for
+_WORTH_A_CALL = 20  # requests that a lease shall serve, however few come in a second
+_LONGEST_LIFE = 10.0  # seconds for which they may lie here
+_LYING_PART = 50  # of the smallest quota such tokens are at most this part, over all workers: others miss no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Account(Leased[TokenAsk]):
         "_rate",
         "_remaining",
         "_resets",
+        "_spare",
         "_template",
         "_tightest",
         "argument",
@@ -98,6 +102,7 @@ class Account(Leased[TokenAsk]):
         self.refused = 0
         self.touched = True  # since the last sweep
         self.slots: Slots | None = None  # of the tenant; None when its plan does not limit them
+        self._spare = windows.quota // (_LYING_PART * share.workers)
         self._closed_for = 1  # a cost
         self._asker = asker  # a number of this account's own, to be told from other workers' by
         self._asked_at = float("-inf")
@@ -164,8 +169,7 @@ class Account(Leased[TokenAsk]):
         need = max(1, min(costs, default=1) - self.leases.tokens)
         urgent = max(need, sum(costs) - self.leases.tokens) if costs else 0
         extra = self._ahead_of_need(now, urgent) if ahead else 0
-        seconds = LEASE_LIFE if extra else min(self.windows.grain * self._late, self.windows.shortest / 2)
-        life = int(seconds * _MICROSECONDS)
+        life = int(self._life(extra) * _MICROSECONDS)
         debts = self.share.take_debts(now) if self.share.owes else []
         moves = [number for move in self.leases.take_moves() for number in move]
         batch, rate = self.windows.largest_batch, max(1, int(self._rate))
@@ -188,7 +192,8 @@ class Account(Leased[TokenAsk]):
         self.leases.add(_grants(granted), server=server, until=server + asked.life, now=received)
         self._show(tuple(remaining), tuple(reset / _MICROSECONDS for reset in resets), received)
         quotas = (limit.quota for limit in self.windows.limits)
-        self.share.carry(tuple(quota - left for quota, left in zip(quotas, remaining, strict=True)), received)
+        used = tuple(quota - left for quota, left in zip(quotas, remaining, strict=True))
+        self.share.carry(used, received, self.leases.last_end)
         self._close(server, again, received)
         self._closed_for = asked.cost
         self._mark(granted, asked)
@@ -228,9 +233,19 @@ class Account(Leased[TokenAsk]):
         demand = self.leases.spent + self.refused + urgent
         since, elapsed = demand - self._asked_demand, max(now - self._asked_at, _SHORTEST_MEASURE)
         self._asked_at, self._asked_demand = now, demand
-        wanted = min(int(self._rate * LEASE_AHEAD), self.windows.most_ahead)
         self._rate += (since / elapsed - self._rate) * (1 - exp(-elapsed / _MEMORY))
+        wanted = max(min(int(self._rate * LEASE_AHEAD), self.windows.most_ahead), self._lying())
         return max(0, wanted - urgent - self.leases.tokens - self.leases.coming) if wanted > 1 else 0
+
+    def _lying(self) -> int:
+        """Tokens that may lie here for long, so that a tenant with few requests need not ask for each of them."""
+        return min(int(self._rate * _LONGEST_LIFE), _WORTH_A_CALL, self._spare) if self._enough else 0
+
+    def _life(self, extra: int) -> float:
+        """Seconds for which what is asked for can be spent: twice as long as the rate needs for it."""
+        if not extra:
+            return min(self.windows.grain * self._late, self.windows.shortest / 2)
+        return max(LEASE_LIFE, min(_LONGEST_LIFE, 2 * extra / self._rate))
 
     def _close(self, server: int, again: int, now: float) -> None:
         if again == 0:

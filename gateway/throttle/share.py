@@ -75,11 +75,11 @@ class Share:
     are the tenant's, so that all its keys share them and a change of plan does not start them anew.
     """
 
-    __slots__ = ("_allowed_then", "_carry_ends", "_counters", "_shares", "_windows", "_workers", "owes")
+    __slots__ = ("_allowed_then", "_carry_ends", "_counters", "_shares", "_windows", "owes", "workers")
 
     def __init__(self, windows: WindowSet, workers: int, counters: Counters, key: str = "") -> None:
         self._windows = windows
-        self._workers = workers
+        self.workers = workers
         self._counters = tuple(
             counters.setdefault((key if each.scope == KEYS_OWN else "", each.seconds), _Counter(each.seconds))
             for each in windows.limits
@@ -89,14 +89,17 @@ class Share:
         self._carry_ends = (0.0,) * len(self._shares)
         self.owes = False  # spent what Redis has not been told
 
-    def carry(self, used: tuple[int, ...], now: float) -> None:
-        """What all workers had used when Redis last answered counts for one window more, and for leases still held."""
+    def carry(self, used: tuple[int, ...], now: float, last_end: float | None = None) -> None:
+        """What all workers had used when Redis last answered counts for one window more, and for leases still held.
+
+        ``last_end`` is when the last of this worker's own ends, if it has any.
+        """
         limits = self._windows.limits
         self._allowed_then = tuple(
-            (each.quota - count) // self._workers for each, count in zip(limits, used, strict=True)
+            (each.quota - count) // self.workers for each, count in zip(limits, used, strict=True)
         )
-        held = self._windows.longest_hold
-        self._carry_ends = tuple(now + each.seconds * (1 + 1 / GRAINS) + held for each in limits)
+        held_until = max(now + self._windows.longest_hold, last_end or 0.0)
+        self._carry_ends = tuple(held_until + each.seconds * (1 + 1 / GRAINS) for each in limits)
 
     def spend(self, now: float, cost: int) -> bool:
         """Spend from every window or from none."""

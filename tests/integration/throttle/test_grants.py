@@ -104,6 +104,19 @@ def test_redis_is_asked_at_most_once_for_twenty_requests(
     assert result.admitted_per_call(1.0) >= 20
 
 
+@pytest.mark.parametrize("rates", [[2.0], [2.0, 2.0], [10.0] * 4])
+def test_a_tenant_with_few_requests_does_not_ask_for_each_of_them(client: redis.Redis, rates: list[float]) -> None:
+    """Where much is left, tokens lie ready for seconds: among thousands of tenants most see few requests."""
+    result = _run(client, Load([("burst", 10_000, 1), ("sustained", 300_000, 60)], rates, 60.0))
+    assert result.admitted_per_call(10.0) >= 8
+
+
+def test_tokens_that_lie_ready_are_hardly_missed_by_others(client: redis.Redis) -> None:
+    """TH1: seven workers see a request now and then, the eighth all that the plan allows."""
+    result = _run(client, Load([("burst", 1000, 1)], [1400.0] + [4.0] * 7, 12.0))
+    assert result.rate(4.0, 12.0) >= 0.97 * 1000
+
+
 def test_a_load_below_the_limit_is_refused_nothing(client: redis.Redis) -> None:
     """Tokens that lie at one worker must not be missed at another."""
     result = _run(client, Load([("burst", 1000, 1)], [80.0] * 8, 4.0))
