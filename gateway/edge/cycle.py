@@ -86,6 +86,7 @@ class Cycle(RequestResponseCycle):
             await self.run_asgi(app)
         finally:  # here, since a callback of the task would cost another turn of the loop
             self._connection.server_state.tasks.discard(self._task)
+            del self._task  # whose context holds the request, which holds us: nothing must be left to the collector
 
     def feed(self, payload: bytes, *, more_body: bool) -> None:
         """A piece of the body has come."""

@@ -19,7 +19,7 @@ from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.logs import request_in_hand
 from gateway.problems import Problems, as_tenantry_error, note
-from gateway.request_context import RequestContext, open_context
+from gateway.request_context import RequestContext, close_context, open_context
 from tenants.errors import TenantryError
 
 _log = structlog.get_logger(__name__)
@@ -75,6 +75,7 @@ class Gate:
         finally:
             request.close()
             self._access.write(request, request.status)
+            close_context(request)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
