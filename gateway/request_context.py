@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope
 
+from gateway.request_fields import RequestFields
 from gateway.route import Route
 from tenants.errors import Forbidden
 from tenants.principal import Operator, Principal
@@ -33,12 +34,12 @@ class RequestContext:
         "started",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: str, client: str) -> None:
+    def __init__(self, scope: Scope, fields: RequestFields, receive: Receive, request_id: str, client: str) -> None:
         self.scope = scope
         self.receive = receive  # a stage may put another in its place
         self.request_id = request_id
         self.client = client  # source address, after the configured proxies were believed
-        self.fields: dict[bytes, bytes] = dict(scope["headers"])  # the last of each name; see ``repeated``
+        self.fields = fields
         self.started = time.perf_counter()  # seconds, monotonic
         self.route: Route | None = None
         self.principal: Principal | None = None
@@ -48,11 +49,6 @@ class RequestContext:
         self.cost = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
         self.response_headers: list[Header] = []  # added to the answer by the gate
         self.log: dict[str, object] = {}  # extra fields of the access line; never a secret
-
-    @property
-    def repeated(self) -> bool:
-        """Some header field stands there more than once, so that ``fields`` does not tell all."""
-        return len(self.fields) != len(self.scope["headers"])
 
     @property
     def template(self) -> str | None:

@@ -25,7 +25,7 @@ def metrics_router(metrics: Metrics, networks: Iterable[str]) -> APIRouter:
     allowed = tuple(ip_network(each) for each in networks)
 
     def is_neighbour(request: RequestContext) -> bool:
-        address = None if _FORWARDED & request.fields.keys() else parse_address(request.client)
+        address = None if _FORWARDED & request.fields.by_name.keys() else parse_address(request.client)
         return address is not None and any(address in network for network in allowed)
 
     @router.get("/metrics")

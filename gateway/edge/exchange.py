@@ -9,6 +9,7 @@ from gateway.edge.request_id import RequestIds
 from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.request_context import RequestContext
+from gateway.request_fields import fields_of
 
 Closer = Callable[[RequestContext, int], None]  # the status, 0 when the request ended without the end of an answer
 
@@ -29,7 +30,11 @@ class Exchange(RequestContext):
     __slots__ = ("_common", "_send", "ended", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, common: Common) -> None:
-        super().__init__(scope, receive, common.ids.next(), common.source(scope))
+        fields = fields_of(scope)
+        source = fields.source
+        if source is None:
+            source = fields.source = common.source(scope)
+        super().__init__(scope, fields, receive, common.ids.next(), source)
         self._send = send
         self._common = common
         self.status = 0  # nothing was sent yet

@@ -22,6 +22,7 @@ from gateway.edge.request_head import CHUNKED, Head, HeadReader
 from gateway.edge.shared import Limits, Shared
 from gateway.edge.source import UNKNOWN
 from gateway.errors import MalformedRequest, PayloadTooLarge, RequestTimeout
+from gateway.request_fields import attach_fields
 from gateway.settings import Settings
 from tenants.errors import TenantryError
 
@@ -143,6 +144,7 @@ class EdgeProtocol(HttpToolsProtocol):
             "headers": fields.headers.copy(),
             "state": self.app_state.copy(),
         }
+        attach_fields(scope, fields.remembered)
         modern = version == "1.1"
         self.cycle = cycle = Cycle(
             self,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.edge.header_lines import Field, check_beginning, read_lines
 from gateway.errors import HeadersTooLarge, MalformedRequest, UriTooLong
+from gateway.request_fields import RequestFields
 
 MOST_HEAD_BYTES = 32_768  # request line and header lines, with their line ends
 MOST_TARGET_BYTES = 8_192
@@ -44,6 +45,7 @@ class Fields(NamedTuple):
     """The header fields of a request, and what they say of its framing."""
 
     headers: list[Field]  # names in lower case
+    remembered: RequestFields  # what the stages find in them
     host: bytes
     length: int  # bytes of the body, or CHUNKED
     closes: bool  # the client wants the connection to end with the answer
@@ -126,6 +128,7 @@ def _fields_of(headers: list[Field]) -> Fields:
         _join_repeated(headers, fields)
     return Fields(
         headers,
+        RequestFields.of(headers),
         fields.get(b"host", b""),
         _length(fields.get(b"transfer-encoding"), fields.get(b"content-length")),
         _names(fields.get(b"connection"), b"close"),

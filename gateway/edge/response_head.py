@@ -2,22 +2,36 @@
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.edge.header_lines import TOKEN, Field
 from gateway.edge.request_head import CHUNKED
 
-_LINE = re.compile(TOKEN + rb": [\t -~\x80-\xff]*+\r\n")
+_NAME = re.compile(TOKEN)
+_IN_VALUES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _CLOSES = -2  # beside lengths and CHUNKED: what else a field can mean for the framing
-_MOST_LINES = 2_048
+_MOST_NAMES = 256
+
+
+class _Line(NamedTuple):
+    """What was last sent under a name."""
+
+    value: bytes
+    line: bytes
+    meaning: int | None
+    beginning: bytes  # of any line of that name
 
 
 class HeadWriter:
-    """Writes heads, and remembers finished lines: most fields of an answer were sent in others before."""
+    """Writes heads, and remembers of each name the line that was last sent: most are the same in the next answer.
+
+    Not more than one of a name, since ids and dates would push out of the processor's caches what is used again.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[Field, tuple[bytes, int | None]] = {}
+        self._lines: dict[bytes, _Line] = {}  # by the name as the application spells it
         self._common: list[Field] = []
         self._common_lines = b""
         self._common_closes = False
@@ -32,15 +46,18 @@ class HeadWriter:
         """
         if common is not self._common:
             written = [self._new_line(name, value) for name, value in common]
-            self._common_lines = b"".join(line for line, _ in written)
-            self._common_closes = any(meaning == _CLOSES for _, meaning in written)
+            self._common_lines = b"".join([line.line for line in written])
+            self._common_closes = any(line.meaning == _CLOSES for line in written)
             self._common = common
         known = self._lines
         lines = [STATUS_LINE[status], self._common_lines]
         length, closes = None, self._common_closes
         for name, value in headers:
-            line, meaning = known.get((name, value)) or self._new_line(name, value)
-            lines.append(line)
+            sent = known.get(name)
+            if sent is None or sent[0] != value:
+                sent = self._new_line(name, value)
+            lines.append(sent[1])
+            meaning = sent[2]
             if meaning is None:
                 continue
             if meaning == _CLOSES:
@@ -49,21 +66,27 @@ class HeadWriter:
                 length = meaning
         return lines, length, closes
 
-    def _new_line(self, name: bytes, value: bytes) -> tuple[bytes, int | None]:
-        line = b"%b: %b\r\n" % (name.lower(), value)
-        if _LINE.fullmatch(line) is None:
+    def _new_line(self, name: bytes, value: bytes) -> _Line:
+        sent = self._lines.get(name)
+        beginning = self._beginning(name) if sent is None else sent.beginning
+        if value.translate(None, _IN_VALUES):
             raise RuntimeError("Invalid HTTP header.")
-        if len(self._lines) >= _MOST_LINES:
-            self._lines.clear()  # ids and dates of the past: what is sent again is soon back
-        self._lines[name, value] = written = (line, _meaning(name.lower(), value))
-        return written
+        line = self._lines[name] = _Line(value, b"%b%b\r\n" % (beginning, value), _meaning(beginning, value), beginning)
+        return line
+
+    def _beginning(self, name: bytes) -> bytes:
+        if _NAME.fullmatch(name) is None:
+            raise RuntimeError("Invalid HTTP header.")
+        if len(self._lines) >= _MOST_NAMES:
+            self._lines.clear()  # an application that makes names up: what is sent again is soon back
+        return name.lower() + b": "
 
 
-def _meaning(name: bytes, value: bytes) -> int | None:
-    if name == b"content-length":
+def _meaning(beginning: bytes, value: bytes) -> int | None:
+    if beginning == b"content-length: ":
         return int(value)
-    if name == b"transfer-encoding" and value.lower() == b"chunked":
+    if beginning == b"transfer-encoding: " and value.lower() == b"chunked":
         return CHUNKED
-    if name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
+    if beginning == b"connection: " and b"close" in [token.strip() for token in value.lower().split(b",")]:
         return _CLOSES
     return None

@@ -1,8 +1,12 @@
 """Finds the one credential of a request in its raw headers, and refuses whatever could be read in two ways."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import NamedTuple
 
-from gateway.request_context import Header, RequestContext
+from starlette.types import Scope
+
+from gateway.request_fields import Field, RequestFields
 from tenants.credentials import CredentialInvalid
 
 LONGEST = 8192  # bytes; nothing longer is hashed or decoded (ID6)
@@ -11,24 +15,40 @@ _KEY_PREFIX = b"tn_"
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
-def sent_credentials(request: RequestContext) -> bytes | None:
-    """All that the request carries as credentials, as it was sent; None when it carries nothing."""
-    fields = request.fields
-    authorization, api_key = fields.get(b"authorization"), fields.get(b"x-api-key")
+class Credential(NamedTuple):
+    """The one credential of a request."""
+
+    sent: bytes  # the fields that carry it, as they were sent
+    text: bytes
+    key: bytes  # SHA-256 of the text, by which it is remembered
+
+
+def sent_credentials(fields: RequestFields) -> bytes | None:
+    """All that the fields carry as credentials, as it was sent; None when they carry nothing."""
+    authorization, api_key = fields.by_name.get(b"authorization"), fields.by_name.get(b"x-api-key")
     if authorization is None:
         return api_key
     return authorization if api_key is None else authorization + b"," + api_key
 
 
-def find_credential(request: RequestContext) -> bytes:
-    """What ``Authorization: Bearer`` or ``X-API-Key`` carries, for a request that has either.
+def read_credential(sent: bytes, scope: Scope, fields: RequestFields) -> Credential:
+    """What ``Authorization: Bearer`` or ``X-API-Key`` carries, for a request that has ``sent`` either.
 
     Raises CredentialInvalid when there are two different credentials, one header several times, another scheme, or
     nothing after the name.
     """
-    fields = request.fields
-    if request.repeated:
-        _refuse_repeated(request.scope["headers"])
+    if fields.repeated:
+        _refuse_repeated(scope["headers"])
+    text = _text(fields.by_name)
+    return Credential(sent, text, hash_of(text))
+
+
+def hash_of(text: bytes) -> bytes:
+    """A credential has at least 160 random bits or a signature, so a plain hash gives nothing away."""
+    return sha256(text).digest()
+
+
+def _text(fields: Mapping[bytes, bytes]) -> bytes:
     authorization = fields.get(b"authorization")
     if authorization is None:
         return _key(fields[b"x-api-key"])
@@ -39,7 +59,7 @@ def find_credential(request: RequestContext) -> bytes:
     return credential
 
 
-def _refuse_repeated(headers: Iterable[Header]) -> None:
+def _refuse_repeated(headers: Iterable[Field]) -> None:
     names = [name for name, _ in headers]
     for name in (b"authorization", b"x-api-key"):
         if names.count(name) > 1:

@@ -1,10 +1,8 @@
 """The one way from a credential to a subject: remembered, or loaded once for all who wait."""
 
-from hashlib import sha256
-
 from gateway.identity.answer import Subject
 from gateway.identity.cache import PrincipalCache
-from gateway.identity.credential import text_of
+from gateway.identity.credential import Credential, text_of
 from gateway.identity.loads import Loads
 from gateway.identity.wanted import Secret, Wanted
 from tenants.api_keys.secret import SecretKind, kind_of
@@ -16,11 +14,7 @@ _KEYS = frozenset({SecretKind.LIVE, SecretKind.TEST, SecretKind.OPERATOR})
 
 
 class Principals:
-    """Recognises credentials.
-
-    The key of what is remembered is the SHA-256 of the credential: it has at least 160 random bits or a signature, so a
-    plain hash gives nothing away, and one hash serves keys and tokens alike.
-    """
+    """Recognises credentials: keys and tokens alike are remembered by their hash."""
 
     def __init__(self, cache: PrincipalCache, loads: Loads, tokens: AccessTokens) -> None:
         self._cache = cache
@@ -37,33 +31,33 @@ class Principals:
         """How many were asked of the database so far."""
         return self._loads.begun
 
-    def recall(self, credential: bytes) -> Subject | None:
+    def recall(self, credential: Credential) -> Subject | None:
         """The subject when it is warm. Raises CredentialExpired. Never waits."""
-        return self._cache.recall(sha256(credential).digest())
+        return self._cache.recall(credential.key)
 
-    async def find(self, credential: bytes, source: str = "") -> Subject:
+    async def find(self, credential: Credential, source: str = "") -> Subject:
         """The subject of a credential that is not warm. Unknown ones of one ``source`` wait behind each other.
 
         Raises the refusal that it has earned, or Unavailable when the database cannot be asked; never the one for the
         other.
         """
-        key = sha256(credential).digest()
+        key = credential.key
         refusal = self._cache.recall_refusal(key)
         if refusal is not None:
             raise refusal
-        wanted = self._read(credential)
+        wanted = self._read(credential.text)
         answer = await self._loads.answer(key, wanted, self._lane(key, wanted, source))
         if isinstance(answer.subject, type):
             raise answer.subject
         return answer.subject
 
-    def _read(self, credential: bytes) -> Wanted:
-        text = text_of(credential)
+    def _read(self, sent: bytes) -> Wanted:
+        text = text_of(sent)
         kind = kind_of(text)
         if kind in _KEYS:
             return Secret(kind, text)
-        if kind is None and credential.count(b".") == _TOKEN_DOTS:
-            return self._tokens.verify(credential)
+        if kind is None and sent.count(b".") == _TOKEN_DOTS:
+            return self._tokens.verify(sent)
         raise CredentialInvalid(detail="neither a key of ours nor a token")
 
     def _lane(self, key: bytes, wanted: Wanted, source: str) -> object:

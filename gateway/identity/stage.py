@@ -5,7 +5,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
-from gateway.identity.credential import find_credential, sent_credentials
+from gateway.identity.credential import Credential, read_credential, sent_credentials
 from gateway.identity.principals import Principals
 from gateway.request_context import RequestContext
 from tenants.directory.errors import TenantSuspended
@@ -48,29 +48,31 @@ class IdentityStage:
         self._failures = failures
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
-        sent = sent_credentials(request)
+        credential: Credential | None = request.fields.credential
+        sent = sent_credentials(request.fields) if credential is None else credential.sent
         if sent is None:
             return None
         self._failures.refuse_repeated(request.client, sent)
         try:
-            credential = find_credential(request)
+            if credential is None:
+                credential = request.fields.credential = read_credential(sent, request.scope, request.fields)
             subject = self._principals.recall(credential)
         except TenantryError:
             self._failures.count(request.client, sent)
             raise
         if subject is None:
-            return self._find(request, credential, sent)
+            return self._find(request, credential)
         _admit(request, subject)
         return None
 
-    async def _find(self, request: RequestContext, credential: bytes, sent: bytes) -> None:
+    async def _find(self, request: RequestContext, credential: Credential) -> None:
         try:
-            subject = await self._principals.find(credential)
+            subject = await self._principals.find(credential, request.client)
         except TenantryError as error:
             if error.kind is ErrorKind.UNAUTHENTICATED:  # an outage is nobody's failure
-                self._failures.count(request.client, sent)
+                self._failures.count(request.client, credential.sent)
             raise
-        self._failures.clear(sent)
+        self._failures.clear(credential.sent)
         _admit(request, subject)
 
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.identity.answer import Refusal, Subject
+from gateway.identity.credential import Credential, hash_of
 from gateway.identity.principals import Principals
 from tenants.api_keys.secret import SecretKind, generate, last4_of, prefix_of
 from tenants.credentials import CredentialInvalid, CredentialRevoked
@@ -118,7 +119,8 @@ def _names(gateway: Gateway) -> tuple[str, dict[str, Any]]:
 async def _find(principals: Principals, credential: bytes) -> Found:
     """As the identity stage does it; a refusal in the place of what it raises."""
     try:
-        return principals.recall(credential) or await principals.find(credential)
+        sent = Credential(credential, credential, hash_of(credential))
+        return principals.recall(sent) or await principals.find(sent)
     except (CredentialInvalid, CredentialRevoked) as refusal:
         return type(refusal)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.identity.credential import LONGEST, find_credential, sent_credentials, text_of
+from gateway.identity.credential import LONGEST, read_credential, sent_credentials, text_of
 from tenants.credentials import CredentialInvalid
 from tests.asgi import Header, http_scope, request_of
 
@@ -12,7 +12,8 @@ _OTHER = b"tn_live_xyz"
 
 def _found(headers: list[Header]) -> bytes | None:
     request = request_of(http_scope(headers=headers))
-    return None if sent_credentials(request) is None else find_credential(request)
+    sent = sent_credentials(request.fields)
+    return None if sent is None else read_credential(sent, request.scope, request.fields).text
 
 
 @pytest.mark.parametrize(

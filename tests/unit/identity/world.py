@@ -15,6 +15,8 @@ from uuid import UUID
 
 from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.cache import PrincipalCache
+from gateway.identity.credential import Credential as Presented
+from gateway.identity.credential import hash_of
 from gateway.identity.loads import Loads, Outcome
 from gateway.identity.principals import Principals
 from gateway.identity.wanted import Secret, Wanted
@@ -105,8 +107,8 @@ class World:
     async def find(self, credential: Credential) -> Subject | Refusal:
         """As the identity stage does it."""
         try:
-            subject = self.principals.recall(credential.sent)
-            return subject or await self.principals.find(credential.sent)
+            sent = Presented(credential.sent, credential.sent, hash_of(credential.sent))
+            return self.principals.recall(sent) or await self.principals.find(sent)
         except (CredentialInvalid, CredentialRevoked) as refusal:
             return type(refusal)
 

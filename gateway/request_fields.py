@@ -1,0 +1,41 @@
+"""The header fields of a request, and what was found in them."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from starlette.types import Scope
+
+Field = tuple[bytes, bytes]
+
+_KEY = "tenantry.fields"
+
+
+@dataclass(slots=True)
+class RequestFields:
+    """The fields of all requests of one connection that carry exactly the same ones, as nearly all of a client's do.
+
+    So whoever has read them may leave here what he found, and need not read them again: the credential is hashed once,
+    and not for every request. It ends with the connection, as a memory of secrets should.
+    """
+
+    by_name: dict[bytes, bytes]  # the last of each name
+    repeated: bool  # some name is there more than once: ``by_name`` is not all
+    source: str | None = None  # the client's address, as the edge has read it
+    credential: Any = None  # as identity has read it; its own
+
+    @classmethod
+    def of(cls, headers: list[Field]) -> Self:
+        """Nothing is found yet."""
+        by_name = dict(headers)
+        return cls(by_name, repeated=len(by_name) != len(headers))
+
+
+def attach_fields(scope: Any, fields: RequestFields) -> None:  # uvicorn's type of a scope has no keys of ours
+    """For the server, which knows a connection's fields again."""
+    scope[_KEY] = fields
+
+
+def fields_of(scope: Scope) -> RequestFields:
+    """Those that the server knows, or this request's own."""
+    fields: RequestFields | None = scope.get(_KEY)
+    return RequestFields.of(scope["headers"]) if fields is None else fields
