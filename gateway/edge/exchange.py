@@ -1,6 +1,6 @@
 """One request and its answer: the context that the gate opens, with a ``send`` that knows how far the answer got."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.types import Message, Receive, Scope, Send
@@ -40,8 +40,8 @@ class Exchange(RequestContext):
         self.status = 0  # nothing was sent yet
         self.ended = False
 
-    async def send(self, message: Message) -> None:
-        """Pass a message on: the first one gets the headers of every answer."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on: the first one gets the headers of every answer. To be awaited, as the server's own is."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             added = self.response_headers
@@ -49,7 +49,7 @@ class Exchange(RequestContext):
             message["headers"] = self._common.headers.beside(message["headers"], added)
         elif not message.get("more_body", False):
             self._end(self.status)
-        await self._send(message)
+        return self._send(message)
 
     def close(self) -> None:
         """The request is over. Cut short, or cancelled, it was used all the same, and we failed."""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -11,17 +10,15 @@ from gateway.edge.request_head import CHUNKED
 
 _NAME = re.compile(TOKEN)
 _IN_VALUES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+_LENGTH, _CODING, _CONNECTION = b"content-length: ", b"transfer-encoding: ", b"connection: "
+_MEANT = frozenset({_LENGTH, _CODING, _CONNECTION})
 _CLOSES = -2  # beside lengths and CHUNKED: what else a field can mean for the framing
 _MOST_NAMES = 256
 
 
-class _Line(NamedTuple):
-    """What was last sent under a name."""
-
-    value: bytes
-    line: bytes
-    meaning: int | None
-    beginning: bytes  # of any line of that name
+# What was last sent under a name: value, line, meaning, and how every line of that name begins. A plain tuple, since
+# one is made for each id.
+_Line = tuple[bytes, bytes, int | None, bytes]
 
 
 class HeadWriter:
@@ -46,8 +43,8 @@ class HeadWriter:
         """
         if common is not self._common:
             written = [self._new_line(name, value) for name, value in common]
-            self._common_lines = b"".join([line.line for line in written])
-            self._common_closes = any(line.meaning == _CLOSES for line in written)
+            self._common_lines = b"".join([line for _, line, _, _ in written])
+            self._common_closes = any(meaning == _CLOSES for _, _, meaning, _ in written)
             self._common = common
         known = self._lines
         lines = [STATUS_LINE[status], self._common_lines]
@@ -68,10 +65,11 @@ class HeadWriter:
 
     def _new_line(self, name: bytes, value: bytes) -> _Line:
         sent = self._lines.get(name)
-        beginning = self._beginning(name) if sent is None else sent.beginning
+        beginning = self._beginning(name) if sent is None else sent[3]
         if value.translate(None, _IN_VALUES):
             raise RuntimeError("Invalid HTTP header.")
-        line = self._lines[name] = _Line(value, b"%b%b\r\n" % (beginning, value), _meaning(beginning, value), beginning)
+        meaning = _meaning(beginning, value) if beginning in _MEANT else None
+        line = self._lines[name] = (value, beginning + value + b"\r\n", meaning, beginning)
         return line
 
     def _beginning(self, name: bytes) -> bytes:
@@ -83,10 +81,8 @@ class HeadWriter:
 
 
 def _meaning(beginning: bytes, value: bytes) -> int | None:
-    if beginning == b"content-length: ":
+    if beginning == _LENGTH:
         return int(value)
-    if beginning == b"transfer-encoding: " and value.lower() == b"chunked":
-        return CHUNKED
-    if beginning == b"connection: " and b"close" in [token.strip() for token in value.lower().split(b",")]:
-        return _CLOSES
-    return None
+    if beginning == _CODING:
+        return CHUNKED if value.lower() == b"chunked" else None
+    return _CLOSES if b"close" in [token.strip() for token in value.lower().split(b",")] else None
