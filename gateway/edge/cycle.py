@@ -1,8 +1,7 @@
 """One request and its answer, between a connection and the application: uvicorn's cycle, with less work in it.
 
-``run_asgi`` is uvicorn's: what becomes of an application that raises, or returns too early. Ours are the two ways of
-the messages. ``receive`` raises what is wrong with the body, so that the stages answer it as any other error. ``send``
-writes an answer of one piece at once.
+The names that uvicorn's server reads are uvicorn's. ``receive`` raises what is wrong with the body, so that the stages
+answer it as any other error. ``send`` writes an answer of one piece at once.
 """
 
 import asyncio
@@ -83,10 +82,22 @@ class Cycle(RequestResponseCycle):
 
     async def _run(self, app: ASGI3Application) -> None:
         try:
-            await self.run_asgi(app)
+            await app(self.scope, self.receive, self.send)
+            if not (self.response_complete or self.disconnected):
+                self.logger.error("ASGI callable returned before its answer was complete.")
+                await self._break_off()
+        except BaseException:  # as uvicorn does, also when the server gives the request up
+            self.logger.exception("Exception in ASGI application")
+            await self._break_off()
         finally:  # here, since a callback of the task would cost another turn of the loop
             self._connection.server_state.tasks.discard(self._task)
             del self._task  # whose context holds the request, which holds us: nothing must be left to the collector
+
+    async def _break_off(self) -> None:
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     def feed(self, payload: bytes, *, more_body: bool) -> None:
         """A piece of the body has come."""
