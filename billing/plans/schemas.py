@@ -83,9 +83,9 @@ class PlanChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[Name, Field(default_factory=_left_out)]
-    rank: Annotated[Rank, Field(default_factory=_left_out)]
-    windows: Annotated[Windows, Field(default_factory=_left_out)]
+    name: Name = Field(default_factory=_left_out)
+    rank: Rank = Field(default_factory=_left_out)
+    windows: Windows = Field(default_factory=_left_out)
     monthly_quota: MonthlyQuota | None = None
-    features: Annotated[Features, Field(default_factory=_left_out)]
+    features: Features = Field(default_factory=_left_out)
     stripe_price_id: PriceId | None = None
