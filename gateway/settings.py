@@ -2,8 +2,10 @@
 
 import base64
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -20,6 +22,8 @@ from tenants.sign_in.signing_keys import SigningKeys
 
 PREFIX = "TENANTRY_"
 _LEAST_SECRET = 32  # bytes
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_CONTACT = re.compile(r"(?:https|mailto|tel):[\x21-\x7e]+")  # RFC 9116 section 2.5.3
 
 
 class Mode(StrEnum):
@@ -190,10 +194,42 @@ class Settings(BaseSettings):
 
     @field_validator("hosts", "trusted_proxies", "metrics_networks", mode="before")
     @classmethod
-    def _by_commas(cls, value: object) -> object:
-        return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+    def _separated(cls, value: object) -> object:
+        return _by_commas(value) if isinstance(value, str) else value
 
-    @field_validator("public_url")
+    @field_validator("hosts")
+    @classmethod
+    def _named(cls, value: list[str]) -> list[str]:
+        # One that no Host can equal, such as a URL, would have every request refused.
+        if not all(_HOST_NAME.fullmatch(each) for each in value):
+            raise ValueError("must be host names by commas, without scheme, port or wildcard")
+        return value
+
+    @field_validator("trusted_proxies", "metrics_networks")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        try:
+            _ = [ip_network(each) for each in value]
+        except ValueError as error:
+            message = "must be addresses or networks by commas, with no bit set beyond the prefix"
+            raise ValueError(message) from error
+        return value
+
+    @field_validator("security_contact")
+    @classmethod
+    def _answerable(cls, value: str | None) -> str | None:
+        if value is not None and not _CONTACT.fullmatch(value):
+            raise ValueError("must be a mailto:, https: or tel: URI")
+        return value
+
+    @field_validator("stripe_webhook_secrets")
+    @classmethod
+    def _secretive(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _by_commas(value.get_secret_value()):
+            raise ValueError("holds no secret")
+        return value
+
+    @field_validator("public_url", "stripe_api_base")
     @classmethod
     def _reachable(cls, value: str) -> str:
         url = urlsplit(value)
@@ -237,9 +273,12 @@ class Settings(BaseSettings):
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """Secrets of the Stripe webhook endpoint; several while one is being rotated."""
+        """Secrets of the Stripe webhook endpoint; several while one is being rotated.
+
+        What a comma at the end leaves behind is none: under an empty secret everybody could sign events.
+        """
         given = self.stripe_webhook_secrets
-        return tuple(each.strip() for each in given.get_secret_value().split(",")) if given else ()
+        return tuple(_by_commas(given.get_secret_value())) if given else ()
 
     @property
     def stripe(self) -> StripeSettings | None:
@@ -273,6 +312,10 @@ class Settings(BaseSettings):
     def usage(self) -> UsageSettings:
         """What ``gateway/usage`` needs."""
         return UsageSettings(self.usage_folder, self.usage_journal_megabytes * 2**20, self.usage_flush_seconds)
+
+
+def _by_commas(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _secret(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """``/operator/v1/tenants``: the tenants as the SaaS's own staff make and keep them."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -59,11 +60,8 @@ async def read_tenant(request: Request, tenant_id: str) -> Response:
 async def change_tenant(request: Request, tenant_id: str, wanted: ChangeTenant) -> Response:
     """Move the tenant to another plan."""
     services = services_of(request)
-
-    def seen(tenant: Tenant) -> bool:
-        return as_seen(request, TenantShown.of(tenant))
-
     async with services.database.control() as session:
+        seen = _seen_by(request)
         tenant = await services.identity.directory.change_plan(session, _id(tenant_id), wanted.plan, seen)
     return answered(TenantShown.of(tenant))
 
@@ -82,10 +80,10 @@ async def resume_tenant(request: Request, tenant_id: str) -> Response:
 
 @router.delete(_ONE, status_code=204, dependencies=[Depends(requires_operator)])
 async def delete_tenant(request: Request, tenant_id: str) -> Response:
-    """Delete the tenant with all its data, for good."""
+    """Delete the tenant with all its data, for good; only as it was seen, where If-Match says so."""
     services = services_of(request)
     async with services.database.control() as session:
-        await services.identity.directory.delete(session, _id(tenant_id))
+        await services.identity.directory.delete(session, _id(tenant_id), _seen_by(request))
     return Response(status_code=204)
 
 
@@ -94,6 +92,10 @@ async def _set_status(request: Request, tenant_id: str, status: TenantStatus) ->
     async with services.database.control() as session:
         tenant = await services.identity.directory.set_status(session, _id(tenant_id), status)
     return answered(TenantShown.of(tenant))
+
+
+def _seen_by(request: Request) -> Callable[[Tenant], bool]:
+    return lambda tenant: as_seen(request, TenantShown.of(tenant))
 
 
 def _id(text: str) -> TenantId:

@@ -1,10 +1,10 @@
-"""The query of a request as names and values, and its refusal where none is taken."""
+"""The query of a request as names and values, and what is refused of it before an endpoint reads it."""
 
 from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
-from tenants.crud.faults import query_fault
+from tenants.crud.faults import query_fault, repetitions
 from tenants.errors import ValidationFailed
 
 _MOST_PAIRS = 200
@@ -29,3 +29,10 @@ def refuse_parameters(scope: Scope) -> None:
         raise ValidationFailed(
             tuple(query_fault(name, "unknown_parameter", "There is no such parameter.") for name in names)
         )
+
+
+def refuse_repetitions(scope: Scope) -> None:
+    """For routes whose query FastAPI reads, which takes the last of two. Raises ValidationFailed."""
+    faults = tuple(repetitions(query_of(scope)))
+    if faults:
+        raise ValidationFailed(faults)

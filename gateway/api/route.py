@@ -11,8 +11,9 @@ from fastapi import Request, Response
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
-from gateway.api.query import refuse_parameters
+from gateway.api.query import refuse_parameters, refuse_repetitions
 from gateway.edge.strict_json import parse
 from gateway.errors import MalformedRequest, UnsupportedMediaType
 
@@ -46,10 +47,11 @@ class StrictRoute(APIRoute):
         return self.strict_about_parameters(handler)
 
     def strict_about_parameters(self, handler: Handler) -> Handler:
-        """The handler, behind a refusal of every parameter when the route takes none."""
+        """The handler, behind a refusal of every parameter when the route takes none, else of those given twice."""
         described = (self.openapi_extra or {}).get("parameters", ())
-        takes = bool(self.dependant.query_params) or any(each["in"] == "query" for each in described)
-        return handler if takes else _without_parameters(handler)
+        if any(each["in"] == "query" for each in described):
+            return handler  # it reads its query itself
+        return _behind(refuse_repetitions if self.dependant.query_params else refuse_parameters, handler)
 
 
 def _with_strict_body(handler: Handler) -> Handler:
@@ -63,9 +65,9 @@ def _with_strict_body(handler: Handler) -> Handler:
     return strictly
 
 
-def _without_parameters(handler: Handler) -> Handler:
+def _behind(refuse: Callable[[Scope], None], handler: Handler) -> Handler:
     async def strictly(request: Request) -> Response:
-        refuse_parameters(request.scope)
+        refuse(request.scope)
         return await handler(request)
 
     return strictly

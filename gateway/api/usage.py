@@ -19,19 +19,10 @@ from gateway.request_context import principal_of
 from gateway.services import services_of
 from tenants.cursors import SignedCursors
 from tenants.identifiers import API_KEY, USER, read
-from tenants.resources.values import BadValue, read_datetime
+from tenants.resources.moment import Moment
 
 _NO_STORE = {"cache-control": "no-store"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _moment(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return read_datetime(value)
-    except BadValue as error:
-        raise PydanticCustomError(error.code, error.message) from error
 
 
 def _caller(value: object) -> object:
@@ -41,20 +32,17 @@ def _caller(value: object) -> object:
     return found
 
 
-_Moment = Annotated[datetime, BeforeValidator(_moment)]
-
-
 class UsageQuery(BaseModel):
     """Query of the usage; anything else in it is refused. Buckets are whole: the range is widened to their bounds."""
 
     model_config = ConfigDict(extra="forbid")
 
     since: Annotated[
-        _Moment | None,
+        Moment | None,
         Field(alias="from", description="First moment, RFC 3339; else an hour, a day or 30 days before the end."),
     ] = None
     until: Annotated[
-        _Moment | None, Field(alias="to", description="The moment after the last one, RFC 3339; else now.")
+        Moment | None, Field(alias="to", description="The moment after the last one, RFC 3339; else now.")
     ] = None
     granularity: Annotated[
         Granularity,

@@ -159,12 +159,22 @@ def _redis(settings: Settings) -> Check:
     try:
         with redis.Redis.from_url(str(settings.redis_url), **timeouts) as client:
             version = client.info("server")["redis_version"]
-            policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
+            policy = _eviction(client)
     except redis.RedisError as error:
         return Check("redis", Verdict.WRONG, f"it does not answer: {_first_line(error)}")
+    if policy is None:
+        return Check("redis", Verdict.WARNING, "its maxmemory-policy may not be read: see that it is noeviction")
     if policy != "noeviction":
         return Check("redis", Verdict.WARNING, f"maxmemory-policy {policy} may forget counters: use noeviction")
     return Check("redis", Verdict.GOOD, f"speaks as Redis {version}")
+
+
+def _eviction(client: redis.Redis) -> str | None:
+    """None where the server keeps CONFIG to itself, as managed ones do: it counts as well as any other."""
+    try:
+        return str(client.config_get("maxmemory-policy")["maxmemory-policy"])
+    except redis.ResponseError:
+        return None
 
 
 def _stripe(settings: Settings) -> Check:

@@ -4,11 +4,12 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
 from tenants.api_keys.models import ApiKey
 from tenants.identifiers import API_KEY, USER, show
+from tenants.resources.moment import Moment
 
 _LONGEST_OVERLAP = 30 * 86_400  # seconds
 _LARGEST_QUOTA = 1_000_000_000
@@ -49,7 +50,7 @@ class CreateApiKey(BaseModel):
         list[Scope] | None,
         Field(max_length=100, description="Permissions that the key is narrowed to; without it, all of its role's."),
     ] = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     allowed_cidrs: Annotated[
         list[Network], Field(max_length=50, description="Networks that the key may be used from; empty is any.")
     ] = []

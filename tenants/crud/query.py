@@ -1,12 +1,11 @@
 """The parameters of a list, read together: what is wrong with all of them is told at once."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from tenants.crud.faults import query_fault
+from tenants.crud.faults import query_fault, repetitions
 from tenants.crud.filters import read_filter
 from tenants.crud.pages import Cursors, Listing, Position
 from tenants.crud.search import read_search
@@ -44,7 +43,7 @@ def read_query(
     if len(parameters) > MOST_PARAMETERS:
         raise ValidationFailed((query_fault("", "too_long", f"At most {MOST_PARAMETERS} parameters."),))
     given = dict(parameters)
-    faults = [*_repeated(parameters)]
+    faults = [*repetitions(parameters)]
     own = {name: given.pop(name, None) for name in own_parameters(collection)}
     filters = [_attempt(faults, read_filter, collection, *each) for each in sorted(given.items())]
     limit = _attempt(faults, _read_limit, own["limit"])
@@ -64,12 +63,6 @@ def _attempt(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, 
     except ValidationFailed as error:
         faults.extend(error.errors)
         return None
-
-
-def _repeated(parameters: Sequence[tuple[str, str]]) -> Iterator[FieldError]:
-    counted = Counter(name for name, _ in parameters)
-    for name in (name for name, times in counted.items() if times > 1):
-        yield query_fault(name.partition("[")[0], "repeated", "Given more than once.")
 
 
 def _read_limit(text: str | None) -> int:

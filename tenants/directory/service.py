@@ -46,9 +46,13 @@ class Directory:
         await repository.set_plan(session, found, plan)
         return found
 
-    async def delete(self, session: ControlSession, tenant: TenantId) -> None:
-        """Row, keys, memberships, schema, role and data, for good. Raises NotFound."""
-        _found(await repository.find(session, tenant, lock=True))
+    async def delete(
+        self, session: ControlSession, tenant: TenantId, seen: Callable[[Tenant], bool] | None = None
+    ) -> None:
+        """Row, keys, memberships, schema, role and data, for good. Raises NotFound; PreconditionFailed, as above."""
+        found = _found(await repository.find(session, tenant, lock=True))
+        if seen is not None and not seen(found):
+            raise PreconditionFailed
         await repository.remove(session, tenant)
 
 

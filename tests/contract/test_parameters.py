@@ -20,3 +20,17 @@ async def test_a_parameter_that_a_route_does_not_take_is_refused(gateway: Gatewa
             assert answer.status_code == 422, (verb, path, answer.text)
             found = [(each["pointer"], each["code"]) for each in answer.json()["errors"]]
             assert found == [("/query/nonsense", "unknown_parameter")], (verb, path)
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(gateway: Gateway) -> None:
+    """AZ7: which of its values is meant would be a guess, on every list that there is."""
+    client = gateway.client
+    for path, verbs in (await client.get("/openapi.json")).json()["paths"].items():
+        if "limit" not in {each["name"] for each in verbs.get("get", {}).get("parameters", ())}:
+            continue
+        key = gateway.operator if path.startswith("/operator") else gateway.acme.key("admin")
+        answer = await client.get(f"{path}?limit=1&limit=2", headers=key)
+        assert answer.status_code == 422, path
+        assert answer.json()["errors"] == [
+            {"pointer": "/query/limit", "code": "repeated", "message": "Given more than once."}
+        ]

@@ -42,6 +42,16 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("redis_url", "http://:hunter2@127.0.0.1"),
         ("public_url", "hunter2"),
         ("public_url", "ftp://hunter2"),
+        ("hosts", "api.example.com,https://hunter2"),
+        ("hosts", "api.example.com:8000,hunter2"),
+        ("hosts", "*.hunter2"),
+        ("trusted_proxies", "10.0.0.0/8,hunter2"),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("metrics_networks", "hunter2"),
+        ("security_contact", "hunter2@example.com"),
+        ("security_contact", "mailto:hunter2@example.com\nExpires: never"),
+        ("stripe_api_base", "hunter2"),
+        ("stripe_webhook_secrets", " , "),
     ],
 )
 def test_a_refused_setting_is_named_and_its_value_is_not(name: str, wrong: str) -> None:
@@ -65,6 +75,14 @@ def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, tmp_
         with pytest.raises(ValidationError) as refused:
             Settings()
         assert [(each["loc"], each["type"]) for each in refused.value.errors()] == [((name,), "missing")]
+
+
+def test_an_empty_part_of_a_list_is_no_secret_and_no_host() -> None:
+    """SI1: under an empty secret everybody could sign events."""
+    lists = {"stripe_webhook_secrets": "whsec_old, whsec_new,", "hosts": "api.example.com,", "trusted_proxies": ", ::1"}
+    settings = Settings.model_validate(_GIVEN | lists)
+    assert settings.webhook_secrets == ("whsec_old", "whsec_new")
+    assert (settings.hosts, settings.trusted_proxies) == (["api.example.com"], ["::1"])
 
 
 def test_an_empty_stripe_key_leaves_billing_off(monkeypatch: pytest.MonkeyPatch) -> None:

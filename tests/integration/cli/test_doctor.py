@@ -94,6 +94,19 @@ def test_a_redis_that_may_forget_counters_is_a_warning(migrated: Run, start_redi
     assert "share of every limit" in told(without, "redis")
 
 
+def test_a_redis_that_keeps_its_configuration_to_itself_is_no_broken_one(
+    migrated: Run, start_redis: RedisFactory
+) -> None:
+    """As managed servers do."""
+    server = start_redis()
+    with redis.Redis.from_url(server.url) as client:
+        client.acl_setuser("guest", enabled=True, passwords="+hush", categories=["+@all"], commands=["-config"])
+    url = f"redis://guest:hush@{server.host}:{server.port}/0"
+    shown = answer(migrated("doctor", "--json", TENANTRY_REDIS_URL=url))
+    assert verdicts(shown)["redis"] == "warning"
+    assert "may not be read" in told(shown, "redis")
+
+
 def test_resources_that_cannot_be_served_are_found(migrated: Run) -> None:
     shown = answer(migrated("doctor", "--json", TENANTRY_RESOURCES="nowhere.to.be.found"), exit_code=1)
     assert "cannot be imported" in told(shown, "resources")

@@ -93,6 +93,8 @@ async def test_reading_a_key_gives_an_etag_that_spares_the_next_reading(gateway:
         ({"expires_at": "yesterday"}, "/expires_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),
         ({"expires_at": "2090-01-01T00:00:00"}, "/expires_at"),
+        ({"expires_at": 3786912000}, "/expires_at"),
+        ({"expires_at": "3786912000"}, "/expires_at"),
         ({"limits": [{"name": "burst", "quota": 0, "window_seconds": 1}]}, "/limits/0/quota"),
         ({"limits": [{"name": "burst", "quota": 1, "window_seconds": 0}]}, "/limits/0/window_seconds"),
         ({"limits": [{"name": "Burst!", "quota": 1, "window_seconds": 1}]}, "/limits/0/name"),

@@ -141,6 +141,18 @@ async def test_a_plan_is_not_changed_by_who_saw_another_state(gateway: Gateway) 
     assert (await gateway.client.get(path, headers=gateway.operator)).json()["plan"] == "pro"
 
 
+async def test_a_tenant_is_not_deleted_by_who_saw_another_state(gateway: Gateway) -> None:
+    """DA4: If-Match is honoured where it matters most."""
+    made = (await _create(gateway)).json()
+    path = f"{_TENANTS}/{made['id']}"
+    seen = {**gateway.operator, "If-Match": (await gateway.client.get(path, headers=gateway.operator)).headers["etag"]}
+    await gateway.client.post(f"{path}/suspend", headers=gateway.operator)
+    stale = await gateway.client.delete(path, headers=seen)
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
+    await gateway.client.post(f"{path}/resume", headers=gateway.operator)
+    assert (await gateway.client.delete(path, headers=seen)).status_code == 204
+
+
 async def test_unknown_tenants_are_not_found(gateway: Gateway) -> None:
     """AZ4: ids of another kind do not exist either."""
     for tenant in ("tnt_01h455vb4pex5vsknk084sn02q", "key_01h455vb4pex5vsknk084sn02q", "x"):
