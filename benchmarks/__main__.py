@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from benchmarks import fairness, floods, gate, half_open, protocol, requests, revocation
+from benchmarks import fairness, floods, gate, growth, half_open, protocol, requests, revocation
 from benchmarks.effort import Effort, say
 from benchmarks.machine import describe
 from benchmarks.report import Report, Table, targets_table, to_json, to_markdown, to_terminal
@@ -21,6 +21,7 @@ _ALL: dict[str, Callable[[Effort], Report]] = {
     "requests": requests.measure,
     "gate": gate.measure,
     "protocol": protocol.measure,
+    "growth": growth.measure,
     "floods": floods.measure,
     "half_open": half_open.measure,
     "fairness": fairness.measure,
