@@ -33,7 +33,7 @@ _CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Anal
 _RATE = 100  # requests a second of the other tenant
 _FLOODING = 32  # connections of each kind of request of a flood
 _LARGE = 200_000  # rows that a search reads
-_SETTLE = 3.0  # seconds for statements whose callers have gone
+_SETTLE = 2.0  # seconds for statements whose callers have gone
 _NICE = 10  # floods give way to what is measured
 
 
@@ -90,7 +90,7 @@ def measure(effort: Effort) -> Report:
         for number in range(1, effort.rounds + 1):
             for flood in floods:
                 say(f"round {number} of {effort.rounds}, flood: {flood.name}")
-                rig.run(flood, effort.of(4.0, 0.5))
+                rig.run(flood, effort.of(3.0, 0.5))
     return Report([_table(floods)])
 
 

@@ -40,7 +40,7 @@ def measure(effort: Effort) -> Report:
 
 
 async def _measure(stand: Stand, rounds: int) -> dict[str, list[float]]:
-    settings = settings_of(stand.environment | {"TENANTRY_LOG_LEVEL": "WARNING"})  # our own output is no log
+    settings = settings_of(stand.environment | {"TENANTRY_LOG_LEVEL": "ERROR"})  # our own output is no log
     async with _running(canned.create_app(settings)) as gate:
         works = _rows(gate)
         headers = _headers(stand.tenant.api_key)

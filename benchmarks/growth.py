@@ -97,7 +97,7 @@ def measure(effort: Effort) -> Report:
         rows=effort.of(1_000_000, 10_000),
         working_set=effort.of(10_000, 200),
         warm=effort.of(100_000, 500),
-        cold=effort.of(90_000, 5_000),
+        cold=effort.of(60_000, 5_000),
         tenants=effort.of(5_000, 50),
         lines=effort.of(100_000, 1_000),
     )
