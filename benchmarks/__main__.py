@@ -4,7 +4,7 @@ The last table says which of the figures that are to be reached are reached. See
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import orjson
@@ -34,13 +34,15 @@ def main() -> None:
     configure_logging(level="WARNING", readable=True)  # what migrations and httpx tell of themselves is no result
     options = _options()
     say(describe())
-    reports: dict[str, Report] = {}
+    console = Console(width=_WIDTH)
+    found: list[Report] = []
     for name in options.names or _ALL:
         say(f"== {name}")
-        reports[name] = _ALL[name](Effort(quick=options.quick))
-    tables = [table for report in reports.values() for table in report.tables]
-    tables.append(targets_table([target for report in reports.values() for target in report.targets]))
-    _show(tables, options)
+        found.append(_ALL[name](Effort(quick=options.quick)))
+        for table in found[-1].tables:
+            console.print(to_terminal(table))
+        _write(options, [*_tables(found), _targets(found)])  # each time: a later one may fail
+    console.print(to_terminal(_targets(found)))
 
 
 def _options() -> argparse.Namespace:
@@ -56,10 +58,15 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _show(tables: list[Table], options: argparse.Namespace) -> None:
-    console = Console(width=_WIDTH)
-    for table in tables:
-        console.print(to_terminal(table))
+def _tables(found: Iterable[Report]) -> list[Table]:
+    return [table for report in found for table in report.tables]
+
+
+def _targets(found: Iterable[Report]) -> Table:
+    return targets_table([target for report in found for target in report.targets])
+
+
+def _write(options: argparse.Namespace, tables: list[Table]) -> None:
     if options.json:
         options.json.write_bytes(orjson.dumps({"machine": describe(), "tables": [to_json(each) for each in tables]}))
     if options.markdown:
