@@ -6,9 +6,10 @@ that they share, the flood waits. Random keys are well-formed, with the right ch
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from itertools import count, repeat
 from multiprocessing.pool import Pool
 from statistics import median
 
@@ -24,8 +25,7 @@ from gateway.load import Result, request_bytes
 
 _GOOD_KEYS, _GOOD_RATE = 100, 500  # of ten tenants; requests a second
 _FLOOD_RATE = 1_500  # requests a second
-_RANDOM_KEYS = 40_000  # until they come again: twice as many as a worker remembers, for longer than it believes them
-_STANDS = 0.7  # seconds until a flood stands
+_STANDS, _OUTLASTS = 0.7, 0.2  # seconds from a flood's beginning, and to its end, that are not measured
 _NICE = 19
 _GOOD_SENDER, _OTHER_SENDER = "10.1.0.1", "10.2.0.1"
 _FIRST_OF_MANY = IPv4Address("10.3.0.0")
@@ -36,7 +36,7 @@ class Flood:
     """One kind, and what each round showed."""
 
     name: str
-    requests: Sequence[bytes]
+    requests: Callable[[int], Sequence[bytes]] | None  # makes so many of them
     answered: Counter[int] = field(default_factory=Counter)
     good: list[Result] = field(default_factory=list)
 
@@ -50,7 +50,7 @@ def measure(effort: Effort) -> Report:
     """Every kind of flood, in turn."""
     with open_stand() as stand, helpers(1, _NICE) as beside:
         server = stand.servers.ours("canned")
-        good, floods = _good(stand, server), _floods(server, effort)
+        good, floods = _good(stand, server), _floods(server)
         closed(server.url, good, connections=8, seconds=10)
         memory = [server.memory_megabytes()]
         for number in range(1, effort.rounds + 1):
@@ -62,12 +62,14 @@ def measure(effort: Effort) -> Report:
 
 
 def _run(server: Server, good: Sequence[bytes], flood: Flood, beside: Pool, seconds: float) -> None:
-    whole = _STANDS + seconds + 0.2
-    if flood.requests:
-        running = beside.apply_async(paced, (Pace([server.url], flood.requests, _FLOOD_RATE, whole),))
+    whole = _STANDS + seconds + _OUTLASTS
+    running = None
+    if flood.requests is not None:
+        bad = flood.requests(int(whole * _FLOOD_RATE))
+        running = beside.apply_async(paced, (Pace([server.url], bad, _FLOOD_RATE, whole),))
     paced(Pace([server.url], good, _GOOD_RATE, _STANDS))
     flood.good.append(paced(Pace([server.url], good, _GOOD_RATE, seconds)))
-    if flood.requests:
+    if running is not None:
         flood.answered += running.get().statuses
 
 
@@ -77,17 +79,25 @@ def _good(stand: Stand, server: Server) -> list[bytes]:
     return [_request(server, key, _GOOD_SENDER) for key in keys]
 
 
-def _floods(server: Server, effort: Effort) -> list[Flood]:
-    bad, *random = new_secrets(effort.of(_RANDOM_KEYS, 1_000))
-    many = [_request(server, key, str(_FIRST_OF_MANY + number)) for number, key in enumerate(random)]
+def _floods(server: Server) -> list[Flood]:
+    one, other, many = (repeat(_GOOD_SENDER), repeat(_OTHER_SENDER), map(str, map(_FIRST_OF_MANY.__add__, count())))
     return [
-        Flood("none", ()),
-        Flood("random keys, another sender", [_request(server, key, _OTHER_SENDER) for key in random]),
-        Flood("random keys, many senders", many),
-        Flood("random keys, the same sender", [_request(server, key, _GOOD_SENDER) for key in random]),
-        Flood("one bad key, another sender", [_request(server, bad, _OTHER_SENDER)]),
-        Flood("one bad key, the same sender", [_request(server, bad, _GOOD_SENDER)]),
+        Flood("none", None),
+        Flood("random keys, another sender", _random(server, other)),
+        Flood("random keys, many senders", _random(server, many)),
+        Flood("random keys, the same sender", _random(server, one)),
+        Flood("one bad key, another sender", _the_same(server, _OTHER_SENDER)),
+        Flood("one bad key, the same sender", _the_same(server, _GOOD_SENDER)),
     ]
+
+
+def _random(server: Server, senders: Iterator[str]) -> Callable[[int], Sequence[bytes]]:
+    return lambda number: [_request(server, *each) for each in zip(new_secrets(number), senders, strict=False)]
+
+
+def _the_same(server: Server, sender: str) -> Callable[[int], Sequence[bytes]]:
+    (bad,) = new_secrets(1)
+    return lambda _: [_request(server, bad, sender)]
 
 
 def _request(server: Server, key: str, sender: str) -> bytes:

@@ -17,7 +17,7 @@ from benchmarks.population import Control, add_many_keys, open_control
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.stand import FIVE_WINDOWS, ONE_WINDOW, PLAN, Stand, open_stand
-from benchmarks.works import Round, Work, run_rounds, spread
+from benchmarks.works import Work, caveats, cpu, rate, run_rounds, spread
 from gateway.load import request_bytes
 
 _LINES_OF_A_RESOURCE = 13  # its four permissions, by the built-in roles that hold them
@@ -52,13 +52,14 @@ class Growth:
 
     def ratios(self) -> list[float]:
         """Of CPU time, round by round."""
-        return self.work.ratios(self.yardstick, _cpu)
+        return self.work.ratios(self.yardstick, cpu)
 
     def row(self) -> list[Cell]:
         """Medians of the rounds."""
         ratios, beside = self.ratios(), "" if self.work is self.yardstick else self.yardstick.name
-        cpu, rate = self.work.median(_cpu), self.work.median(lambda each: each.rate)
-        return [self.work.name, beside, cpu, median(ratios), spread(ratios), rate, self.work.server.memory_megabytes()]
+        memory = self.work.server.memory_megabytes()
+        work, shown = self.work, (median(ratios), spread(ratios))
+        return [work.name, beside, work.median(cpu), *shown, work.median(rate), memory]
 
     def target(self) -> Target:
         """For one that has ``most``."""
@@ -141,10 +142,6 @@ def _windows(rig: Rig) -> list[Growth]:
     return [Growth(one, one, None), Growth(rig.work("5 windows", server, plan=FIVE_WINDOWS), one)]
 
 
-def _cpu(each: Round) -> float:
-    return each.cpu
-
-
 def _table(growths: list[Growth]) -> Table:
     columns = (
         Column("with"),
@@ -155,4 +152,5 @@ def _table(growths: list[Growth]) -> Table:
         Column("requests/s", ",.0f"),
         Column("memory MB", ".0f"),
     )
-    return Table("How the cost of a warm request grows", columns, [each.row() for each in growths])
+    note = caveats([each.work for each in growths])
+    return Table("How the cost of a warm request grows", columns, [each.row() for each in growths], note)

@@ -18,7 +18,7 @@ from benchmarks import canned
 from benchmarks.effort import Effort, say
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.stand import Stand, open_stand
-from benchmarks.works import Round, Work, spread
+from benchmarks.works import Work, p50, p99, rate, spread
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
 from gateway.edge.sockets import raise_descriptor_limit
 from gateway.load import request_bytes
@@ -44,7 +44,7 @@ def measure(effort: Effort) -> Report:
             without.rounds.append(without.run(effort.of(_ROUND, 0.5)))
             with _held(stand, server.url):
                 beside.rounds.append(beside.run(effort.of(_ROUND, 0.5)))
-    target = Target("p99 beside 2,000 half-open connections", Bound.AT_MOST, 1.05, median(beside.ratios(without, _p99)))
+    target = Target("p99 beside 2,000 half-open connections", Bound.AT_MOST, 1.05, median(beside.ratios(without, p99)))
     return Report([_table(without, beside)], [target])
 
 
@@ -82,10 +82,6 @@ def _hold(port: int, count: int) -> None:
             held.pop(descriptor).close()
 
 
-def _p99(each: Round) -> float:
-    return each.p99
-
-
 def _table(without: Work, beside: Work) -> Table:
     columns = (
         Column("half-open"),
@@ -102,8 +98,8 @@ def _table(without: Work, beside: Work) -> Table:
 
 
 def _row(work: Work, without: Work) -> list[Cell]:
-    rate, tails = median(work.ratios(without, lambda each: each.rate)), work.ratios(without, _p99)
-    shown = (work.median(lambda each: each.rate), rate, work.median(lambda each: each.p50), work.median(_p99))
+    rates, tails = work.ratios(without, rate), work.ratios(without, p99)
+    shown = (work.median(rate), median(rates), work.median(p50), work.median(p99))
     return [work.name, *shown, median(tails), spread(tails)]
 
 

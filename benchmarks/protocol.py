@@ -7,10 +7,10 @@ what it costs where they do not.
 from statistics import median
 
 from benchmarks.effort import Effort
-from benchmarks.report import Column, Report, Table
+from benchmarks.report import Cell, Column, Report, Table
 from benchmarks.servers import Server
 from benchmarks.stand import open_stand
-from benchmarks.works import Work, not_full, run_rounds, spread
+from benchmarks.works import Work, caveats, cpu, rate, run_rounds, spread
 from gateway.load import request_bytes
 
 _CONTACT = "/v1/contacts/con_01h455vb4pex5vsknk084sn02q?fields=name"
@@ -47,7 +47,7 @@ def measure(effort: Effort) -> Report:
         works = [work for pair in zip(uvicorn, ours, strict=True) for work in pair]
         run_rounds(works, effort, effort.of(1.0, 0.2))
     rows = [_row(*pair) for pair in zip(uvicorn, ours, strict=True)]
-    return Report([Table("Our protocol, against uvicorn's own with httptools", _COLUMNS, rows, not_full(works))])
+    return Report([Table("Our protocol, against uvicorn's own with httptools", _COLUMNS, rows, caveats(works))])
 
 
 def _works(bare: Server, wordy: Server) -> list[Work]:
@@ -63,8 +63,7 @@ def _works(bare: Server, wordy: Server) -> list[Work]:
     ]
 
 
-def _row(uvicorn: Work, ours: Work) -> list[str | float | tuple[float, float]]:
-    ratios = ours.ratios(uvicorn, lambda each: each.rate)
-    rates = [work.median(lambda each: each.rate) for work in (uvicorn, ours)]
-    cpu = [work.median(lambda each: each.cpu) for work in (uvicorn, ours)]
-    return [ours.name, *rates, median(ratios), spread(ratios), *cpu]
+def _row(uvicorn: Work, ours: Work) -> list[Cell]:
+    ratios = ours.ratios(uvicorn, rate)
+    rates, costs = ([work.median(figure) for work in (uvicorn, ours)] for figure in (rate, cpu))
+    return [ours.name, *rates, median(ratios), spread(ratios), *costs]

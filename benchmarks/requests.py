@@ -16,7 +16,7 @@ from benchmarks.population import new_person
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.stand import Stand, open_stand
-from benchmarks.works import Round, Work, not_full, run_rounds, spread
+from benchmarks.works import Work, caveats, cpu, p50, p99, rate, run_rounds, spread
 from gateway.load import request_bytes
 
 _CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical Engines", "stage": "lead"}
@@ -44,7 +44,7 @@ class Comparison:
 
     def table(self) -> Table:
         """Medians of the rounds; ratios of requests a second, round by round."""
-        return Table(self.title, _COLUMNS, [self._row(work) for work in self.works], not_full(self.works))
+        return Table(self.title, _COLUMNS, [self._row(work) for work in self.works], caveats(self.works))
 
     def targets(self) -> list[Target]:
         """Those that this comparison is held against."""
@@ -55,13 +55,12 @@ class Comparison:
         ]
 
     def _ratios(self, work: Work) -> list[float]:
-        return work.ratios(self.works[0], _rate)
+        return work.ratios(self.works[0], rate)
 
     def _row(self, work: Work) -> list[Cell]:
         ratios = self._ratios(work)
-        figures = [work.median(each) for each in (_rate, _cpu, _p50, _p99)]
-        rate, *others = figures
-        return [work.name, rate, median(ratios), spread(ratios), *others, work.server.memory_megabytes()]
+        costs = (work.median(each) for each in (cpu, p50, p99))
+        return [work.name, work.median(rate), median(ratios), spread(ratios), *costs, work.server.memory_megabytes()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +156,3 @@ def _data(rig: Rig) -> list[Comparison]:
         Comparison(title.format("A list of 50"), of_page, {listed: 0.75}),
         Comparison(title.format("A new row"), of_post),
     ]
-
-
-def _rate(each: Round) -> float:
-    return each.rate
-
-
-def _cpu(each: Round) -> float:
-    return each.cpu
-
-
-def _p50(each: Round) -> float:
-    return each.p50
-
-
-def _p99(each: Round) -> float:
-    return each.p99
