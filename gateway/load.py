@@ -240,10 +240,11 @@ class _Paced(_Load):
 
     async def drive(self, seconds: float) -> None:
         choice = random.Random(1)  # noqa: S311 - repeatable on purpose
-        due = began = time.perf_counter()
-        while due < began + seconds and not self.over.done():
+        due = time.perf_counter()
+        end = due + seconds
+        while due < end and not self.over.done():
             await asyncio.sleep(max(_TICK, due - time.perf_counter()))
-            while due <= time.perf_counter():
+            while due <= time.perf_counter() and due < end:
                 self._ask(due)
                 due += choice.expovariate(self._rate)
         self._all_due = True
