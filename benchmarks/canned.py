@@ -1,21 +1,30 @@
 """The gateway with one route more, whose answer is canned: what the gate alone costs."""
 
+import os
+from dataclasses import replace
+
 from starlette.types import ASGIApp
 
 from benchmarks.bare import create_app as bare_app
 from gateway.app import compose
+from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.permissions import catalogue
 from gateway.edge.access_log import AccessLog
+from gateway.log_stream import standard_error
 from gateway.logs import configure_logging
 from gateway.route import Audience, Guard, Route
 from gateway.services import build_services
 from gateway.settings import Settings
 
 PATH = "/canned"
+MORE_RESOURCES = "BENCHMARK_RESOURCES"  # whose permissions there are as well; each is some 13 policy lines
 
 
-def create_app() -> ASGIApp:
+def create_app(settings: Settings) -> ASGIApp:
     """A key, a policy, the windows of a plan, usage and metrics stand before the callable that is the yardstick."""
-    settings = Settings()
-    access = AccessLog(configure_logging(level="INFO", readable=False), settings.access_log_share)
+    logger = configure_logging(level=settings.log_level, readable=False, stream=standard_error())
+    services = build_services(settings)
+    more = [f"a_resource_{number}" for number in range(int(os.environ.get(MORE_RESOURCES, "0")))]
+    authorizer = Authorizer(catalogue([*more, *services.registry.names]))
     route = Route("GET", PATH, Guard(Audience.TENANTS, "contacts:read"), bare_app())
-    return compose(build_services(settings), access, [route])
+    return compose(replace(services, authorizer=authorizer), AccessLog(logger, settings.access_log_share), [route])

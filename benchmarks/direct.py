@@ -1,30 +1,33 @@
 """The yardstick of the data path: the same transactions through psycopg alone, in a bare ASGI application.
 
 One tenant, one table, no key, no policy, no limit, no count: begin, role and search_path, one statement, commit, JSON.
-``DIRECT_SCHEMA`` names the tenant's schema, which is its role too. ``DIRECT_PIPELINE=1`` uses psycopg's pipeline mode,
-where the four are one implicit transaction in one round trip, as on the gateway's own way.
+``DIRECT_SCHEMA`` names the tenant's schema, which is its role too. In psycopg's pipeline mode the four are one implicit
+transaction in one round trip, as on the gateway's own way; psycopg prepares both statements by itself.
 """
 
 import asyncio
 import os
-import uuid
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 import psycopg
 from starlette.types import ASGIApp, Receive, Scope, Send
-from typeid import TypeID
 
+from tenants.identifiers import new_id, read, show
+
+_PREFIX = "contact"
 _NAMES = ("id", "name", "email", "company", "stage", "value_cents", "notes", "created_at", "updated_at")
 _COLUMNS = ", ".join((*_NAMES, "version"))
 _ENTER = "SELECT set_config('search_path', %s, true), set_config('role', %s, true)"
 _ONE = f"SELECT {_COLUMNS} FROM contacts WHERE id = %s"  # noqa: S608 - of constants
 _PAGE = f"SELECT {_COLUMNS} FROM contacts ORDER BY created_at DESC, id DESC LIMIT %s"  # noqa: S608
-_ADD = f"INSERT INTO contacts (id, name, email, company, stage) VALUES (%s, %s, %s, %s, %s) RETURNING {_COLUMNS}"  # noqa: S608
-_CONNECTIONS = 10  # as many as a worker of the gateway has
+_GIVEN = ("name", "email", "company", "stage")
+_ADD = f"INSERT INTO contacts (id, version, {', '.join(_GIVEN)}) VALUES (%s, 1, %s, %s, %s, %s) RETURNING {_COLUMNS}"  # noqa: S608
+_CONNECTIONS = 6  # as many as a worker of the gateway has for such statements
 
 _Answer = tuple[int, bytes]
+_Row = tuple[Any, ...]
 
 
 class Direct:
@@ -33,39 +36,24 @@ class Direct:
     def __init__(self) -> None:
         schema = os.environ["DIRECT_SCHEMA"]
         self._scope = (f"{schema}, pg_temp", schema)
-        self._pipelined = os.environ.get("DIRECT_PIPELINE") == "1"
         self._idle: asyncio.LifoQueue[psycopg.AsyncConnection[Any]] = asyncio.LifoQueue()
         self._opening = _CONNECTIONS
 
-    async def run(self, query: Any, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    async def run(self, query: Any, values: tuple[object, ...]) -> list[_Row]:
         """One transaction as the tenant, in the way that costs psycopg least."""
         connection = await self._take()
         try:
-            return await (self._in_one_group if self._pipelined else self._plainly)(connection, query, values)
+            async with connection.pipeline():  # of a connection in autocommit: the group is the transaction
+                await connection.execute(_ENTER, self._scope)
+                cursor = await connection.execute(query, values, binary=True)
+            return await cursor.fetchall()
         finally:
             self._idle.put_nowait(connection)
-
-    async def _plainly(
-        self, connection: psycopg.AsyncConnection[Any], query: Any, values: tuple[object, ...]
-    ) -> list[tuple[Any, ...]]:
-        await connection.execute(_ENTER, self._scope)  # psycopg begins by itself
-        rows = await (await connection.execute(query, values)).fetchall()
-        await connection.commit()
-        return rows
-
-    async def _in_one_group(
-        self, connection: psycopg.AsyncConnection[Any], query: Any, values: tuple[object, ...]
-    ) -> list[tuple[Any, ...]]:
-        async with connection.pipeline():  # of a connection in autocommit: the group is the transaction
-            await connection.execute(_ENTER, self._scope)
-            cursor = await connection.execute(query, values)
-        return await cursor.fetchall()
 
     async def _take(self) -> psycopg.AsyncConnection[Any]:
         if self._idle.empty() and self._opening:
             self._opening -= 1
-            url = os.environ["TENANTRY_DATABASE_URL"]
-            return await psycopg.AsyncConnection.connect(url, autocommit=self._pipelined)
+            return await psycopg.AsyncConnection.connect(os.environ["TENANTRY_DATABASE_URL"], autocommit=True)
         return await self._idle.get()
 
 
@@ -90,22 +78,30 @@ def create_app() -> ASGIApp:
 
 
 async def _one(direct: Direct, scope: Scope) -> _Answer:
-    row = TypeID.from_string(scope["path"].rpartition("/")[2])
-    rows = await direct.run(_ONE, (uuid.UUID(bytes=row.uuid_bytes),))
-    return 200, orjson.dumps(_document(rows[0]))
+    row_id = read(_PREFIX, scope["path"].rpartition("/")[2])
+    rows = await direct.run(_ONE, (row_id,))
+    return (200, _dump(_document(rows[0]))) if rows else (404, b"{}")
 
 
 async def _page(direct: Direct, scope: Scope) -> _Answer:
     limit = int(parse_qs(scope["query_string"])[b"limit"][0])
     rows = await direct.run(_PAGE, (limit + 1,))
-    return 200, orjson.dumps({"data": [_document(row) for row in rows[:limit]], "has_more": len(rows) > limit})
+    data = [_document(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
+    return 200, _dump({"data": data, "has_more": has_more, "next_cursor": data[-1]["id"] if has_more else None})
 
 
 async def _create(direct: Direct, receive: Receive) -> _Answer:
     sent = orjson.loads((await receive())["body"])
-    rows = await direct.run(_ADD, (uuid.uuid4(), *(sent[name] for name in ("name", "email", "company", "stage"))))
-    return 201, orjson.dumps(_document(rows[0]))
+    rows = await direct.run(_ADD, (new_id(), *(sent[name] for name in _GIVEN)))
+    return 201, _dump(_document(rows[0]))
 
 
-def _document(row: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(_NAMES, row, strict=False))
+def _document(row: _Row) -> dict[str, Any]:
+    document = dict(zip(_NAMES, row, strict=False))
+    document["id"] = show(_PREFIX, document["id"])
+    return document
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_UTC_Z)

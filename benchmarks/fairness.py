@@ -1,4 +1,4 @@
-"""What one tenant's flood does to another's requests: ``python -m benchmarks.fairness``.
+"""What one tenant's flood does to another's requests.
 
 One worker. The other tenant reads and writes one row in turn, a hundred times a second, while the first floods from
 processes of its own: with nothing; with reads and writes that hang, since a long transaction has locked its table; with
@@ -9,32 +9,32 @@ No limit of a plan stands in the flood's way: what is seen is how connections ar
 another worker, shares the processor.
 """
 
-import argparse
-import multiprocessing
-import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from multiprocessing.pool import Pool
+from statistics import median
 
 import httpx
 import orjson
 import psycopg
 from psycopg import sql
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.load import Result, request_bytes, run_load, run_paced
+from benchmarks.driving import Pace, closed_again, helpers, paced
+from benchmarks.effort import Effort, say
+from benchmarks.report import Cell, Column, Report, Table
 from benchmarks.stand import Caller, Stand, open_stand
+from benchmarks.works import spread
+from gateway.load import Result, request_bytes
 
 _CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical Engines", "stage": "lead"}
-_PACE = 0.01  # seconds between two requests of the other tenant
+_RATE = 100  # requests a second of the other tenant
+_FLOODING = 32  # connections of each kind of request of a flood
 _LARGE = 200_000  # rows that a search reads
-_SETTLE = 3.0  # seconds for statements whose callers have gone
-_WIDTH = 110  # characters, also where the output goes to a file
+_SETTLE = 2.0  # seconds for statements whose callers have gone
+_NICE = 10  # floods give way to what is measured
 
 
 @dataclass(slots=True)
@@ -57,18 +57,21 @@ class Rig:
     flooding: Caller
     other: Caller
     requests: tuple[bytes, ...]  # of the other tenant
-    processes: ProcessPoolExecutor
+    beside: Pool
 
-    def run(self, flood: Flood, connections: int, seconds: float) -> None:
+    def run(self, flood: Flood, seconds: float) -> None:
         """One round."""
         with self._locked(flood):
-            load = partial(run_load, self.url, connections=connections, seconds=seconds + 1)
-            running = [self.processes.submit(load, each) for each in flood.requests]
-            run_paced(self.url, self.requests, every=_PACE, seconds=0.5)  # until the flood stands
-            flood.others.append(run_paced(self.url, self.requests, every=_PACE, seconds=seconds))
+            given = [(self.url, [each], _FLOODING, seconds + 1) for each in flood.requests]
+            running = [self.beside.apply_async(closed_again, each) for each in given]
+            self._use(0.5)  # until the flood stands
+            flood.others.append(self._use(seconds))
         for each in running:
-            flood.answered += each.result().statuses
+            flood.answered += each.get().statuses
         time.sleep(_SETTLE)
+
+    def _use(self, seconds: float) -> Result:
+        return paced(Pace([self.url], self.requests, _RATE, seconds, connections=2))
 
     @contextmanager
     def _locked(self, flood: Flood) -> Iterator[None]:
@@ -79,27 +82,22 @@ class Rig:
             yield
 
 
-def main() -> None:
-    """Run the rounds, print what the other tenant saw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each flood in each round")
-    parser.add_argument("--connections", type=int, default=32, help="of each kind of request of a flood")
-    options = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
-    with open_stand() as stand, ProcessPoolExecutor(2, mp_context=spawn) as processes:
-        rig = _rig(stand, processes)
-        floods = _floods(rig)
-        for _ in range(options.rounds):
+def measure(effort: Effort) -> Report:
+    """What the other tenant saw."""
+    with open_stand() as stand, helpers(2, _NICE) as beside:
+        rig = _rig(stand, beside)
+        floods = _floods(rig, effort.of(_LARGE, 1_000))
+        for number in range(1, effort.rounds + 1):
             for flood in floods:
-                rig.run(flood, options.connections, options.seconds)
-        Console(width=_WIDTH).print(_table(floods))
+                say(f"round {number} of {effort.rounds}, flood: {flood.name}")
+                rig.run(flood, effort.of(3.0, 0.5))
+    return Report([_table(floods)])
 
 
-def _rig(stand: Stand, processes: ProcessPoolExecutor) -> Rig:
-    url, _ = stand.serve("gateway.app:create_app")
+def _rig(stand: Stand, beside: Pool) -> Rig:
+    url = stand.servers.gateway().url
     other = stand.add_tenant("other")
-    return Rig(stand, url, stand.tenant, other, _one_row(url, other), processes)
+    return Rig(stand, url, stand.tenant, other, _one_row(url, other), beside)
 
 
 def _one_row(url: str, tenant: Caller) -> tuple[bytes, bytes]:
@@ -110,9 +108,9 @@ def _one_row(url: str, tenant: Caller) -> tuple[bytes, bytes]:
     return request_bytes(path, tenant.headers), request_bytes(path, tenant.headers, "PATCH", change)
 
 
-def _floods(rig: Rig) -> list[Flood]:
+def _floods(rig: Rig, rows: int) -> list[Flood]:
     read, write = _one_row(rig.url, rig.flooding)
-    _fill(rig)
+    _fill(rig, rows)
     search = request_bytes(f"{rig.url}/v1/contacts?q=nowhere", rig.flooding.headers)
     return [
         Flood("none", ()),
@@ -122,33 +120,33 @@ def _floods(rig: Rig) -> list[Flood]:
     ]
 
 
-def _fill(rig: Rig) -> None:
+def _fill(rig: Rig, rows: int) -> None:
     fill = (
         "INSERT INTO {} (id, name, company)"
         " SELECT gen_random_uuid(), 'name ' || n, 'company ' || n FROM generate_series(1, %s) n"
     )
     with psycopg.connect(rig.stand.owner_url) as owner:
-        owner.execute(sql.SQL(fill).format(sql.Identifier(rig.flooding.schema, "contacts")), (_LARGE,))
+        owner.execute(sql.SQL(fill).format(sql.Identifier(rig.flooding.schema, "contacts")), (rows,))
 
 
 def _table(floods: list[Flood]) -> Table:
-    head = ("flood", "its answers", "other: errors", "p50 ms", "p99 ms", "p99, of none", "range")
-    table = Table(*head, title="one worker, one core")
+    columns = (
+        Column("flood"),
+        Column("its answers"),
+        Column("other: errors", ","),
+        Column("p50 ms", ".2f"),
+        Column("p99 ms", ".2f"),
+        Column("p99, of none", ".2f"),
+        Column("range", ".2f"),
+    )
     calm = [result.percentile(0.99) for result in floods[0].others]
-    for flood in floods:
-        tails = [result.percentile(0.99) for result in flood.others]
-        ratios = [tail / quiet for tail, quiet in zip(tails, calm, strict=True)]
-        table.add_row(
-            flood.name,
-            ", ".join(f"{status}: {count:,}" for status, count in sorted(flood.answered.items())),
-            str(sum(each.statuses.total() - each.statuses[200] for each in flood.others)),
-            f"{statistics.median(result.percentile(0.5) for result in flood.others):.2f}",
-            f"{statistics.median(tails):.2f}",
-            f"{statistics.median(ratios):.2f}",
-            f"{min(ratios):.2f} to {max(ratios):.2f}",
-        )
-    return table
+    return Table("One tenant's requests beside another's flood", columns, [_row(flood, calm) for flood in floods])
 
 
-if __name__ == "__main__":
-    main()
+def _row(flood: Flood, calm: list[float]) -> list[Cell]:
+    tails = [result.percentile(0.99) for result in flood.others]
+    ratios = [tail / quiet for tail, quiet in zip(tails, calm, strict=True)]
+    answered = ", ".join(f"{status}: {count:,}" for status, count in sorted(flood.answered.items()))
+    errors = sum(each.count - each.statuses[200] + each.unanswered for each in flood.others)
+    p50 = median(result.percentile(0.5) for result in flood.others)
+    return [flood.name, answered, errors, p50, median(tails), median(ratios), spread(ratios)]

@@ -1,28 +1,25 @@
-"""What each stage of the gate adds to a warm request, without a server: ``python -m benchmarks.gate``.
+"""What each stage of the gate adds to a warm request, without a server.
 
 The gate of a real deployment, with PostgreSQL and Redis behind it, led to a canned answer; each row has one stage more
 than the row above. Rounds drive every row in turn, so that a slow moment of the machine falls on all of them; what is
 shown is the fastest tenth in CPU time: the cost of the code, and not of what else the machine did.
 """
 
-import argparse
 import asyncio
 import copy
 import dataclasses
-import os
 import statistics
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from rich.console import Console
-from rich.table import Table
 from starlette.types import ASGIApp, Message, Scope
 
 from benchmarks import canned
 from benchmarks.bare import create_app as bare_app
-from benchmarks.stand import open_stand
+from benchmarks.effort import Effort, say
+from benchmarks.report import Cell, Column, Report, Table
+from benchmarks.stand import Stand, open_stand, settings_of
 from gateway.edge.gate import Gate, Stage
 from gateway.edge.routing import RoutingStage
 from gateway.route import PUBLIC, Route
@@ -30,29 +27,29 @@ from gateway.route_table import RouteTable
 
 Header = tuple[bytes, bytes]
 
+_REQUESTS = 300  # in each round of each row
 
-def main() -> None:
-    """Run the rounds, print microseconds that each stage adds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--requests", type=int, default=300, help="in each round of each row")
-    options = parser.parse_args()
+
+def measure(effort: Effort) -> Report:
+    """Microseconds that each stage adds."""
+    rounds = effort.of(300, 5)
     with open_stand() as stand:
-        os.environ.update(stand.environment | {"TENANTRY_ACCESS_LOG_SHARE": "0.01"})
-        taken = asyncio.run(_measure(stand.api_key, options.rounds, options.requests))
-    Console().print(_table({name: statistics.quantiles(figures, n=10)[0] for name, figures in taken.items()}))
+        say(f"{rounds} rounds of {_REQUESTS} requests, each stage in turn")
+        taken = asyncio.run(_measure(stand, rounds))
+    return Report([_table({name: statistics.quantiles(figures, n=10)[0] for name, figures in taken.items()})])
 
 
-async def _measure(api_key: str, rounds: int, requests: int) -> dict[str, list[float]]:
-    async with _running(canned.create_app()) as gate:
+async def _measure(stand: Stand, rounds: int) -> dict[str, list[float]]:
+    settings = settings_of(stand.environment | {"TENANTRY_LOG_LEVEL": "ERROR"})  # our own output is no log
+    async with _running(canned.create_app(settings)) as gate:
         works = _rows(gate)
-        headers = _headers(api_key)
+        headers = _headers(stand.tenant.api_key)
         taken: dict[str, list[float]] = {name: [] for name in works}
         for app in works.values():
-            await _drive(app, headers, requests)
+            await _drive(app, headers)
         for _ in range(rounds):
             for name, app in works.items():
-                taken[name].append(await _drive(app, headers, requests))
+                taken[name].append(await _drive(app, headers))
             await asyncio.sleep(0)  # tokens are leased in the background
         return taken
 
@@ -104,13 +101,13 @@ async def _life(app: ASGIApp, told: "asyncio.Queue[Message]", answers: "asyncio.
     await app({"type": "lifespan", "state": {}}, told.get, answers.put)
 
 
-async def _drive(app: ASGIApp, headers: list[Header], requests: int) -> float:
+async def _drive(app: ASGIApp, headers: list[Header]) -> float:
     """Microseconds of CPU that a request took."""
-    scopes = [_scope(headers) for _ in range(requests)]
+    scopes = [_scope(headers) for _ in range(_REQUESTS)]
     began = time.thread_time()
     for scope in scopes:
         await app(scope, _receive, _send)
-    return (time.thread_time() - began) / requests * 1e6
+    return (time.thread_time() - began) / _REQUESTS * 1e6
 
 
 def _headers(api_key: str) -> list[Header]:
@@ -148,13 +145,10 @@ async def _send(_message: Message) -> None:
 
 
 def _table(best: dict[str, float]) -> Table:
-    table = Table("with", "µs", "adds", title=f"one warm request, on Python {sys.version.split()[0]}")
+    rows: list[list[Cell]] = []
     before = 0.0
     for name, figure in best.items():
-        table.add_row(name, f"{figure:.2f}", f"{figure - before:.2f}")
+        rows.append([name, figure, figure - before])
         before = figure
-    return table
-
-
-if __name__ == "__main__":
-    main()
+    columns = (Column("with"), Column("CPU µs", ".2f"), Column("adds", ".2f"))
+    return Table("The stages of the gate, called without a server: the fastest tenth of the rounds", columns, rows)

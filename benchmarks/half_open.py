@@ -1,72 +1,69 @@
-"""What half-open connections cost good clients: ``python -m benchmarks.half_open``.
+"""What half-open connections cost good clients.
 
 Rounds without and with 2,000 connections that have sent half a head, interleaved. They are held by a process of their
-own, which opens another for each that the server ends: the load holds on for as long as the deadlines take.
-``python -m benchmarks.half_open hold <port> <count>`` is that process.
+own, which gives way to all others and opens another for each that the server ends: the load holds on for as long as the
+deadlines take. ``python -m benchmarks.half_open <port> <count>`` is that process.
 """
 
-import argparse
 import os
 import select
 import socket
-import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from statistics import median
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.load import request_bytes
-from benchmarks.protocol import Measured, Server, open_servers
+from benchmarks import canned
+from benchmarks.effort import Effort, say
+from benchmarks.report import Bound, Cell, Column, Report, Table, Target
+from benchmarks.stand import Stand, open_stand
+from benchmarks.works import Work, p50, p99, rate, spread
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
 from gateway.edge.sockets import raise_descriptor_limit
+from gateway.load import request_bytes
 
+_COUNT = 2_000
+_ROUND = 12.0  # seconds, longer than the deadline of a head: all of them end once and come again
 _HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
 _HELD = "held"
 _OPENS_WITHIN = 30.0  # seconds
+_NICE = 19
 _AT_ONCE = 50  # opened between two looks at those that ended
 
 
-def main() -> None:
-    """Run the rounds, print medians and what the connections add."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each round: longer than the deadline of a head")
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--half-open", type=int, default=2_000)
-    options = parser.parse_args()
-    with open_servers() as servers:
-        measured = {(server.name, held): Measured() for server in servers for held in (0, options.half_open)}
-        for _ in range(options.rounds):
-            for (name, held), kept in measured.items():
-                server = next(each for each in servers if each.name == name)
-                with _held(server, held):
-                    kept.run(server, [request_bytes(server.url, {})], options.connections, options.seconds)
-        Console().print(_table(measured))
+def measure(effort: Effort) -> Report:
+    """The canned gate, asked as fast as it answers."""
+    with open_stand() as stand:
+        server = stand.servers.ours("canned")
+        requests = [request_bytes(server.url + canned.PATH, stand.tenant.headers)]
+        without, beside = Work("none", server, requests), Work(f"{_COUNT:,}", server, requests)
+        without.run(effort.of(1.0, 0.2))
+        for number in range(1, effort.rounds + 1):
+            say(f"round {number} of {effort.rounds}, without and with {_COUNT:,}")
+            without.rounds.append(without.run(effort.of(_ROUND, 0.5)))
+            with _held(stand, server.url):
+                beside.rounds.append(beside.run(effort.of(_ROUND, 0.5)))
+    target = Target("p99 beside 2,000 half-open connections", Bound.AT_MOST, 1.05, median(beside.ratios(without, p99)))
+    return Report([_table(without, beside)], [target])
 
 
 @contextmanager
-def _held(server: Server, count: int) -> Iterator[None]:
-    if not count:
+def _held(stand: Stand, url: str) -> Iterator[None]:
+    log = stand.servers.folder / "holder.log"
+    log.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "benchmarks.half_open", url.rpartition(":")[2], str(_COUNT)]
+    holder = Child(Launch(command=command, folder=Path.cwd(), log=log, environment=dict(os.environ)))
+    try:
+        wait_until(lambda: _HELD in log.read_text(encoding="ascii"), holder, _OPENS_WITHIN, "the holder")
         yield
-        return
-    port = server.url.rpartition(":")[2]
-    with TemporaryDirectory() as folder:
-        log = Path(folder) / "holder.log"
-        command = [sys.executable, "-m", "benchmarks.half_open", "hold", port, str(count)]
-        holder = Child(Launch(command=command, folder=Path.cwd(), log=log, environment=dict(os.environ)))
-        try:
-            wait_until(lambda: _HELD in log.read_text(encoding="ascii"), holder, _OPENS_WITHIN, "the holder")
-            yield
-        finally:
-            holder.stop()
+    finally:
+        holder.stop()
 
 
 def _hold(port: int, count: int) -> None:
     """Keep so many half-open connections until told to stop."""
+    os.nice(_NICE)
     raise_descriptor_limit()
     poll = select.epoll()
     held: dict[int, socket.socket] = {}
@@ -85,25 +82,26 @@ def _hold(port: int, count: int) -> None:
             held.pop(descriptor).close()
 
 
-def _table(measured: dict[tuple[str, int], Measured]) -> Table:
-    title = f"good clients beside half-open connections, one core, Python {sys.version.split()[0]}"
-    table = Table("protocol", "half-open", "requests/s", "of without", "p50 ms", "p99 ms", "of without", title=title)
-    for (name, held), of in measured.items():
-        pairs = list(zip(of.rounds, measured[name, 0].rounds, strict=True))
-        table.add_row(
-            name,
-            f"{held:,}",
-            f"{statistics.median(each.rate for each in of.rounds):,.0f}",
-            f"{statistics.median(mine.rate / other.rate for mine, other in pairs):.3f}",
-            f"{statistics.median(each.percentile(0.5) for each in of.rounds):.2f}",
-            f"{statistics.median(each.percentile(0.99) for each in of.rounds):.2f}",
-            f"{statistics.median(mine.percentile(0.99) / other.percentile(0.99) for mine, other in pairs):.3f}",
-        )
-    return table
+def _table(without: Work, beside: Work) -> Table:
+    columns = (
+        Column("half-open"),
+        Column("requests/s", ",.0f"),
+        Column("of without", ".3f"),
+        Column("p50 ms", ".2f"),
+        Column("p99 ms", ".2f"),
+        Column("p99, of without", ".3f"),
+        Column("range", ".3f"),
+    )
+    return Table(
+        "Good clients beside half-open connections", columns, [_row(each, without) for each in (without, beside)]
+    )
+
+
+def _row(work: Work, without: Work) -> list[Cell]:
+    rates, tails = work.ratios(without, rate), work.ratios(without, p99)
+    shown = (work.median(rate), median(rates), work.median(p50), work.median(p99))
+    return [work.name, *shown, median(tails), spread(tails)]
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["hold"]:
-        _hold(*map(int, sys.argv[2:]))
-    else:
-        main()
+    _hold(*map(int, sys.argv[1:]))

@@ -1,11 +1,10 @@
-"""Milliseconds from a change to the moment at which every worker acts on it: ``python -m benchmarks.revocation``.
+"""Milliseconds from a change to the moment at which every worker acts on it.
 
-Workers of the gateway, all on one core, answer other tenants all the while. Each round warms a credential on every
+Four workers of the gateway, all on one core, answer other tenants all the while. Each round warms a credential on every
 worker, commits one change, and asks each worker every 5 ms until its answer shows the change. Counted from the moment
 at which the commit was answered; the slowest worker counts.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,27 +13,23 @@ from functools import partial
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-
-from benchmarks.load import request_bytes
-from benchmarks.paced import Pace, beside
-from benchmarks.population import Control, new_secrets, open_control
-from benchmarks.stand import Stand, open_stand, settings_of
+from benchmarks.driving import Pace, helpers, paced
+from benchmarks.effort import Effort, say
+from benchmarks.population import Control, new_secrets, open_control, open_tokens
+from benchmarks.report import Bound, Cell, Column, Report, Table, Target
+from benchmarks.stand import PLAN, Stand, open_stand
 from benchmarks.watch import Shows, Workers
-from gateway.services import build_services
-from tenants.identifiers import TenantId, UserId, new_id
+from gateway.load import request_bytes
+from tenants.identifiers import TenantId, UserId
 from tenants.sign_in.access_tokens import AccessTokens
 
+_WORKERS = 4
 _OTHERS = 100  # tenants that are answered meanwhile
+_RATE = 400  # of their requests a second, over all workers
+_FASTEST, _LONGEST = 50.0, 1000.0  # milliseconds: p99 and maximum that are to be reached (ID4)
 _COPY_OF_PLAN: LiteralString = (
     "INSERT INTO plans (code, name, rank, windows, features)"
     " SELECT %(code)s, name, %(rank)s, windows, features FROM plans WHERE code = 'bench'"
-)
-_USER: LiteralString = "INSERT INTO users (id, email) VALUES (%(user)s, 'ada@example.com')"
-_MEMBERSHIP: LiteralString = (
-    "INSERT INTO memberships (tenant_id, user_id, roles) VALUES (%(tenant)s, %(user)s, '{member}')"
 )
 _REVOKE: LiteralString = "UPDATE api_keys SET revoked_at = now() WHERE digest = %(digest)s"
 _DISABLE: LiteralString = "UPDATE users SET disabled_at = %(to)s::timestamptz WHERE id = %(user)s"
@@ -124,66 +119,67 @@ def _quota(quota: int) -> Shows:
     return lambda answer: bool(answer.body["plan"]["limits"][0]["quota"] == quota)
 
 
-def main() -> None:
-    """Run the rounds, print p50, p99 and max of each kind."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=1000, help="of keys")
-    parser.add_argument("--other-rounds", type=int, default=300, help="of each other kind")
-    parser.add_argument("--rate", type=float, default=400, help="requests a second of other tenants, over all workers")
-    options = parser.parse_args()
+def measure(effort: Effort) -> Report:
+    """p50, p99 and the longest of each kind of change."""
     with open_stand() as stand, open_control(stand) as control:
-        urls = tuple(stand.serve("gateway.app:create_app")[0] for _ in range(options.workers))
-        with (
-            _subject(stand, control) as subject,
-            beside(_others(control, urls, options.rate)),
-            ThreadPoolExecutor(len(urls)) as threads,
-        ):
-            delays = _measure(Workers(urls, threads), subject, options.rounds, options.other_rounds)
-    title = f"from a change to its force on {len(urls)} workers, beside {options.rate:.0f} requests a second"
-    Console().print(_table(delays, title))
+        urls = tuple(stand.servers.gateway(TENANTRY_WORKERS=str(_WORKERS)).url for _ in range(_WORKERS))
+        with _subject(stand, control) as subject, ThreadPoolExecutor(len(urls)) as threads, helpers(1) as beside:
+            others = beside.apply_async(paced, (_others(control, urls),))
+            delays = _measure(Workers(urls, threads), subject, effort)
+            if others.ready():
+                raise SystemExit(f"the load beside has ended by itself: {others.get()}")
+    return Report([_table(delays)], _targets(delays))
 
 
-def _measure(workers: Workers, subject: Subject, key_rounds: int, rounds: int) -> dict[str, list[float]]:
+def _measure(workers: Workers, subject: Subject, effort: Effort) -> dict[str, list[float]]:
     delays: dict[str, list[float]] = {}
     for name, make in subject.kinds().items():
+        rounds = effort.of(300, 10) if "key" in name else effort.of(100, 4)
+        say(f"{name}, {rounds} times")
         delays[name] = []
-        for number in track(range(key_rounds if "key" in name else rounds), name):
+        for number in range(rounds):
             credential, change, shows = make(number)
             workers.warm(credential)
-            delays[name].append(workers.time_to_show(credential, shows, change))
+            delays[name].append(workers.time_to_show(credential, shows, change) * 1000)
     return delays
 
 
 @contextmanager
 def _subject(stand: Stand, control: Control) -> Iterator[Subject]:
-    user = new_id()
-    for rank, code in enumerate(("one", "two"), 1):
+    for rank, code in enumerate(("one", "two"), 10):
         control.execute(_COPY_OF_PLAN, code=code, rank=rank)
     (tenant,) = control.add_tenants(1, "one")
     (key,) = control.add_keys([tenant], 1)
-    control.execute(_USER, user=user)
-    control.execute(_MEMBERSHIP, tenant=tenant, user=user)
-    services = build_services(settings_of(stand.environment))
-    try:
-        yield Subject(control, services.identity.tokens, tenant, user, key)
-    finally:
-        services.identity.close()
+    with open_tokens(stand) as tokens:
+        yield Subject(control, tokens, tenant, control.add_member(tenant), key)
 
 
-def _others(control: Control, urls: tuple[str, ...], rate: float) -> Pace:
-    keys = control.add_keys(control.add_tenants(_OTHERS, "bench"), _OTHERS)
-    return Pace(urls, [request_bytes(f"{urls[0]}/v1/me", {"X-API-Key": key}) for key in keys], rate)
+def _others(control: Control, urls: tuple[str, ...]) -> Pace:
+    keys = control.add_keys(control.add_tenants(_OTHERS, PLAN), _OTHERS)
+    return Pace(urls, [request_bytes(f"{urls[0]}/v1/me", {"X-API-Key": key}) for key in keys], _RATE)
 
 
-def _table(delays: dict[str, list[float]], title: str) -> Table:
-    table = Table("change", "rounds", "p50 ms", "p99 ms", "max ms", title=title)
-    for name, seconds in delays.items():
-        ordered = sorted(seconds)
-        figures = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99, 1.0))
-        table.add_row(name, f"{len(ordered):,}", *(f"{figure * 1000:.1f}" for figure in figures))
-    return table
+def _at(delays: list[float], share: float) -> float:
+    ordered = sorted(delays)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-if __name__ == "__main__":
-    main()
+def _table(delays: dict[str, list[float]]) -> Table:
+    title = f"From a change to its force on {_WORKERS} workers, beside {_RATE} requests a second"
+    columns = (
+        Column("change"),
+        Column("rounds", ","),
+        *(Column(name, ".1f") for name in ("p50 ms", "p99 ms", "max ms")),
+    )
+    rows: list[list[Cell]] = [
+        [name, len(taken), *(_at(taken, share) for share in (0.5, 0.99, 1.0))] for name, taken in delays.items()
+    ]
+    return Table(title, columns, rows)
+
+
+def _targets(delays: dict[str, list[float]]) -> list[Target]:
+    together = [delay for taken in delays.values() for delay in taken]
+    return [
+        Target("change in force on 4 workers, p99 ms", Bound.AT_MOST, _FASTEST, _at(together, 0.99), ".0f"),
+        Target("change in force on 4 workers, longest ms", Bound.AT_MOST, _LONGEST, max(together), ".0f"),
+    ]

@@ -1,6 +1,6 @@
-"""A deployment to measure: real PostgreSQL and Redis, one tenant on a plan that never throttles, worker processes.
+"""A deployment to measure: real PostgreSQL and Redis, tenants on a plan that never throttles, and what they may send.
 
-Servers under test are pinned to the first core, everything else to the second.
+Servers under test are pinned to the first core, everything else to the last.
 """
 
 import asyncio
@@ -8,20 +8,16 @@ import base64
 import os
 import secrets
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
+from benchmarks.servers import OTHER_CORE, SERVER_CORE, Servers
 from billing.plans import service as plans
 from billing.plans.schemas import PlanSpec, WindowSpec
 from gateway.development.postgres import LocalPostgres
-from gateway.development.processes import Child, Launch, free_port, wait_until
 from gateway.development.redis import LocalRedis
 from gateway.services import Services, build_services
 from gateway.settings import Settings
@@ -33,19 +29,13 @@ from tenants.onboarding.schemas import CreateTenant
 from tenants.resources.registry import load_registry
 from tenants.sign_in.signing_keys import generate_signing_keys
 
-SERVER_CORE, OTHER_CORE = 0, 1
+DATABASE = "bench"
+PLAN, ONE_WINDOW, FIVE_WINDOWS = "bench", "one-window", "five-windows"
 _RESOURCES = "examples.crm.resources"
-_PLAN = PlanSpec(
-    code="bench",
-    name="Benchmark",
-    rank=0,
-    windows=(
-        WindowSpec(name="burst", quota=100_000_000, window_seconds=1),
-        WindowSpec(name="sustained", quota=1_000_000_000, window_seconds=60),
-        WindowSpec(name="daily", quota=1_000_000_000, window_seconds=86_400),
-    ),
-)
-_STARTS_WITHIN = 20.0  # seconds
+_LOGGED = "0.01"  # share of requests that leave a line in the log
+_LENGTHS = {"burst": 1, "minute": 60, "hour": 3_600, "day": 86_400, "month": 31 * 86_400}  # seconds
+_QUOTA = 1_000_000_000  # of each window: nobody comes near it
+_WINDOWS = {PLAN: 3, ONE_WINDOW: 1, FIVE_WINDOWS: 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +50,26 @@ class Caller:
         return {"X-API-Key": self.api_key}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stand:
-    """What is measured against. ``serve`` starts one more server; all end with the stand."""
+    """What is measured against."""
 
-    folder: Path
     environment: dict[str, str]
     owner_url: str
-    stack: ExitStack
-    tenant: Caller
-    ports: list[int] = field(default_factory=list)
+    superuser_url: str
+    servers: Servers
+    tenant: Caller  # that is there from the start
 
-    @property
-    def api_key(self) -> str:
-        """Of the tenant that is there from the start."""
-        return self.tenant.api_key
-
-    def add_tenant(self, slug: str) -> Caller:
-        """One more tenant on the plan that never throttles, and its first key."""
-        return asyncio.run(_add_tenant(self.environment, slug))
-
-    def serve(self, application: str, **environment: str) -> tuple[str, Child]:
-        """An ASGI application factory in a uvicorn of its own, on the server core: its base URL and its process."""
-        port = free_port()
-        options = ["--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"]
-        command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--log-level", "warning"]
-        pinned = ["taskset", "-c", str(SERVER_CORE), *command, *options]
-        log = self.folder / f"server-{port}.log"
-        child = Child(Launch(command=pinned, folder=Path.cwd(), log=log, environment=self.environment | environment))
-        self.stack.callback(child.stop)
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(url), child, _STARTS_WITHIN, application)
-        return url, child
+    def add_tenant(self, slug: str, plan: str = PLAN) -> Caller:
+        """One more tenant, its schema, and its first key."""
+        return asyncio.run(_add_tenant(self.environment, slug, plan))
 
 
 @contextmanager
 def open_stand() -> Iterator[Stand]:
     """Servers, schemas, one tenant and its key; all of it gone afterwards."""
+    if SERVER_CORE == OTHER_CORE:
+        raise SystemExit("Two processor cores are needed: one for the server, one for everything else.")
     os.sched_setaffinity(0, {OTHER_CORE})
     folder = Path(tempfile.mkdtemp(prefix="tenantry-bench-"))
     folder.chmod(0o711)
@@ -106,10 +79,12 @@ def open_stand() -> Iterator[Stand]:
         for part in (postgres, redis):
             stack.callback(part.stop)
             part.start()
-        urls = set_up_cluster(postgres.superuser_url, "bench", owner_password="owner", gateway_password="gateway")  # noqa: S106
+        urls = set_up_cluster(postgres.superuser_url, DATABASE, owner_password="owner", gateway_password="gateway")  # noqa: S106
         environment = _environment(urls, redis) | {"TENANTRY_USAGE_FOLDER": str(folder / "usage")}
-        asyncio.run(_add_plan(environment))
-        yield Stand(folder, environment, urls.owner, stack, asyncio.run(_add_tenant(environment, "bench")))
+        asyncio.run(_add_plans(environment))
+        servers = Servers(folder, environment, stack)
+        tenant = asyncio.run(_add_tenant(environment, "bench", PLAN))
+        yield Stand(environment, urls.owner, postgres.superuser_url, servers, tenant)
 
 
 def _environment(urls: ClusterUrls, redis: LocalRedis) -> dict[str, str]:
@@ -125,19 +100,23 @@ def _environment(urls: ClusterUrls, redis: LocalRedis) -> dict[str, str]:
         "TENANTRY_SIGNING_KEYS": generate_signing_keys("bench"),
         "TENANTRY_RESOURCES": _RESOURCES,
         "TENANTRY_TRUSTED_PROXIES": "127.0.0.1",  # the load can come from many senders
+        "TENANTRY_ACCESS_LOG_SHARE": _LOGGED,
+        "TENANTRY_STOP_NOTICE_SECONDS": "0",
         "PYTHONPATH": str(Path.cwd()),
     }
 
 
-async def _add_plan(environment: dict[str, str]) -> None:
+async def _add_plans(environment: dict[str, str]) -> None:
+    lengths = list(_LENGTHS.items())
     async with _services(environment) as services, services.database.control() as session:
-        await plans.create(session, _PLAN)
+        for rank, (code, count) in enumerate(_WINDOWS.items()):
+            windows = [WindowSpec(name=name, quota=_QUOTA, window_seconds=each) for name, each in lengths[:count]]
+            await plans.create(session, PlanSpec(code=code, name=code, rank=rank, windows=tuple(windows)))
 
 
-async def _add_tenant(environment: dict[str, str], slug: str) -> Caller:
+async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> Caller:
     async with _services(environment) as services, services.database.control() as session:
-        wanted = CreateTenant(slug=slug, name="Benchmark", plan=_PLAN.code)
-        made = await services.identity.onboarding.create(session, wanted)
+        made = await services.identity.onboarding.create(session, CreateTenant(slug=slug, name="Benchmark", plan=plan))
     return Caller(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
 
 
@@ -155,23 +134,3 @@ def settings_of(environment: dict[str, str]) -> Settings:
     """The settings of a server with this environment."""
     named = {name.removeprefix("TENANTRY_").lower(): value for name, value in environment.items()}
     return Settings.model_validate(named)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1).status_code > 0
-    except httpx.TransportError:
-        time.sleep(0.05)
-        return False
-
-
-def cpu_seconds(child: Child) -> float:
-    """User and system time that the process has used."""
-    fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_megabytes(child: Child) -> float:
-    """Resident memory of the process."""
-    pages = int(Path(f"/proc/{child.pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

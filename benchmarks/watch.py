@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.load import complete, request_bytes
+from gateway.load import head_of, request_bytes, status_of
 
 _GIVE_UP = 10.0  # seconds
 _PAUSE = 0.005  # seconds between two questions to one worker
@@ -76,10 +76,10 @@ def _watch(connection: socket.socket, request: bytes, shows: Shows, begun: threa
 
 def _ask(connection: socket.socket, request: bytes) -> Answer:
     connection.sendall(request)
-    received = bytearray()
-    while not (status := complete(received)):
+    received = b""
+    while not (head := head_of(received)):
         received += connection.recv(_ONE_READ)
-    return Answer(status, orjson.loads(received.partition(b"\r\n\r\n")[2]))
+    return Answer(status_of(head), orjson.loads(received.partition(b"\r\n\r\n")[2]))
 
 
 def _connect(url: str) -> socket.socket:

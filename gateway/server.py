@@ -2,48 +2,33 @@
 
 from collections.abc import Callable
 
-import uvicorn
-
+from gateway.app import create_app
 from gateway.edge.sockets import listen, raise_descriptor_limit
 from gateway.logs import configure_logging
-from gateway.serving.applications import Applications
-from gateway.serving.draining import DRAIN, DrainingServer
+from gateway.serving.applications import Applications, Create
+from gateway.serving.configuration import uvicorn_config
+from gateway.serving.draining import DrainingServer
 from gateway.serving.manager import Workers
 from gateway.settings import Mode, Settings
 
-_KEEP_ALIVE = 75  # seconds that an idle connection may stay: longer than the proxies before us keep theirs
-_SILENCE = 30  # seconds until a worker counts as hung; one that still imports is silent too, long under load
 
-
-def run_server(load: Callable[[], Settings], *, host: str, port: int, workers: int) -> bool:
+def run_server(
+    load: Callable[[], Settings], *, host: str, port: int, workers: int, create: Create = create_app
+) -> bool:
     """Serve until SIGTERM or SIGINT. False when the gateway did not start, which its log explains.
 
-    ``load`` reads the settings: now, and again at SIGHUP, which replaces several workers one after another. Raises what
-    it raises, and OSError when the address cannot be listened on.
+    ``load`` reads the settings: now, and again at SIGHUP, which replaces several workers one after another; ``create``
+    makes each worker's application of them. Raises what ``load`` raises, and OSError when the address cannot be
+    listened on.
     """
-    with Applications.open(load, workers) as applications:
+    with Applications.open(load, create, workers) as applications:
         return _run(applications, host=host, port=port, workers=workers)
 
 
 def _run(applications: Applications, *, host: str, port: int, workers: int) -> bool:
     settings = applications.settings
-    config = uvicorn.Config(
-        applications.factory(),
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        loop="uvloop",
-        http=applications.protocols(),
-        ws="none",  # none is served: a request to upgrade is answered as any other
-        log_config=None,  # ours is set up by the application
-        access_log=False,  # one structured line of ours instead
-        server_header=False,
-        proxy_headers=False,  # the edge believes proxies that the settings name, and no others
-        timeout_graceful_shutdown=DRAIN,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_worker_healthcheck=_SILENCE,
-    )
+    listened = {"factory": True, "host": host, "port": port, "workers": workers}
+    config = uvicorn_config(applications.factory(), applications.protocols(), **listened)
     raise_descriptor_limit()
     listener = listen(host, port)
     if workers > 1:

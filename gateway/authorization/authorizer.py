@@ -9,6 +9,7 @@ from pathlib import Path
 
 import casbin
 import structlog
+from casbin.persist.adapters.string_adapter import StringAdapter
 
 from gateway.authorization.permissions import Permission, policy_lines
 from tenants.principal import Principal
@@ -25,8 +26,9 @@ class Authorizer:
     def __init__(self, permissions: Sequence[Permission]) -> None:
         self.permissions = tuple(permissions)
         self._by_name = {permission.name: permission for permission in permissions}
-        self._enforcer = casbin.Enforcer(str(_MODEL))
-        self._enforcer.add_policies(policy_lines(permissions))
+        # From an adapter: lines that are added are each looked for among all others first (130 s for 100,000 of them).
+        lines = "\n".join(", ".join(("p", *line)) for line in policy_lines(permissions))
+        self._enforcer = casbin.Enforcer(str(_MODEL), StringAdapter(lines))
         self._decisions: dict[tuple[tuple[str, ...], str], bool] = {}
 
     def allows(self, principal: Principal, permission: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import cycle
 from statistics import median
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -46,9 +47,10 @@ class Work:
 
     def together(self) -> Result:
         """All rounds as one."""
-        return Result(
-            sum(each.seconds for each in self.rounds), latencies=[each for one in self.rounds for each in one.latencies]
-        )
+        total = Result(sum(each.seconds for each in self.rounds))
+        for each in self.rounds:
+            total.latencies.extend(each.latencies)
+        return total
 
 
 @app.command()
@@ -95,10 +97,11 @@ async def _run(  # noqa: PLR0917 - the options of one command
 ) -> None:
     task = bar.add_task("measuring", total=rounds * len(works))
     for work in works:
-        await run_load(url, [work.request], connections=connections, seconds=_WARM_UP)
+        await run_load(url, cycle([work.request]), connections=connections, seconds=_WARM_UP)
     for _ in range(rounds):
         for work in works:
-            work.rounds.append(await run_load(url, [work.request], connections=connections, seconds=seconds))
+            result = await run_load(url, cycle([work.request]), connections=connections, seconds=seconds)
+            work.rounds.append(result)
             bar.advance(task)
 
 

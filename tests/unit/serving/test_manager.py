@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from structlog.testing import capture_logs
 
+from gateway.app import create_app
 from gateway.serving.applications import Applications
 from gateway.serving.manager import Workers
 from gateway.serving.worker import Worker
@@ -74,7 +75,7 @@ def settings() -> Settings:
 @pytest.fixture
 def stage(settings: Settings) -> Iterator[Stage]:
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    made = Stage(Applications(lambda: settings, 2, None))
+    made = Stage(Applications(lambda: settings, create_app, 2, None))
     made.init_processes()
     yield made
     made.sockets[0].close()
@@ -188,7 +189,7 @@ def test_wrong_settings_refuse_a_restart_and_right_ones_are_served_by_who_comes(
             raise given
         return cast("Settings", given)
 
-    applications = Applications(load, 2, None)
+    applications = Applications(load, create_app, 2, None)
     with pytest.raises(ValueError, match="SECRET_KEY"):
         applications.renew()
     assert applications.settings is settings

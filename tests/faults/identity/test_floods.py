@@ -1,0 +1,177 @@
+"""Floods of credentials, and more tenants than are remembered, through the whole gateway with small caches."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from gateway.identity.answer import Answer as Loaded
+from gateway.identity.cache import PrincipalCache
+from gateway.identity.loading import Loader
+from gateway.identity.loads import Loads
+from gateway.identity.principals import Principals
+from gateway.identity.wanted import Wanted
+from gateway.services import Services
+from tenants.api_keys.secret import SecretHasher, SecretKind, generate
+from tenants.identifiers import TENANT, new_id, show
+from tests.asgi import HOST, Answer, ask, http_scope
+from tests.fixtures.gateways import Gateway, GatewayFactory
+
+pytestmark = pytest.mark.anyio
+
+_SUBJECTS, _REFUSALS = 200, 100  # that are remembered
+_FLOOD = 2_000  # requests
+_TENANTS = 10_000
+_AT_ONCE = 100
+_SENDER = "192.0.2.1"
+_FIRST_OF_MANY = IPv4Address("10.0.0.0")
+
+
+class SmallCaches:
+    """Puts them in place of those that a worker has, and counts the questions that the database is asked."""
+
+    def __init__(self) -> None:
+        self.questions = 0
+        self.cache: PrincipalCache
+
+    def rebuilt(self, services: Services) -> Services:
+        identity = services.identity
+        self.cache = PrincipalCache(services.listener, size=_SUBJECTS, refusals=_REFUSALS)
+        loader = Loader(services.database, identity.hasher, identity.api_keys, identity.operator_keys)
+
+        async def load(wanted: Sequence[Wanted]) -> list[Loaded | Exception]:
+            self.questions += 1
+            return await loader.load(wanted)
+
+        return replace(services, principals=Principals(self.cache, Loads(self.cache, load), identity.tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A key, and where it comes from."""
+
+    key: str
+    sender: str = _SENDER
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A gateway with small caches."""
+
+    gateway: Gateway
+    small: SmallCaches
+
+    async def ask(self, sent: Sent) -> Answer:
+        headers = [HOST, (b"x-api-key", sent.key.encode())]
+        return await ask(self.gateway.app, http_scope(path="/v1/me", headers=headers, client=(sent.sender, 4711)))
+
+    async def answers(self, requests: Sequence[Sent]) -> AsyncIterator[tuple[Sent, Answer]]:
+        """So many at once, one group after another."""
+        for at in range(0, len(requests), _AT_ONCE):
+            group = requests[at : at + _AT_ONCE]
+            for pair in zip(group, await asyncio.gather(*map(self.ask, group)), strict=True):
+                yield pair
+
+    async def flood(self, bad: Sequence[Sent]) -> Counter[int]:
+        """Statuses of what is bad; in between, all good keys are asked with, of the same sender, and are good."""
+        seen = Counter[int]()
+        good = [Sent(key) for tenant in (self.gateway.acme, self.gateway.globex) for key in tenant.keys.values()]
+        async for sent, answer in self.answers(_mixed(bad, good)):
+            if sent in good:
+                assert answer.status == 200
+            else:
+                seen[answer.status] += 1
+                assert answer.status == 401 or answer.header("retry-after")
+        assert len(self.small.cache._refusals) <= _REFUSALS
+        assert len(self.small.cache) == len(good)
+        return seen
+
+    @property
+    def loads(self) -> int:
+        """Credentials that the database was asked for."""
+        return self.gateway.services.principals.loads
+
+
+def _mixed(bad: Sequence[Sent], good: Sequence[Sent]) -> list[Sent]:
+    """All good ones first, then again after each so many bad ones."""
+    step = _AT_ONCE - len(good)
+    return [each for at in range(0, len(bad), step) for each in (*good, *bad[at : at + step])]
+
+
+def _senders() -> Iterator[str]:
+    return (str(_FIRST_OF_MANY + number) for number in range(_FLOOD))
+
+
+@pytest.fixture
+async def place(gateways: GatewayFactory) -> AsyncIterator[Place]:
+    """Without Redis: what is looked at here is who is recognised."""
+    small = SmallCaches()
+    async with gateways(rebuilt=small.rebuilt, redis_url=None) as gateway:
+        yield Place(gateway, small)
+
+
+async def test_random_keys_of_many_senders_are_refused_and_cost_others_nothing(place: Place) -> None:
+    """ID1, TH4: well-formed keys that nobody has, each asked for once, many with one question."""
+    keys = await asyncio.to_thread(_new_keys, _FLOOD)
+    assert await place.flood([*map(Sent, keys, _senders())]) == {401: _FLOOD}
+    assert place.loads == _FLOOD + 8
+    assert place.small.questions < _FLOOD / 10
+
+
+async def test_random_keys_of_one_sender_end_at_the_edge(place: Place) -> None:
+    """TH4: after a hundred failures nothing is looked up, and good keys from the same address still pass."""
+    seen = await place.flood([*map(Sent, await asyncio.to_thread(_new_keys, _FLOOD))])
+    assert set(seen) == {401, 429}
+    assert 100 <= seen[401] <= 100 + 2 * _AT_ONCE
+    assert place.loads == seen[401] + 8
+
+
+async def test_one_bad_key_is_asked_for_once_while_its_refusal_is_believed(place: Place) -> None:
+    """TH4: whoever sends it."""
+    began, bad = time.monotonic(), generate(SecretKind.LIVE)
+    assert await place.flood([Sent(bad, sender) for sender in _senders()]) == {401: _FLOOD}
+    assert place.loads <= 8 + 2 + (time.monotonic() - began)
+    assert (await place.flood([Sent(bad)] * _FLOOD))[429] >= _FLOOD - 100 - 2 * _AT_ONCE
+
+
+async def test_ten_thousand_tenants_in_turn_are_each_themselves(place: Place) -> None:
+    """ID4, IS7: fifty times as many as are remembered; each key is asked for once for each time that it comes anew."""
+    tenants = await asyncio.to_thread(_add_tenants, place.gateway)
+    await place.gateway.catch_up()
+    again = list(tenants)[:500]
+    async for sent, answer in place.answers([Sent(key) for key in (*tenants, *again)]):
+        assert answer.status == 200
+        assert answer.json()["tenant"]["id"] == show(TENANT, tenants[sent.key])
+        assert len(place.small.cache) <= _SUBJECTS
+    assert place.loads == _TENANTS + len(again)
+    assert place.small.questions < _TENANTS / 10
+
+
+def _new_keys(count: int) -> list[str]:
+    return [generate(SecretKind.LIVE) for _ in range(count)]
+
+
+def _add_tenants(gateway: Gateway) -> dict[str, UUID]:
+    """Rows of tenants without schemas, which nothing here looks into, and a key for each."""
+    tenants = {key: new_id() for key in _new_keys(_TENANTS)}
+    hasher = gateway.services.identity.hasher
+    with psycopg.connect(gateway.urls.superuser) as connection, connection.cursor() as cursor:
+        with cursor.copy("COPY tenantry.tenants (id, slug, name, plan_code) FROM STDIN") as copy:
+            for tenant in tenants.values():
+                copy.write_row((tenant, f"t{tenant.hex}", "One of many", "scale"))
+        columns = "id, tenant_id, name, role, prefix, last4, digest, pepper_version"
+        with cursor.copy(f"COPY tenantry.api_keys ({columns}) FROM STDIN") as copy:
+            for key, tenant in tenants.items():
+                copy.write_row(_key_row(hasher, key, tenant))
+    return tenants
+
+
+def _key_row(hasher: SecretHasher, key: str, tenant: UUID) -> tuple[object, ...]:
+    digest = hasher.digest(key)
+    return new_id(), tenant, "the key", "viewer", "tn_live", "0000", digest.value, digest.pepper_version
