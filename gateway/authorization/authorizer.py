@@ -26,7 +26,7 @@ class Authorizer:
     def __init__(self, permissions: Sequence[Permission]) -> None:
         self.permissions = tuple(permissions)
         self._by_name = {permission.name: permission for permission in permissions}
-        # From an adapter: lines that are added are each looked for among all others first (130 s for 100,000 of them).
+        # From an adapter: lines that are added are each looked for among all others first (21 s for 40,000 of them).
         lines = "\n".join(", ".join(("p", *line)) for line in policy_lines(permissions))
         self._enforcer = casbin.Enforcer(str(_MODEL), StringAdapter(lines))
         self._decisions: dict[tuple[tuple[str, ...], str], bool] = {}

@@ -24,6 +24,7 @@ _NEVER_AHEAD = -1
 _ROUND_TRIP = 0.01  # seconds: of need that must be at hand when more is asked for
 _WORTH_A_CALL = 20  # requests that a lease shall serve, however few come in a second
 _LONGEST_LIFE = 10.0  # seconds for which they may lie here
+_LEAST_RATE = 0.1  # requests a second: of a tenant that has just come, it is not known
 _LYING_PART = 50  # of the smallest quota such tokens are at most this part, over all workers: others miss no more
 
 
@@ -48,6 +49,7 @@ class Account(Leased[TokenAsk]):
         "_clock",
         "_closed_for",
         "_enough",
+        "_granted",
         "_late",
         "_rate",
         "_remaining",
@@ -104,6 +106,7 @@ class Account(Leased[TokenAsk]):
         self.slots: Slots | None = None  # of the tenant; None when its plan does not limit them
         self._spare = windows.quota // (_LYING_PART * share.workers)
         self._closed_for = 1  # a cost
+        self._granted = 0  # tokens, by the last reply
         self._asker = asker  # a number of this account's own, to be told from other workers' by
         self._asked_at = float("-inf")
         self._asked_demand = 0
@@ -196,6 +199,7 @@ class Account(Leased[TokenAsk]):
         self.share.carry(used, received, self.leases.last_end)
         self._close(server, again, received)
         self._closed_for = asked.cost
+        self._granted = sum(granted[1::2])
         self._mark(granted, asked)
 
     def unanswered(self, asked: TokenAsk) -> None:
@@ -209,8 +213,8 @@ class Account(Leased[TokenAsk]):
         return self.share.owes
 
     def due(self) -> float | None:
-        """When the last lease has ended; of a small quota none is worth a call of its own."""
-        return self.leases.last_end if self.windows.largest_batch > 1 else None
+        """When the last lease has ended; what others will hardly miss is not worth a call of its own."""
+        return self.leases.last_end if self._granted > max(1, self._spare) else None
 
     def has_news(self, now: float) -> bool:
         """The last lease has ended, and what became of it was not told."""
@@ -239,13 +243,13 @@ class Account(Leased[TokenAsk]):
 
     def _lying(self) -> int:
         """Tokens that may lie here for long, so that a tenant with few requests need not ask for each of them."""
-        return min(int(self._rate * _LONGEST_LIFE), _WORTH_A_CALL, self._spare) if self._enough else 0
+        return min(_WORTH_A_CALL, self._spare) if self._enough else 0
 
     def _life(self, extra: int) -> float:
         """Seconds for which what is asked for can be spent: twice as long as the rate needs for it."""
         if not extra:
             return min(self.windows.grain * self._late, self.windows.shortest / 2)
-        return max(LEASE_LIFE, min(_LONGEST_LIFE, 2 * extra / self._rate))
+        return max(LEASE_LIFE, min(_LONGEST_LIFE, 2 * extra / max(self._rate, _LEAST_RATE)))
 
     def _close(self, server: int, again: int, now: float) -> None:
         if again == 0:

@@ -21,6 +21,8 @@ from tenants.principal import Principal
 
 _MINUTE = 60  # seconds
 _LEAST_SEGMENTS = 3  # one that is written, one at hand, one that waits
+_GROWTH = 4  # times as many slots as in a segment that was full before it was cut
+_MOST_SLOTS = 2**17  # 25 MB
 
 _NO_WORDS = memoryview(bytearray()).cast("Q")
 
@@ -40,7 +42,7 @@ class Journal:
         self.full = False
         self.wanted = asyncio.Event()  # set while no next segment is at hand
         self._settings = settings
-        self._most = max(_LEAST_SEGMENTS, settings.journal_bytes // file_bytes(settings.slots))
+        self._slots = settings.slots  # of segments to come
         self._clock = clock
         self._numbers = count(1)
         self._current: Segment | None = None
@@ -78,6 +80,7 @@ class Journal:
     def cut(self) -> None:
         """Let what was counted so far be rolled up: the next request begins another segment."""
         if self._current is not None:
+            self._fit(self._current)
             self.finished.append(self._current)
             self._use(None)
 
@@ -112,7 +115,7 @@ class Journal:
         at = self._add(counted, word(cost))
         if at is None:
             return
-        if len(self._held) >= self._settings.slots:  # objects of a few callers, made anew for every request
+        if len(self._held) >= self._slots:  # objects of a few callers, made anew for every request
             self._forget(self._minute)
         self._fast[id(principal), route, status_class] = at
         self._held.append(principal)
@@ -150,7 +153,16 @@ class Journal:
         self._words = segment.words if segment else _NO_WORDS
         self._forget(self._minute)
 
+    def _fit(self, segment: Segment) -> None:
+        """Make segments as large as what is counted between two roll-ups, so that each caller opens a slot once."""
+        if segment.full:
+            self._slots = min(self._slots * _GROWTH, max(_MOST_SLOTS, self._settings.slots))
+        elif segment.used * _GROWTH * _GROWTH < self._slots:
+            self._slots = max(self._slots // _GROWTH, self._settings.slots)
+
     def _create(self) -> Segment:
-        if len(self.finished) + (self._current is not None) >= self._most:
-            raise OSError(f"{self._most} segments wait to be rolled up, and there may be no more")
-        return Segment.create(self._settings.folder, self.id, self._numbers, self._settings.slots)
+        waiting = [*self.finished, *([self._current] if self._current is not None else [])]
+        held = sum(segment.bytes for segment in waiting)
+        if len(waiting) >= _LEAST_SEGMENTS and held + file_bytes(self._slots) > self._settings.journal_bytes:
+            raise OSError(f"{held:,} bytes wait to be rolled up, and there may be no more")
+        return Segment.create(self._settings.folder, self.id, self._numbers, self._slots)

@@ -54,6 +54,11 @@ class Segment:
             raise
 
     @property
+    def bytes(self) -> int:
+        """Length of its file."""
+        return file_bytes(self._slots)
+
+    @property
     def full(self) -> bool:
         return self.used >= self._slots
 

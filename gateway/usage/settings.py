@@ -11,4 +11,4 @@ class UsageSettings:
     folder: Path = Path(".tenantry/usage")
     journal_bytes: int = 256 * 2**20  # of one worker, while PostgreSQL takes nothing
     flush_seconds: float = 10.0
-    slots: int = 4095  # of a segment
+    slots: int = 4095  # of a segment at least: one for each caller, route and status class of a minute

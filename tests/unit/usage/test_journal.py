@@ -11,6 +11,7 @@ from gateway.usage.errors import UsageFolderUnusable
 from gateway.usage.journal import Journal
 from gateway.usage.segment import file_bytes
 from gateway.usage.settings import UsageSettings
+from tenants.principal import Principal
 from tests.fixtures.usage import ROUTE, by_caller, caller, end, left_in
 
 _SLOTS = 4
@@ -47,10 +48,33 @@ def test_a_full_segment_gives_way_to_the_next_and_nothing_is_lost(tmp_path: Path
         for who in callers:
             journal.count(who, ROUTE, 2, 1)
             journal.prepare()
-    assert len(journal.finished) >= 3
+    assert len(journal.finished) >= 2
     assert not journal.full
     end(journal)
     assert by_caller(left_in(tmp_path)) == {who.id: 3 for who in callers}
+
+
+def test_segments_grow_until_they_hold_all_callers_and_shrink_when_these_have_gone(tmp_path: Path) -> None:
+    """Each opens a slot once between two roll-ups; a worker with few keeps small files."""
+    journal, callers = _journal(tmp_path, _Clock(), segments=1000), [caller() for _ in range(20 * _SLOTS)]
+    turns = [_turns(journal, callers) for _ in range(4)]
+    assert turns[0] > 0
+    assert turns[-1] == 0
+    assert [_turns(journal, callers[:1]) for _ in range(4)] == [0] * 4
+    assert journal.finished[-1].bytes <= file_bytes(4 * _SLOTS)
+    end(journal)
+    assert sum(by_caller(left_in(tmp_path)).values()) == 4 * len(callers) + 4
+
+
+def _turns(journal: Journal, callers: list[Principal]) -> int:
+    """How many segments are filled by these before the next roll-up."""
+    before = len(journal.finished)
+    for who in callers:
+        journal.count(who, ROUTE, 2, 1)
+        journal.prepare()
+    turns = len(journal.finished) - before
+    journal.cut()
+    return turns
 
 
 def test_a_segment_that_fills_before_the_next_was_made_waits_for_nobody(tmp_path: Path) -> None:
@@ -63,7 +87,7 @@ def test_a_segment_that_fills_before_the_next_was_made_waits_for_nobody(tmp_path
 
 
 def test_past_its_bound_the_journal_is_full_and_what_was_in_hand_is_kept_until_there_is_room(tmp_path: Path) -> None:
-    journal, callers = _journal(tmp_path, segments=3), [caller() for _ in range(6 * _SLOTS)]
+    journal, callers = _journal(tmp_path, segments=3), [caller() for _ in range(30 * _SLOTS)]
     with capture_logs() as logs:
         for who in callers:
             journal.count(who, ROUTE, 2, 1)
