@@ -22,7 +22,7 @@ from tenants.principal import Principal
 _MINUTE = 60  # seconds
 _LEAST_SEGMENTS = 3  # one that is written, one at hand, one that waits
 _GROWTH = 4  # times as many slots as in a segment that was full before it was cut
-_MOST_SLOTS = 2**17  # 25 MB
+_MOST_SLOTS = 2**14  # 3 MB
 
 _NO_WORDS = memoryview(bytearray()).cast("Q")
 
