@@ -11,14 +11,11 @@ _PARTS = ("uvicorn", "uvloop", "httptools", "psycopg", "fastapi")
 
 
 def describe() -> str:
-    """One sentence: the processor, the interpreter and how it was built, the libraries where the time is spent.
-
-    An interpreter that was built without optimisation takes 1.65 times as long for the same.
-    """
-    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    built = "optimised" if optimised else "not optimised"
+    """One sentence: processor, interpreter and, as far as it tells, how it was built, and the libraries that matter."""
+    told = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    built = "--enable-optimizations, " if told else ""
     parts = ", ".join(f"{part} {version(part)}" for part in _PARTS)
-    python = f"Python {platform.python_version()} ({built}: {sys.implementation.name}, {platform.python_compiler()})"
+    python = f"Python {platform.python_version()} ({built}{sys.implementation.name}, {platform.python_compiler()})"
     return f"{os.cpu_count()} cores of {_processor()}, {platform.system()} {platform.release()}; {python}; {parts}."
 
 
