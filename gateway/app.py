@@ -32,6 +32,7 @@ from gateway.settings import Mode, Settings
 from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
+from gateway.version import VERSION
 from gateway.watchdog.garbage import set_apart
 
 
@@ -81,7 +82,9 @@ def _api(services: Services, problems: Problems) -> FastAPI:
             set_apart()
             yield {LEAVE: readiness.leave}
 
-    api = DescribedApi(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    api = DescribedApi(
+        title="Tenantry", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     api.state.services = services
     api.state.authorizer = services.authorizer
     api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)

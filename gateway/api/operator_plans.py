@@ -9,6 +9,7 @@ from billing.plans import service
 from billing.plans.plan import Plan
 from billing.plans.schemas import PlanChange, PlanSpec
 from gateway.api.answers import answered, as_seen, created, read
+from gateway.api.conditions import ONLY_AS_SEEN
 from gateway.api.pages import Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
@@ -81,7 +82,7 @@ async def read_plan(request: Request, code: str) -> Response:
     return read(request, PlanShown.of(plan))
 
 
-@router.patch(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)])
+@router.patch(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)], openapi_extra=ONLY_AS_SEEN)
 async def change_plan(request: Request, code: str, wanted: PlanChange) -> Response:
     """Change what is given; in force on every worker within a second."""
 
