@@ -74,7 +74,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 
 def _api(services: Services, problems: Problems) -> FastAPI:
     """Management and data: plain FastAPI, every route with its guard."""
-    readiness = Readiness(services.database, services.listener, services.plan_book)
+    readiness = Readiness(services.database, services.listener, services.plan_book, services.control_revision)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
