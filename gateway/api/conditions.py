@@ -14,7 +14,14 @@ def _header(name: str, description: str) -> dict[str, Any]:
 IF_MATCH = _header("If-Match", "Answer 412 unless the object still has this `ETag`.")
 IF_NONE_MATCH = _header("If-None-Match", "Answer 304 when the object still has this `ETag`.")
 ETAG: dict[str, Any] = {"ETag": {"description": "The object's version, for `If-Match`.", "schema": {"type": "string"}}}
-ONLY_AS_SEEN: dict[str, Any] = {"parameters": [IF_MATCH]}  # ``openapi_extra`` of what changes or deletes an object
+NOT_MODIFIED: dict[str, Any] = {"description": "Not modified", "headers": ETAG}
+
+# What a route that reads one object adds to its place in the document, and what one adds that changes or deletes it.
+TAGGED: dict[str, Any] = {
+    "responses": {200: {"headers": ETAG}, 304: NOT_MODIFIED},
+    "openapi_extra": {"parameters": [IF_NONE_MATCH]},
+}
+ONLY_AS_SEEN: dict[str, Any] = {"openapi_extra": {"parameters": [IF_MATCH]}}
 
 
 def if_match(request: Request, tag: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from billing.stripe_events.inbox import StripeInbox
 from billing.stripe_events.models import StripeEvent
 from gateway.api.answers import answered, read
+from gateway.api.conditions import TAGGED
 from gateway.api.pages import Page, PageQuery
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
@@ -71,7 +72,7 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
     return answered(_page(rows, query.limit, cursors))
 
 
-@router.get(_ONE, response_model=EventDetail, dependencies=[Depends(requires_operator)])
+@router.get(_ONE, response_model=EventDetail, dependencies=[Depends(requires_operator)], **TAGGED)
 async def read_event(request: Request, event_id: str) -> Response:
     """One event, with its payload."""
     async with services_of(request).database.control() as session:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from gateway.api.answers import answered, read
+from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
@@ -43,7 +44,9 @@ async def list_migrations(request: Request, query: Annotated[MigrationQuery, Que
     return answered(Page(data=data, has_more=following is not None, next_cursor=following))
 
 
-@router.get(f"{_PATH}/control", response_model=ControlMigrationShown, dependencies=[Depends(requires_operator)])
+@router.get(
+    f"{_PATH}/control", response_model=ControlMigrationShown, dependencies=[Depends(requires_operator)], **TAGGED
+)
 async def read_control_migration(request: Request) -> Response:
     """How far the control schema is, which comes before every tenant's."""
     services = services_of(request)
@@ -52,7 +55,9 @@ async def read_control_migration(request: Request) -> Response:
     return read(request, ControlMigrationShown.model_validate(standing))
 
 
-@router.get(f"{_PATH}/{{tenant_id}}", response_model=TenantMigrationShown, dependencies=[Depends(requires_operator)])
+@router.get(
+    f"{_PATH}/{{tenant_id}}", response_model=TenantMigrationShown, dependencies=[Depends(requires_operator)], **TAGGED
+)
 async def read_migration(request: Request, tenant_id: str) -> Response:
     """How far the schema of one tenant is."""
     services, found = services_of(request), read_id(TENANT, tenant_id)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH
+from gateway.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED
 from gateway.api.direct_route import DirectRoute
 from gateway.api.routes import costs
 from gateway.authorization.guards import requires
@@ -70,7 +70,7 @@ class _Adder:
         cost = self._collection.resource.costs.get(verb, 1)
         responses: dict[int | str, dict[str, Any]] = {status: {"headers": headers or {}}}
         if verb == "read":
-            responses[304] = {"description": "Not modified", "headers": ETAG}
+            responses[304] = NOT_MODIFIED
         self._router.add_api_route(
             path,
             endpoint,

@@ -17,6 +17,7 @@ from gateway.services import build_services
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for
 
+_MIGRATIONS = "/operator/v1/migrations"
 _NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # building a gateway connects to nothing
 
 
@@ -101,6 +102,18 @@ def test_the_document_names_if_match_wherever_it_is_honoured(api: FastAPI) -> No
     }
     changing = {(verb, path) for path, verbs in api.openapi()["paths"].items() for verb in verbs} - conditional
     assert {verb for verb, _ in changing} == {"get", "post"}, "no PATCH and no DELETE is without it"
+
+
+def test_what_is_read_with_a_tag_says_so(api: FastAPI) -> None:
+    """DA4: where If-Match takes its tag from, in every document of one object."""
+    tagged = set()
+    for path, verbs in api.openapi()["paths"].items():
+        read = verbs.get("get", {})
+        if "If-None-Match" in {each["name"] for each in read.get("parameters", ())}:
+            assert "ETag" in read["responses"]["200"]["headers"], path
+            assert "ETag" in read["responses"]["304"]["headers"], path
+            tagged.add(path)
+    assert {path for path in api.openapi()["paths"] if path.endswith("}")} | {f"{_MIGRATIONS}/control"} == tagged
 
 
 def test_the_document_says_which_tenantry_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
