@@ -58,7 +58,7 @@ def test_a_tenant_is_deleted_with_all_its_data(migrated: Run, database_urls: Dat
 
 
 def test_where_nobody_can_be_asked_nothing_is_deleted(migrated: Run) -> None:
-    """A script whose input happens to say yes has not been asked."""
+    """A job without a terminal has not been asked."""
     migrated("tenants", "create", "acme")
     refused = migrated("tenants", "delete", "acme", "--json")
     assert answer(refused, exit_code=1)["error"]["code"] == "not_confirmed"
