@@ -32,6 +32,7 @@ from gateway.settings import Mode, Settings
 from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
+from gateway.version import VERSION
 from gateway.watchdog.garbage import set_apart
 
 
@@ -73,7 +74,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 
 def _api(services: Services, problems: Problems) -> FastAPI:
     """Management and data: plain FastAPI, every route with its guard."""
-    readiness = Readiness(services.database, services.listener, services.plan_book)
+    readiness = Readiness(services.database, services.listener, services.plan_book, services.control_revision)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -81,7 +82,9 @@ def _api(services: Services, problems: Problems) -> FastAPI:
             set_apart()
             yield {LEAVE: readiness.leave}
 
-    api = DescribedApi(title="Tenantry", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    api = DescribedApi(
+        title="Tenantry", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     api.state.services = services
     api.state.authorizer = services.authorizer
     api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)

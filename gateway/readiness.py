@@ -26,11 +26,13 @@ class NotReady(Unavailable):
 class Readiness:
     """One per worker process. Many who ask at once are answered by one look."""
 
-    def __init__(self, database: Database, listener: ChangeListener, plan_book: PlanBook) -> None:
+    def __init__(
+        self, database: Database, listener: ChangeListener, plan_book: PlanBook, revision: ControlRevision
+    ) -> None:
         self._database = database
         self._listener = listener
         self._plan_book = plan_book
-        self._revision = ControlRevision()
+        self._revision = revision
         self._looking = asyncio.Lock()
         self._seen_at = float("-inf")
         self._missing: tuple[str, ...] = ()
@@ -57,10 +59,10 @@ class Readiness:
     async def _database_lacks(self) -> list[str]:
         try:
             async with asyncio.timeout(_DEADLINE), self._database.control() as session:
-                current = await self._revision.is_current(session)
+                control = await self._revision.standing(session)
         except (Unavailable, TimeoutError):
             return ["database"]
-        return [] if current else ["migrations"]
+        return ["migrations"] if control.behind else []
 
     def _memory_lacks(self) -> Iterator[str]:
         if not self._plan_book.plans():

@@ -27,6 +27,8 @@ from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
 from gateway.watchdog.loop_watch import LoopWatch
+from migrations.ledger import Ledger
+from migrations.readiness import ControlRevision
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
@@ -47,6 +49,8 @@ class Services:
     statements: Statements
     listener: ChangeListener
     plan_book: PlanBook
+    control_revision: ControlRevision
+    ledger: Ledger
     authorizer: Authorizer
     identity: Identity
     principals: Principals
@@ -107,6 +111,8 @@ def build_services(settings: Settings) -> Services:
         statements=Statements(settings.database),
         listener=listener,
         plan_book=PlanBook(database, listener),
+        control_revision=ControlRevision(),
+        ledger=Ledger(registry.migrations),
         authorizer=authorizer,
         identity=identity,
         principals=build_principals(identity, database, listener),

@@ -41,10 +41,14 @@ def heads(stream: ScriptDirectory) -> tuple[str, ...]:
     return tuple(sorted(stream.revision_map._real_heads))  # noqa: SLF001 - `heads` would count what is depended upon
 
 
+def revisions_of(stream: ScriptDirectory) -> frozenset[str]:
+    """Every revision of the stream."""
+    return frozenset(each.revision for each in stream.walk_revisions())
+
+
 def known(stream: ScriptDirectory, revisions: Iterable[str]) -> bool:
     """True when the stream has every one of them."""
-    names = {each.revision for each in stream.walk_revisions()}
-    return names.issuperset(revisions)
+    return revisions_of(stream).issuperset(revisions)
 
 
 def upgrade(stream: ScriptDirectory, connection: Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from billing.settings import StripeSettings
-from billing.stripe_events.signature import SignatureInvalid
+from tenants.errors import ErrorKind, TenantryError
 
 _RELEVANT = ("customer.subscription.", "customer.deleted", "checkout.session.", "invoice.")
 EventId = Annotated[str, StringConstraints(pattern=r"^evt_[A-Za-z0-9_]{1,250}$")]
@@ -61,9 +61,12 @@ def read_event(raw: bytes) -> ReceivedEvent:
     )
 
 
-class EventUnreadable(SignatureInvalid):
+class EventUnreadable(TenantryError):
     """Signed with our secret and yet no snapshot event, such as a thin event: the endpoint is set up otherwise."""
 
+    kind = ErrorKind.MALFORMED
+    code = "event_unreadable"
+    title = "Event unreadable"
     message = "The body is not an event of the kind that this endpoint takes."
 
 

@@ -29,8 +29,8 @@ class StripeInbox:
     async def receive(self, raw: bytes, header: str | None) -> None:
         """Return when the event is durable, with its job, in one transaction; a duplicate changes nothing (SI3, SI5).
 
-        ``raw`` is the body as it came, ``header`` its ``Stripe-Signature``. Raises SignatureInvalid before the database
-        is asked anything, and Unavailable when it cannot store: Stripe then sends the event again.
+        ``raw`` is the body as it came, ``header`` its ``Stripe-Signature``. Raises SignatureInvalid or EventUnreadable
+        before the database is asked anything, and Unavailable when it cannot store: Stripe then sends the event again.
         """
         verify(raw, header, self._settings.webhook_secrets, self._clock())
         event = read_event(raw)

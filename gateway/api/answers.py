@@ -5,6 +5,8 @@ import hashlib
 from fastapi import Request, Response
 from pydantic import BaseModel
 
+from gateway.api.conditions import if_match, if_none_match
+
 _MEDIA_TYPE = "application/json"
 _NOT_MODIFIED = 304
 _NO_STORE = {"cache-control": "no-store"}
@@ -15,17 +17,14 @@ def read(request: Request, shown: BaseModel) -> Response:
     body = _body(shown)
     tag = _tag(body)
     headers = {"etag": tag, "cache-control": "private, no-cache"}
-    if tag in {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")}:
+    if if_none_match(request, tag):
         return Response(status_code=_NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=_MEDIA_TYPE)
 
 
 def as_seen(request: Request, shown: BaseModel) -> bool:
     """Whether If-Match, if it is there, names what stands now (RFC 9110 section 13.1.1)."""
-    wanted = request.headers.get("if-match")
-    if wanted is None or wanted.strip() == "*":
-        return True
-    return _tag(_body(shown)) in {each.strip() for each in wanted.split(",")}
+    return if_match(request, _tag(_body(shown)))
 
 
 def created(shown: BaseModel, location: str) -> Response:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.api.answers import answered, created, read
+from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires
@@ -46,7 +47,9 @@ async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> R
     )
 
 
-@router.get(f"{_PATH}/{{key_id}}", response_model=ApiKeyShown, dependencies=[Depends(requires("api_keys:read"))])
+@router.get(
+    f"{_PATH}/{{key_id}}", response_model=ApiKeyShown, dependencies=[Depends(requires("api_keys:read"))], **TAGGED
+)
 async def read_key(request: Request, key_id: str) -> Response:
     """One key, without its secret."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from billing.stripe_events.inbox import StripeInbox
 from billing.stripe_events.models import StripeEvent
 from gateway.api.answers import answered, read
-from gateway.api.pages import Page
+from gateway.api.conditions import TAGGED
+from gateway.api.pages import Page, PageQuery
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
 from gateway.services import Services, services_of
@@ -23,13 +24,9 @@ _ONE = f"{_PATH}/{{event_id}}"
 Status = Literal["received", "applied", "ignored", "failed"]
 
 
-class EventQuery(BaseModel):
-    """Query of the list; anything else in it is refused."""
+class EventQuery(PageQuery):
+    """Query of the list."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 25
-    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before.")] = None
     status: Status | None = None
 
 
@@ -75,7 +72,7 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
     return answered(_page(rows, query.limit, cursors))
 
 
-@router.get(_ONE, response_model=EventDetail, dependencies=[Depends(requires_operator)])
+@router.get(_ONE, response_model=EventDetail, dependencies=[Depends(requires_operator)], **TAGGED)
 async def read_event(request: Request, event_id: str) -> Response:
     """One event, with its payload."""
     async with services_of(request).database.control() as session:

@@ -9,6 +9,7 @@ from billing.plans import service
 from billing.plans.plan import Plan
 from billing.plans.schemas import PlanChange, PlanSpec
 from gateway.api.answers import answered, as_seen, created, read
+from gateway.api.conditions import ONLY_AS_SEEN, TAGGED
 from gateway.api.pages import Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
@@ -73,7 +74,7 @@ async def list_plans(request: Request) -> Response:
     return answered(Page(data=[PlanShown.of(each) for each in plans], has_more=False, next_cursor=None))
 
 
-@router.get(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)])
+@router.get(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)], **TAGGED)
 async def read_plan(request: Request, code: str) -> Response:
     """One plan."""
     async with services_of(request).database.control() as session:
@@ -81,7 +82,7 @@ async def read_plan(request: Request, code: str) -> Response:
     return read(request, PlanShown.of(plan))
 
 
-@router.patch(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)])
+@router.patch(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)], **ONLY_AS_SEEN)
 async def change_plan(request: Request, code: str, wanted: PlanChange) -> Response:
     """Change what is given; in force on every worker within a second."""
 

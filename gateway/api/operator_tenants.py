@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.api.answers import answered, as_seen, created, read
+from gateway.api.conditions import ONLY_AS_SEEN, TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
@@ -47,7 +48,7 @@ async def list_tenants(request: Request, query: Annotated[ListQuery, Query()]) -
     )
 
 
-@router.get(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)])
+@router.get(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)], **TAGGED)
 async def read_tenant(request: Request, tenant_id: str) -> Response:
     """One tenant."""
     services = services_of(request)
@@ -56,7 +57,7 @@ async def read_tenant(request: Request, tenant_id: str) -> Response:
     return read(request, TenantShown.of(tenant))
 
 
-@router.patch(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)])
+@router.patch(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)], **ONLY_AS_SEEN)
 async def change_tenant(request: Request, tenant_id: str, wanted: ChangeTenant) -> Response:
     """Move the tenant to another plan."""
     services = services_of(request)
@@ -78,7 +79,7 @@ async def resume_tenant(request: Request, tenant_id: str) -> Response:
     return await _set_status(request, tenant_id, TenantStatus.ACTIVE)
 
 
-@router.delete(_ONE, status_code=204, dependencies=[Depends(requires_operator)])
+@router.delete(_ONE, status_code=204, dependencies=[Depends(requires_operator)], **ONLY_AS_SEEN)
 async def delete_tenant(request: Request, tenant_id: str) -> Response:
     """Delete the tenant with all its data, for good; only as it was seen, where If-Match says so."""
     services = services_of(request)

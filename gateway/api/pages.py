@@ -1,22 +1,38 @@
 """Lists of management objects: the query that they take, their signed cursors, and the answer's shape."""
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from tenants.cursors import SignedCursors
 from tenants.database.keyset import Keyset
 
+_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
-class ListQuery(BaseModel):
-    """Query of a list of management objects; anything else in it is refused."""
+
+def _in_digits(value: object) -> object:
+    """What pydantic takes beside: `10.0`, `1_0` and blanks, is refused as lists of data refuse it."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise PydanticCustomError("wrong_type", "Must be a whole number.")
+    return value
+
+
+class PageQuery(BaseModel):
+    """Query of a list that comes in pages; anything else in it is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 25
-    cursor: Annotated[str | None, Field(max_length=100, description="`next_cursor` of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_in_digits)] = 25
+    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before.")] = None
+
+
+class ListQuery(PageQuery):
+    """Query of a list of management objects, by the time of their making."""
+
     sort: Literal["created_at", "-created_at"] = "-created_at"
 
 
@@ -42,10 +58,11 @@ Row = TypeVar("Row", bound=Identified)
 
 
 class ListCursors:
-    """Cursors of one list of one tenant, in one order: a page ends with the id of its last row."""
+    """Cursors of one list of one tenant, in one order, under one filter: a page ends with the id of its last row."""
 
     def __init__(self, secret: bytes, name: str, tenant: UUID | None, query: ListQuery) -> None:
-        self._cursors = SignedCursors(secret, f"{name} {tenant} {query.sort}".encode())
+        asked: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
+        self._cursors = SignedCursors(secret, f"{name} {tenant} {sorted(asked.items())}".encode())
         self._query = query
 
     def keyset(self) -> Keyset:

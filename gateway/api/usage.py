@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from billing.usage import service
 from billing.usage.question import Granularity, Group, Period, Place, Question
 from billing.usage.repository import Summed
 from billing.usage.schemas import UsageShown
-from gateway.api.pages import Page
+from gateway.api.pages import Page, PageQuery
 from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires
 from gateway.request_context import principal_of
@@ -32,10 +32,8 @@ def _caller(value: object) -> object:
     return found
 
 
-class UsageQuery(BaseModel):
-    """Query of the usage; anything else in it is refused. Buckets are whole: the range is widened to their bounds."""
-
-    model_config = ConfigDict(extra="forbid")
+class UsageQuery(PageQuery):
+    """Query of the usage. Buckets are whole: the range is widened to their bounds."""
 
     since: Annotated[
         Moment | None,
@@ -58,8 +56,6 @@ class UsageQuery(BaseModel):
         str | None,
         Field(max_length=200, description="Of this route template alone, such as `/v1/contacts/{id}`."),
     ] = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 25
-    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before.")] = None
 
 
 router = APIRouter(route_class=StrictRoute, tags=["usage"])

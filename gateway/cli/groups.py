@@ -4,7 +4,8 @@ Each command's module is imported when it is called for, and not before: `tenant
 `tenantry dev` starts its database while it still imports the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 COMMANDS: Mapping[str, str] = {
     "dev": "gateway.cli.dev",
@@ -53,6 +55,23 @@ def _remember(context: typer.Context, as_json: bool) -> bool:  # noqa: FBT001 - 
 AS_JSON = typer.Option("--json", callback=_remember, help="Print one JSON object and nothing else.")
 
 
+@contextmanager
+def _usage_told(arguments: Sequence[str]) -> Iterator[None]:
+    """Where the arguments ask for JSON, a usage that is wrong is an object too. Else Typer shows it with the usage.
+
+    They are looked at as they were typed: to read them as options is what has failed.
+    """
+    as_json = "--json" in arguments
+    try:
+        yield
+    except TyperException as error:
+        if not as_json:
+            raise
+        faults = import_module("gateway.cli.faults")
+        faults.show_fault(faults.Fault("usage_invalid", error.format_message()), as_json=True)
+        raise typer.Exit(error.exit_code) from error
+
+
 class CommandGroup(TyperGroup):
     """Imports a command by its name; turns errors that can be expected into a sentence and exit code 1."""
 
@@ -66,9 +85,14 @@ class CommandGroup(TyperGroup):
         command.name = cmd_name
         return command
 
+    def make_context(self, info_name: str | None, args: list[str], *others: Any, **extra: Any) -> Any:
+        with _usage_told(args):
+            return super().make_context(info_name, args, *others, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_told(ctx.args):
+                return super().invoke(ctx)
         except Exception as error:
             faults = import_module("gateway.cli.faults")  # it knows the errors of every floor, which takes its time
             fault = faults.fault_of(error)

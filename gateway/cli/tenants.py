@@ -1,21 +1,23 @@
 """``tenantry tenants``: the customers of the SaaS."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from gateway.administration import Administration, administer
+from gateway.cli.faults import CommandFailed
 from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json, print_rows
 from tenants.database.keyset import Keyset
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import TenantShown
-from tenants.identifiers import TenantId
+from tenants.identifiers import TENANT, TenantId, show
 from tenants.onboarding.schemas import CreateTenant, TenantCreated
 from tenants.principal import TenantStatus
 
-app = typer.Typer(help="Create, list, suspend and resume tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, suspend, resume and delete tenants.", no_args_is_help=True)
 
 _PAGE = 500
 _COLUMNS = ("id", "slug", "name", "status", "plan", "created_at")
@@ -77,6 +79,45 @@ def resume(
 ) -> None:
     """Let a suspended tenant in again."""
     _set_status(context, tenant, TenantStatus.ACTIVE, as_json=as_json)
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, _NAMED],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Delete a tenant with all its data, for good."""
+
+    async def find(administration: Administration) -> Tenant:
+        async with administration.database.control() as session:
+            return await administration.tenant(session, tenant)
+
+    async def remove(administration: Administration) -> None:
+        async with administration.database.control() as session:
+            await administration.identity.directory.delete(session, found.id)
+
+    # Two transactions: nobody waits for a lock while somebody thinks. What was named in the question is what goes.
+    found = administer(settings_of(context), find)
+    if not yes:
+        _confirm(found)
+    administer(settings_of(context), remove)
+    deleted = {"id": show(TENANT, found.id), "slug": found.slug, "deleted": True}
+    if as_json:
+        print_json(deleted)
+    else:
+        print_fields(deleted)
+
+
+def _confirm(tenant: Tenant) -> None:
+    """Ask at a terminal. Raises CommandFailed when the answer is no, and where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise CommandFailed("not_confirmed", "All data of the tenant would be gone for good. Say --yes to delete it.")
+    question = f"Delete {tenant.slug} ({show(TENANT, tenant.id)}) with all its data, for good?"
+    if not typer.confirm(question, err=True):
+        raise CommandFailed("not_confirmed", "Nothing was deleted.")
 
 
 async def _all(administration: Administration) -> list[dict[str, Any]]:

@@ -34,11 +34,6 @@ def id_parameter(collection: Collection) -> Parameter:
     }
 
 
-def header_parameter(name: str, description: str) -> Parameter:
-    """A header of a conditional request."""
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
-
-
 def _own(collection: Collection) -> Iterator[Parameter]:
     limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
     yield _query("limit", "How many to return at most.", limit)

@@ -7,20 +7,18 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gateway.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED
 from gateway.api.direct_route import DirectRoute
 from gateway.api.routes import costs
 from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
 from gateway.data.models import Models, models_of
-from gateway.data.parameters import Parameter, header_parameter, id_parameter, list_parameters
+from gateway.data.parameters import Parameter, id_parameter, list_parameters
 from gateway.data.rendering import Renderer
 from tenants.crud.etags import EntityTags
 from tenants.crud.pages import Cursors
 from tenants.resources.registry import Registry
 
-_IF_MATCH = header_parameter("If-Match", "Answer 412 unless the object still has this `ETag`.")
-_IF_NONE_MATCH = header_parameter("If-None-Match", "Answer 304 when the object still has this `ETag`.")
-_ETAG = {"ETag": {"description": "The object's version, for `If-Match`.", "schema": {"type": "string"}}}
 _LOCATION = {"Location": {"description": "Where the new object is.", "schema": {"type": "string"}}}
 
 _Endpoint = Callable[..., Awaitable[Response]]
@@ -42,10 +40,10 @@ def _add_routes(add: "_Adder", endpoints: Endpoints, models: Models) -> None:
     one, row = f"{path}/{{id}}", id_parameter(collection)
     create, update = _with_body(endpoints.create, models.create), _with_body(endpoints.update, models.update)
     add("list", "GET", path, endpoints.list, models.page, parameters=list_parameters(collection))
-    add("create", "POST", path, create, models.shown, status=201, headers=_ETAG | _LOCATION)
-    add("read", "GET", one, endpoints.read, models.shown, headers=_ETAG, parameters=[row, _IF_NONE_MATCH])
-    add("update", "PATCH", one, update, models.shown, headers=_ETAG, parameters=[row, _IF_MATCH])
-    add("delete", "DELETE", one, endpoints.delete, None, status=204, parameters=[row, _IF_MATCH])
+    add("create", "POST", path, create, models.shown, status=201, headers=ETAG | _LOCATION)
+    add("read", "GET", one, endpoints.read, models.shown, headers=ETAG, parameters=[row, IF_NONE_MATCH])
+    add("update", "PATCH", one, update, models.shown, headers=ETAG, parameters=[row, IF_MATCH])
+    add("delete", "DELETE", one, endpoints.delete, None, status=204, parameters=[row, IF_MATCH])
 
 
 class _Adder:
@@ -72,7 +70,7 @@ class _Adder:
         cost = self._collection.resource.costs.get(verb, 1)
         responses: dict[int | str, dict[str, Any]] = {status: {"headers": headers or {}}}
         if verb == "read":
-            responses[304] = {"description": "Not modified", "headers": _ETAG}
+            responses[304] = NOT_MODIFIED
         self._router.add_api_route(
             path,
             endpoint,

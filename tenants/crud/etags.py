@@ -16,7 +16,7 @@ from tenants.resources.collection import Collection
 
 _PURPOSE = b"tenantry etag 1"
 _MAC_BYTES = 9  # 12 characters of base64, or 18 of hexadecimal
-_TAG = re.compile(r'\s*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+_TAG = re.compile(r'[\s,]*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 _OPAQUE = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]{18})", re.ASCII)
 
 
@@ -43,7 +43,7 @@ class EntityTags:
         """The versions that If-Match allows; None when it allows any. Weak and foreign tags allow none."""
         if if_match is None or if_match.strip() == "*":
             return None
-        return tuple(self._genuine(row, (opaque for weak, opaque in _tags(if_match) if not weak)))
+        return tuple(self._genuine(row, (opaque for weak, opaque in tags_of(if_match) if not weak)))
 
     def unchanged(self, row: Tagged, version: int, if_none_match: str | None) -> bool:
         """True when the caller has this version already, by weak comparison."""
@@ -51,7 +51,7 @@ class EntityTags:
             return False
         if if_none_match.strip() == "*":
             return True
-        return version in self._genuine(row, (opaque for _, opaque in _tags(if_none_match)))
+        return version in self._genuine(row, (opaque for _, opaque in tags_of(if_none_match)))
 
     def _genuine(self, row: Tagged, opaques: Iterator[str]) -> Iterator[int]:
         for opaque in opaques:
@@ -64,8 +64,11 @@ class EntityTags:
         return hashlib.blake2b(signed, key=self._key, digest_size=_MAC_BYTES).hexdigest()
 
 
-def _tags(header: str) -> Iterator[tuple[bool, str]]:
-    """The tags of a list, up to the first thing that is none."""
+def tags_of(header: str) -> Iterator[tuple[bool, str]]:
+    """The tags of a list, up to the first thing that is none: whether each is weak, and what stands in its quotes.
+
+    Empty elements, which a sender that joins lists may leave, count for nothing (RFC 9110 section 5.6.1.2).
+    """
     position = 0
     while match := _TAG.match(header, position):
         yield match["weak"] is not None, match["opaque"]

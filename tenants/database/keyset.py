@@ -1,11 +1,13 @@
 """Keyset pages over control tables, whose UUIDv7 keys sort by the time of making: no row twice, none missed (DA3)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVarTuple
 from uuid import UUID
 
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute
+
+_Columns = TypeVarTuple("_Columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Keyset:
     after: UUID | None = None
     descending: bool = True
 
-    def of(self, query: Select[Any], key: InstrumentedAttribute[Any]) -> Select[Any]:
+    def of(self, query: Select[*_Columns], key: InstrumentedAttribute[Any]) -> Select[*_Columns]:
         """The query, ordered by its key and cut to this page."""
         ordered = query.order_by(key.desc() if self.descending else key.asc()).limit(self.count)
         if self.after is None:

@@ -17,11 +17,16 @@ from gateway.services import build_services
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for
 
+_MIGRATIONS = "/operator/v1/migrations"
 _NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # building a gateway connects to nothing
 
 
 @pytest.fixture(scope="module")
 def api() -> FastAPI:
+    return _built()
+
+
+def _built() -> FastAPI:
     services = build_services(settings_for(DatabaseUrls(_NOWHERE, _NOWHERE, _NOWHERE, "none")))
     return _api(services, Problems("http://gateway.test"))
 
@@ -80,6 +85,41 @@ def test_the_document_says_who_may_call_what(api: FastAPI) -> None:
             assert "security" in operation, (verb, path)
             assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}, (verb, path)
             assert "422" not in operation["responses"], (verb, path)
+
+
+def test_the_document_names_if_match_wherever_it_is_honoured(api: FastAPI) -> None:
+    """DA4: who never reads of it overwrites what somebody else has just changed."""
+    conditional = {
+        (verb, path)
+        for path, verbs in api.openapi()["paths"].items()
+        for verb, operation in verbs.items()
+        if "If-Match" in {each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"}
+    }
+    assert {each for each in conditional if each[1].startswith("/operator/")} == {
+        ("patch", "/operator/v1/plans/{code}"),
+        ("patch", "/operator/v1/tenants/{tenant_id}"),
+        ("delete", "/operator/v1/tenants/{tenant_id}"),
+    }
+    changing = {(verb, path) for path, verbs in api.openapi()["paths"].items() for verb in verbs} - conditional
+    assert {verb for verb, _ in changing} == {"get", "post"}, "no PATCH and no DELETE is without it"
+
+
+def test_what_is_read_with_a_tag_says_so(api: FastAPI) -> None:
+    """DA4: where If-Match takes its tag from, in every document of one object."""
+    tagged = set()
+    for path, verbs in api.openapi()["paths"].items():
+        read = verbs.get("get", {})
+        if "If-None-Match" in {each["name"] for each in read.get("parameters", ())}:
+            assert "ETag" in read["responses"]["200"]["headers"], path
+            assert "ETag" in read["responses"]["304"]["headers"], path
+            tagged.add(path)
+    assert {path for path in api.openapi()["paths"] if path.endswith("}")} | {f"{_MIGRATIONS}/control"} == tagged
+
+
+def test_the_document_says_which_tenantry_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ours, and not of the framework's default, which happens to be our first version too."""
+    monkeypatch.setattr("gateway.app.VERSION", "9.8.7")
+    assert _built().openapi()["info"]["version"] == "9.8.7"
 
 
 def test_every_route_that_takes_a_body_reads_it_strictly(api: FastAPI) -> None:

@@ -22,14 +22,30 @@ async def test_a_parameter_that_a_route_does_not_take_is_refused(gateway: Gatewa
             assert found == [("/query/nonsense", "unknown_parameter")], (verb, path)
 
 
+async def _lists(gateway: Gateway) -> list[tuple[str, dict[str, str]]]:
+    """The path of every list that there is, with a credential for it."""
+    paths = (await gateway.client.get("/openapi.json")).json()["paths"]
+    return [
+        (path, gateway.operator if path.startswith("/operator") else gateway.acme.key("admin"))
+        for path, verbs in paths.items()
+        if "limit" in {each["name"] for each in verbs.get("get", {}).get("parameters", ())}
+    ]
+
+
+async def test_a_limit_is_a_whole_number_in_digits(gateway: Gateway) -> None:
+    """AZ7: one spelling, on every list that there is, of data and of management."""
+    for path, key in await _lists(gateway):
+        for limit in ("10.0", "1_0", "%2010", "%2B10", "1e1", "-1", "0", "101", "1000000000", "", "x"):
+            answer = await gateway.client.get(f"{path}?limit={limit}", headers=key)
+            assert answer.status_code == 422, (path, limit, answer.text)
+            assert [each["pointer"] for each in answer.json()["errors"]] == ["/query/limit"], (path, limit)
+        assert (await gateway.client.get(f"{path}?limit=10", headers=key)).status_code != 422, path
+
+
 async def test_a_parameter_that_is_given_twice_is_refused(gateway: Gateway) -> None:
     """AZ7: which of its values is meant would be a guess, on every list that there is."""
-    client = gateway.client
-    for path, verbs in (await client.get("/openapi.json")).json()["paths"].items():
-        if "limit" not in {each["name"] for each in verbs.get("get", {}).get("parameters", ())}:
-            continue
-        key = gateway.operator if path.startswith("/operator") else gateway.acme.key("admin")
-        answer = await client.get(f"{path}?limit=1&limit=2", headers=key)
+    for path, key in await _lists(gateway):
+        answer = await gateway.client.get(f"{path}?limit=1&limit=2", headers=key)
         assert answer.status_code == 422, path
         assert answer.json()["errors"] == [
             {"pointer": "/query/limit", "code": "repeated", "message": "Given more than once."}

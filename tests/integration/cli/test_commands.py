@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.groups import COMMANDS
+from tests.fixtures.catalog import schemas_and_roles
 from tests.fixtures.commands import Run, answer
 from tests.fixtures.databases import DatabaseUrls
 
@@ -43,6 +44,29 @@ def test_a_tenant_is_created_listed_suspended_and_resumed(migrated: Run) -> None
     assert "acme" in migrated("tenants", "list").stdout
 
 
+def test_a_tenant_is_deleted_with_all_its_data(migrated: Run, database_urls: DatabaseUrls) -> None:
+    """IS8: and nobody else's."""
+    acme = answer(migrated("tenants", "create", "acme", "--json"))
+    globex = answer(migrated("tenants", "create", "globex", "--json"))
+    told = answer(migrated("tenants", "delete", "acme", "--yes", "--json"))
+    assert told == {"id": acme["id"], "slug": "acme", "deleted": True}
+    schemas, roles = schemas_and_roles(database_urls.owner)
+    assert acme["schema"] not in schemas | roles
+    assert globex["schema"] in schemas & roles
+    assert [each["slug"] for each in answer(migrated("tenants", "list", "--json"))["data"]] == ["globex"]
+    assert globex["id"] in migrated("tenants", "delete", globex["id"], "--yes").stdout
+
+
+def test_where_nobody_can_be_asked_nothing_is_deleted(migrated: Run) -> None:
+    """A job without a terminal has not been asked."""
+    migrated("tenants", "create", "acme")
+    refused = migrated("tenants", "delete", "acme", "--json")
+    assert answer(refused, exit_code=1)["error"]["code"] == "not_confirmed"
+    assert "--yes" in refused.stdout
+    assert len(answer(migrated("tenants", "list", "--json"))["data"]) == 1
+    migrated("tenants", "delete", "acme", "--yes")
+
+
 def test_a_key_is_shown_once_and_revoked(migrated: Run) -> None:
     migrated("tenants", "create", "acme")
     made = answer(migrated("keys", "create", "acme", "--name", "reporting", "--role", "viewer", "--json"))
@@ -75,6 +99,8 @@ def test_an_operator_key_is_made(migrated: Run) -> None:
         (("tenants", "create", "other", "--plan", "gold"), "validation_failed"),
         (("tenants", "create", "No Slug"), "validation_failed"),
         (("tenants", "suspend", "nobody"), "not_found"),
+        (("tenants", "delete", "nobody", "--yes"), "not_found"),
+        (("tenants", "delete", "acme"), "not_confirmed"),
         (("keys", "create", "acme", "--name", "x", "--scope", "moon:land"), "validation_failed"),
         (("keys", "create", "acme", "--name", "x", "--allowed-cidr", "everywhere"), "validation_failed"),
         (("keys", "revoke", "acme", "key_none"), "not_found"),
@@ -90,6 +116,29 @@ def test_what_is_refused_is_one_sentence_and_exit_code_1(migrated: Run, argument
     assert plain.stdout == ""
     assert plain.stderr.startswith("Error: ")
     assert "Traceback" not in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nonsense",), "nonsense"),
+        (("tenants", "suspend"), "TENANT"),
+        (("tenants", "suspend", "acme", "globex"), "globex"),
+        (("tenants", "list", "--wrong"), "--wrong"),
+        (("keys", "create", "acme", "--name", "x", "--role", "king"), "--role"),
+        (("migrate", "--jobs", "0"), "--jobs"),
+        (("--env-file", "nowhere.env", "tenants", "list"), "--env-file"),
+    ],
+)
+def test_a_wrong_usage_is_one_object_where_json_is_asked_for(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    """CONTRACT: `--json` prints one machine-readable object, also of a command that could not be read."""
+    told = run(*arguments, "--json")
+    assert answer(told, exit_code=2)["error"]["code"] == "usage_invalid"
+    assert said in told.stdout
+    assert told.stderr == ""
+    plain = run(*arguments)
+    assert (plain.exit_code, plain.stdout) == (2, "")
+    assert "Usage: " in plain.stderr
 
 
 def test_a_database_that_is_down_is_said_so(run: Run) -> None:

@@ -1,7 +1,9 @@
 """`tenantry serve` and `tenantry worker` as processes: they start, say what is wrong, and end in order."""
 
+import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ import psycopg
 import pytest
 
 from gateway.development.processes import LOOPBACK, Child, Launch, children_of, free_port, wait_until
-from tests.fixtures.commands import Run
+from tests.fixtures.commands import Run, answer
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.demo import assert_gone
 
@@ -121,6 +123,34 @@ def test_a_tenant_is_suspended_and_resumed_by_commands_that_have_a_process_of_th
         with psycopg.connect(database_urls.owner) as connection:
             row = connection.execute("SELECT status FROM tenantry.tenants WHERE slug = 'acme'").fetchone()
         assert row == (status,)
+
+
+@pytest.mark.usefixtures("migrated")
+@pytest.mark.parametrize(("typed", "code", "left"), [("n", 1, ["acme"]), ("y", 0, [])])
+def test_who_deletes_a_tenant_at_a_terminal_is_asked(
+    environment: dict[str, str], migrated: Run, typed: str, code: int, left: list[str]
+) -> None:
+    """IS8: and the question is no part of the one object."""
+    migrated("tenants", "create", "acme")
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, f"{typed}\n".encode())
+        asked = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", "tenants", "delete", "acme", "--json"],
+            cwd=REPOSITORY,
+            env={"PATH": os.defpath, **environment},
+            stdin=theirs,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert asked.returncode == code, asked.stderr
+    assert json.loads(asked.stdout).get("deleted", False) is not bool(left)
+    assert b"Delete acme (tnt_" in asked.stderr
+    assert [each["slug"] for each in answer(migrated("tenants", "list", "--json"))["data"]] == left
 
 
 def is_listed(urls: DatabaseUrls) -> bool:

@@ -141,6 +141,18 @@ async def test_a_plan_is_not_changed_by_who_saw_another_state(gateway: Gateway) 
     assert (await gateway.client.get(path, headers=gateway.operator)).json()["plan"] == "pro"
 
 
+async def test_if_match_may_name_several_states_on_several_lines(gateway: Gateway) -> None:
+    """DA4; RFC 9110 sections 5.3 and 5.6.1: elements may be empty, and lines are one list."""
+    tenant = (await gateway.client.get("/v1/me", headers=gateway.acme.key())).json()["tenant"]["id"]
+    path = f"{_TENANTS}/{tenant}"
+    seen = await gateway.client.get(path, headers=gateway.operator)
+    tag, unchanged = seen.headers["etag"], {"plan": seen.json()["plan"]}
+    for lines, status in (([f",{tag}"], 200), (['"other"', tag], 200), ([",", f"W/{tag}"], 412)):
+        headers = [*gateway.operator.items(), *(("If-Match", line) for line in lines)]
+        answer = await gateway.client.patch(path, json=unchanged, headers=headers)
+        assert answer.status_code == status, lines
+
+
 async def test_a_tenant_is_not_deleted_by_who_saw_another_state(gateway: Gateway) -> None:
     """DA4: If-Match is honoured where it matters most."""
     made = (await _create(gateway)).json()
