@@ -110,9 +110,9 @@ def _senders() -> Iterator[str]:
 
 @pytest.fixture
 async def place(gateways: GatewayFactory) -> AsyncIterator[Place]:
-    """Without Redis: what is looked at here is who is recognised."""
+    """With Redis, so that a good caller who is refused with tokens left is seen as well."""
     small = SmallCaches()
-    async with gateways(rebuilt=small.rebuilt, redis_url=None) as gateway:
+    async with gateways(rebuilt=small.rebuilt) as gateway:
         yield Place(gateway, small)
 
 
