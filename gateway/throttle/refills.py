@@ -87,6 +87,11 @@ class Refills:
         if self.answering:
             self._start(self._report(account))
 
+    async def settle(self, account: Account) -> None:
+        """Before the account is forgotten: what went back unspent would count for as long as its longest window."""
+        if account.leases.has_moves and self.answering:
+            await self._report(account)
+
     async def tell_debts(self) -> None:
         """Tell Redis what was used without asking it."""
         while self._indebted:

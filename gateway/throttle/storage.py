@@ -173,11 +173,17 @@ class LeasedStorage(Storage):
                 await asyncio.sleep(0)
             if account.touched:
                 account.touched = False
-            elif account.idle(monotonic()) and self._accounts.get(name) is account:
-                del self._accounts[name]
+            elif account.idle(monotonic()):
+                await self._forget(name, account)
         used = {account.tenant for account in self._accounts.values()}
         self._counters = {tenant: counters for tenant, counters in self._counters.items() if tenant in used}
         self._slots = {tenant: slots for tenant, slots in self._slots.items() if tenant in used or not slots.idle()}
+
+    async def _forget(self, name: str, account: Account) -> None:
+        await self.refills.settle(account)
+        unused = not account.touched and account.idle(monotonic())  # meanwhile
+        if unused and self._accounts.get(name) is account:
+            del self._accounts[name]
 
     # -- the library's interface
 

@@ -14,6 +14,7 @@ import redis.asyncio as aioredis
 
 from gateway.development.redis import LocalRedis
 from gateway.request_context import RequestContext
+from gateway.throttle import account as throttle_account
 from gateway.throttle.account import Account
 from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
@@ -265,6 +266,22 @@ async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
     assert storage._accounts == {}
     assert storage._counters == {}
     assert (await _ask(limiter, callers[0]))["ratelimit"].startswith('"burst";r=8;')
+
+
+async def test_what_a_forgotten_tenant_did_not_spend_is_given_back(
+    limiter: PlanLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TH1: what lay ready would count for a day, and a quiet tenant would use its quota up with what it never had."""
+    monkeypatch.setattr(throttle_account, "_LONGEST_LIFE", 0.05)
+    caller, windows = principal(uuid4()), (Window("burst", 5_000, 1), Window("daily", 5_000, 86_400))
+    storage = _storage(limiter)
+    for number in range(1, 4):
+        fields = await _ask(limiter, caller, windows)
+        assert f'"daily";r={5_000 - number};' in fields["ratelimit"]
+        async with asyncio.timeout(10):
+            while storage._accounts:
+                await asyncio.sleep(0.05)
+                await storage.sweep()
 
 
 async def test_a_client_that_leaves_while_it_waits_takes_nothing_with_it(limiter: PlanLimiter) -> None:

@@ -61,6 +61,14 @@ def test_a_request_id_is_a_typed_id_that_sorts_by_time() -> None:
         assert abs((value.int >> 80) - time.time_ns() // 1_000_000) < 60_000
 
 
+def test_a_clock_that_is_set_back_makes_no_id_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, milliseconds = RequestIds(), [5, 6, 5, 6, 4, 5, 6]
+    moments = iter([each * 1_000_000 for each in milliseconds for _ in range(3)])
+    monkeypatch.setattr("gateway.edge.request_id.time.time_ns", lambda: next(moments))
+    ids = [source.next() for _ in range(3 * len(milliseconds))]
+    assert len(set(ids)) == len(ids)
+
+
 def test_workers_do_not_give_the_same_id() -> None:
     """Two of them count in the same millisecond."""
     workers = [RequestIds() for _ in range(50)]
