@@ -16,7 +16,6 @@ from gateway.data.router import data_router
 from gateway.edge.access_log import AccessLog
 from gateway.edge.gate import Gate
 from gateway.edge.routing import RoutingStage
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader, source_bucket
 from gateway.edge.source_throttle import FailedCredentials
 from gateway.identity.stage import IdentityStage
@@ -67,7 +66,6 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
         closers=(services.limiter.release, services.usage.count, services.meter.close),
         problems=problems,
         source=SourceReader(settings.trusted_proxies),
-        headers=SecurityHeaders(https=settings.public_url.startswith("https:")),
         access=access,
     )
 

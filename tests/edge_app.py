@@ -10,7 +10,6 @@ from structlog.testing import CapturingLogger
 from gateway.edge.access_log import AccessLog
 from gateway.edge.gate import Gate
 from gateway.edge.routing import RoutingStage
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
 from gateway.route import PUBLIC, Route
@@ -34,6 +33,5 @@ def behind_the_edge(register: Callable[[FastAPI], None]) -> ASGIApp:
         stages=(RoutingStage(RouteTable(routes)),),
         problems=problems,
         source=SourceReader(),
-        headers=SecurityHeaders(https=True),
         access=AccessLog(CapturingLogger()),
     )

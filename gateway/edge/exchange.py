@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.edge.request_id import RequestIds
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.request_context import RequestContext
 from gateway.request_fields import fields_of
@@ -20,7 +19,6 @@ class Common:
 
     ids: RequestIds
     source: SourceReader
-    headers: SecurityHeaders
     closers: tuple[Closer, ...]
 
 
@@ -41,12 +39,11 @@ class Exchange(RequestContext):
         self.ended = False
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass a message on: the first one gets the headers of every answer. To be awaited, as the server's own is."""
+        """Pass a message on, the first with the id and what the stages add. To be awaited, as the server's own is."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            added = self.response_headers
-            added.append((b"x-request-id", self.request_id.encode()))
-            message["headers"] = self._common.headers.beside(message["headers"], added)
+            request_id = (b"x-request-id", self.request_id.encode())
+            message["headers"] = [*message["headers"], *self.response_headers, request_id]
         elif not message.get("more_body", False):
             self._end(self.status)
         return self._send(message)

@@ -3,8 +3,8 @@
 A stage is a callable of the request's context. It returns None when it is done, which costs no coroutine; something to
 await when it must wait; and raises what the caller is to be told. So a warm request passes all of them in one step.
 
-Every answer leaves with ``X-Request-Id``, the security headers and whatever stages put into the context; every request
-leaves one line in the log; whatever is raised becomes a problem document.
+Every answer leaves with ``X-Request-Id`` and whatever stages put into the context; every request leaves one line in the
+log; whatever is raised becomes a problem document.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.edge.access_log import AccessLog
 from gateway.edge.exchange import Closer, Common, Exchange
 from gateway.edge.request_id import RequestIds
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.logs import request_in_hand
 from gateway.problems import Problems, as_tenantry_error, note
@@ -45,14 +44,13 @@ class Gate:
         closers: Sequence[Closer] = (),
         problems: Problems,
         source: SourceReader,
-        headers: SecurityHeaders,
         access: AccessLog,
     ) -> None:
         self._lifespan = lifespan
         self._stages = tuple(stages)
         self._problems = problems
         self._access = access
-        self._common = Common(RequestIds(), source, headers, tuple(closers))
+        self._common = Common(RequestIds(), source, tuple(closers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

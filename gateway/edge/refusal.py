@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from gateway.edge.header_lines import Field
 from gateway.edge.request_id import RequestIds
-from gateway.edge.security_headers import Header, SecurityHeaders
 from gateway.logs import InfoLogger
 from gateway.problems import Problems
 from tenants.errors import TenantryError
@@ -13,27 +13,26 @@ class Answer(NamedTuple):
     """A whole answer. The connection ends with it."""
 
     status: int
-    headers: list[Header]
+    headers: list[Field]
     body: bytes
 
 
 class Refusals:
-    """Makes problem documents with a request id and the headers of every answer, and writes a line for each.
+    """Makes problem documents with a request id, and writes a line for each.
 
     The line is one of the access log, without method and route: nothing of the request is believed.
     """
 
-    def __init__(self, problems: Problems, headers: SecurityHeaders, logger: InfoLogger) -> None:
+    def __init__(self, problems: Problems, logger: InfoLogger) -> None:
         self._ids = RequestIds()
         self._problems = problems
-        self._headers = headers
         self._logger = logger
 
     def answer(self, error: TenantryError, source: str, seconds: float) -> Answer:
         """``source`` is the address of the socket's peer, ``seconds`` how long the request took to be refused."""
         request_id = self._ids.next()
         document = self._problems.response(error, request_id)
-        added = [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        headers = [*document.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
         self._logger.info(
             "request",
             request_id=request_id,
@@ -45,4 +44,4 @@ class Refusals:
             code=error.code,
             detail=error.detail,  # words of ours: nothing in it was sent
         )
-        return Answer(document.status_code, self._headers.beside(document.raw_headers, added), bytes(document.body))
+        return Answer(document.status_code, headers, bytes(document.body))

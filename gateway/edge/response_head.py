@@ -11,8 +11,8 @@ from gateway.edge.request_head import CHUNKED
 _NAME = re.compile(TOKEN)
 _IN_VALUES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _LENGTH, _CODING, _CONNECTION = b"content-length: ", b"transfer-encoding: ", b"connection: "
-_MEANT = frozenset({_LENGTH, _CODING, _CONNECTION})
-_CLOSES = -2  # beside lengths and CHUNKED: what else a field can mean for the framing
+# What else a field can mean, beside lengths and CHUNKED: that the connection ends, that a default is not to be sent.
+_CLOSES, _REPLACES = -2, -3
 _MOST_NAMES = 256
 
 
@@ -27,11 +27,15 @@ class HeadWriter:
     Not more than one of a name, since ids and dates would push out of the processor's caches what is used again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, defaults: Iterable[Field] = ()) -> None:
+        """``defaults`` are fields that every answer has, unless it sets one of that name itself."""
         self._lines: dict[bytes, _Line] = {}  # by the name as the application spells it
+        self._defaults = {self._beginning(name): value for name, value in defaults}
+        self._meant = frozenset({_LENGTH, _CODING, _CONNECTION, *self._defaults})
         self._common: list[Field] = []
         self._common_lines = b""
         self._common_closes = False
+        self._all_lines = self._default_lines()  # after the common ones
 
     def write(self, status: int, common: list[Field], headers: Iterable[Field]) -> tuple[list[bytes], int | None, bool]:
         """The lines of a head, without the empty one that ends it, and what they say of the body and the connection:
@@ -42,13 +46,11 @@ class HeadWriter:
         Raises RuntimeError for a name or a value that would break the head, KeyError for what is no status.
         """
         if common is not self._common:
-            written = [self._new_line(name, value) for name, value in common]
-            self._common_lines = b"".join([line for _, line, _, _ in written])
-            self._common_closes = any(meaning == _CLOSES for _, _, meaning, _ in written)
-            self._common = common
+            self._take(common)
         known = self._lines
-        lines = [STATUS_LINE[status], self._common_lines]
+        lines = [STATUS_LINE[status], self._all_lines]
         length, closes = None, self._common_closes
+        replaced: tuple[bytes, ...] = ()
         for name, value in headers:
             sent = known.get(name)
             if sent is None or sent[0] != value:
@@ -59,16 +61,31 @@ class HeadWriter:
                 continue
             if meaning == _CLOSES:
                 closes = True
+            elif meaning == _REPLACES:
+                replaced = (*replaced, sent[3])
             elif length is None or meaning == CHUNKED:
                 length = meaning
+        if replaced:
+            lines[1] = self._common_lines + self._default_lines(replaced)
         return lines, length, closes
+
+    def _take(self, common: list[Field]) -> None:
+        written = [self._new_line(name, value) for name, value in common]
+        self._common_lines = b"".join([line for _, line, _, _ in written])
+        self._common_closes = any(meaning == _CLOSES for _, _, meaning, _ in written)
+        self._all_lines = self._common_lines + self._default_lines()
+        self._common = common
+
+    def _default_lines(self, replaced: tuple[bytes, ...] = ()) -> bytes:
+        kept = [each for each in self._defaults.items() if each[0] not in replaced]
+        return b"".join([beginning + value + b"\r\n" for beginning, value in kept])
 
     def _new_line(self, name: bytes, value: bytes) -> _Line:
         sent = self._lines.get(name)
         beginning = self._beginning(name) if sent is None else sent[3]
         if value.translate(None, _IN_VALUES):
             raise RuntimeError("Invalid HTTP header.")
-        meaning = _meaning(beginning, value) if beginning in _MEANT else None
+        meaning = self._meaning(beginning, value) if beginning in self._meant else None
         line = self._lines[name] = (value, beginning + value + b"\r\n", meaning, beginning)
         return line
 
@@ -79,10 +96,11 @@ class HeadWriter:
             self._lines.clear()  # an application that makes names up: what is sent again is soon back
         return name.lower() + b": "
 
-
-def _meaning(beginning: bytes, value: bytes) -> int | None:
-    if beginning == _LENGTH:
-        return int(value)
-    if beginning == _CODING:
-        return CHUNKED if value.lower() == b"chunked" else None
-    return _CLOSES if b"close" in [token.strip() for token in value.lower().split(b",")] else None
+    def _meaning(self, beginning: bytes, value: bytes) -> int | None:
+        if beginning in self._defaults:
+            return _REPLACES
+        if beginning == _LENGTH:
+            return int(value)
+        if beginning == _CODING:
+            return CHUNKED if value.lower() == b"chunked" else None
+        return _CLOSES if b"close" in [token.strip() for token in value.lower().split(b",")] else None

@@ -8,7 +8,7 @@ from gateway.edge.hosts import host_check
 from gateway.edge.patience import Patience
 from gateway.edge.refusal import Refusals
 from gateway.edge.response_head import HeadWriter
-from gateway.edge.security_headers import SecurityHeaders
+from gateway.edge.security_headers import security_headers
 from gateway.edge.sockets import most_connections
 from gateway.logs import access_logger
 from gateway.problems import Problems
@@ -46,10 +46,9 @@ class Shared:
         self.limits = limits
         self.body_limit = settings.body_limit
         self.accepts = host_check(settings.hosts)
-        self.heads = HeadWriter()
+        self.heads = HeadWriter(security_headers(https=settings.public_url.startswith("https:")))
         self.refusals = Refusals(
             Problems(settings.public_url),
-            SecurityHeaders(https=settings.public_url.startswith("https:")),
             access_logger(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT),
         )
         self.silence: Patience[Client] = Patience(loop, lambda client: client.on_silence(), limits.sweep)

@@ -5,7 +5,6 @@ from structlog.testing import CapturingLogger
 
 from gateway.edge.access_log import AccessLog
 from gateway.edge.gate import Gate
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
 from gateway.request_context import RequestContext, context_of
@@ -39,7 +38,6 @@ def test_each_request_of_a_connection_is_read_by_its_own_fields(edge_servers: Ed
         stages=(leads_to(_echo, "/"), read),
         problems=Problems("https://gateway.test"),
         source=SourceReader(["127.0.0.1"]),
-        headers=SecurityHeaders(https=True),
         access=AccessLog(CapturingLogger()),
     )
     one = b"X-API-Key: one\r\nX-Forwarded-For: 192.0.2.1\r\n"

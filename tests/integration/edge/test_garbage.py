@@ -6,7 +6,6 @@ from structlog.testing import CapturingLogger
 
 from gateway.edge.access_log import AccessLog
 from gateway.edge.gate import Gate
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
 from tests.asgi import leads_to, says_ok
@@ -34,7 +33,6 @@ def test_a_request_that_has_ended_is_freed_at_once(edge_servers: EdgeFactory) ->
         stages=(leads_to(says_ok, "/"),),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
-        headers=SecurityHeaders(https=True),
         access=AccessLog(CapturingLogger(), share=0.0),
     )
     edge = edge_servers(gate)

@@ -14,7 +14,6 @@ from structlog.testing import CapturingLogger, capture_logs
 from gateway.development.redis import LocalRedis
 from gateway.edge.access_log import AccessLog
 from gateway.edge.gate import Gate, ResponseCutShortError
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
 from gateway.request_context import RequestContext
@@ -246,7 +245,6 @@ def _gate(worker: Worker, app: ASGIApp, caller: Principal) -> Gate:
         closers=(worker.limiter.release,),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
-        headers=SecurityHeaders(https=False),
         access=AccessLog(CapturingLogger()),
     )
 

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.edge.request_head import CHUNKED
 from gateway.edge.response_head import HeadWriter
+from gateway.edge.security_headers import security_headers
 
 _LENGTH = (b"content-length", b"5")
 _COMMON = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]
@@ -79,3 +80,45 @@ def test_names_that_are_made_up_are_not_remembered_without_bound() -> None:
         writer.write(200, _COMMON, [(b"x-%d" % number, b"a"), _LENGTH])
     assert len(writer._lines) <= 256
     assert writer.write(200, _COMMON, [_LENGTH])[1] == 5
+
+
+def _fields(writer: HeadWriter, *headers: tuple[bytes, bytes]) -> list[bytes]:
+    lines, _, _ = writer.write(200, _COMMON, headers)
+    return b"".join(lines).splitlines()[1:]
+
+
+def test_every_answer_carries_the_security_headers() -> None:
+    """CO2."""
+    fields = _fields(HeadWriter(security_headers(https=False)))
+    policy = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    assert set(fields) == {
+        b"date: Thu, 01 Jan 1970 00:00:00 GMT",
+        b"x-content-type-options: nosniff",
+        b"content-security-policy: " + policy,
+        b"referrer-policy: no-referrer",
+        b"cache-control: no-store",
+    }
+
+
+def test_hsts_is_sent_where_callers_come_by_https() -> None:
+    """CO2."""
+    assert b"strict-transport-security: max-age=63072000" in _fields(HeadWriter(security_headers(https=True)))
+
+
+def test_what_an_answer_sets_itself_is_kept_and_never_doubled() -> None:
+    """CO2: in whatever case it is spelled, and the next answer has the default again."""
+    writer = HeadWriter(security_headers(https=True))
+    for _ in range(2):
+        own = (b"Cache-Control", b"max-age=60"), (b"content-security-policy", b"default-src 'self'")
+        fields = _fields(writer, *own)
+        assert [field for field in fields if field.startswith(b"cache-control")] == [b"cache-control: max-age=60"]
+        assert [field for field in fields if b"policy: d" in field] == [b"content-security-policy: default-src 'self'"]
+        assert b"x-content-type-options: nosniff" in fields
+        assert b"cache-control: no-store" in _fields(writer)
+
+
+def test_a_new_date_leaves_the_defaults_as_they_are() -> None:
+    writer = HeadWriter([(b"cache-control", b"no-store")])
+    for date in (b"one", b"two"):
+        lines, _, _ = writer.write(200, [(b"date", date)], [])
+        assert b"".join(lines) == b"HTTP/1.1 200 OK\r\ndate: " + date + b"\r\ncache-control: no-store\r\n"

@@ -10,7 +10,6 @@ from structlog.testing import CapturingLogger, capture_logs
 
 from gateway.edge.access_log import AccessLog
 from gateway.edge.gate import Gate, ResponseCutShortError
-from gateway.edge.security_headers import SecurityHeaders
 from gateway.edge.source import SourceReader
 from gateway.problems import Problems
 from gateway.request_context import RequestContext
@@ -52,7 +51,6 @@ class Counting:
             closers=(self.usage.count,),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),
-            headers=SecurityHeaders(https=False),
             access=AccessLog(CapturingLogger()),
         )
 
