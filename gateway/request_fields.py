@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 Field = tuple[bytes, bytes]
 
-_KEY = "tenantry.fields"
+FIELDS = "tenantry.fields"  # of a scope: where the server, which knows a connection's fields again, puts them
 
 
 @dataclass(slots=True)
@@ -30,12 +30,7 @@ class RequestFields:
         return cls(by_name, repeated=len(by_name) != len(headers))
 
 
-def attach_fields(scope: Any, fields: RequestFields) -> None:  # uvicorn's type of a scope has no keys of ours
-    """For the server, which knows a connection's fields again."""
-    scope[_KEY] = fields
-
-
 def fields_of(scope: Scope) -> RequestFields:
     """Those that the server knows, or this request's own."""
-    fields: RequestFields | None = scope.get(_KEY)
+    fields: RequestFields | None = scope.get(FIELDS)
     return RequestFields.of(scope["headers"]) if fields is None else fields

@@ -213,7 +213,8 @@ class Cycle(RequestResponseCycle):
         self._write(body)
         if not more:
             self.response_complete = True
-            self._wake()
+            if self._news is not None:
+                self._news.set()
             self._connection.on_response_complete()
 
     def _write(self, data: bytes) -> None:

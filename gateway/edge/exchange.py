@@ -45,15 +45,11 @@ class Exchange(RequestContext):
             request_id = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message["headers"], *self.response_headers, request_id]
         elif not message.get("more_body", False):
-            self._end(self.status)
+            self.end(self.status)
         return self._send(message)
 
-    def close(self) -> None:
+    def end(self, status: int = 0) -> None:
         """The request is over. Cut short, or cancelled, it was used all the same, and we failed."""
-        if not self.ended:
-            self._end(0)
-
-    def _end(self, status: int) -> None:
         self.ended = True
         for closer in self._common.closers:
             closer(self, status)

@@ -18,7 +18,7 @@ from gateway.edge.request_id import RequestIds
 from gateway.edge.source import SourceReader
 from gateway.logs import request_in_hand
 from gateway.problems import Problems, as_tenantry_error, note
-from gateway.request_context import RequestContext, close_context, open_context
+from gateway.request_context import RequestContext
 from tenants.errors import TenantryError
 
 _log = structlog.get_logger(__name__)
@@ -57,23 +57,26 @@ class Gate:
             await self._other(scope, receive, send)
             return
         request = Exchange(scope, receive, send, self._common)
-        open_context(request)
         request_in_hand.set(request)
         try:
             for stage in self._stages:
                 waiting = stage(request)
                 if waiting is not None:
                     await waiting
-            await _app_of(request)(_as_get(scope), request.receive, request.send)
+            route = request.route
+            if route is None:
+                raise LookupError("no stage has found a route")  # noqa: TRY301 - told as any other fault
+            await route.app(scope if scope["method"] != "HEAD" else _as_get(scope), request.receive, request.send)
         except TenantryError as error:
             await self._explain(error, request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller is owed an answer
             _log.exception("request_failed")
             await self._explain(error, request)
         finally:
+            if not request.ended:
+                request.end()
             request.close()
             self._access.write(request, request.status)
-            close_context(request)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -92,12 +95,6 @@ class Gate:
         await self._problems.response(known, request.request_id)(request.scope, request.receive, request.send)
 
 
-def _app_of(request: RequestContext) -> ASGIApp:
-    if request.route is None:
-        raise LookupError("no stage has found a route")
-    return request.route.app
-
-
 def _as_get(scope: Scope) -> Scope:
     """HEAD is answered as GET (RFC 9110 section 9.3.2): the server, which keeps the scope it made, drops the body."""
-    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+    return {**scope, "method": "GET"}

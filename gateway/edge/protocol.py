@@ -6,7 +6,7 @@ by a stricter grammar already, and a second reader of the same bytes could only 
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from uvicorn._types import HTTPScope
@@ -22,7 +22,7 @@ from gateway.edge.request_head import CHUNKED, Head, HeadReader
 from gateway.edge.shared import Limits, Shared
 from gateway.edge.source import UNKNOWN
 from gateway.errors import MalformedRequest, PayloadTooLarge, RequestTimeout
-from gateway.request_fields import attach_fields
+from gateway.request_fields import FIELDS
 from gateway.settings import Settings
 from tenants.errors import TenantryError
 
@@ -129,7 +129,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _start(self, head: Head) -> None:
         method, raw_path, query, version, fields, _ = head
         path = raw_path.decode("ascii")
-        scope: HTTPScope = {
+        scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": version,
@@ -143,17 +143,18 @@ class EdgeProtocol(HttpToolsProtocol):
             "query_string": query,
             "headers": fields.headers.copy(),
             "state": self.app_state.copy(),
+            FIELDS: fields.remembered,
         }
-        attach_fields(scope, fields.remembered)
         modern = version == "1.1"
         self.cycle = cycle = Cycle(
             self,
-            scope,
+            cast("HTTPScope", scope),
             more_body=self._body is not None,
             keep_alive=modern and not fields.closes,
             expects=modern and fields.expects and self._body is not None,
         )
-        cycle.start(service_unavailable if self._overloaded() else self.app, self.loop)
+        refused = self.limit_concurrency is not None and self._overloaded(self.limit_concurrency)
+        cycle.start(service_unavailable if refused else self.app, self.loop)
 
     def _await_body(self, length: int, here: int) -> None:
         if length:
@@ -164,9 +165,8 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             self._shared.silence.forget(self)
 
-    def _overloaded(self) -> bool:
-        limit = self.limit_concurrency
-        return limit is not None and (len(self.connections) >= limit or len(self.tasks) >= limit)
+    def _overloaded(self, most: int) -> bool:
+        return len(self.connections) >= most or len(self.tasks) >= most
 
     def _read_body(self, body: DeclaredBody | ChunkedBody, data: bytes) -> bytes:
         self._arrived += len(data)
@@ -190,7 +190,8 @@ class EdgeProtocol(HttpToolsProtocol):
         if not self.cycle.keep_alive:
             self._part()
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._body is None:
             self._await_next()
         if self._held:

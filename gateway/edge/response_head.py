@@ -14,22 +14,23 @@ _LENGTH, _CODING, _CONNECTION = b"content-length: ", b"transfer-encoding: ", b"c
 # What else a field can mean, beside lengths and CHUNKED: that the connection ends, that a default is not to be sent.
 _CLOSES, _REPLACES = -2, -3
 _MOST_NAMES = 256
+_END = b"\r\n"
 
 
-# What was last sent under a name: value, line, meaning, and how every line of that name begins. A plain tuple, since
-# one is made for each id.
-_Line = tuple[bytes, bytes, int | None, bytes]
+_Line = tuple[bytes, bytes, int | None, bytes]  # value, line, meaning, and how every line of that name begins
 
 
 class HeadWriter:
-    """Writes heads, and remembers of each name the line that was last sent: most are the same in the next answer.
+    """Writes heads, and remembers the line that was sent under a name: most are the same in the next answer.
 
-    Not more than one of a name, since ids and dates would push out of the processor's caches what is used again.
+    Not more than one of a name, and none of a name whose values change, since ids and dates would push out of the
+    processor's caches what is used again.
     """
 
     def __init__(self, defaults: Iterable[Field] = ()) -> None:
         """``defaults`` are fields that every answer has, unless it sets one of that name itself."""
         self._lines: dict[bytes, _Line] = {}  # by the name as the application spells it
+        self._changing: dict[bytes, bytes] = {}  # how lines begin, by names whose values change and mean nothing to us
         self._defaults = {self._beginning(name): value for name, value in defaults}
         self._meant = frozenset({_LENGTH, _CODING, _CONNECTION, *self._defaults})
         self._common: list[Field] = []
@@ -47,13 +48,19 @@ class HeadWriter:
         """
         if common is not self._common:
             self._take(common)
-        known = self._lines
+        known, changing = self._lines, self._changing
         lines = [STATUS_LINE[status], self._all_lines]
         length, closes = None, self._common_closes
         replaced: tuple[bytes, ...] = ()
+        changed = b""
         for name, value in headers:
             sent = known.get(name)
             if sent is None or sent[0] != value:
+                beginning = changing.get(name)
+                if beginning is not None:
+                    lines += (beginning, value, _END)
+                    changed += value
+                    continue
                 sent = self._new_line(name, value)
             lines.append(sent[1])
             meaning = sent[2]
@@ -65,6 +72,7 @@ class HeadWriter:
                 replaced = (*replaced, sent[3])
             elif length is None or meaning == CHUNKED:
                 length = meaning
+        _check(changed)
         if replaced:
             lines[1] = self._common_lines + self._default_lines(replaced)
         return lines, length, closes
@@ -78,22 +86,27 @@ class HeadWriter:
 
     def _default_lines(self, replaced: tuple[bytes, ...] = ()) -> bytes:
         kept = [each for each in self._defaults.items() if each[0] not in replaced]
-        return b"".join([beginning + value + b"\r\n" for beginning, value in kept])
+        return b"".join([beginning + value + _END for beginning, value in kept])
 
     def _new_line(self, name: bytes, value: bytes) -> _Line:
+        _check(value)
         sent = self._lines.get(name)
         beginning = self._beginning(name) if sent is None else sent[3]
-        if value.translate(None, _IN_VALUES):
-            raise RuntimeError("Invalid HTTP header.")
         meaning = self._meaning(beginning, value) if beginning in self._meant else None
-        line = self._lines[name] = (value, beginning + value + b"\r\n", meaning, beginning)
+        line = value, beginning + value + _END, meaning, beginning
+        if sent is None or meaning is not None:
+            self._lines[name] = line
+        else:
+            del self._lines[name]
+            self._changing[name] = beginning
         return line
 
     def _beginning(self, name: bytes) -> bytes:
         if _NAME.fullmatch(name) is None:
             raise RuntimeError("Invalid HTTP header.")
-        if len(self._lines) >= _MOST_NAMES:
-            self._lines.clear()  # an application that makes names up: what is sent again is soon back
+        if len(self._lines) + len(self._changing) >= _MOST_NAMES:  # an application that makes names up
+            self._lines.clear()
+            self._changing.clear()
         return name.lower() + b": "
 
     def _meaning(self, beginning: bytes, value: bytes) -> int | None:
@@ -104,3 +117,8 @@ class HeadWriter:
         if beginning == _CODING:
             return CHUNKED if value.lower() == b"chunked" else None
         return _CLOSES if b"close" in [token.strip() for token in value.lower().split(b",")] else None
+
+
+def _check(value: bytes) -> None:
+    if value.translate(None, _IN_VALUES):
+        raise RuntimeError("Invalid HTTP header.")

@@ -29,6 +29,8 @@ class UsageRecorder:
 
     def count(self, request: RequestContext, status: int) -> None:
         """Count a request that was admitted; ``status`` is 0 when it ended without an answer, which is a crash."""
-        if request.cost and request.principal is not None:
-            route = request.template or UNMATCHED
-            self.journal.count(request.principal, route, (status or _CRASHED) // 100, request.cost)
+        route = request.route
+        if request.cost and request.principal is not None and route is not None:
+            self.journal.count(
+                request.principal, route.template or UNMATCHED, (status or _CRASHED) // 100, request.cost
+            )

@@ -66,12 +66,35 @@ def test_what_would_break_the_head_is_not_written(header: tuple[bytes, bytes]) -
             writer.write(200, _COMMON, [header])
 
 
-def test_of_each_name_the_last_line_is_remembered() -> None:
+def test_values_that_change_are_written_as_they_are_and_not_remembered() -> None:
     """Every answer has an id of its own."""
     writer = HeadWriter()
     for number in range(10_000):
-        writer.write(200, _COMMON, [(b"x-request-id", b"%d" % number), _LENGTH])
-    assert len(writer._lines) == 3
+        note = (b"x-note", b"%d" % (number // 3))
+        assert _fields(writer, (b"X-Request-Id", b"%d" % number), _LENGTH, note)[1:] == [
+            b"x-request-id: %d" % number,
+            b"content-length: 5",
+            b"x-note: %d" % (number // 3),
+        ]
+    assert {each[0] for each in writer._lines.values()} == {b"5", _COMMON[0][1]}
+
+
+def test_a_value_that_changes_is_checked_every_time() -> None:
+    """PX5."""
+    writer = HeadWriter()
+    for number in range(5):
+        writer.write(200, _COMMON, [(b"x-request-id", b"%d" % number)])
+    for bad in (b"a\r\nb", b"a\0b"):
+        with pytest.raises(RuntimeError):
+            writer.write(200, _COMMON, [(b"x-request-id", bad), _LENGTH])
+    assert _fields(writer, (b"x-request-id", b"6"))[1:] == [b"x-request-id: 6"]
+
+
+def test_a_length_that_changes_is_still_told() -> None:
+    """PX9."""
+    writer = HeadWriter()
+    for number in range(5):
+        assert writer.write(200, _COMMON, [(b"content-length", b"%d" % number)])[1] == number
 
 
 def test_names_that_are_made_up_are_not_remembered_without_bound() -> None:
