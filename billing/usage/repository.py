@@ -1,6 +1,6 @@
 """SQL of the control tables ``usage_minutes`` and ``usage_batches``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -60,8 +60,8 @@ class Summed(NamedTuple):
 
 
 def _addition() -> Any:
-    # One array for each column: one statement and nine parameters, however many rows.
-    arrays = (bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items())
+    # One array for each column: one statement and eight parameters, however many rows.
+    arrays = (cast(bindparam(name, type_=Text()), ARRAY(kind)) for name, kind in _COLUMNS.items())
     rows = func.unnest(*arrays).table_valued(*_COLUMNS, name="added").render_derived()
     new = insert(_TABLE).from_select(list(_COLUMNS), select(*rows.c))
     key = list(_TABLE.primary_key)
@@ -78,9 +78,9 @@ async def insert_batch(session: ControlSession, journal: UUID, sequence: int) ->
     return await session.scalar(new.returning(UsageBatch.sequence)) is not None
 
 
-async def add(session: ControlSession, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add to what is there. No two rows may have the same key; sorted by it, two workers cannot wait for each other."""
-    await session.execute(_ADDITION, {name: [row[name] for row in rows] for name in _COLUMNS})
+async def add(session: ControlSession, columns: Mapping[str, str]) -> None:
+    """Add to what is there: array literals, by the names of the columns. No two rows may have the same key."""
+    await session.execute(_ADDITION, columns)
 
 
 async def summed(session: ControlSession, question: Question) -> list[Summed]:

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from billing.usage import service
+from billing.usage.batch import Batch
 from gateway.usage.abandoned import Abandoned, take
 from gateway.usage.journal import Journal
 from gateway.usage.names import SegmentName
@@ -126,11 +127,11 @@ class Flusher:
 
     async def _applied(self, segment: _Finished) -> Reading | None:
         """What PostgreSQL took; None when it refused: that is a fault, and must not keep the others waiting."""
-        reading = await asyncio.to_thread(segment.read)
+        reading, batch = await asyncio.to_thread(_read, segment)
         try:
             if reading.counts:
                 async with self._database.control() as session:
-                    await service.apply(session, reading.batch)
+                    await service.apply(session, batch)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - logged, kept and tried again
@@ -143,6 +144,11 @@ class Flusher:
     async def _finish(self, segment: _Finished, reading: Reading) -> None:
         """In a thread, since deleting a file may wait for the disk; nobody else may hold the segment any more."""
         await asyncio.to_thread(_done_with, segment, reading)
+
+
+def _read(segment: _Finished) -> tuple[Reading, Batch]:
+    reading = segment.read()
+    return reading, reading.batch()
 
 
 def _done_with(segment: _Finished, reading: Reading) -> None:

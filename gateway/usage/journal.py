@@ -110,8 +110,8 @@ class Journal:
             self._next = None
 
     def _count_first(self, principal: Principal, route: str, status_class: int, cost: int) -> None:
-        minute, tenant = int(self._minute), principal.tenant.id
-        counted = Counted(minute, tenant, principal.id, route, status_class, principal.kind)
+        ids = principal.tenant.id.bytes, principal.id.bytes
+        counted = Counted(int(self._minute), *ids, route, status_class, principal.kind)
         at = self._add(counted, word(cost))
         if at is None:
             return

@@ -13,18 +13,19 @@ cost. The CRC begins with the segment's own name, so that a slot of another file
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
 from billing.usage.counts import Count, Counted
 from gateway.usage.names import SegmentName
-from tenants.identifiers import TenantId
 from tenants.principal import PrincipalKind
 
 SLOT = 192  # bytes
 WORDS = SLOT // 8  # of a slot; its mark is the first, its value the second
 
 _KEY = struct.Struct("=16s16sQBBH132s")
+_SLOT = struct.Struct("=QQ16s16sQBBH132s")
 _KEY_AT = SLOT - _KEY.size
 _ROUTE_BYTES = 132
 _HALF = 32  # bits
@@ -76,8 +77,7 @@ def slot(name: SegmentName, counted: Counted, value: int) -> Slot:
     """The slot of what is counted, in that segment."""
     route = _fitted(counted.route)
     code = _CODES[counted.kind]
-    ids = counted.tenant.bytes, counted.principal.bytes
-    key = _KEY.pack(*ids, counted.minute, code, counted.status_class, len(route), route)
+    key = _KEY.pack(counted.tenant, counted.principal, counted.minute, code, counted.status_class, len(route), route)
     return Slot(_MARK | zlib.crc32(key, _seed(name)), value, key)
 
 
@@ -86,18 +86,17 @@ def place_key(at: int) -> slice:
     return slice(at * SLOT + _KEY_AT, (at + 1) * SLOT)
 
 
-def read_slot(name: SegmentName, data: bytes, at: int) -> tuple[Counted, Count] | None:
-    """What slot number ``at`` counts; None when it is not what its mark says."""
-    mark, value = struct.unpack_from("=QQ", data, at * SLOT)
-    key = data[place_key(at)]
-    if mark != _MARK | zlib.crc32(key, _seed(name)) or not value & _LOWER:
-        return None
-    tenant, principal, minute, code, status_class, length, route = _KEY.unpack(key)
-    if minute > _LAST_MINUTE or code >= len(_KINDS) or status_class not in _CLASSES or length > _ROUTE_BYTES:
-        return None
-    text = route[:length].decode()
-    counted = Counted(minute, TenantId(UUID(bytes=tenant)), UUID(bytes=principal), text, status_class, _KINDS[code])
-    return counted, Count(value & _LOWER, value >> _HALF)
+def read_slots(name: SegmentName, slots: memoryview) -> Iterator[tuple[Counted, Count] | None]:
+    """What slots that follow each other count; None for each that is not what its mark says."""
+    seed = _seed(name)
+    for at, (mark, value, *key) in enumerate(_SLOT.iter_unpack(slots)):
+        tenant, principal, minute, code, status_class, length, route = key
+        whole = mark == _MARK | zlib.crc32(slots[place_key(at)], seed) and value & _LOWER
+        if whole and minute <= _LAST_MINUTE and code < len(_KINDS) and status_class in _CLASSES:
+            counted = Counted(minute, tenant, principal, route[:length].decode(), status_class, _KINDS[code])
+            yield counted, Count(value & _LOWER, value >> _HALF)
+        else:
+            yield None
 
 
 def _seed(name: SegmentName) -> int:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from billing.usage.counts import Batch, Count, Counted
-from gateway.usage.layout import SLOT, WORDS, read_header, read_slot
+from billing.usage.batch import Batch
+from billing.usage.counts import Count, Counted
+from gateway.usage.layout import SLOT, WORDS, read_header, read_slots
 from gateway.usage.names import SegmentName
 
 
@@ -16,10 +17,9 @@ class Reading:
     lost: int = 0  # slots that cannot be read
     damage: list[str] = field(default_factory=list)
 
-    @property
     def batch(self) -> Batch:
         """All of it, to be added once."""
-        return Batch(self.name.journal, self.name.sequence, self.counts)
+        return Batch.of(self.name.journal, self.name.sequence, self.counts)
 
     @property
     def requests(self) -> int:
@@ -44,15 +44,17 @@ def read_segment(name: SegmentName, data: bytes) -> Reading:
 
 
 def _read_slots(reading: Reading, data: bytes) -> None:
-    marks = memoryview(data)[: len(data) // SLOT * SLOT].cast("Q")[::WORDS].tolist()
+    whole = memoryview(data)[: len(data) // SLOT * SLOT]
+    marks = whole.cast("Q")[::WORDS].tolist()
     used = max((at for at, mark in enumerate(marks) if mark and at), default=0)
-    for at in range(1, used + 1):  # slots are taken in order: a free one before a used one has lost its mark
-        found = read_slot(reading.name, data, at)
+    # Slots are taken in order: a free one before a used one has lost its mark.
+    for found in read_slots(reading.name, whole[SLOT : (used + 1) * SLOT]):
         if found is None:
             reading.lost += 1
             continue
         counted, count = found
-        known = reading.counts.get(counted)  # twice when the segment outlived a clock that was set back
-        reading.counts[counted] = known.plus(count) if known else count
+        known = reading.counts.setdefault(counted, count)
+        if known is not count:  # twice, when the segment outlived a clock that was set back
+            reading.counts[counted] = known.plus(count)
     if reading.lost:
         reading.damage.append(f"{reading.lost} of {used} slots cannot be read")

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from billing.usage import service
-from billing.usage.counts import Batch, Count, Counted
+from billing.usage.batch import Batch
+from billing.usage.counts import Count, Counted
 from tenants.identifiers import API_KEY, USER, new_id, read, show
 from tenants.principal import PrincipalKind, TenantRef
 from tests.fixtures.gateways import Gateway
@@ -25,7 +26,7 @@ def _minute(moment: datetime) -> int:
 
 def _counted(tenant: TenantRef, after: timedelta, who: UUID, route: str, status_class: int) -> Counted:
     kind = PrincipalKind.USER if who == _USER else PrincipalKind.API_KEY
-    return Counted(_minute(_START + after), tenant.id, who, route, status_class, kind)
+    return Counted(_minute(_START + after), tenant.id.bytes, who.bytes, route, status_class, kind)
 
 
 async def _seed(gateway: Gateway) -> None:
@@ -37,7 +38,7 @@ async def _seed(gateway: Gateway) -> None:
         counts[_counted(acme, timedelta(hours=hour), _USER, "/v1/deals", 5)] = Count(10, 10)
     other = {_counted(gateway.globex.ref, timedelta(0), _KEY, "/v1/contacts", 2): Count(999, 999)}
     async with gateway.services.database.control() as session:
-        assert await service.apply(session, Batch(uuid4(), 1, counts | other))
+        assert await service.apply(session, Batch.of(uuid4(), 1, counts | other))
 
 
 async def _ask(gateway: Gateway, **query: str | int) -> Any:

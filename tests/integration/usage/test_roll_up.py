@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from billing.usage import service
-from billing.usage.counts import Batch, Count, Counted
+from billing.usage.batch import Batch
+from billing.usage.counts import Count, Counted
 from gateway.usage.layout import SLOT
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings
@@ -60,12 +61,12 @@ async def _apply(database: Database, batch: Batch) -> bool:
 
 
 def _batch(*counted: Counted) -> Batch:
-    return Batch(uuid4(), 1, dict.fromkeys(counted, Count(2, 6)))
+    return Batch.of(uuid4(), 1, dict.fromkeys(counted, Count(2, 6)))
 
 
 def _counted(minute: int = 29_000_000) -> Counted:
     who = caller()
-    return Counted(minute, who.tenant.id, who.id, ROUTE, 2, PrincipalKind.API_KEY)
+    return Counted(minute, who.tenant.id.bytes, who.id.bytes, ROUTE, 2, PrincipalKind.API_KEY)
 
 
 async def test_the_same_batch_twice_is_added_once(database: Database, database_urls: DatabaseUrls) -> None:
@@ -74,6 +75,15 @@ async def test_the_same_batch_twice_is_added_once(database: Database, database_u
     assert await _apply(database, batch) is False
     assert set(rolled_up(database_urls.superuser).values()) == {Count(2, 6)}
     assert requests_of(database_urls.superuser) == 4
+
+
+async def test_whatever_a_template_is_made_of_reaches_its_row(database: Database, database_urls: DatabaseUrls) -> None:
+    """It stands in an array literal, where some of these mean something."""
+    routes = ['/a"b', "/a\\b", "/{x},{y}", "/a b ", "NULL", "", "/\u00e9\u4e2d", "/'; --", '\\"']
+    one = _counted()
+    assert await _apply(database, _batch(*(one._replace(route=route) for route in routes)))
+    assert {route for _, route, _ in rolled_up(database_urls.superuser)} == set(routes)
+    assert set(rolled_up(database_urls.superuser).values()) == {Count(2, 6)}
 
 
 async def test_the_same_batch_from_two_sides_at_once_is_added_once(
@@ -118,7 +128,7 @@ async def test_a_segment_whose_deletion_was_not_seen_is_added_once(
     recorder.journal.count(who, ROUTE, 2, 1)
     recorder.journal.cut()
     (segment,) = recorder.journal.finished
-    assert await _apply(database, segment.read().batch)
+    assert await _apply(database, segment.read().batch())
     end(recorder.journal)
     await _flush(_recorder(tmp_path, database))
     assert requests_of(database_urls.superuser) == 1

@@ -39,7 +39,7 @@ def test_requests_alike_share_a_slot_and_others_do_not(tmp_path: Path) -> None:
     found = {(each.route, each.status_class): tuple(count) for each, count in reading.counts.items()}
     assert found == {(ROUTE, 2): (2, 4), (ROUTE, 4): (1, 1), ("/v1/me", 2): (1, 1)}
     assert {each.minute for each in reading.counts} == {int(_Clock.now // 60)}
-    assert {each.tenant for each in reading.counts} == {who.tenant.id}
+    assert {each.tenant for each in reading.counts} == {who.tenant.id.bytes}
 
 
 def test_a_full_segment_gives_way_to_the_next_and_nothing_is_lost(tmp_path: Path) -> None:

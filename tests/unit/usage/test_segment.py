@@ -14,7 +14,6 @@ from gateway.usage.abandoned import take
 from gateway.usage.layout import SLOT, Head, header, place_key, slot, word
 from gateway.usage.names import SegmentName, segments_in
 from gateway.usage.reading import Reading, read_segment
-from tenants.identifiers import TenantId
 from tenants.principal import PrincipalKind
 
 _NAME = SegmentName(UUID(int=7), 3)
@@ -22,7 +21,7 @@ _SLOTS = 8
 
 
 def _counted(number: int, route: str = "/v1/contacts/{id}") -> Counted:
-    return Counted(29_000_000, TenantId(UUID(int=1)), UUID(int=number), route, 2, PrincipalKind.API_KEY)
+    return Counted(29_000_000, UUID(int=1).bytes, UUID(int=number).bytes, route, 2, PrincipalKind.API_KEY)
 
 
 def _bytes(*counted: Counted, name: SegmentName = _NAME) -> bytearray:
