@@ -13,6 +13,11 @@ class Lanes(Generic[Item]):
     def __init__(self) -> None:
         self._lines: dict[Hashable, deque[Item]] = {}
         self._turns: deque[Hashable] = deque()  # lanes, the next one first
+        self._count = 0
+
+    def __len__(self) -> int:
+        """How many wait in all lanes together."""
+        return self._count
 
     def length(self, lane: Hashable) -> int:
         """How many wait in this lane."""
@@ -25,6 +30,7 @@ class Lanes(Generic[Item]):
             line = self._lines[lane] = deque()
             self._turns.append(lane)
         line.append(item)
+        self._count += 1
 
     def take(self, most: int) -> list[Item]:
         """The next ones, at most so many: one of each lane, then another of each."""
@@ -37,4 +43,5 @@ class Lanes(Generic[Item]):
                 self._turns.append(lane)
             else:
                 del self._lines[lane]
+        self._count -= len(taken)
         return taken

@@ -2,7 +2,9 @@
 
 A load that is alone starts at once. What comes while others are under way goes with the next question, some 28 times
 cheaper for each than alone (60 µs of CPU where one transaction takes 1,700), so that 10,000 credentials which must be
-loaded again, or a flood of unknown ones, leave the processor to those who are known.
+loaded again, or a flood of unknown ones, leave the processor to those who are known. And questions are not asked one
+after another without end: past a burst the next one is due a moment after the last, and takes with it whoever has come
+by then, so that a flood that trickles in costs no more than one that comes at once.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ from tenants.errors import Unavailable
 _PATIENCE = 4.0  # seconds that a request waits for its credential (OP3)
 _ANSWERED_WITHIN = 2.0  # seconds that the database has for one question
 _TOGETHER = 64  # credentials in one question: some 4 ms of CPU
+_EVERY = 0.01  # seconds from one question to the next, unless so many wait ...
+_BURST = 20  # ... or this many were saved up
 _ATTEMPTS = 5  # that may be overtaken by a change
 _LONGEST_LANE = 1_000  # who comes later is told so at once
 
@@ -47,6 +51,7 @@ class Loads:
         self._lanes: Lanes[_Waiting] = Lanes()
         self._by_key: dict[bytes, _Waiting] = {}
         self._working = 0
+        self._due = float("-inf")  # when the next question would be, had none been saved up
         self.begun = 0  # credentials that were asked for so far
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them but weakly
 
@@ -87,12 +92,21 @@ class Loads:
 
     async def _work(self) -> None:
         try:
-            while taken := self._lanes.take(_TOGETHER):
-                wanted = [each for each in taken if self._is_wanted(each)]
+            while self._lanes:
+                await self._turn()
+                wanted = [each for each in self._lanes.take(_TOGETHER) if self._is_wanted(each)]
                 if wanted:
                     await self._ask(wanted)
         finally:
             self._working -= 1  # in the same step as the look at the empty lanes: who comes later starts another
+
+    async def _turn(self) -> None:
+        """Wait until the next question is due, or worth asking before."""
+        now = asyncio.get_running_loop().time()
+        pause = self._due - _BURST * _EVERY - now
+        self._due = min(max(self._due, now) + _EVERY, now + (_BURST + 2 * self._at_once) * _EVERY)
+        if pause > 0 and len(self._lanes) < _TOGETHER:
+            await asyncio.sleep(pause)
 
     def _is_wanted(self, waiting: _Waiting) -> bool:
         if not waiting.callers:  # all have left: nobody is asked for

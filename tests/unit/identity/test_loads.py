@@ -115,6 +115,43 @@ async def test_ten_thousand_credentials_go_with_few_questions_and_two_at_a_time(
     assert len(desk.cache) == 10_000
 
 
+async def test_a_flood_that_trickles_in_goes_with_few_questions_too() -> None:
+    """Each comes alone, and finds nobody waiting: asked for at once, each would cost a transaction of its own."""
+    database = _Database()
+    database.open.set()
+    desk = _Desk(database.load)
+    began, asked = time.monotonic(), []
+    for number in range(500):
+        asked.append(desk.ask(str(number), f"sender {number}"))
+        await asyncio.sleep(0.0005)
+    await asyncio.gather(*asked)
+    due = (time.monotonic() - began) / module._EVERY
+    assert len(database.questions) <= module._BURST + due + 3, due
+    assert sum(map(len, database.questions)) == 500
+
+
+async def test_a_credential_that_comes_in_a_quiet_moment_waits_for_no_turn() -> None:
+    database = _Database()
+    database.open.set()
+    desk = _Desk(database.load)
+    began = time.monotonic()
+    for number in range(module._BURST):
+        await desk.answer(str(number))
+    assert time.monotonic() - began < module._BURST * module._EVERY / 2, "some 2 ms"
+    assert len(database.questions) == module._BURST
+
+
+async def test_when_many_wait_no_question_waits_for_its_turn() -> None:
+    database = _Database()
+    database.open.set()
+    desk = _Desk(database.load)
+    desk.loads._due = asyncio.get_running_loop().time() + 3600
+    names = [str(number) for number in range(10 * module._TOGETHER)]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*desk.ask_many(names))
+    assert len(database.questions) <= 12
+
+
 async def test_a_long_lane_delays_itself_and_no_other() -> None:
     """IS10: one tenant's flood of cold credentials does not starve another's single one."""
     database = _Database()
