@@ -9,6 +9,7 @@ from typing import NamedTuple
 from benchmarks.driving import closed
 from benchmarks.effort import Effort, say
 from benchmarks.servers import Server
+from gateway.load import LoadFailed
 
 CONNECTIONS = 16
 _WARM_WITHIN = 30.0  # seconds, before a round
@@ -71,7 +72,10 @@ class Work:
         if self.again:
             closed(self.server.url, islice(self._turn, self.again), connections=CONNECTIONS, seconds=_WARM_WITHIN)
         before = self.server.cpu_seconds()
-        result = closed(self.server.url, self._turn, connections=CONNECTIONS, seconds=seconds)
+        try:
+            result = closed(self.server.url, self._turn, connections=CONNECTIONS, seconds=seconds)
+        except LoadFailed as error:
+            raise SystemExit(f"{self.name}: {error}") from error
         used = self.server.cpu_seconds() - before
         good = result.statuses[self.status]
         if good < _MOSTLY * result.count or not good:

@@ -170,7 +170,8 @@ class _Load(ABC):
         if not self.running:
             return
         if waiting:
-            self._fail(LoadFailed("the server closed a connection in the middle of an answer"))
+            where = f"{connection.place.host}:{connection.place.port}"
+            self._fail(LoadFailed(f"{where} closed a connection while a request waited for its answer"))
             return
         task = asyncio.get_running_loop().create_task(self._connect(connection.place))
         self._reconnects.add(task)

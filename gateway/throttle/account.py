@@ -22,8 +22,8 @@ _MEMORY = 0.5  # seconds over which a rate is measured: a burst alone makes no r
 _LATE = 4  # how many times longer a token must live after one came too late to be spent
 _NEVER_AHEAD = -1
 _ROUND_TRIP = 0.01  # seconds: of need that must be at hand when more is asked for
-_WORTH_A_CALL = 20  # requests that a lease shall serve, however few come in a second
-_LONGEST_LIFE = 10.0  # seconds for which they may lie here
+_WORTH_A_CALL = 50  # requests that a lease shall serve, however few come in a second
+_LONGEST_LIFE = 30.0  # seconds for which they may lie here
 _LEAST_RATE = 0.1  # requests a second: of a tenant that has just come, it is not known
 _LYING_PART = 50  # of the smallest quota such tokens are at most this part, over all workers: others miss no more
 

@@ -192,7 +192,7 @@ async def test_slots_lie_where_the_tenants_counters_lie_and_end_by_themselves(
         keys = [key async for key in client.scan_iter(match=f"*{tenant.hex}*")]
         assert {re.findall(rb"\{(.*?)\}", key)[0] for key in keys} == {tenant.hex.encode()}
         assert len(keys) == 2
-        assert all([0 < await client.pttl(key) < 20_000 for key in keys])
+        assert all([0 < await client.pttl(key) < 40_000 for key in keys])
 
 
 async def test_idle_tenants_are_forgotten_and_busy_ones_are_not(start: Start) -> None:
