@@ -1,13 +1,13 @@
 """How the cost of a warm request grows with what there is: keys, tenants, policy lines, windows, workers; and memory.
 
-Every row is a worker of its own, warmed with its own keys, on the canned route; they take turns on the one core, and
-what is compared is the CPU time of a request. Keys are sent in random order, so that no two requests beside each other
-are alike. What is warm is bounded, and a million keys are more than a worker remembers: so they are in the database,
-and those of a working set are at work.
+Every row is a worker of its own, warmed with its own keys, on the canned route. It takes turns with its yardstick on
+the one core, and what is compared is the CPU time of a request. Keys are sent in random order, so that no two requests
+beside each other are alike. What is warm is bounded, and a million keys are more than a worker remembers: so they are in
+the database, and those of a working set are at work.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks import canned
@@ -17,11 +17,11 @@ from benchmarks.population import Control, add_many_keys, open_control
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.stand import FIVE_WINDOWS, ONE_WINDOW, PLAN, Stand, open_stand
-from benchmarks.works import Work, caveats, cpu, rate, run_rounds, spread
+from benchmarks.works import Work, caveats, cpu, rate, spread
 from gateway.load import request_bytes
 
 _LINES_OF_A_RESOURCE = 13  # its four permissions, by the built-in roles that hold them
-_AT_ONCE = 100  # tenants that come again within a round, however long it is
+_AT_ONCE = 100  # keys that come again within milliseconds of a round, and need not be sent before it
 _WARMING, _WARM_WITHIN = 64, 120.0  # connections, seconds
 _MOST, _MOST_MEMORY = 1.15, 250.0
 
@@ -50,21 +50,24 @@ class Growth:
     work: Work
     yardstick: Work
     most: float | None = _MOST
+    ratios: list[float] = field(default_factory=list)  # of CPU time, round by round
 
-    def ratios(self) -> list[float]:
-        """Of CPU time, round by round."""
-        return self.work.ratios(self.yardstick, cpu)
+    def run(self, seconds: float) -> None:
+        """One round: the two beside each other, since a minute later the machine would be another."""
+        mine = self.work.run(seconds)
+        self.work.rounds.append(mine)
+        self.ratios.append(cpu(mine) / cpu(self.yardstick.run(seconds)) if self.work is not self.yardstick else 1.0)
 
     def row(self) -> list[Cell]:
         """Medians of the rounds."""
-        ratios, beside = self.ratios(), "" if self.work is self.yardstick else self.yardstick.name
+        beside = "" if self.work is self.yardstick else self.yardstick.name
         memory = self.work.server.memory_megabytes()
-        work, shown = self.work, (median(ratios), spread(ratios))
+        work, shown = self.work, (median(self.ratios), spread(self.ratios))
         return [work.name, beside, work.median(cpu), *shown, work.median(rate), memory]
 
     def target(self) -> Target:
         """For one that has ``most``."""
-        return Target(f"cost with {self.work.name}", Bound.AT_MOST, self.most or 0.0, median(self.ratios()))
+        return Target(f"cost with {self.work.name}", Bound.AT_MOST, self.most or 0.0, median(self.ratios))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,9 @@ class Rig:
     control: Control
 
     def work(self, name: str, server: Server, tenants: int = 10, keys: int = 10, plan: str = PLAN) -> Work:
-        """Keys of these tenants in turn, sent in random order; each has been sent once."""
+        """Keys of these tenants in turn, sent in random order; each has been sent once, and is before each round."""
         work = self.cold(name, server, tenants, keys, plan)
+        work.again = keys if keys > _AT_ONCE else 0
         say(f"warming {name}")
         closed(server.url, work.requests, connections=_WARMING, seconds=_WARM_WITHIN)
         return work
@@ -86,7 +90,7 @@ class Rig:
         secrets = self.control.add_keys(self.control.add_tenants(tenants, plan), keys)
         requests = [request_bytes(server.url + canned.PATH, {"X-API-Key": secret}) for secret in secrets]
         random.Random(1).shuffle(requests)  # noqa: S311 - repeatable on purpose
-        return Work(name, server, requests, again=keys if tenants > _AT_ONCE else 0)
+        return Work(name, server, requests)
 
     def canned(self, workers: int = 1, resources: str = "0") -> Server:
         """Another worker, or several that share a socket."""
@@ -110,7 +114,10 @@ def measure(effort: Effort) -> Report:
         warm = rig.work(f"{amounts.warm:,} keys at work", rig.canned(), keys=amounts.warm)
         memory = warm.server.memory_megabytes()
         growths = [*_growths(rig, amounts, warm), *_windows(rig)]
-        run_rounds([each.work for each in growths], effort, effort.of(2.0, 0.3))
+        for number in range(1, effort.rounds + 1):
+            say(f"round {number} of {effort.rounds}")
+            for each in growths:
+                each.run(effort.of(2.0, 0.3))
         table = _table(growths)
     most = Target(f"memory of a worker with {amounts.warm:,} warm keys, MB", Bound.AT_MOST, _MOST_MEMORY, memory, ".0f")
     return Report([table], [*(each.target() for each in growths if each.most is not None), most])

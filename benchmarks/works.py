@@ -60,7 +60,7 @@ class Work:
     server: Server
     requests: Sequence[bytes]  # sent in turn
     status: int = 200  # that is expected
-    again: int = 0  # requests that are sent before each round and not measured: tokens of a plan are warm for seconds
+    again: int = 0  # requests that are sent before each round and not measured: while others had their turn, it cooled
     rounds: list[Round] = field(default_factory=list)
     _turn: Iterator[bytes] = field(init=False)
 
