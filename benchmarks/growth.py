@@ -2,8 +2,8 @@
 
 Every row is a worker of its own, warmed with its own keys, on the canned route. It takes turns with its yardstick on
 the one core, and what is compared is the CPU time of a request. Keys are sent in random order, so that no two requests
-beside each other are alike. What is warm is bounded, and a million keys are more than a worker remembers: so they are in
-the database, and those of a working set are at work.
+beside each other are alike. What is warm is bounded, and a million keys are more than a worker remembers: so they are
+in the database, and those of a working set are at work.
 """
 
 import random
