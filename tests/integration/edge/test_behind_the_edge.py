@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 
 from tests.edge_app import behind_the_edge
 from tests.fixtures.edge import EdgeServer, serving
@@ -20,11 +20,27 @@ def _register(app: FastAPI) -> None:
     async def hello() -> dict[str, str]:
         return {"hello": "world"}
 
+    @app.get("/cached")
+    async def cached(response: Response) -> dict[str, str]:
+        response.headers["Cache-Control"] = "max-age=60"
+        return {"hello": "world"}
+
 
 @pytest.fixture(scope="module")
 def edge() -> Iterator[EdgeServer]:
     with serving(behind_the_edge(_register)) as server:
         yield server
+
+
+def test_an_answer_has_the_security_headers_unless_it_sets_its_own(edge: EdgeServer) -> None:
+    """CO2."""
+    for path, caching in ((b"/hello", "no-store"), (b"/cached", "max-age=60")):
+        with connected(edge.port) as client:
+            client.send(b"GET " + path + b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
+            headers = client.answer().headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["content-security-policy"].startswith("default-src 'none'")
+            assert headers["cache-control"] == caching
 
 
 @pytest.mark.parametrize(("data", "status"), BODIES.values(), ids=BODIES.keys())
