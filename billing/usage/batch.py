@@ -1,6 +1,6 @@
 """A batch of counts as PostgreSQL takes it: one array for each column, as a literal.
 
-Written here, each row takes some 2 µs. psycopg, which asks every value of an array for its type, took 20 for the same.
+Written here, each row takes 4 µs. As objects, which psycopg asks one by one for their types, the same rows took 31.
 """
 
 from collections.abc import Iterable, Mapping

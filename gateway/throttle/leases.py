@@ -49,6 +49,7 @@ class Leases:
         "_figures",
         "_moves",
         "_spent",
+        "_steady_until",
         "_tick",
         "edge",
         "returned",
@@ -64,6 +65,7 @@ class Leases:
         self._figures = figures
         self._active: list[_Lease] = []  # the next to end first
         self._coming: list[_Lease] = []  # the next to begin first
+        self._steady_until = inf  # until then no lease begins or ends
         self._counted = 0  # tokens at the last turn
         self._spent = 0
         self._moves: list[Move] = []
@@ -91,10 +93,8 @@ class Leases:
     def turn(self, now: float) -> None:
         """End and begin leases as ``now`` asks, and note what was spent before."""
         self._account_for_spent()
-        active = self._active
-        if len(active) == 1 and not self._coming and active[0].left and now < active[0].ends:
-            # A quiet tenant's every request comes after an edge, and hardly any at the end of its one lease.
-            self.edge = min(now + self._tick, active[0].ends)
+        if now < self._steady_until and self._active and self._active[0].left:
+            self.edge = min(now + self._tick, self._steady_until)  # all that a quiet tenant's requests mostly ask for
         else:
             self._advance(now)
 
@@ -180,11 +180,10 @@ class Leases:
 
     def _recount(self, now: float) -> None:
         self.tokens = self._counted = sum(lease.left for lease in self._active)
-        self.edge = min(
-            now + self._tick if self._active else inf,
-            self._active[0].ends if self._active else inf,
-            self._coming[0].begins if self._coming else inf,
+        self._steady_until = min(
+            self._active[0].ends if self._active else inf, self._coming[0].begins if self._coming else inf
         )
+        self.edge = min(now + self._tick if self._active else inf, self._steady_until)
 
 
 def _by_begin(lease: _Lease) -> float:

@@ -125,7 +125,7 @@ class PlanLimiter(Limiter):
             raise self._no_room(account, fields, now, cost)
         if not self._leased.spend(account, now, cost):
             raise self._refusal(account, fields, now, cost)
-        fields.append(account.share_field(now) if self._breaker.open else account.limit_field())
+        fields.append(self._limit_field(account, now))
         if slots is not None:
             self._leased.enter(slots, now)
             request.slots = slots

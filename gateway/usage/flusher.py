@@ -13,7 +13,6 @@ from typing import Protocol
 import structlog
 
 from billing.usage import service
-from billing.usage.batch import Batch
 from gateway.usage.abandoned import Abandoned, take
 from gateway.usage.journal import Journal
 from gateway.usage.names import SegmentName
@@ -127,9 +126,10 @@ class Flusher:
 
     async def _applied(self, segment: _Finished) -> Reading | None:
         """What PostgreSQL took; None when it refused: that is a fault, and must not keep the others waiting."""
-        reading, batch = await asyncio.to_thread(_read, segment)
+        reading = await asyncio.to_thread(segment.read)
         try:
             if reading.counts:
+                batch = await asyncio.to_thread(reading.batch)
                 async with self._database.control() as session:
                     await service.apply(session, batch)
         except Unavailable:
@@ -144,11 +144,6 @@ class Flusher:
     async def _finish(self, segment: _Finished, reading: Reading) -> None:
         """In a thread, since deleting a file may wait for the disk; nobody else may hold the segment any more."""
         await asyncio.to_thread(_done_with, segment, reading)
-
-
-def _read(segment: _Finished) -> tuple[Reading, Batch]:
-    reading = segment.read()
-    return reading, reading.batch()
 
 
 def _done_with(segment: _Finished, reading: Reading) -> None:

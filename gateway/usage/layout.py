@@ -24,8 +24,8 @@ from tenants.principal import PrincipalKind
 SLOT = 192  # bytes
 WORDS = SLOT // 8  # of a slot; its mark is the first, its value the second
 
-_KEY = struct.Struct("=16s16sQBBH132s")
-_SLOT = struct.Struct("=QQ16s16sQBBH132s")
+_KEY_FORMAT = "16s16sQBBH132s"
+_KEY, _SLOT = struct.Struct(f"={_KEY_FORMAT}"), struct.Struct(f"=QQ{_KEY_FORMAT}")
 _KEY_AT = SLOT - _KEY.size
 _ROUTE_BYTES = 132
 _HALF = 32  # bits
