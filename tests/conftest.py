@@ -9,6 +9,7 @@ settings.register_profile("soak", deadline=None, max_examples=5_000)
 settings.load_profile("suite")
 
 pytest_plugins = [
+    "tests.fixtures.garbage",
     "tests.fixtures.servers",
     "tests.fixtures.databases",
     "tests.fixtures.stripe",
