@@ -98,13 +98,13 @@ class Account(Leased[TokenAsk]):
         self.policy_field = (b"ratelimit-policy", windows.policy_field())
         self.share = share
         self._clock = ServerClock()
-        self.leases = Leases(self._clock, windows.grain, figures)
+        self._spare = windows.quota // (_LYING_PART * share.workers)
+        self.leases = Leases(self._clock, windows.grain, figures, lump=self._spare // 2)
         self.low = _NEVER_AHEAD  # tokens at hand at which the next lease is asked for
         self.closed_until = 0.0  # our clock: before it Redis has nothing for us
         self.refused = 0
         self.touched = True  # since the last sweep
         self.slots: Slots | None = None  # of the tenant; None when its plan does not limit them
-        self._spare = windows.quota // (_LYING_PART * share.workers)
         self._closed_for = 1  # a cost
         self._granted = 0  # tokens, by the last reply
         self._asker = asker  # a number of this account's own, to be told from other workers' by

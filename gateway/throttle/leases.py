@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gateway.throttle.clock import ServerClock
 from gateway.throttle.figures import Figures
 
+_MICROSECONDS = 1_000_000
 GIVEN_BACK = 0  # a move's ``spent`` when its tokens were not spent
 
 
@@ -31,6 +32,8 @@ class _Lease:
     ends: float  # and has surely not reached its end
     until: int  # Redis's clock, microseconds
     left: int
+    undated: int = 0  # spent, and not noted yet
+    spent_by: float = 0.0  # our monotonic clock, seconds: when all of them were
 
 
 class Leases:
@@ -38,7 +41,7 @@ class Leases:
 
     ``tokens`` may be spent until the moment ``edge``; then ``turn`` must be called first. Between two turns spending is
     one comparison and one subtraction, and all of it is reported as spent by the edge: late enough to be true, and at
-    most a tick too late.
+    most a tick too late. Up to ``lump`` tokens are dated together, as late as the last of them.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Leases:
         "_coming",
         "_counted",
         "_figures",
+        "_lump",
         "_moves",
         "_spent",
         "_steady_until",
@@ -56,12 +60,13 @@ class Leases:
         "tokens",
     )
 
-    def __init__(self, clock: ServerClock, tick: float, figures: Figures) -> None:
+    def __init__(self, clock: ServerClock, tick: float, figures: Figures, *, lump: int = 0) -> None:
         self.tokens = 0
         self.edge = inf
         self.returned = 0  # tokens that were not spent, of which Redis has not been told
         self._clock = clock
         self._tick = tick  # seconds
+        self._lump = lump
         self._figures = figures
         self._active: list[_Lease] = []  # the next to end first
         self._coming: list[_Lease] = []  # the next to begin first
@@ -125,6 +130,8 @@ class Leases:
 
     def take_moves(self) -> list[Move]:
         """What Redis should be told, once: a move told twice would give tokens back that are spent."""
+        for lease in self._active:
+            self._date(lease)
         moves, self._moves, self.returned = self._moves, [], 0
         return moves
 
@@ -143,19 +150,25 @@ class Leases:
             return
         self._spent += spent
         self._figures.spent += spent
-        latest = self._clock.latest(self.edge)
         for lease in self._active:
             taken = min(spent, lease.left)
             lease.left -= taken
+            lease.undated += taken
+            lease.spent_by = self.edge
+            if lease.undated > self._lump:
+                self._date(lease)
             spent -= taken
-            self._note(lease.until, latest, taken)
             if not spent:
                 return
 
-    def _note(self, until: int, latest: int, count: int) -> None:
+    def _date(self, lease: _Lease) -> None:
         """Short leases are not worth a report: their date is as good as the moment of spending."""
-        if count and until - latest > self._tick * 1_000_000:
-            self._moves.append(Move(until, latest, count))
+        if not lease.undated:
+            return
+        latest = self._clock.latest(lease.spent_by)
+        if lease.until - latest > self._tick * _MICROSECONDS:
+            self._moves.append(Move(lease.until, latest, lease.undated))
+        lease.undated = 0
 
     def _advance(self, now: float) -> None:
         while self._coming and self._coming[0].begins <= now:
@@ -173,6 +186,7 @@ class Leases:
         self._active.sort(key=_by_end)
 
     def _give_back(self, lease: _Lease) -> None:
+        self._date(lease)
         if lease.left:
             self._moves.append(Move(lease.until, GIVEN_BACK, lease.left))
             self._figures.given_back += lease.left
