@@ -1,7 +1,9 @@
 """Batches reach PostgreSQL exactly once, whoever brings them and however often."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -118,6 +120,32 @@ async def test_what_a_worker_counted_is_rolled_up_and_its_file_is_gone(
     }
     await recorder.close()
     assert _files(tmp_path) == []
+
+
+@pytest.fixture
+def _no_collections() -> Iterator[None]:
+    """Of garbage: this process has as many objects as a whole test run leaves."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collections")
+async def test_ten_thousand_rows_leave_the_event_loop_to_requests(
+    database: Database, database_urls: DatabaseUrls, tmp_path: Path
+) -> None:
+    """Measured by the loop's own thread: what others do meanwhile, or another process, makes no difference."""
+    recorder, longest = _recorder(tmp_path, database, slots=10_000), 0.0
+    for _ in range(10_000):
+        recorder.journal.count(caller(), ROUTE, 2, 1)
+    rolling = asyncio.create_task(_flush(recorder))
+    while not rolling.done():
+        began = time.thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.thread_time() - began)
+    await rolling
+    assert requests_of(database_urls.superuser) == 10_000
+    assert longest < 0.1
 
 
 async def test_a_segment_whose_deletion_was_not_seen_is_added_once(
