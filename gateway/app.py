@@ -63,7 +63,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             UsageStage(services.usage.journal),  # whatever comes as far as this is counted
             AuthorizationStage(services.authorizer),
         ),
-        closers=(services.limiter.release, services.usage.count, services.meter.close),
+        closers=(services.usage.count, services.meter.close),
         problems=problems,
         source=SourceReader(settings.trusted_proxies),
         access=access,

@@ -1,6 +1,7 @@
 """What one request carries from stage to stage of the gate, and what endpoints may ask of it."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import Receive, Scope
@@ -12,6 +13,7 @@ from tenants.principal import Operator, Principal
 
 _KEY = "tenantry"
 Header = tuple[bytes, bytes]
+Closer = Callable[["RequestContext", int], None]  # the status, 0 when the request ended without the end of an answer
 
 
 class RequestContext:
@@ -19,6 +21,7 @@ class RequestContext:
 
     __slots__ = (
         "account",
+        "at_end",
         "client",
         "cost",
         "fields",
@@ -48,6 +51,7 @@ class RequestContext:
         self.operator: Operator | None = None
         self.account: Any = None  # what the throttle charges; its own
         self.slots: Any = None  # of the throttle's: one of them is this request's until it ends
+        self.at_end: Closer | None = None  # told then, before all others
         self.cost = 0  # what the request counts for in its tenant's usage; 0 while nothing has let it pass
         self.response_headers: list[Header] = []  # added to the answer by the gate
         self.log: dict[str, object] = {}  # extra fields of the access line; never a secret

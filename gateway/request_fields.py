@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from starlette.types import Scope
-
 Field = tuple[bytes, bytes]
 
 FIELDS = "tenantry.fields"  # of a scope: where the server, which knows a connection's fields again, puts them
@@ -28,9 +26,3 @@ class RequestFields:
         """Nothing is found yet."""
         by_name = dict(headers)
         return cls(by_name, repeated=len(by_name) != len(headers))
-
-
-def fields_of(scope: Scope) -> RequestFields:
-    """Those that the server knows, or this request's own."""
-    fields: RequestFields | None = scope.get(FIELDS)
-    return RequestFields.of(scope["headers"]) if fields is None else fields

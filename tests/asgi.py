@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from gateway.edge.gate import Stage
 from gateway.request_context import RequestContext
-from gateway.request_fields import fields_of
+from gateway.request_fields import RequestFields
 from gateway.route import PUBLIC, Route
 
 Header = tuple[bytes, bytes]
@@ -69,7 +69,9 @@ def request_of(scope: Scope, chunks: Iterable[bytes] = (), source: str = "192.0.
     async def receive() -> Message:
         return {"type": "http.request", "body": body.pop(0), "more_body": bool(body)}
 
-    request = RequestContext(scope, fields_of(scope), receive, "req_01h455vb4pex5vsknk084sn02q", source)
+    request = RequestContext(
+        scope, RequestFields.of(scope["headers"]), receive, "req_01h455vb4pex5vsknk084sn02q", source
+    )
     leads_to(says_ok)(request)
     return request
 

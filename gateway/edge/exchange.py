@@ -1,16 +1,14 @@
 """One request and its answer: the context that the gate opens, with a ``send`` that knows how far the answer got."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.edge.request_id import RequestIds
 from gateway.edge.source import SourceReader
-from gateway.request_context import RequestContext
-from gateway.request_fields import fields_of
-
-Closer = Callable[[RequestContext, int], None]  # the status, 0 when the request ended without the end of an answer
+from gateway.request_context import Closer, RequestContext
+from gateway.request_fields import FIELDS, RequestFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,11 @@ class Exchange(RequestContext):
     __slots__ = ("_common", "_send", "ended", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, common: Common) -> None:
-        fields = fields_of(scope)
+        fields: RequestFields = scope.get(FIELDS) or RequestFields.of(scope["headers"])  # what the server knows of them
         source = fields.source
         if source is None:
             source = fields.source = common.source(scope)
-        super().__init__(scope, fields, receive, common.ids.next(), source)
+        RequestContext.__init__(self, scope, fields, receive, common.ids.next(), source)  # super() is a look-up more
         self._send = send
         self._common = common
         self.status = 0  # nothing was sent yet
@@ -51,5 +49,7 @@ class Exchange(RequestContext):
     def end(self, status: int = 0) -> None:
         """The request is over. Cut short, or cancelled, it was used all the same, and we failed."""
         self.ended = True
+        if self.at_end is not None:
+            self.at_end(self, status)
         for closer in self._common.closers:
             closer(self, status)

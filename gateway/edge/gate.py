@@ -13,12 +13,12 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.edge.access_log import AccessLog
-from gateway.edge.exchange import Closer, Common, Exchange
+from gateway.edge.exchange import Common, Exchange
 from gateway.edge.request_id import RequestIds
 from gateway.edge.source import SourceReader
 from gateway.logs import request_in_hand
 from gateway.problems import Problems, as_tenantry_error, note
-from gateway.request_context import RequestContext
+from gateway.request_context import Closer, RequestContext
 from tenants.errors import TenantryError
 
 _log = structlog.get_logger(__name__)

@@ -36,11 +36,11 @@ class PlanLimits(Protocol):
 class PlanLimiter(Limiter):
     """Charges a request to every window of its tenant's plan, or to none, and gives it one of the tenant's slots.
 
-    ``account`` finds what is charged, ``lease`` awaits Redis where ``can_decide`` says that too little is at hand, and
-    ``check`` spends: a warm request waits for nothing. All judge by one moment, ``now``: were the clock read again to
-    spend, a process that stood still in between would refuse what had just been found. ``release`` is told when the
-    request has ended. SlowAPI's own check would parse limit strings and inspect signatures each time, and call Redis
-    on the event loop.
+    ``account`` finds what is charged, and ``admit`` charges it: a warm request waits for nothing. Where too little is
+    at hand, ``lease`` awaits Redis, and ``check`` admits or refuses. Both judge by one moment, ``now``: were the clock
+    read again to spend, a process that stood still in between would refuse what had just been found. ``release`` is
+    told when the request has ended. SlowAPI's own check would parse limit strings and inspect signatures each time,
+    and call Redis on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -93,10 +93,23 @@ class PlanLimiter(Limiter):
             account.touched = True
         return account
 
-    def can_decide(self, account: Account, now: float, cost: int = 1) -> bool:
-        """Whether ``check`` can decide at once, as for a warm request it can; else ``lease`` must be awaited before."""
+    def admit(self, request: RequestContext, account: Account, now: float, cost: int) -> bool:
+        """Spend what the request costs, and add the header fields, if all of it is at hand: as for a warm request.
+
+        Else nothing was spent: ``lease`` must be awaited.
+        """
         slots = account.slots
-        return account.at_hand(now, cost) and (slots is None or slots.at_hand(now))
+        if slots is not None and not self._leased.has_room(slots, now):
+            return False
+        if not self._leased.spend(account, now, cost):
+            return False
+        fields = request.response_headers
+        fields.append(account.policy_field)
+        fields.append(account.share_field(now) if self._breaker.open else account.limit_field())
+        if slots is not None:
+            self._leased.enter(slots, now)
+            request.slots, request.at_end = slots, self.release
+        return True
 
     async def lease(self, request: RequestContext) -> float:
         """The moment at which ``check`` can decide: after Redis has answered, or was silent for too long.
@@ -104,7 +117,7 @@ class PlanLimiter(Limiter):
         Raises CostBeyondLimits.
         """
         account: Account = request.account
-        cost = request.route.cost if request.route is not None else 1
+        cost = _cost_of(request)
         if cost > account.dearest:
             request.response_headers += (account.policy_field, self._limit_field(account, monotonic()))
             raise CostBeyondLimits(detail=f"account {account.name}, cost {cost}")
@@ -113,22 +126,20 @@ class PlanLimiter(Limiter):
         return await self._refills.lease((account.slots, 1), (account, cost))
 
     def check(self, request: RequestContext, now: float) -> None:
-        """Spend what the request's route costs from its account, and add the header fields, refused or not.
+        """Admit the request, or refuse it, with the header fields on either answer.
 
         Raises RateLimited and ConcurrencyLimited; then nothing was spent.
         """
         account: Account = request.account
+        cost = _cost_of(request)
+        if self.admit(request, account, now, cost):
+            return
         fields, slots = request.response_headers, account.slots
-        cost = request.route.cost if request.route is not None else 1
         fields.append(account.policy_field)
         if slots is not None and not self._leased.has_room(slots, now):
             raise self._no_room(account, fields, now, cost)
-        if not self._leased.spend(account, now, cost):
-            raise self._refusal(account, fields, now, cost)
-        fields.append(self._limit_field(account, now))
-        if slots is not None:
-            self._leased.enter(slots, now)
-            request.slots = slots
+        account.refused += cost
+        raise self._refusal(account, fields, now, cost)
 
     def release(self, request: RequestContext, _status: int) -> None:
         """The request has ended, however it did: its slot is free."""
@@ -175,6 +186,10 @@ class PlanLimiter(Limiter):
         account.plan, account.own = plan, principal.windows
         account.slots = self._leased.slots(principal, plan.concurrency)
         return account
+
+
+def _cost_of(request: RequestContext) -> int:
+    return request.route.cost if request.route is not None else 1
 
 
 def _nobody() -> str:

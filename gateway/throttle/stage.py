@@ -35,11 +35,9 @@ class ThrottleStage:
         if account is None:
             return None
         request.account = account
-        now = monotonic()
-        if not self._limiter.can_decide(account, now, route.cost):
-            return self._lease(request)
-        self._limiter.check(request, now)
-        return None
+        if self._limiter.admit(request, account, monotonic(), route.cost):
+            return None
+        return self._lease(request)
 
     async def _lease(self, request: RequestContext) -> None:
         self._limiter.check(request, await self._limiter.lease(request))

@@ -130,17 +130,16 @@ class LeasedStorage(Storage):
 
     def spend(self, account: Account, now: float, cost: int) -> bool:
         """Spend ``cost`` tokens of all windows, or of none. Waits for nothing."""
-        leases = account.leases
-        if self._breaker.settling and not account.share.spend_told(now, cost):
+        leases, breaker = account.leases, self._breaker
+        if breaker.settling and not (account.at_hand(now, cost) and account.share.spend_told(now, cost)):
             return False
         if leases.spend(now, cost):
             if leases.tokens <= account.low:
                 self.refills.ahead(account, now)
             return True
-        if self._breaker.open and account.share.spend(now, cost):
+        if breaker.open and account.share.spend(now, cost):
             self.refills.owe(account)
             return True
-        account.refused += cost
         return False
 
     async def start(self) -> None:
@@ -190,7 +189,10 @@ class LeasedStorage(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:  # noqa: ARG002 - an account knows its windows
         """Spend ``amount`` tokens: what is used of the smallest quota, or more than that quota when there were none."""
         account = self._accounts[key]
-        return account.used() if self.spend(account, monotonic(), amount) else account.quota + amount
+        if self.spend(account, monotonic(), amount):
+            return account.used()
+        account.refused += amount
+        return account.quota + amount
 
     def get(self, key: str) -> int:
         """What is used of the smallest quota, as far as this worker knows."""

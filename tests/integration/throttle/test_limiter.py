@@ -79,10 +79,8 @@ async def _ask(
     request = request_of(http_scope())
     leads_to(says_ok, cost=cost)(request)
     request.account = account
-    now = monotonic()
-    if not limiter.can_decide(account, now, cost):
-        now = await limiter.lease(request)
-    limiter.check(request, now)
+    if not limiter.admit(request, account, monotonic(), cost):
+        limiter.check(request, await limiter.lease(request))
     return {name.decode(): value.decode() for name, value in request.response_headers}
 
 

@@ -242,7 +242,6 @@ def _gate(worker: Worker, app: ASGIApp, caller: Principal) -> Gate:
     return Gate(
         app,
         stages=(leads_to(app), know, worker.stage),
-        closers=(worker.limiter.release,),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
         access=AccessLog(CapturingLogger()),
