@@ -35,7 +35,7 @@ class Authorizer:
         """True when one of the principal's roles grants the permission and its scopes do not narrow it away."""
         if principal.scopes is not None and permission not in principal.scopes:
             return False
-        return self._roles_allow(principal.roles, permission)
+        return self._decisions.get((principal.roles, permission)) or self._decide(principal.roles, permission)
 
     def permissions_of(self, principal: Principal) -> list[str]:
         """Names of all that the principal may do, sorted."""
@@ -43,13 +43,12 @@ class Authorizer:
 
     def permissions_of_roles(self, roles: tuple[str, ...]) -> frozenset[str]:
         """Names of all that these roles grant, scopes aside."""
-        return frozenset(name for name in self._by_name if self._roles_allow(roles, name))
-
-    def _roles_allow(self, roles: tuple[str, ...], permission: str) -> bool:
-        known = self._decisions.get((roles, permission))
-        return self._decide(roles, permission) if known is None else known
+        return frozenset(name for name in self._by_name if self._decide(roles, name))
 
     def _decide(self, roles: tuple[str, ...], permission: str) -> bool:
+        known = self._decisions.get((roles, permission))
+        if known is not None:
+            return known
         wanted = self._by_name.get(permission)
         if wanted is None:
             return False  # and not remembered: whoever asks of permissions that there are not takes no room

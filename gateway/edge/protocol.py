@@ -6,10 +6,9 @@ by a stricter grammar already, and a second reader of the same bytes could only 
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
-from uvicorn._types import HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -79,8 +78,9 @@ class EdgeProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn always closes
         """True while an answer is owed to a client that has only closed its own way."""
         self._ended = True
-        if self._answering() and self._body is None and not self.cycle.response_started:
-            self.cycle.leave(reads=True)
+        cycle: Cycle | None = self.cycle
+        if cycle is not None and self._body is None and not cycle.response_started:
+            cycle.leave(reads=True)
             return True
         if self._held and not self._draining:
             self._refuse(MalformedRequest(detail="the request ends within its head"))
@@ -90,18 +90,15 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         while data:
+            cycle: Cycle | None = self.cycle
             if self._body is not None:
                 data = self._read_body(self._body, data)
-            elif self._answering():
+            elif cycle is not None and not cycle.response_complete:
                 self._held = data
                 self.flow.pause_reading()
                 return
             else:
                 data = self._read_head(data)
-
-    def _answering(self) -> bool:
-        cycle: Cycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
 
     def _read_head(self, data: bytes) -> bytes:
         try:
@@ -116,7 +113,10 @@ class EdgeProtocol(HttpToolsProtocol):
             return b""
         rest = data[head[5] :]
         self._began = 0.0
-        self._await_body(head[4].length, len(rest))
+        if head[4].length:
+            self._await_body(head[4].length, len(rest))
+        else:
+            self._shared.silence.forget(self)
         self._start(head)
         return rest
 
@@ -129,7 +129,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _start(self, head: Head) -> None:
         method, raw_path, query, version, fields, _ = head
         path = raw_path.decode("ascii")
-        scope = {
+        scope: Any = {  # uvicorn's HTTPScope, and one key more
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": version,
@@ -148,7 +148,7 @@ class EdgeProtocol(HttpToolsProtocol):
         modern = version == "1.1"
         self.cycle = cycle = Cycle(
             self,
-            cast("HTTPScope", scope),
+            scope,
             more_body=self._body is not None,
             keep_alive=modern and not fields.closes,
             expects=modern and fields.expects and self._body is not None,
@@ -157,9 +157,8 @@ class EdgeProtocol(HttpToolsProtocol):
         cycle.start(service_unavailable if refused else self.app, self.loop)
 
     def _await_body(self, length: int, here: int) -> None:
-        if length:
-            self._body = ChunkedBody(self._shared.body_limit) if length == CHUNKED else DeclaredBody(length)
-            self._arrived = 0
+        self._body = ChunkedBody(self._shared.body_limit) if length == CHUNKED else DeclaredBody(length)
+        self._arrived = 0
         if length == CHUNKED or length > here:
             self._shared.silence.wait(self, self._limits.body_window)
         else:
@@ -179,7 +178,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._body = None
             self._shared.silence.forget(self)
             if self.cycle.response_complete:
-                self._await_next()
+                self._shared.silence.wait(self, self.timeout_keep_alive)
         self.cycle.feed(payload, more_body=not body.ended)
         return rest
 
@@ -193,7 +192,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self._body is None:
-            self._await_next()
+            self._shared.silence.wait(self, self.timeout_keep_alive)
         if self._held:
             held, self._held = self._held, b""
             self._read(held)
@@ -202,9 +201,6 @@ class EdgeProtocol(HttpToolsProtocol):
         """As a problem document, and in the log."""
         seconds = time.perf_counter() - self._began if self._began else 0.0
         return self._shared.refusals.answer(error, self.client[0] if self.client else UNKNOWN, seconds)
-
-    def _await_next(self) -> None:
-        self._shared.silence.wait(self, self.timeout_keep_alive)
 
     # Parting.
 

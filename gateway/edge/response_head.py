@@ -17,7 +17,8 @@ _MOST_NAMES = 256
 _END = b"\r\n"
 
 
-_Line = tuple[bytes, bytes, int | None, bytes]  # value, line, meaning, and how every line of that name begins
+# Value, line, meaning, and how every line of that name begins. No value where values change and mean nothing to us.
+_Line = tuple[bytes | None, bytes, int | None, bytes]
 
 
 class HeadWriter:
@@ -30,7 +31,6 @@ class HeadWriter:
     def __init__(self, defaults: Iterable[Field] = ()) -> None:
         """``defaults`` are fields that every answer has, unless it sets one of that name itself."""
         self._lines: dict[bytes, _Line] = {}  # by the name as the application spells it
-        self._changing: dict[bytes, bytes] = {}  # how lines begin, by names whose values change and mean nothing to us
         self._defaults = {self._beginning(name): value for name, value in defaults}
         self._meant = frozenset({_LENGTH, _CODING, _CONNECTION, *self._defaults})
         self._common: list[Field] = []
@@ -48,7 +48,7 @@ class HeadWriter:
         """
         if common is not self._common:
             self._take(common)
-        known, changing = self._lines, self._changing
+        known = self._lines
         lines = [STATUS_LINE[status], self._all_lines]
         length, closes = None, self._common_closes
         replaced: tuple[bytes, ...] = ()
@@ -56,9 +56,8 @@ class HeadWriter:
         for name, value in headers:
             sent = known.get(name)
             if sent is None or sent[0] != value:
-                beginning = changing.get(name)
-                if beginning is not None:
-                    lines += (beginning, value, _END)
+                if sent is not None and sent[0] is None:
+                    lines += (sent[3], value, _END)
                     changed += value
                     continue
                 sent = self._new_line(name, value)
@@ -94,19 +93,14 @@ class HeadWriter:
         beginning = self._beginning(name) if sent is None else sent[3]
         meaning = self._meaning(beginning, value) if beginning in self._meant else None
         line = value, beginning + value + _END, meaning, beginning
-        if sent is None or meaning is not None:
-            self._lines[name] = line
-        else:
-            del self._lines[name]
-            self._changing[name] = beginning
+        self._lines[name] = line if sent is None or meaning is not None else (None, b"", None, beginning)
         return line
 
     def _beginning(self, name: bytes) -> bytes:
         if _NAME.fullmatch(name) is None:
             raise RuntimeError("Invalid HTTP header.")
-        if len(self._lines) + len(self._changing) >= _MOST_NAMES:  # an application that makes names up
+        if len(self._lines) >= _MOST_NAMES:  # an application that makes names up
             self._lines.clear()
-            self._changing.clear()
         return name.lower() + b": "
 
     def _meaning(self, beginning: bytes, value: bytes) -> int | None:

@@ -36,14 +36,14 @@ class FailedCredentials:
         self._window = seconds
         self._remembered = remembered
         self._clock = clock
-        self._forgotten_at: dict[str, float] = {}
+        self.sources: dict[str, float] = {}  # and when their failures will be forgotten
         self._good: dict[int, None] = {}
 
     def refuse_repeated(self, source: str, sent: bytes) -> None:
         """Raise RateLimited when too many credentials from this source have failed, unless this one was good."""
-        if not self._forgotten_at or hash(sent) in self._good:
+        if hash(sent) in self._good:
             return
-        forgotten_at = self._forgotten_at.get(source_bucket(source), 0.0)
+        forgotten_at = self.sources.get(source_bucket(source), 0.0)
         room_in = forgotten_at + self._interval - self._clock() - self._window
         if room_in > 0:
             raise RateLimited("Too many failed credentials from this address.", retry_after=math.ceil(room_in))
@@ -52,8 +52,8 @@ class FailedCredentials:
         """Remember that this credential has failed."""
         self._good.pop(hash(sent), None)
         bucket = source_bucket(source)
-        until = max(self._forgotten_at.pop(bucket, 0.0), self._clock()) + self._interval
-        _keep(self._forgotten_at, bucket, until, self._remembered)
+        until = max(self.sources.pop(bucket, 0.0), self._clock()) + self._interval
+        _keep(self.sources, bucket, until, self._remembered)
 
     def clear(self, sent: bytes) -> None:
         """Remember that this credential is good."""

@@ -18,6 +18,7 @@ class Principals:
 
     def __init__(self, cache: PrincipalCache, loads: Loads, tokens: AccessTokens) -> None:
         self._cache = cache
+        self.recall = cache.recall  # of a credential's key, at every request: a method of its own would only pass it on
         self._loads = loads
         self._tokens = tokens
 
@@ -30,10 +31,6 @@ class Principals:
     def loads(self) -> int:
         """How many were asked of the database so far."""
         return self._loads.begun
-
-    def recall(self, credential: Credential) -> Subject | None:
-        """The subject when it is warm. Raises CredentialExpired. Never waits."""
-        return self._cache.recall(credential.key)
 
     async def find(self, credential: Credential, source: str = "") -> Subject:
         """The subject of a credential that is not warm. Unknown ones of one ``source`` wait behind each other.

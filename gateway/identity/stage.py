@@ -1,6 +1,6 @@
 """The stage of a request that finds out who asks."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
@@ -25,6 +25,11 @@ class IpNotAllowed(TenantryError):
 
 class Failures(Protocol):
     """What failed credentials cost their sender, as the edge keeps it. ``sent`` is what the request carried."""
+
+    @property
+    def sources(self) -> Collection[str]:
+        """From where some have failed."""
+        ...
 
     def refuse_repeated(self, source: str, sent: bytes) -> None:
         """Raise RateLimited when too many have failed from there."""
@@ -52,11 +57,12 @@ class IdentityStage:
         sent = sent_credentials(request.fields) if credential is None else credential.sent
         if sent is None:
             return None
-        self._failures.refuse_repeated(request.client, sent)
+        if self._failures.sources:
+            self._failures.refuse_repeated(request.client, sent)
         try:
             if credential is None:
                 credential = request.fields.credential = read_credential(sent, request.scope, request.fields)
-            subject = self._principals.recall(credential)
+            subject = self._principals.recall(credential.key)
         except TenantryError:
             self._failures.count(request.client, sent)
             raise

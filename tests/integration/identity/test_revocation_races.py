@@ -120,7 +120,7 @@ async def _find(principals: Principals, credential: bytes) -> Found:
     """As the identity stage does it; a refusal in the place of what it raises."""
     try:
         sent = Credential(credential, credential, hash_of(credential))
-        return principals.recall(sent) or await principals.find(sent)
+        return principals.recall(sent.key) or await principals.find(sent)
     except (CredentialInvalid, CredentialRevoked) as refusal:
         return type(refusal)
 

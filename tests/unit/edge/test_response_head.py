@@ -76,7 +76,7 @@ def test_values_that_change_are_written_as_they_are_and_not_remembered() -> None
             b"content-length: 5",
             b"x-note: %d" % (number // 3),
         ]
-    assert {each[0] for each in writer._lines.values()} == {b"5", _COMMON[0][1]}
+    assert {each[0] for each in writer._lines.values()} == {None, b"5", _COMMON[0][1]}
 
 
 def test_a_value_that_changes_is_checked_every_time() -> None:

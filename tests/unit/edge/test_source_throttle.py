@@ -76,7 +76,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(5_000):
         _fail(failures, 1, f"10.0.{number >> 8}.{number & 255}")
         failures.clear(b"good %d" % number)
-    assert len(failures._forgotten_at) == 100
+    assert len(failures.sources) == 100
     assert len(failures._good) == 100
     with pytest.raises(RateLimited):
         failures.refuse_repeated("10.0.19.135", b"bad")
@@ -88,4 +88,4 @@ def test_no_credential_is_kept() -> None:
     failures.clear(b"good")
     _fail(failures, 2)
     assert all(isinstance(key, int) for key in failures._good)
-    assert set(failures._forgotten_at) == {_HOME}
+    assert set(failures.sources) == {_HOME}

@@ -20,8 +20,8 @@ class _Nobody:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, str]] = []
 
-    def recall(self, credential: Credential) -> None:
-        assert credential.key
+    def recall(self, key: bytes) -> None:
+        assert key
 
     async def find(self, credential: Credential, source: str = "") -> None:
         self.asked.append((credential.text, source))

@@ -108,7 +108,7 @@ class World:
         """As the identity stage does it."""
         try:
             sent = Presented(credential.sent, credential.sent, hash_of(credential.sent))
-            return self.principals.recall(sent) or await self.principals.find(sent)
+            return self.principals.recall(sent.key) or await self.principals.find(sent)
         except (CredentialInvalid, CredentialRevoked) as refusal:
             return type(refusal)
 
