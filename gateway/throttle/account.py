@@ -99,7 +99,7 @@ class Account(Leased[TokenAsk]):
         self.share = share
         self._clock = ServerClock()
         self._spare = windows.quota // (_LYING_PART * share.workers)
-        self.leases = Leases(self._clock, windows.grain, figures, lump=self._spare // 2)
+        self.leases = Leases(self._clock, windows.grain, figures, spare=self._spare)
         self.low = _NEVER_AHEAD  # tokens at hand at which the next lease is asked for
         self.closed_until = 0.0  # our clock: before it Redis has nothing for us
         self.refused = 0
@@ -229,9 +229,9 @@ class Account(Leased[TokenAsk]):
         self.leases.turn(now)
         return self.leases.last_end is None and self.leases.has_moves
 
-    def retire(self) -> None:
+    def retire(self, now: float) -> None:
         """Nothing more is spent from here."""
-        self.leases.give_all_back()
+        self.leases.give_all_back(now)
         self.low = _NEVER_AHEAD
 
     def idle(self, now: float) -> bool:

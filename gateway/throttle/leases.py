@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from gateway.throttle.clock import ServerClock
 from gateway.throttle.figures import Figures
+from gateway.throttle.windows import LEASE_LIFE
 
-_MICROSECONDS = 1_000_000
 GIVEN_BACK = 0  # a move's ``spent`` when its tokens were not spent
 
 
@@ -32,16 +32,15 @@ class _Lease:
     ends: float  # and has surely not reached its end
     until: int  # Redis's clock, microseconds
     left: int
-    undated: int = 0  # spent, and not noted yet
-    spent_by: float = 0.0  # our monotonic clock, seconds: when all of them were
 
 
 class Leases:
     """The tokens that one worker holds for one account.
 
     ``tokens`` may be spent until the moment ``edge``; then ``turn`` must be called first. Between two turns spending is
-    one comparison and one subtraction, and all of it is reported as spent by the edge: late enough to be true, and at
-    most a tick too late. Up to ``lump`` tokens are dated together, as late as the last of them.
+    one comparison and one subtraction, and all of it is reported as spent by the edge, or by the turn if that comes
+    before: late enough to be true, and at most a tick too late. While no more than ``spare`` are held, and for long, it
+    is as late as they may be spent: others hardly miss so few, and the requests of a quiet tenant need no turn.
     """
 
     __slots__ = (
@@ -50,8 +49,8 @@ class Leases:
         "_coming",
         "_counted",
         "_figures",
-        "_lump",
         "_moves",
+        "_spare",
         "_spent",
         "_steady_until",
         "_tick",
@@ -60,13 +59,13 @@ class Leases:
         "tokens",
     )
 
-    def __init__(self, clock: ServerClock, tick: float, figures: Figures, *, lump: int = 0) -> None:
+    def __init__(self, clock: ServerClock, tick: float, figures: Figures, *, spare: int = 0) -> None:
         self.tokens = 0
         self.edge = inf
         self.returned = 0  # tokens that were not spent, of which Redis has not been told
         self._clock = clock
         self._tick = tick  # seconds
-        self._lump = lump
+        self._spare = spare
         self._figures = figures
         self._active: list[_Lease] = []  # the next to end first
         self._coming: list[_Lease] = []  # the next to begin first
@@ -86,7 +85,7 @@ class Leases:
 
     def add(self, grants: list[Grant], *, server: int, until: int, now: float) -> None:
         """Take in what a call has granted that read ``server`` on Redis's clock. What came too late is given back."""
-        self._account_for_spent()
+        self._account_for_spent(now)
         ends = self._clock.possibly_after(until)
         for begins, count in grants:
             begun = now if begins <= server else self._clock.certainly_after(begins)
@@ -97,9 +96,9 @@ class Leases:
 
     def turn(self, now: float) -> None:
         """End and begin leases as ``now`` asks, and note what was spent before."""
-        self._account_for_spent()
+        self._account_for_spent(now)
         if now < self._steady_until and self._active and self._active[0].left:
-            self.edge = min(now + self._tick, self._steady_until)  # all that a quiet tenant's requests mostly ask for
+            self._set_edge(now)
         else:
             self._advance(now)
 
@@ -130,45 +129,37 @@ class Leases:
 
     def take_moves(self) -> list[Move]:
         """What Redis should be told, once: a move told twice would give tokens back that are spent."""
-        for lease in self._active:
-            self._date(lease)
         moves, self._moves, self.returned = self._moves, [], 0
         return moves
 
-    def give_all_back(self) -> None:
+    def give_all_back(self, now: float) -> None:
         """Nothing more will be spent here: the plan has changed, or the worker ends."""
-        self._account_for_spent()
+        self._account_for_spent(now)
         for lease in self._active:  # what is promised for later cannot be taken back before: it ends with its life
             self._give_back(lease)
         self._active, self._coming = [], []
         self._recount(inf)
 
-    def _account_for_spent(self) -> None:
+    def _account_for_spent(self, now: float) -> None:
         """Take what was spent since the last turn off the leases that end first."""
         spent, self._counted = self._counted - self.tokens, self.tokens
         if not spent:
             return
         self._spent += spent
         self._figures.spent += spent
+        latest = self._clock.latest(min(self.edge, now))
         for lease in self._active:
             taken = min(spent, lease.left)
             lease.left -= taken
-            lease.undated += taken
-            lease.spent_by = self.edge
-            if lease.undated > self._lump:
-                self._date(lease)
             spent -= taken
+            self._note(lease.until, latest, taken)
             if not spent:
                 return
 
-    def _date(self, lease: _Lease) -> None:
+    def _note(self, until: int, latest: int, count: int) -> None:
         """Short leases are not worth a report: their date is as good as the moment of spending."""
-        if not lease.undated:
-            return
-        latest = self._clock.latest(lease.spent_by)
-        if lease.until - latest > self._tick * _MICROSECONDS:
-            self._moves.append(Move(lease.until, latest, lease.undated))
-        lease.undated = 0
+        if count and until - latest > self._tick * 1_000_000:
+            self._moves.append(Move(until, latest, count))
 
     def _advance(self, now: float) -> None:
         while self._coming and self._coming[0].begins <= now:
@@ -186,7 +177,6 @@ class Leases:
         self._active.sort(key=_by_end)
 
     def _give_back(self, lease: _Lease) -> None:
-        self._date(lease)
         if lease.left:
             self._moves.append(Move(lease.until, GIVEN_BACK, lease.left))
             self._figures.given_back += lease.left
@@ -197,7 +187,11 @@ class Leases:
         self._steady_until = min(
             self._active[0].ends if self._active else inf, self._coming[0].begins if self._coming else inf
         )
-        self.edge = min(now + self._tick if self._active else inf, self._steady_until)
+        self._set_edge(now)
+
+    def _set_edge(self, now: float) -> None:
+        lie = self.tokens <= self._spare and self._steady_until > now + LEASE_LIFE
+        self.edge = self._steady_until if lie else min(now + self._tick, self._steady_until)
 
 
 def _by_begin(lease: _Lease) -> float:

@@ -83,7 +83,7 @@ class Refills:
 
     def give_back(self, account: Account) -> None:
         """The account is used no more: nothing of it must stay counted that was not spent."""
-        account.retire()
+        account.retire(monotonic())
         if self.answering:
             self._start(self._report(account))
 
