@@ -117,7 +117,7 @@ def _key_principal(key: RecognisedKey) -> Principal:
     return Principal(
         kind=PrincipalKind.API_KEY,
         id=key.id,
-        tenant=key.tenant,
+        tenant=_one(key.tenant),
         roles=_one((key.role,)),
         scopes=None if key.scopes is None else _one(frozenset(key.scopes)),
         windows=_one(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
@@ -131,7 +131,7 @@ def _person(claims: AccessClaims, holder: sign_ins.Holder) -> Principal:
     return Principal(
         kind=PrincipalKind.USER,
         id=claims.user_id,
-        tenant=holder.tenant,
+        tenant=_one(holder.tenant),
         roles=_one(holder.roles),
         expires_at=claims.expires_at,
         user_id=claims.user_id,

@@ -95,7 +95,7 @@ class Account(Leased[TokenAsk]):
         self.dearest = windows.quota  # what one request may cost at most: beyond it no wait would help
         self.period = windows.shortest
         self.argument = windows.script_argument()
-        self.policy_field = (b"ratelimit-policy", windows.policy_field())
+        self.policy_field = windows.policy_field
         self.share = share
         self._clock = ServerClock()
         self._spare = windows.quota // (_LYING_PART * share.workers)

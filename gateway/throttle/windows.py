@@ -4,7 +4,7 @@ Source of the fields: draft-ietf-httpapi-ratelimit-headers-11 (``RateLimit-Polic
 whose lists are RFC 9651 structured fields.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
 
@@ -37,6 +37,14 @@ class WindowSet:
     """All windows of a plan, and of a key when it has some: charged together or not at all."""
 
     limits: tuple[Limit, ...]
+    policy_field: tuple[bytes, bytes] = field(
+        init=False, compare=False
+    )  # one object for all
+
+    def __post_init__(self) -> None:
+        """``RateLimit-Policy: "burst";q=10;w=1, "sustained";q=120;w=60``."""
+        policies = ", ".join(f'"{limit.name}";q={limit.quota};w={limit.seconds}' for limit in self.limits)
+        object.__setattr__(self, "policy_field", (b"ratelimit-policy", policies.encode("ascii")))
 
     @property
     def quota(self) -> int:
@@ -77,10 +85,6 @@ class WindowSet:
         """``ARGV[1]`` of grant.lua."""
         grain = _MICROSECONDS // GRAINS
         return orjson.dumps([[limit.scope, limit.seconds * grain, limit.quota] for limit in self.limits])
-
-    def policy_field(self) -> bytes:
-        """Value of ``RateLimit-Policy``: ``"burst";q=10;w=1, "sustained";q=120;w=60``."""
-        return ", ".join(f'"{limit.name}";q={limit.quota};w={limit.seconds}' for limit in self.limits).encode("ascii")
 
     def limit_template(self, resets: tuple[float, ...]) -> bytes:
         """Value of ``RateLimit`` with a ``%d`` for what remains of each window; ``resets`` in seconds from now."""
