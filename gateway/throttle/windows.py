@@ -37,9 +37,7 @@ class WindowSet:
     """All windows of a plan, and of a key when it has some: charged together or not at all."""
 
     limits: tuple[Limit, ...]
-    policy_field: tuple[bytes, bytes] = field(
-        init=False, compare=False
-    )  # one object for all
+    policy_field: tuple[bytes, bytes] = field(init=False, compare=False)  # one object for all
 
     def __post_init__(self) -> None:
         """``RateLimit-Policy: "burst";q=10;w=1, "sustained";q=120;w=60``."""

@@ -49,8 +49,8 @@ async def test_when_many_wait_no_question_waits_for_its_turn() -> None:
     assert len(database.questions) <= 12
 
 
-async def test_those_who_wait_for_one_question_go_on_a_few_at_a_time() -> None:
-    """A refusal takes its time: others on the loop wait for a few of them, and not for all."""
+async def test_those_who_wait_for_one_question_go_on_one_at_a_time() -> None:
+    """A refusal takes its time: others on the loop wait for one of them, and not for all."""
     database = SlowDatabase()
     desk = Desk(database.load)
     turn, went_on = 0, Counter[int]()
@@ -71,4 +71,4 @@ async def test_those_who_wait_for_one_question_go_on_a_few_at_a_time() -> None:
     database.open.set()
     await asyncio.gather(*asked)
     turns.cancel()
-    assert max(went_on.values()) <= 2 * module._AT_A_TIME * 2, "two questions, and a turn that is counted late"
+    assert max(went_on.values()) <= 4, "of two questions, and a turn that is counted late"
