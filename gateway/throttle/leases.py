@@ -84,7 +84,10 @@ class Leases:
         return True
 
     def add(self, grants: list[Grant], *, server: int, until: int, now: float) -> None:
-        """Take in what a call has granted that read ``server`` on Redis's clock. What came too late is given back."""
+        """Take in what a call has granted that read ``server`` on Redis's clock. What came too late is given back.
+
+        ``now`` is the present moment: nothing was spent later.
+        """
         self._account_for_spent(now)
         ends = self._clock.possibly_after(until)
         for begins, count in grants:
@@ -95,7 +98,10 @@ class Leases:
         self._advance(now)
 
     def turn(self, now: float) -> None:
-        """End and begin leases as ``now`` asks, and note what was spent before."""
+        """End and begin leases as ``now`` asks, and note what was spent before.
+
+        ``now`` is the present moment, or at least the edge: nothing was spent later.
+        """
         self._account_for_spent(now)
         if now < self._steady_until and self._active and self._active[0].left:
             self._set_edge(now)
