@@ -16,7 +16,7 @@ from gateway.throttle.leased import AskT, Leased
 from gateway.throttle.link import Link
 from gateway.throttle.settings import ThrottleSettings
 
-_LAST_ANSWERS = 0.1  # seconds that a worker which ends waits for them
+_LAST_ANSWERS = 1.0  # seconds that a worker which ends waits for them: it may give back tokens of thousands of tenants
 
 _log = structlog.get_logger("tenantry.throttle")
 
@@ -105,7 +105,7 @@ class Refills:
                 return
 
     async def close(self) -> None:
-        """Stop asking. What is still leased ends with its life."""
+        """Stop asking, when Redis has heard of what is under way. What is leased even then ends with its life."""
         self._ended = True  # a look that was due would open a connection anew
         await self.breaker.close()
         if self._tasks:

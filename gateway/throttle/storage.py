@@ -154,10 +154,13 @@ class LeasedStorage(Storage):
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep_often())
 
     async def close(self) -> None:
-        """End every task and connection."""
+        """Give back what was not spent, and end every task and connection."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
+        for account in self._accounts.values():
+            if account.leases.tokens:
+                self.refills.give_back(account)
         await self.refills.close()
 
     async def _sweep_often(self) -> None:
