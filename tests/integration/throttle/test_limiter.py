@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import cache
 from time import monotonic
@@ -251,18 +251,6 @@ async def test_a_process_that_stands_still_refuses_nobody_what_was_just_granted(
     limiter.check(request, now)
     with pytest.raises(RateLimited):
         limiter.check(request, monotonic())
-
-
-async def test_a_worker_that_ends_gives_back_what_it_has_not_spent(start: Callable[[], Awaitable[PlanLimiter]]) -> None:
-    """TH1: what lies at a worker for a quiet tenant is missed by no other once it has gone, however many tenants."""
-    quota, ending, other = _WIDE[1].quota, await start(), await start()
-    callers = [principal(uuid4()) for _ in range(300)]
-    for caller in callers:
-        await _ask(ending, caller, _WIDE)
-    assert all(_account(ending, caller, _WIDE).leases.tokens > 10 for caller in callers)
-    await ending.close()
-    for caller in callers:
-        assert f'"sustained";r={quota - 2};' in (await _ask(other, caller, _WIDE))["ratelimit"]
 
 
 async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:

@@ -1,5 +1,6 @@
 """A worker in another's place: what that one gave is not given again."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -14,21 +15,24 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import _OVERLAP
-from tenants.principal import Window
+from tenants.principal import Principal, Window
 from tests.asgi import http_scope, meet, request_of
 from tests.integration.throttle.hammer import Plans, principal
 
 pytestmark = pytest.mark.anyio
 
 _PLANS = Plans((Window("burst", 10, 1), Window("sustained", 120, 60)))
+_WIDE = Plans((Window("sustained", 1_000_000, 60),))
 
 
 @asynccontextmanager
 async def _successor(url: str | None) -> AsyncIterator[PlanLimiter]:
     limiter = PlanLimiter(ThrottleSettings(url, workers=2, takes_over=True))
     await limiter.start()
-    yield limiter
-    await limiter.close()
+    try:
+        yield limiter
+    finally:
+        await limiter.close()
 
 
 def _account(limiter: PlanLimiter) -> Account:
@@ -56,6 +60,26 @@ async def test_a_caller_is_told_how_long_that_takes() -> None:
         with pytest.raises(RateLimited) as refused:
             await meet(ThrottleStage(limiter, _PLANS), request)
     assert 65 <= (refused.value.retry_after or 0) <= 75
+
+
+async def _remaining(limiter: PlanLimiter, caller: Principal) -> int:
+    """Of ``_WIDE``, after one request."""
+    request = request_of(http_scope())
+    request.principal = caller
+    await meet(ThrottleStage(limiter, _WIDE), request)
+    found = re.search(rb"r=(\d+)", dict(request.response_headers)[b"ratelimit"])
+    assert found is not None
+    return int(found[1])
+
+
+async def test_a_worker_that_ends_gives_back_what_it_has_not_spent(redis_server: LocalRedis) -> None:
+    """TH1: what lies at a worker for a quiet tenant is missed by no other once it has gone, however many tenants."""
+    callers = [principal(uuid4()) for _ in range(300)]
+    async with _successor(redis_server.url) as limiter:
+        for caller in callers:
+            await _remaining(limiter, caller)
+    async with _successor(redis_server.url) as limiter:
+        assert {await _remaining(limiter, caller) for caller in callers} == {1_000_000 - 2}
 
 
 async def test_where_redis_answers_a_successor_gives_what_is_left(redis_server: LocalRedis) -> None:
