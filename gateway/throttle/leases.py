@@ -197,7 +197,8 @@ class Leases:
 
     def _set_edge(self, now: float) -> None:
         lie = self.tokens <= self._spare and self._steady_until > now + LEASE_LIFE
-        self.edge = self._steady_until if lie else min(now + self._tick, self._steady_until)
+        idle = lie or not self.tokens  # nothing is spent that must be dated soon
+        self.edge = self._steady_until if idle else min(now + self._tick, self._steady_until)
 
 
 def _by_begin(lease: _Lease) -> float:

@@ -103,9 +103,7 @@ class PlanLimiter(Limiter):
             return False
         if not self._leased.spend(account, now, cost):
             return False
-        fields = request.response_headers
-        fields.append(account.policy_field)
-        fields.append(account.share_field(now) if self._breaker.open else account.limit_field())
+        request.response_headers += (account.policy_field, self._limit_field(account, now))
         if slots is not None:
             self._leased.enter(slots, now)
             request.slots, request.at_end = slots, self.release

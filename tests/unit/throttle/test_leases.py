@@ -89,22 +89,31 @@ _steps = st.lists(
 )
 
 
-@given(_steps, st.integers(0, 60))
+def _until(moment: int, tokens: Counter[int]) -> int:
+    return sum(count for each, count in tokens.items() if each <= moment)
+
+
+@given(_steps, st.integers(0, 60), st.sampled_from([500_000, 30_000_000]))
 def test_whatever_happens_each_token_is_spent_or_given_back_once_and_in_its_time(
-    steps: list[tuple[str, object]], spare: int
+    steps: list[tuple[str, object]], spare: int, life: int
 ) -> None:
     """TH1: the count that Redis keeps is never less than what was spent, and dates it no earlier."""
-    leases, now, granted, spent = _leases(spare), 0.0, 0, Counter[str]()
+    leases, now, granted = _leases(spare), 0.0, 0
+    spent, dated = Counter[int](), Counter[int]()  # tokens, by the microsecond
     for step, value in steps:
         if step == "wait" and isinstance(value, float):
             now += value
         elif step == "spend" and isinstance(value, int):
-            spent["tokens"] += value if leases.spend(now, value) else 0
+            spent[_microseconds(now)] += value if leases.spend(now, value) else 0
         elif isinstance(value, list):
             server = _microseconds(now)
             grants = [Grant(server + _microseconds(begin), tokens) for begin, tokens in sorted(value)]
-            leases.add(grants, server=server, until=server + 500_000, now=now)
+            leases.add(grants, server=server, until=server + life, now=now)
             granted += sum(tokens for _, tokens in value)
-            assert all(move.spent <= _microseconds(now + 2 * _TICK) for move in leases.take_moves() if move.spent)
-        assert leases.spent == spent["tokens"]
+            for move in leases.take_moves():
+                assert move.spent <= _microseconds(now + 2 * _TICK)
+                dated[move.spent] += move.tokens if move.spent != GIVEN_BACK else 0
+        assert leases.spent == spent.total()
         assert leases.spent + leases.tokens + leases.coming <= granted
+    for moment in dated:
+        assert _until(moment, dated) <= _until(moment, spent)
