@@ -14,7 +14,7 @@ from benchmarks import fairness, floods, gate, growth, half_open, protocol, requ
 from benchmarks.effort import Effort, say
 from benchmarks.machine import describe
 from benchmarks.report import Report, Table, targets_table, to_json, to_markdown, to_terminal
-from gateway.logs import configure_logging
+from gateway.logs.setup import configure_logging
 
 _WIDTH = 140  # characters, also where the output goes to a file
 _ALL: dict[str, Callable[[Effort], Report]] = {

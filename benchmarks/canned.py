@@ -9,10 +9,10 @@ from benchmarks.bare import create_app as bare_app
 from gateway.app import compose
 from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
-from gateway.edge.access_log import AccessLog
-from gateway.log_stream import standard_error
-from gateway.logs import configure_logging
-from gateway.route import Audience, Guard, Route
+from gateway.gate.access_log import AccessLog
+from gateway.logs.setup import configure_logging
+from gateway.logs.stream import standard_error
+from gateway.request.route import Audience, Guard, Route
 from gateway.services import build_services
 from gateway.settings import Settings
 

@@ -11,7 +11,7 @@ from multiprocessing.pool import Pool
 
 import uvloop
 
-from gateway.load import Result, run_load, run_paced
+from gateway.development.load import Result, run_load, run_paced
 
 
 @dataclass(frozen=True, slots=True)

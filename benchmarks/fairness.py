@@ -27,7 +27,7 @@ from benchmarks.effort import Effort, say
 from benchmarks.report import Cell, Column, Report, Table
 from benchmarks.stand import Caller, Stand, open_stand
 from benchmarks.works import spread
-from gateway.load import Result, request_bytes
+from gateway.development.load import Result, request_bytes
 
 _CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical Engines", "stage": "lead"}
 _RATE = 100  # requests a second of the other tenant

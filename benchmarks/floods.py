@@ -21,7 +21,7 @@ from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.stand import PLAN, Stand, open_stand
 from benchmarks.works import spread
-from gateway.load import Result, request_bytes
+from gateway.development.load import Result, request_bytes
 
 _GOOD_KEYS, _GOOD_RATE = 100, 500  # of ten tenants; requests a second
 _FLOOD_RATE = 1_500  # requests a second

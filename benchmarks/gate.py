@@ -20,10 +20,10 @@ from benchmarks.bare import create_app as bare_app
 from benchmarks.effort import Effort, say
 from benchmarks.report import Cell, Column, Report, Table
 from benchmarks.stand import Stand, open_stand, settings_of
-from gateway.edge.gate import Gate, Stage
-from gateway.edge.routing import RoutingStage
-from gateway.route import PUBLIC, Route
-from gateway.route_table import RouteTable
+from gateway.gate.gate import Gate, Stage
+from gateway.request.route import PUBLIC, Route
+from gateway.routing.stage import RoutingStage
+from gateway.routing.table import RouteTable
 
 Header = tuple[bytes, bytes]
 

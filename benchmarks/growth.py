@@ -18,7 +18,7 @@ from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.stand import FIVE_WINDOWS, ONE_WINDOW, PLAN, Stand, open_stand
 from benchmarks.works import Work, caveats, cpu, rate, spread
-from gateway.load import request_bytes
+from gateway.development.load import request_bytes
 
 _LINES_OF_A_RESOURCE = 13  # its four permissions, by the built-in roles that hold them
 _AT_ONCE = 100  # keys that come again within milliseconds of a round, and need not be sent before it

@@ -19,9 +19,9 @@ from benchmarks.effort import Effort, say
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.stand import Stand, open_stand
 from benchmarks.works import Work, p50, p99, rate, spread
+from gateway.development.load import request_bytes
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
-from gateway.edge.sockets import raise_descriptor_limit
-from gateway.load import request_bytes
+from gateway.http1.sockets import raise_descriptor_limit
 
 _COUNT = 2_000
 _ROUND = 12.0  # seconds, longer than the deadline of a head: all of them end once and come again

@@ -11,7 +11,7 @@ from benchmarks.report import Cell, Column, Report, Table
 from benchmarks.servers import Server
 from benchmarks.stand import open_stand
 from benchmarks.works import Work, caveats, cpu, rate, run_rounds, spread
-from gateway.load import request_bytes
+from gateway.development.load import request_bytes
 
 _CONTACT = "/v1/contacts/con_01h455vb4pex5vsknk084sn02q?fields=name"
 _HEADERS = {

@@ -17,7 +17,7 @@ from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.stand import Stand, open_stand
 from benchmarks.works import Work, caveats, cpu, p50, p99, rate, run_rounds, spread
-from gateway.load import request_bytes
+from gateway.development.load import request_bytes
 
 _CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical Engines", "stage": "lead"}
 _ROWS = 60  # of the table that is read

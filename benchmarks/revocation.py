@@ -19,7 +19,7 @@ from benchmarks.population import Control, new_secrets, open_control, open_token
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.stand import PLAN, Stand, open_stand
 from benchmarks.watch import Shows, Workers
-from gateway.load import request_bytes
+from gateway.development.load import request_bytes
 from tenants.identifiers import TenantId, UserId
 from tenants.sign_in.access_tokens import AccessTokens
 

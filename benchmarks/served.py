@@ -6,8 +6,8 @@ from starlette.types import ASGIApp
 
 from benchmarks import bare, canned
 from gateway.development.processes import LOOPBACK
-from gateway.server import run_server
-from gateway.serving.applications import Create
+from gateway.process.applications import Create
+from gateway.process.server import run_server
 from gateway.settings import Settings
 
 

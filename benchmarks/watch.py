@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.load import head_of, request_bytes, status_of
+from gateway.development.load import head_of, request_bytes, status_of
 
 _GIVE_UP = 10.0  # seconds
 _PAUSE = 0.005  # seconds between two questions to one worker

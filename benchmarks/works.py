@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks.driving import closed
 from benchmarks.effort import Effort, say
 from benchmarks.servers import Server
-from gateway.load import LoadFailed
+from gateway.development.load import LoadFailed
 
 CONNECTIONS = 16
 _WARM_WITHIN = 30.0  # seconds, before a round

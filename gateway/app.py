@@ -10,29 +10,29 @@ from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.openapi import DescribedApi
 from gateway.api.routers import ROUTERS
-from gateway.api.routes import routes_of
 from gateway.authorization.stage import AuthorizationStage
 from gateway.data.router import data_router
-from gateway.edge.access_log import AccessLog
-from gateway.edge.gate import Gate
-from gateway.edge.routing import RoutingStage
-from gateway.edge.source import SourceReader, source_bucket
-from gateway.edge.source_throttle import FailedCredentials
+from gateway.gate.access_log import AccessLog
+from gateway.gate.gate import Gate
+from gateway.health.garbage import set_apart
+from gateway.health.readiness import LEAVE, Readiness
+from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.stage import IdentityStage
-from gateway.log_stream import standard_error
-from gateway.logs import configure_logging
-from gateway.problems import Problems
-from gateway.readiness import LEAVE, Readiness
-from gateway.request_context import context_of
-from gateway.route import Route
-from gateway.route_table import RouteTable
+from gateway.logs.setup import configure_logging
+from gateway.logs.stream import standard_error
+from gateway.problems.documents import Problems
+from gateway.request.context import context_of
+from gateway.request.route import Route
+from gateway.request.source import SourceReader, source_bucket
+from gateway.routing.routes import routes_of
+from gateway.routing.stage import RoutingStage
+from gateway.routing.table import RouteTable
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
 from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
 from gateway.version import VERSION
-from gateway.watchdog.garbage import set_apart
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:

@@ -11,6 +11,7 @@ from billing.plans.book import PlanBook
 from billing.stripe_events.inbox import StripeInbox
 from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.permissions import catalogue
+from gateway.health.loop_watch import LoopWatch
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
 from gateway.metrics.parts import (
@@ -26,7 +27,6 @@ from gateway.metrics.requests import RequestMeter
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
-from gateway.watchdog.loop_watch import LoopWatch
 from migrations.ledger import Ledger
 from migrations.readiness import ControlRevision
 from tenants.database.engine import open_engine

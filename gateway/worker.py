@@ -9,7 +9,7 @@ from billing.payments.stripe_payments import StripePayments
 from billing.stripe_events.applier import EventApplier
 from billing.stripe_events.jobs import add_stripe_jobs
 from billing.stripe_events.reconciler import Reconciler
-from gateway.logs import configure_logging
+from gateway.logs.setup import configure_logging
 from gateway.settings import Mode, Settings
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database

@@ -1,7 +1,7 @@
 """What can go wrong, as kinds. Each feature declares its own errors beside what raises them.
 
 An error carries a kind, a stable code, a message for the caller and a detail for the log. Status codes are the
-gateway's business (``gateway/problems.py``); nothing below it knows them.
+gateway's business (``gateway/problems/documents.py``); nothing below it knows them.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class ErrorKind(Enum):
-    """Why a request was not answered, in the words that ``gateway/problems.py`` turns into a status."""
+    """Why a request was not answered, in the words that ``gateway/problems/documents.py`` turns into a status."""
 
     MALFORMED = "malformed"
     UNAUTHENTICATED = "unauthenticated"

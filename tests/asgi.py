@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.edge.gate import Stage
-from gateway.request_context import RequestContext
-from gateway.request_fields import RequestFields
-from gateway.route import PUBLIC, Route
+from gateway.gate.gate import Stage
+from gateway.request.context import RequestContext
+from gateway.request.fields import RequestFields
+from gateway.request.route import PUBLIC, Route
 
 Header = tuple[bytes, bytes]
 HOST: Header = (b"host", b"gateway.test")

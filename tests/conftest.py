@@ -18,7 +18,7 @@ pytest_plugins = [
     "tests.fixtures.demo",
     "tests.fixtures.billing",
     "tests.fixtures.deployment",
-    "tests.fixtures.edge",
+    "tests.fixtures.http1",
 ]
 
 

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from gateway.api.answers import answered, created, read
 from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires
-from gateway.request_context import principal_of
+from gateway.request.context import principal_of
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from tenants.api_keys.maker import Maker
 from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey, RotateApiKey

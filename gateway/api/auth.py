@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.api.answers import answered
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import public
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from gateway.throttle.public import per_sender
 from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from gateway.authorization.guards import public
-from gateway.readiness import Readiness
+from gateway.health.readiness import Readiness
 
 _NO_STORE = "no-store"
 

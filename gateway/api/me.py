@@ -6,9 +6,9 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_principal
-from gateway.request_context import principal_of
+from gateway.request.context import principal_of
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import Services, services_of
 from tenants.identifiers import API_KEY, TENANT, USER, show
 from tenants.principal import Principal, PrincipalKind

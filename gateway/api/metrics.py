@@ -10,10 +10,10 @@ from ipaddress import ip_network
 from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.authorization.guards import public
-from gateway.edge.source import parse_address
 from gateway.metrics.gathering import MEDIA_TYPE
 from gateway.metrics.recorder import Metrics
-from gateway.request_context import RequestContext, context_of
+from gateway.request.context import RequestContext, context_of
+from gateway.request.source import parse_address
 from tenants.errors import NotFound
 
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})

@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from gateway.api.routes import cost_of, costs, guard_of
-from gateway.problems import MEDIA_TYPE
-from gateway.route import PUBLIC, Audience
+from gateway.problems.documents import MEDIA_TYPE
+from gateway.request.route import PUBLIC, Audience
+from gateway.routing.routes import cost_of, costs, guard_of
 
 _STRING = {"type": "string"}
 _PROBLEM: dict[str, Any] = {

@@ -13,8 +13,8 @@ from billing.stripe_events.models import StripeEvent
 from gateway.api.answers import answered, read
 from gateway.api.conditions import TAGGED
 from gateway.api.pages import Page, PageQuery
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import Services, services_of
 from tenants.cursors import SignedCursors
 from tenants.errors import NotFound

@@ -8,8 +8,8 @@ from pydantic import Field
 from gateway.api.answers import answered, read
 from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from migrations.models import State
 from migrations.schemas import ControlMigrationShown, TenantMigrationShown

@@ -11,8 +11,8 @@ from billing.plans.schemas import PlanChange, PlanSpec
 from gateway.api.answers import answered, as_seen, created, read
 from gateway.api.conditions import ONLY_AS_SEEN, TAGGED
 from gateway.api.pages import Page
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 
 _PATH = "/operator/v1/plans"

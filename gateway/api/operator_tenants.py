@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from gateway.api.answers import answered, as_seen, created, read
 from gateway.api.conditions import ONLY_AS_SEEN, TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires_operator
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import ChangeTenant, TenantShown

@@ -11,7 +11,7 @@ from string import Template
 from fastapi import APIRouter, Depends, Response
 
 from gateway.authorization.guards import public
-from gateway.problems import catalogue, status_of
+from gateway.problems.documents import catalogue, status_of
 from tenants.errors import ErrorKind, NotFound, TenantryError
 
 _WHAT_TO_DO: dict[ErrorKind, str] = {

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from billing.stripe_events.signature import MOST_BYTES
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import public
-from gateway.errors import MalformedRequest, PayloadTooLarge
+from gateway.problems.errors import MalformedRequest, PayloadTooLarge
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from tenants.errors import NotFound
 

@@ -13,9 +13,9 @@ from billing.usage.question import Granularity, Group, Period, Place, Question
 from billing.usage.repository import Summed
 from billing.usage.schemas import UsageShown
 from gateway.api.pages import Page, PageQuery
-from gateway.api.route import StrictRoute
 from gateway.authorization.guards import requires
-from gateway.request_context import principal_of
+from gateway.request.context import principal_of
+from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from tenants.cursors import SignedCursors
 from tenants.identifiers import API_KEY, USER, read

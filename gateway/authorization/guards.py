@@ -9,8 +9,8 @@ from typing import cast
 from fastapi import Request
 
 from gateway.authorization.authorizer import Authorizer
-from gateway.request_context import RequestContext, context_of
-from gateway.route import PUBLIC, Audience, Guard
+from gateway.request.context import RequestContext, context_of
+from gateway.request.route import PUBLIC, Audience, Guard
 from tenants.credentials import CredentialMissing
 from tenants.errors import Forbidden
 

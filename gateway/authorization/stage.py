@@ -2,7 +2,7 @@
 
 from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.guards import admit
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 
 
 class AuthorizationStage:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from gateway.cli.faults import CommandFailed
 from gateway.cli.groups import AS_JSON
 from gateway.cli.output import errors_console, print_json, print_rows, progress_bar
-from gateway.load import LoadFailed, Result, request_bytes, run_load
+from gateway.development.load import LoadFailed, Result, request_bytes, run_load
 
 app = typer.Typer()
 

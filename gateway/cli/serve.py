@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.faults import CommandFailed
 from gateway.cli.loading import settings_of
-from gateway.server import run_server
+from gateway.process.server import run_server
 
 app = typer.Typer()
 

@@ -7,10 +7,10 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.api.query import query_of
 from gateway.data.models import sent_values
 from gateway.data.rendering import Renderer
-from gateway.request_context import principal_of
+from gateway.request.context import principal_of
+from gateway.routing.query import query_of
 from gateway.services import services_of
 from tenants.crud import service
 from tenants.crud.etags import EntityTags, Tagged

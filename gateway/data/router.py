@@ -8,13 +8,13 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED
-from gateway.api.direct_route import DirectRoute
-from gateway.api.routes import costs
 from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
 from gateway.data.models import Models, models_of
 from gateway.data.parameters import Parameter, id_parameter, list_parameters
 from gateway.data.rendering import Renderer
+from gateway.routing.direct_route import DirectRoute
+from gateway.routing.routes import costs
 from tenants.crud.etags import EntityTags
 from tenants.crud.pages import Cursors
 from tenants.resources.registry import Registry

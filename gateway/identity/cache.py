@@ -9,10 +9,10 @@ again. Comparison and insertion happen in one step of the event loop, as do chan
 from time import monotonic, time
 from typing import NamedTuple, Protocol, TypeVar
 
+from gateway.health.garbage import exempt
 from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.entries import Entries, Entry
 from gateway.identity.versions import Versions
-from gateway.watchdog.garbage import exempt
 from tenants.credentials import CredentialExpired
 from tenants.database.listener import ChangeKind, Subscriber
 from tenants.identifiers import TenantId

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from gateway.request_fields import Field, RequestFields
+from gateway.request.fields import Field, RequestFields
 from tenants.credentials import CredentialInvalid
 
 LONGEST = 8192  # bytes; nothing longer is hashed or decoded (ID6)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.identity.credential import Credential, read_credential, sent_credentials
 from gateway.identity.principals import Principals
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.principal import Operator, Principal, TenantStatus

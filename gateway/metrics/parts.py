@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator
 
 from billing.plans.book import PlanBook
+from gateway.health.loop_watch import BOUNDS, LoopWatch
 from gateway.identity.principals import Principals
 from gateway.metrics.measure import Kind, Measure, Sample
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
-from gateway.watchdog.loop_watch import BOUNDS, LoopWatch
 from tenants.database.listener import ChangeListener
 from tenants.database.use import PoolUse
 from tenants.users.passwords import PasswordHasher

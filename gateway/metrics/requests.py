@@ -8,8 +8,8 @@ from time import perf_counter
 
 from billing.usage.counts import UNMATCHED
 from gateway.metrics.measure import Kind, Measure, Sample
-from gateway.request_context import RequestContext
-from gateway.route import Route
+from gateway.request.context import RequestContext
+from gateway.request.route import Route
 
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 _BUCKETS = len(_BOUNDS) + 1

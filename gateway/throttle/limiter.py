@@ -6,7 +6,7 @@ from typing import Any, Protocol, cast
 
 from slowapi import Limiter
 
-from gateway.request_context import Header, RequestContext
+from gateway.request.context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
 from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits, RateLimited
 from gateway.throttle.figures import Figures

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import Protocol
 
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 from gateway.throttle.limiter import PlanLimiter, PlanLimits
 
 

@@ -1,7 +1,7 @@
 """The one face of counting: what the stages call, and what a worker starts and stops."""
 
 from billing.usage.counts import UNMATCHED
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 from gateway.usage.flusher import Flusher
 from gateway.usage.journal import Journal
 from gateway.usage.settings import UsageSettings

@@ -1,6 +1,6 @@
 """The stage behind which a request is used: every stage before it has let it pass."""
 
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 from gateway.usage.errors import UsageJournalFull
 from gateway.usage.journal import Journal
 

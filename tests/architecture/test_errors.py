@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 from gateway.api.problem_pages import _WHAT_TO_DO
-from gateway.problems import catalogue, status_of
+from gateway.problems.documents import catalogue, status_of
 from tenants.errors import ErrorKind, TenantryError
 from tests.architecture.sources import FLOORS
 

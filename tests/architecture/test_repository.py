@@ -14,7 +14,7 @@ _MACHINE = re.compile(r"(?<![A-Za-z0-9_.~:/-])/(?:work|farm|root|home|Users)/")
 _SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/]{40}|\b(?:sk|rk)_live_[0-9a-zA-Z]{24,}\b|\bghp_[0-9A-Za-z]{36}\b"
 )
-_ABOUT_SECRETS = {"tests/unit/test_redaction.py"}
+_ABOUT_SECRETS = {"tests/unit/logs/test_redaction.py"}
 
 
 def _lines_with(pattern: re.Pattern[str]) -> list[str]:

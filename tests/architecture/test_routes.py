@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Match
 
-from gateway.api.route import StrictRoute
-from gateway.api.routes import RouteUnguarded, guard_of, routes_of
 from gateway.app import _api
 from gateway.authorization.guards import public
-from gateway.problems import Problems
-from gateway.route_table import RouteTable
+from gateway.problems.documents import Problems
+from gateway.routing.routes import RouteUnguarded, guard_of, routes_of
+from gateway.routing.strict_route import StrictRoute
+from gateway.routing.table import RouteTable
 from gateway.services import build_services
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for

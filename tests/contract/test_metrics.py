@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import compose
-from gateway.edge.access_log import AccessLog
+from gateway.gate.access_log import AccessLog
 from gateway.metrics.errors import MetricsFolderUnusable
 from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 

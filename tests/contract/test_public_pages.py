@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from gateway.problems import catalogue
+from gateway.problems.documents import catalogue
 from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from gateway.development.handover import Handover
 from gateway.development.ports import PartFailed
 from gateway.development.prepare import prepare
 from gateway.development.processes import LOOPBACK
-from gateway.server import run_server
+from gateway.process.server import run_server
 
 
 def main() -> int:

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.routes import costs
-from gateway.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route
+from gateway.routing.routes import costs
 from tests.asgi import says_ok
 from tests.fixtures.databases import copy_database
 from tests.fixtures.dear import DEAR

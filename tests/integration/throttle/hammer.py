@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 import uvloop
 
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 from gateway.throttle.errors import ConcurrencyLimited, RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings

@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio as aioredis
 
 from gateway.development.redis import LocalRedis
-from gateway.request_context import RequestContext
+from gateway.request.context import RequestContext
 from gateway.throttle import account as throttle_account
 from gateway.throttle.account import Account
 from gateway.throttle.errors import RateLimited

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.data.models import models_of, sent_values
-from gateway.validation import validation_failed
+from gateway.problems.validation import validation_failed
 from tenants.errors import ValidationFailed
 from tenants.identifiers import show
 from tenants.resources.registry import load_registry

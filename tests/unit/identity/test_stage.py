@@ -4,8 +4,8 @@ from typing import cast
 
 import pytest
 
-from gateway.edge.source_throttle import FailedCredentials
 from gateway.identity.credential import Credential
+from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
 from gateway.identity.stage import IdentityStage
 from tenants.credentials import CredentialInvalid

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.metrics.measure import Sample
 from gateway.metrics.requests import RequestMeter
-from gateway.request_context import RequestContext
-from gateway.route import PUBLIC, Route
-from gateway.route_table import RouteTable
+from gateway.request.context import RequestContext
+from gateway.request.route import PUBLIC, Route
+from gateway.routing.table import RouteTable
 from tests.asgi import http_scope, request_of, says_ok
 
 pytestmark = pytest.mark.anyio

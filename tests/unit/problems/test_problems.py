@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from structlog.testing import capture_logs
 
-from gateway.api.route import StrictRoute
-from gateway.problems import catalogue, status_of
+from gateway.problems.documents import catalogue, status_of
+from gateway.routing.strict_route import StrictRoute
 from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
 from tests.asgi import HOST, Answer, ask, http_scope
-from tests.edge_app import PUBLIC_URL, behind_the_edge
+from tests.http1_app import PUBLIC_URL, behind_the_edge
 
 pytestmark = pytest.mark.anyio
 

@@ -8,11 +8,11 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import CapturingLogger, capture_logs
 
-from gateway.edge.access_log import AccessLog
-from gateway.edge.gate import Gate, ResponseCutShortError
-from gateway.edge.source import SourceReader
-from gateway.problems import Problems
-from gateway.request_context import RequestContext
+from gateway.gate.access_log import AccessLog
+from gateway.gate.gate import Gate, ResponseCutShortError
+from gateway.problems.documents import Problems
+from gateway.request.context import RequestContext
+from gateway.request.source import SourceReader
 from gateway.throttle.errors import RateLimited
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings

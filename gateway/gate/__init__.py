@@ -1,0 +1,1 @@
+"""The gate: stages in order, the request id, the access log."""

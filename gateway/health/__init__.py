@@ -1,0 +1,1 @@
+"""Readiness, the event-loop watchdog and the pacing of garbage collection."""

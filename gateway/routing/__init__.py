@@ -1,0 +1,1 @@
+"""From method and path to a route, and from a route to its endpoint."""

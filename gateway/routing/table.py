@@ -1,0 +1,135 @@
+"""From method and path to a route: one look-up for a path without parameters, a walk over its segments for others.
+
+FastAPI tries the regular expression of one route after another, which takes longer with every route that there is.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.problems.errors import MethodNotAllowed
+from gateway.request.route import PUBLIC, Route
+from tenants.errors import NotFound, TenantryError
+
+_PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
+_NO_VALUES: tuple[str, ...] = ()
+
+Found = tuple[Route, tuple[str, ...]]  # and the values of its parameters
+_Match = tuple[dict[str, Route], tuple[str, ...]]
+
+
+class _Node:
+    """What may follow a beginning of a path."""
+
+    __slots__ = ("children", "methods", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.parameter: _Node | None = None  # any one segment that is not empty
+        self.rest: dict[str, Route] = {}  # whatever follows, by method
+        self.methods: dict[str, Route] = {}  # the path ends here
+
+
+class RouteTable:
+    """Every route of a deployment. A literal segment goes before a parameter, and a parameter before a rest."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Raises ValueError when two routes answer to the same method and path."""
+        self._literal: dict[str, dict[str, Route]] = {}
+        self._root = _Node()
+        for route in routes:
+            self._add(route)
+
+    def find(self, method: str, path: str) -> Found:
+        """The route, and the values of its parameters in the order of its template. HEAD is answered as GET.
+
+        Where there is none, a route that answers 404, or 405 with the methods that there are.
+        """
+        methods = self._literal.get(path)
+        if methods is not None and (route := methods.get(method)) is not None:
+            return route, _NO_VALUES
+        segments = path.split("/")
+        return self._straight(method, segments) or self._searched("GET" if method == "HEAD" else method, segments)
+
+    def _straight(self, method: str, segments: list[str]) -> Found | None:
+        """The first way down, which nearly always is the one."""
+        node, values = self._root, _NO_VALUES
+        for segment in segments[1:]:
+            child = node.children.get(segment)
+            if child is None:
+                child = node.parameter
+                if child is None or not segment:
+                    return None
+                values = (*values, segment)
+            node = child
+        route = node.methods.get(method)
+        return None if route is None else (route, values)
+
+    def _searched(self, method: str, segments: list[str]) -> Found:
+        """Every way down, the most literal first."""
+        others: list[_Match] = []
+        for methods, values in _matches(self._root, segments, 1):
+            route = methods.get(method)
+            if route is not None:
+                return route, values
+            others.append((methods, values))
+        return _not_allowed(others) if others else (_refusing(NotFound(), ""), _NO_VALUES)
+
+    def _add(self, route: Route) -> None:
+        methods = self._place(route.template)
+        if methods.setdefault(route.method, route) is not route:
+            raise ValueError(f"two routes answer to {route.method} {route.template}")
+
+    def _place(self, template: str) -> dict[str, Route]:
+        node = self._root
+        for segment in template.split("/")[1:]:
+            parameter = _PARAMETER.fullmatch(segment)
+            if parameter is None:
+                node = node.children.setdefault(segment, _Node())
+            elif parameter[2]:
+                return node.rest
+            else:
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+        if "{" not in template:
+            self._literal[template] = node.methods
+        return node.methods
+
+
+@cache
+def parameters_of(template: str) -> tuple[str, ...]:
+    """The names of a template's parameters, in order."""
+    return tuple(name for name, _ in _PARAMETER.findall(template))
+
+
+def _matches(node: _Node, segments: list[str], at: int) -> Iterator[_Match]:
+    if at == len(segments):
+        if node.methods:
+            yield node.methods, _NO_VALUES
+        return
+    segment = segments[at]
+    if (child := node.children.get(segment)) is not None:
+        yield from _matches(child, segments, at + 1)
+    if segment and node.parameter is not None:
+        for methods, values in _matches(node.parameter, segments, at + 1):
+            yield methods, (segment, *values)
+    if node.rest:
+        yield node.rest, ("/".join(segments[at:]),)
+
+
+def _not_allowed(others: list[_Match]) -> Found:
+    allowed = {method for methods, _ in others for method in methods}
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    (methods, values), *_ = others
+    template = next(iter(methods.values())).template
+    return _refusing(MethodNotAllowed(tuple(sorted(allowed))), template), values
+
+
+def _refusing(error: TenantryError, template: str) -> Route:
+    async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    return Route("", template, PUBLIC, refuse)

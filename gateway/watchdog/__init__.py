@@ -1,1 +1,0 @@
-"""Whether the event loop turns: what holds it up holds up every request of the worker."""

@@ -1,0 +1,172 @@
+"""Invalid JSON in any form is 4xx, never 5xx, and never comes back (DA1)."""
+
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from fastapi import APIRouter, FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.problems.errors import MalformedRequest
+from gateway.routing.strict_json import MOST_LEVELS, parse
+from gateway.routing.strict_route import StrictRoute
+from tests.asgi import HOST, Answer, ask, http_scope
+from tests.http1_app import behind_the_edge
+
+pytestmark = pytest.mark.anyio
+
+HOSTILE: dict[str, bytes] = {
+    "NaN": b'{"a": NaN}',
+    "Infinity": b'{"a": Infinity}',
+    "-Infinity": b'{"a": -Infinity}',
+    "1e999": b'{"a": 1e999}',
+    "-1e999": b'{"a": -1e999}',
+    "5,000 digits": b'{"a": ' + b"9" * 5000 + b"}",
+    "an integer past 64 bits": b'{"a": 18446744073709551616}',
+    "a negative one": b'{"a": -9223372036854775809}',
+    "30 digits": b'{"a": 123456789012345678901234567890}',
+    "lone high surrogate": b'{"a": "\\ud800"}',
+    "lone low surrogate": b'{"a": "\\udc00"}',
+    "surrogates the wrong way round": b'{"a": "\\udc00\\ud800"}',
+    "surrogate in a name": b'{"\\ud800": 1}',
+    "surrogate in UTF-8": b'{"a": "\xed\xa0\x80"}',
+    "NUL escaped": b'{"a": "x\\u0000y"}',
+    "NUL in a name": b'{"a\\u0000": 1}',
+    "NUL raw": b'{"a": "x\x00y"}',
+    "control byte in a text": b'{"a": "x\x1fy"}',
+    "invalid UTF-8": b'{"a": "\xff\xfe"}',
+    "overlong UTF-8": b'{"a": "\xc0\xaf"}',
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "UTF-32": '{"a": 1}'.encode("utf-32"),
+    "byte order mark": b'\xef\xbb\xbf{"a": 1}',
+    "900 lists deep": b"[" * 900 + b"]" * 900,
+    "900 objects deep": b'{"a":' * 900 + b"1" + b"}" * 900,
+    "60,000 lists, none closed": b"[" * 60_000,
+    "one level too many": b"[" * (MOST_LEVELS + 1) + b"]" * (MOST_LEVELS + 1),
+    "the same name twice": b'{"a": 1, "a": 2}',
+    "the same name twice, one escaped": b'{"a": 1, "\\u0061": 2}',
+    "the same name twice, deep": b'{"x": [{"a": ":", "b": {"c": 1, "c": 1}}]}',
+    "the same name twice among colons": b'{"a:": ":", "b": 1, "b": 2}',
+    "trailing garbage": b'{"a": 1} x',
+    "two documents": b'{"a": 1}{"a": 1}',
+    "trailing comma": b'{"a": 1,}',
+    "comment": b'{"a": 1} // one',
+    "single quotes": b"{'a': 1}",
+    "bare name": b"{a: 1}",
+    "leading zero": b'{"a": 01}',
+    "plus": b'{"a": +1}',
+    "hexadecimal": b'{"a": 0x1}',
+    "half a number": b'{"a": 1.}',
+    "half a literal": b'{"a": tru}',
+    "half an escape": b'{"a": "\\u12"}',
+    "unknown escape": b'{"a": "\\x41"}',
+    "cut off": b'{"a": "',
+    "white space alone": b"   \n\t ",
+    "a lone quote": b'"',
+    "not JSON at all": b"a=1&b=2",
+}
+
+
+def _routes(application: FastAPI) -> None:
+    router = APIRouter(route_class=StrictRoute)
+
+    @router.post("/anything")
+    async def anything(body: dict[str, Any] | list[Any]) -> dict[str, Any]:
+        return {"read": len(body)}
+
+    application.include_router(router, prefix="/v1")
+
+
+_app = behind_the_edge(_routes)
+
+
+async def _post(body: bytes, content_type: bytes | None = b"application/json") -> Answer:
+    headers = [HOST, (b"content-length", str(len(body)).encode())]
+    if content_type is not None:
+        headers.append((b"content-type", content_type))
+    return await ask(_app, http_scope("POST", "/v1/anything", headers=headers), [body])
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_hostile_body_is_refused_and_not_echoed(body: bytes) -> None:
+    """DA1."""
+    answer = await _post(body)
+    assert (answer.status, answer.json()["code"]) == (400, "malformed_request")
+    assert set(answer.json()) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert answer.json()["detail"].startswith("The body ")
+
+
+async def test_an_empty_body_is_a_missing_one() -> None:
+    """DA1."""
+    answer = await _post(b"")
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (422, "missing")
+
+
+@pytest.mark.parametrize("content_type", [None, b"", b"text/plain", b"application/x-www-form-urlencoded", b"text/json"])
+async def test_a_body_that_does_not_say_it_is_json_is_415(content_type: bytes | None) -> None:
+    answer = await _post(b'{"a": 1}', content_type)
+    assert (answer.status, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [b"application/json", b"Application/JSON; charset=utf-8", b"application/merge-patch+json", b"application/json ;x"],
+)
+async def test_every_spelling_of_json_is_read(content_type: bytes) -> None:
+    assert (await _post(b'{"a": 1}', content_type)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "document"),
+    [
+        (b"[" * MOST_LEVELS + b"]" * MOST_LEVELS, None),
+        (b'{"a": ":::", "b:": {"a": "\\":"}}', {"a": ":::", "b:": {"a": '":'}}),
+        (b'{"a": "\\\\u0000"}', {"a": "\\u0000"}),
+        (b'{"a": 18446744073709551615}', {"a": 2**64 - 1}),
+        (b'{"a": -9223372036854775808, "b": 1e30, "c": 12345678901234567890.5}', None),
+        (b'{"a": "123456789012345678901234567890", "b": 1e300}', None),
+        (b'[{"a": 1}, {"a": 1}]', [{"a": 1}, {"a": 1}]),
+        (b' \r\n\t{"a": "\\ud83d\\ude00"} ', {"a": "\U0001f600"}),
+    ],
+)
+def test_what_is_valid_is_read(body: bytes, document: object) -> None:
+    """DA1 refuses hostile bodies, not unusual ones."""
+    read = parse(body)
+    assert document is None or read == document
+
+
+_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+_numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_scalar = st.none() | st.booleans() | _numbers | _text
+
+
+def _around(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return inner | st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3)
+
+
+_document = _around(_around(_scalar))
+
+
+@given(_document)
+def test_every_document_that_is_fine_comes_through_unchanged(document: object) -> None:
+    """DA1: whatever colons, quotes and escapes its texts hold."""
+    assert parse(orjson.dumps(document)) == document
+
+
+@given(st.dictionaries(_text, _document, min_size=1, max_size=3), st.integers(0, 2), _document)
+def test_a_repeated_name_is_found_wherever_it_stands(members: dict[str, object], which: int, other: object) -> None:
+    """DA1."""
+    name = sorted(members)[which % len(members)]
+    repeated = orjson.dumps(members)[:-1] + b"," + orjson.dumps(name) + b":" + orjson.dumps(other) + b"}"
+    for wrapped in (repeated, b"[1," + repeated + b"]", b'{"outer":' + repeated + b"}"):
+        with pytest.raises(MalformedRequest):
+            parse(wrapped)
+
+
+@given(st.binary(max_size=60) | st.text('{}[]",:\\u0019eE+-.ntf ', max_size=60).map(str.encode))
+def test_bytes_of_any_kind_are_read_or_refused_and_nothing_else(body: bytes) -> None:
+    """DA1: no other exception escapes."""
+    with suppress(MalformedRequest):
+        parse(body)

@@ -1,0 +1,103 @@
+"""From method and path to a route."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.problems.errors import MethodNotAllowed
+from gateway.request.route import PUBLIC, Route
+from gateway.routing.table import RouteTable, parameters_of
+from tenants.errors import NotFound
+from tests.asgi import ask, http_scope, says_ok
+
+pytestmark = pytest.mark.anyio
+
+_TEMPLATES = (
+    "/",
+    "/v1/me",
+    "/v1/contacts",
+    "/v1/contacts/{id}",
+    "/v1/contacts/{id}/notes",
+    "/v1/contacts/export/notes",
+    "/v1/contacts/export",
+    "/docs/{name}",
+    "/echo/{rest:path}",
+    "/{anything}/last",
+)
+
+
+def _route(template: str, method: str = "GET") -> Route:
+    return Route(method, template, PUBLIC, says_ok)
+
+
+def _table(*methods: str) -> RouteTable:
+    return RouteTable(_route(template, method) for template in _TEMPLATES for method in methods or ("GET",))
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "values"),
+    [
+        ("/", "/", ()),
+        ("/v1/me", "/v1/me", ()),
+        ("/v1/contacts/7", "/v1/contacts/{id}", ("7",)),
+        ("/v1/contacts/export", "/v1/contacts/export", ()),
+        ("/v1/contacts/7/notes", "/v1/contacts/{id}/notes", ("7",)),
+        ("/v1/contacts/export/notes", "/v1/contacts/export/notes", ()),
+        ("/docs/last", "/docs/{name}", ("last",)),
+        ("/v1/last", "/{anything}/last", ("v1",)),
+        ("/echo/a//b/", "/echo/{rest:path}", ("a//b/",)),
+        ("/echo/", "/echo/{rest:path}", ("",)),
+    ],
+)
+def test_a_path_finds_its_route_and_its_values(path: str, template: str, values: tuple[str, ...]) -> None:
+    """A literal segment goes before a parameter, and a way that leads nowhere is left again."""
+    route, found = _table().find("GET", path)
+    assert (route.template, found) == (template, values)
+    assert len(parameters_of(template)) == len(values)
+
+
+@pytest.mark.parametrize("path", ["", "//", "/v1", "/v1/", "/v1/me/", "/v1//me", "/v1/contacts/", "/docs/a/b", "/echo"])
+async def test_every_other_spelling_is_not_found(path: str) -> None:
+    """PX6: one canonical path; an empty segment is no value."""
+    route, _ = _table().find("GET", path)
+    with pytest.raises(NotFound):
+        await ask(route.app, http_scope())
+
+
+async def test_another_method_is_told_which_there_are() -> None:
+    """RFC 9110 section 15.5.6."""
+    for path in ("/v1/me", "/v1/contacts/7", "/echo/x"):
+        route, _ = _table("GET", "POST").find("DELETE", path)
+        with pytest.raises(MethodNotAllowed) as refused:
+            await ask(route.app, http_scope())
+        assert refused.value.allow == ("GET", "HEAD", "POST")
+        assert route.template == _table().find("GET", path)[0].template
+
+
+def test_head_finds_what_get_finds() -> None:
+    table = _table()
+    for path in ("/v1/me", "/v1/contacts/7", "/echo/x"):
+        assert table.find("HEAD", path) == table.find("GET", path)
+
+
+def test_two_routes_for_one_method_and_path_are_refused() -> None:
+    """Which of them answers, and whose guard is asked, would be a matter of their order."""
+    with pytest.raises(ValueError, match="two routes"):
+        RouteTable([_route("/v1/contacts/{id}"), _route("/v1/contacts/{other}")])
+
+
+_segments = st.lists(
+    st.sampled_from(["", "v1", "me", "contacts", "export", "notes", "docs", "echo", "last", "7"]), max_size=5
+)
+
+
+@given(_segments)
+def test_whatever_is_found_matches_and_whatever_matches_is_found(segments: list[str]) -> None:
+    """The table agrees with the regular expressions of its templates."""
+    path = "/" + "/".join(segments)
+    patterns = {each: re.sub(r"\{\w+\}", "[^/]+", each.replace("{rest:path}", "(?s:.*)")) for each in _TEMPLATES}
+    matching = {template for template, pattern in patterns.items() if re.fullmatch(pattern, path)}
+    found = _table().find("GET", path)[0].template
+    assert (found in matching) if matching else (found == "")
