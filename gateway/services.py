@@ -24,6 +24,7 @@ from gateway.metrics.parts import (
 )
 from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
+from gateway.request.entity_tags import EntityTags
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
@@ -52,6 +53,7 @@ class Services:
     control_revision: ControlRevision
     ledger: Ledger
     authorizer: Authorizer
+    tags: EntityTags
     identity: Identity
     principals: Principals
     stripe_inbox: StripeInbox | None  # None when billing is off
@@ -114,6 +116,7 @@ def build_services(settings: Settings) -> Services:
         control_revision=ControlRevision(),
         ledger=Ledger(registry.migrations),
         authorizer=authorizer,
+        tags=EntityTags(settings.secret),
         identity=identity,
         principals=build_principals(identity, database, listener),
         stripe_inbox=StripeInbox(database, JobQueue(), settings.stripe) if settings.stripe else None,

@@ -81,6 +81,12 @@ class PreconditionFailed(TenantryError):
     message = "The object has changed since the version that If-Match names."
 
 
+def check_version(version: int, expected: tuple[int, ...] | None) -> None:
+    """Raise PreconditionFailed unless the object is at one of the versions that the caller expects; None is any."""
+    if expected is not None and version not in expected:
+        raise PreconditionFailed
+
+
 class ValidationFailed(TenantryError):
     """The input was understood and refused; ``errors`` says where and why."""
 

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Integer, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 
 
-class PlanRow(ControlModel):
+class PlanRow(Versioned, ControlModel):
     """A plan as it is stored. ``windows`` is a list of ``{"name", "quota", "window_seconds"}``."""
 
     __tablename__ = "plans"

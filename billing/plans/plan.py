@@ -23,6 +23,7 @@ class Plan:
     monthly_quota: int | None  # requests in a billing period; None is unlimited
     features: Mapping[str, Feature]
     stripe_price_id: str | None
+    version: int = 1  # counts changes of the stored row
 
 
 def plan_of(row: PlanRow) -> Plan:
@@ -36,4 +37,5 @@ def plan_of(row: PlanRow) -> Plan:
         monthly_quota=row.monthly_quota,
         features=MappingProxyType(dict(row.features)),
         stripe_price_id=row.stripe_price_id,
+        version=row.version,
     )

@@ -1,6 +1,6 @@
 """Plans for operators: listed, read, made and changed. Every call runs in the caller's transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -9,7 +9,7 @@ from billing.plans import repository
 from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
 from billing.plans.schemas import PlanChange, PlanSpec
 from tenants.database.sessions import ControlSession
-from tenants.errors import Conflict, NotFound, PreconditionFailed
+from tenants.errors import Conflict, NotFound, check_version
 
 
 class PlanExists(Conflict):
@@ -49,17 +49,16 @@ async def create(session: ControlSession, spec: PlanSpec) -> Plan:
 
 
 async def change(
-    session: ControlSession, code: str, wanted: PlanChange, as_seen: Callable[[Plan], bool] = lambda _: True
+    session: ControlSession, code: str, wanted: PlanChange, versions: tuple[int, ...] | None = None
 ) -> Plan:
     """Change what is given. Raises NotFound, PriceTaken, DefaultPlanIsOne.
 
-    ``as_seen`` says of the plan as it stands whether it is still what the caller saw; else PreconditionFailed.
+    Only when the plan is at one of ``versions``, else PreconditionFailed; None is any.
     """
     row = await repository.find(session, code, lock=True)
     if row is None:
         raise NotFound(detail="no such plan")
-    if not as_seen(plan_of(row)):
-        raise PreconditionFailed
+    check_version(row.version, versions)
     sent: dict[str, Any] = wanted.model_dump(mode="json", include=wanted.model_fields_set)
     for name, value in sent.items():
         setattr(row, name, value)

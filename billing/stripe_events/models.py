@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Integer, LargeBinary, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 
 
-class StripeEvent(ControlModel):
+class StripeEvent(Versioned, ControlModel):
     """An event as Stripe sent it, kept under its own id, so that a duplicate is the same row."""
 
     __tablename__ = "stripe_events"

@@ -1,44 +1,51 @@
-"""How management endpoints answer: JSON built once, an ETag over it, and where a new object is found."""
+"""How management endpoints answer: JSON built once, an ETag for the version shown, Location for a new object."""
 
 import hashlib
+from collections.abc import Mapping
 
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from gateway.api.conditions import if_match, if_none_match
+from gateway.request.entity_tags import Tagged
+from gateway.services import services_of
 
 _MEDIA_TYPE = "application/json"
 _NOT_MODIFIED = 304
 _NO_STORE = {"cache-control": "no-store"}
+_PRIVATE = {"cache-control": "private, no-cache"}
 
 
-def read(request: Request, shown: BaseModel) -> Response:
-    """200 with an ETag over the content, or 304 when the caller has it already (RFC 9110 section 13.1.2)."""
+def read(request: Request, shown: BaseModel, tagged: Tagged, version: int) -> Response:
+    """200 with the ETag of this version, or 304 when the caller has it already (RFC 9110 section 13.1.2)."""
+    return _conditional(request, _body(shown), tagged, version)
+
+
+def read_view(request: Request, shown: BaseModel, tagged: Tagged) -> Response:
+    """As ``read``, for what is computed when it is read and has no version: a hash of its content stands in."""
     body = _body(shown)
-    tag = _tag(body)
-    headers = {"etag": tag, "cache-control": "private, no-cache"}
-    if if_none_match(request, tag):
+    return _conditional(request, body, tagged, 1 + int.from_bytes(hashlib.blake2b(body, digest_size=4).digest()))
+
+
+def created(shown: BaseModel, location: str, tag: str | None = None) -> Response:
+    """201 with Location. Never stored by a cache: it may hold a secret."""
+    return Response(_body(shown), 201, {"location": location, **_tag_header(tag), **_NO_STORE}, _MEDIA_TYPE)
+
+
+def answered(shown: BaseModel, tag: str | None = None) -> Response:
+    """200, never stored by a cache; with the object's new ETag after a change."""
+    return Response(_body(shown), headers={**_tag_header(tag), **_NO_STORE}, media_type=_MEDIA_TYPE)
+
+
+def _conditional(request: Request, body: bytes, tagged: Tagged, version: int) -> Response:
+    tags = services_of(request).tags
+    headers = {"etag": tags.of(tagged, version), **_PRIVATE}
+    if tags.unchanged(tagged, version, request.scope):
         return Response(status_code=_NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=_MEDIA_TYPE)
 
 
-def as_seen(request: Request, shown: BaseModel) -> bool:
-    """Whether If-Match, if it is there, names what stands now (RFC 9110 section 13.1.1)."""
-    return if_match(request, _tag(_body(shown)))
-
-
-def created(shown: BaseModel, location: str) -> Response:
-    """201 with Location. Never stored by a cache: it may hold a secret."""
-    return Response(_body(shown), 201, {"location": location, **_NO_STORE}, _MEDIA_TYPE)
-
-
-def answered(shown: BaseModel) -> Response:
-    """200, never stored by a cache."""
-    return Response(_body(shown), headers=_NO_STORE, media_type=_MEDIA_TYPE)
-
-
-def _tag(body: bytes) -> str:
-    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+def _tag_header(tag: str | None) -> Mapping[str, str]:
+    return {} if tag is None else {"etag": tag}
 
 
 def _body(shown: BaseModel) -> bytes:

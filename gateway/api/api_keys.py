@@ -9,6 +9,7 @@ from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
+from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from tenants.api_keys.maker import Maker
@@ -18,6 +19,7 @@ from tenants.identifiers import API_KEY, ApiKeyId
 from tenants.identifiers import read as read_id
 
 _PATH = "/v1/api-keys"
+_REPRESENTATION = representation_of(ApiKeyShown)
 _PLAIN_ROTATION = RotateApiKey()  # of a request without a body
 
 router = APIRouter(route_class=StrictRoute, tags=["api keys"])
@@ -55,7 +57,7 @@ async def read_key(request: Request, key_id: str) -> Response:
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
         key = await services.identity.api_keys.read(session, tenant.id, _id(key_id))
-    return read(request, ApiKeyShown.of(key))
+    return read(request, ApiKeyShown.of(key), Tagged(_REPRESENTATION, key.id.bytes, tenant.id.bytes), key.version)
 
 
 @router.post(

@@ -14,6 +14,7 @@ from gateway.api.answers import answered, read
 from gateway.api.conditions import TAGGED
 from gateway.api.pages import Page, PageQuery
 from gateway.authorization.guards import requires_operator
+from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.strict_route import StrictRoute
 from gateway.services import Services, services_of
 from tenants.cursors import SignedCursors
@@ -58,6 +59,8 @@ class EventDetail(EventShown):
         return cls(**EventShown.model_validate(event).model_dump(), payload=orjson.loads(event.payload))
 
 
+_REPRESENTATION = representation_of(EventDetail)
+
 router = APIRouter(route_class=StrictRoute, tags=["operator: events"])
 
 
@@ -77,7 +80,7 @@ async def read_event(request: Request, event_id: str) -> Response:
     """One event, with its payload."""
     async with services_of(request).database.control() as session:
         event = await _inbox(request).read(session, event_id)
-    return read(request, EventDetail.of(event))
+    return read(request, EventDetail.of(event), Tagged(_REPRESENTATION, event_id.encode()), event.version)
 
 
 @router.post(f"{_ONE}/replay", response_model=EventShown, dependencies=[Depends(requires_operator)])

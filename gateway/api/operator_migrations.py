@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from gateway.api.answers import answered, read
+from gateway.api.answers import answered, read_view
 from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.authorization.guards import requires_operator
+from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from migrations.models import State
@@ -18,6 +19,8 @@ from tenants.identifiers import TENANT, TenantId
 from tenants.identifiers import read as read_id
 
 _PATH = "/operator/v1/migrations"
+_CONTROL = Tagged(representation_of(ControlMigrationShown), b"control")
+_TENANT = representation_of(TenantMigrationShown)
 
 
 class MigrationQuery(ListQuery):
@@ -52,7 +55,7 @@ async def read_control_migration(request: Request) -> Response:
     services = services_of(request)
     async with services.database.control() as session:
         standing = await services.control_revision.standing(session)
-    return read(request, ControlMigrationShown.model_validate(standing))
+    return read_view(request, ControlMigrationShown.model_validate(standing), _CONTROL)
 
 
 @router.get(
@@ -65,4 +68,4 @@ async def read_migration(request: Request, tenant_id: str) -> Response:
         raise NotFound
     async with services.database.control() as session:
         standing = await services.ledger.read(session, TenantId(found))
-    return read(request, TenantMigrationShown.of(standing))
+    return read_view(request, TenantMigrationShown.of(standing), Tagged(_TENANT, found.bytes))

@@ -8,10 +8,11 @@ from pydantic import BaseModel
 from billing.plans import service
 from billing.plans.plan import Plan
 from billing.plans.schemas import PlanChange, PlanSpec
-from gateway.api.answers import answered, as_seen, created, read
-from gateway.api.conditions import ONLY_AS_SEEN, TAGGED
+from gateway.api.answers import answered, created, read
+from gateway.api.conditions import CHANGED, TAGGED
 from gateway.api.pages import Page
 from gateway.authorization.guards import requires_operator
+from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 
@@ -55,15 +56,19 @@ class PlanShown(BaseModel):
         )
 
 
+_REPRESENTATION = representation_of(PlanShown)
+
 router = APIRouter(route_class=StrictRoute, tags=["operator: plans"])
 
 
 @router.post(_PATH, status_code=201, response_model=PlanShown, dependencies=[Depends(requires_operator)])
 async def create_plan(request: Request, wanted: PlanSpec) -> Response:
     """Make a plan; tenants can be moved to it, and its Stripe price buys it."""
-    async with services_of(request).database.control() as session:
+    services = services_of(request)
+    async with services.database.control() as session:
         plan = await service.create(session, wanted)
-    return created(PlanShown.of(plan), f"{_PATH}/{plan.code}")
+    tag = services.tags.of(_tagged(plan.code), plan.version)
+    return created(PlanShown.of(plan), f"{_PATH}/{plan.code}", tag)
 
 
 @router.get(_PATH, response_model=Page[PlanShown], dependencies=[Depends(requires_operator)])
@@ -79,16 +84,18 @@ async def read_plan(request: Request, code: str) -> Response:
     """One plan."""
     async with services_of(request).database.control() as session:
         plan = await service.read(session, code)
-    return read(request, PlanShown.of(plan))
+    return read(request, PlanShown.of(plan), _tagged(code), plan.version)
 
 
-@router.patch(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)], **ONLY_AS_SEEN)
+@router.patch(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)], **CHANGED)
 async def change_plan(request: Request, code: str, wanted: PlanChange) -> Response:
     """Change what is given; in force on every worker within a second."""
+    services = services_of(request)
+    expected = services.tags.expected(_tagged(code), request.scope)
+    async with services.database.control() as session:
+        plan = await service.change(session, code, wanted, expected)
+    return answered(PlanShown.of(plan), services.tags.of(_tagged(code), plan.version))
 
-    def unchanged(plan: Plan) -> bool:
-        return as_seen(request, PlanShown.of(plan))
 
-    async with services_of(request).database.control() as session:
-        plan = await service.change(session, code, wanted, unchanged)
-    return answered(PlanShown.of(plan))
+def _tagged(code: str) -> Tagged:
+    return Tagged(_REPRESENTATION, code.encode())

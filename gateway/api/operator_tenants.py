@@ -1,14 +1,14 @@
 """``/operator/v1/tenants``: the tenants as the SaaS's own staff make and keep them."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from gateway.api.answers import answered, as_seen, created, read
-from gateway.api.conditions import ONLY_AS_SEEN, TAGGED
+from gateway.api.answers import answered, created, read
+from gateway.api.conditions import CHANGED, ONLY_IF_UNCHANGED, TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.authorization.guards import requires_operator
+from gateway.request.entity_tags import Tagged, Versions, representation_of
 from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
 from tenants.directory.models import Tenant
@@ -21,6 +21,7 @@ from tenants.principal import TenantStatus
 
 _PATH = "/operator/v1/tenants"
 _ONE = f"{_PATH}/{{tenant_id}}"
+_REPRESENTATION = representation_of(TenantShown)
 
 router = APIRouter(route_class=StrictRoute, tags=["operator: tenants"])
 
@@ -54,17 +55,17 @@ async def read_tenant(request: Request, tenant_id: str) -> Response:
     services = services_of(request)
     async with services.database.control() as session:
         tenant = await services.identity.directory.read(session, _id(tenant_id))
-    return read(request, TenantShown.of(tenant))
+    return read(request, TenantShown.of(tenant), _tagged(tenant.id), tenant.version)
 
 
-@router.patch(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)], **ONLY_AS_SEEN)
+@router.patch(_ONE, response_model=TenantShown, dependencies=[Depends(requires_operator)], **CHANGED)
 async def change_tenant(request: Request, tenant_id: str, wanted: ChangeTenant) -> Response:
     """Move the tenant to another plan."""
-    services = services_of(request)
+    services, identifier = services_of(request), _id(tenant_id)
+    expected = _expected(request, identifier)
     async with services.database.control() as session:
-        seen = _seen_by(request)
-        tenant = await services.identity.directory.change_plan(session, _id(tenant_id), wanted.plan, seen)
-    return answered(TenantShown.of(tenant))
+        tenant = await services.identity.directory.change_plan(session, identifier, wanted.plan, expected)
+    return _answer(request, tenant)
 
 
 @router.post(f"{_ONE}/suspend", response_model=TenantShown, dependencies=[Depends(requires_operator)])
@@ -79,12 +80,12 @@ async def resume_tenant(request: Request, tenant_id: str) -> Response:
     return await _set_status(request, tenant_id, TenantStatus.ACTIVE)
 
 
-@router.delete(_ONE, status_code=204, dependencies=[Depends(requires_operator)], **ONLY_AS_SEEN)
+@router.delete(_ONE, status_code=204, dependencies=[Depends(requires_operator)], **ONLY_IF_UNCHANGED)
 async def delete_tenant(request: Request, tenant_id: str) -> Response:
-    """Delete the tenant with all its data, for good; only as it was seen, where If-Match says so."""
-    services = services_of(request)
+    """Delete the tenant with all its data, for good."""
+    services, identifier = services_of(request), _id(tenant_id)
     async with services.database.control() as session:
-        await services.identity.directory.delete(session, _id(tenant_id), _seen_by(request))
+        await services.identity.directory.delete(session, identifier, _expected(request, identifier))
     return Response(status_code=204)
 
 
@@ -92,11 +93,19 @@ async def _set_status(request: Request, tenant_id: str, status: TenantStatus) ->
     services = services_of(request)
     async with services.database.control() as session:
         tenant = await services.identity.directory.set_status(session, _id(tenant_id), status)
-    return answered(TenantShown.of(tenant))
+    return _answer(request, tenant)
 
 
-def _seen_by(request: Request) -> Callable[[Tenant], bool]:
-    return lambda tenant: as_seen(request, TenantShown.of(tenant))
+def _answer(request: Request, tenant: Tenant) -> Response:
+    return answered(TenantShown.of(tenant), services_of(request).tags.of(_tagged(tenant.id), tenant.version))
+
+
+def _expected(request: Request, tenant: TenantId) -> Versions:
+    return services_of(request).tags.expected(_tagged(tenant), request.scope)
+
+
+def _tagged(tenant: TenantId) -> Tagged:
+    return Tagged(_REPRESENTATION, tenant.bytes)
 
 
 def _id(text: str) -> TenantId:

@@ -10,10 +10,10 @@ from starlette.responses import Response
 from gateway.data.models import sent_values
 from gateway.data.rendering import Renderer
 from gateway.request.context import principal_of
+from gateway.request.entity_tags import EntityTags, Tagged, Versions
 from gateway.routing.query import query_of
 from gateway.services import services_of
 from tenants.crud import service
-from tenants.crud.etags import EntityTags, Tagged
 from tenants.crud.pages import Cursors
 from tenants.crud.query import read_query
 from tenants.database.statements import Row, Work
@@ -50,7 +50,7 @@ class Endpoints:
     async def read(self, request: Request) -> Response:
         tenant = principal_of(request.scope).tenant
         row = await service.read(_work(request, tenant), self.collection, self._row_id(request))
-        if self.tags.unchanged(self._tagged(tenant, row[0]), row[-1], _header(request, b"if-none-match")):
+        if self.tags.unchanged(self._tagged(tenant, row[0]), row[-1], request.scope):
             return Response(status_code=304, headers=self._headers(tenant, row))
         return self._answer(tenant, row)
 
@@ -70,10 +70,10 @@ class Endpoints:
         return service.row_id(self.collection, request.path_params["id"])
 
     def _tagged(self, tenant: TenantRef, row: UUID) -> Tagged:
-        return Tagged(tenant.id, self.collection, row)
+        return Tagged(self.collection.fingerprint, row.bytes, tenant.id.bytes)
 
-    def _versions(self, request: Request, tenant: TenantRef, row: UUID) -> tuple[int, ...] | None:
-        return self.tags.versions(self._tagged(tenant, row), _header(request, b"if-match"))
+    def _versions(self, request: Request, tenant: TenantRef, row: UUID) -> Versions:
+        return self.tags.expected(self._tagged(tenant, row), request.scope)
 
     def _headers(self, tenant: TenantRef, row: Row) -> dict[str, str]:
         return {"etag": self.tags.of(self._tagged(tenant, row[0]), row[-1]), **_PRIVATE}
@@ -85,9 +85,3 @@ class Endpoints:
 def _work(request: Request, tenant: TenantRef) -> Work:
     """Each verb is one statement: committed, in the one round trip that it takes, before the answer is made."""
     return services_of(request).statements.of(tenant)
-
-
-def _header(request: Request, name: bytes) -> str | None:
-    """A list-valued header may stand on several lines (RFC 9110 section 5.3)."""
-    lines = [value for field, value in request.scope["headers"] if field == name]
-    return b", ".join(lines).decode("latin-1") if lines else None

@@ -13,9 +13,9 @@ from gateway.data.endpoints import Endpoints
 from gateway.data.models import Models, models_of
 from gateway.data.parameters import Parameter, id_parameter, list_parameters
 from gateway.data.rendering import Renderer
+from gateway.request.entity_tags import EntityTags
 from gateway.routing.direct_route import DirectRoute
 from gateway.routing.routes import costs
-from tenants.crud.etags import EntityTags
 from tenants.crud.pages import Cursors
 from tenants.resources.registry import Registry
 

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 
 
-class ApiKey(ControlModel):
+class ApiKey(Versioned, ControlModel):
     """A key of one tenant. Only HMAC-SHA-256(pepper, key) is stored (ID2)."""
 
     __tablename__ = "api_keys"

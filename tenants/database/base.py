@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Integer, MetaData, Text, Uuid, func
+from sqlalchemy import ARRAY, DateTime, FetchedValue, Integer, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -34,6 +34,14 @@ class ControlModel(DeclarativeBase):
 
     metadata = MetaData(schema=CONTROL_SCHEMA, naming_convention=_NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = _TYPES
+
+
+class Versioned:
+    """A control table whose rows count their changes: a trigger does it, so that no statement can forget."""
+
+    __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True}  # an UPDATE returns the new version
+
+    version: Mapped[int] = mapped_column(Integer, server_default="1", server_onupdate=FetchedValue())
 
 
 class TenantModel(DeclarativeBase):

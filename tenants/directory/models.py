@@ -5,12 +5,12 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import TenantId
 from tenants.principal import TenantStatus
 
 
-class Tenant(ControlModel):
+class Tenant(Versioned, ControlModel):
     """A customer of the SaaS. Its data lives in the schema that its id names."""
 
     __tablename__ = "tenants"

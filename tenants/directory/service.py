@@ -1,12 +1,12 @@
 """The tenants there are: listed, read, suspended, resumed, moved to another plan, deleted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.models import Tenant
-from tenants.errors import NotFound, PreconditionFailed
+from tenants.errors import NotFound, check_version
 from tenants.identifiers import TenantId
 from tenants.principal import TenantStatus
 
@@ -33,26 +33,21 @@ class Directory:
         return found
 
     async def change_plan(
-        self, session: ControlSession, tenant: TenantId, plan: str, seen: Callable[[Tenant], bool] | None = None
+        self, session: ControlSession, tenant: TenantId, plan: str, versions: tuple[int, ...] | None = None
     ) -> Tenant:
         """Move to another plan, in force on every worker within ID4's bound.
 
-        ``seen`` is asked whether the caller knows the locked row as it is. Raises NotFound, UnknownPlan, and
-        PreconditionFailed when the caller does not.
+        Only when the row is at one of ``versions``; None is any. Raises NotFound, PreconditionFailed, UnknownPlan.
         """
         found = _found(await repository.find(session, tenant, lock=True))
-        if seen is not None and not seen(found):
-            raise PreconditionFailed
+        check_version(found.version, versions)
         await repository.set_plan(session, found, plan)
         return found
 
-    async def delete(
-        self, session: ControlSession, tenant: TenantId, seen: Callable[[Tenant], bool] | None = None
-    ) -> None:
-        """Row, keys, memberships, schema, role and data, for good. Raises NotFound; PreconditionFailed, as above."""
+    async def delete(self, session: ControlSession, tenant: TenantId, versions: tuple[int, ...] | None = None) -> None:
+        """Row, keys, memberships, schema, role and data, for good. Raises NotFound and PreconditionFailed."""
         found = _found(await repository.find(session, tenant, lock=True))
-        if seen is not None and not seen(found):
-            raise PreconditionFailed
+        check_version(found.version, versions)
         await repository.remove(session, tenant)
 
 

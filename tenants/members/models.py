@@ -5,11 +5,11 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import TenantId, UserId
 
 
-class Membership(ControlModel):
+class Membership(Versioned, ControlModel):
     """A person in a tenant, with the roles that they hold there."""
 
     __tablename__ = "memberships"

@@ -5,11 +5,11 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, SmallInteger, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import OperatorKeyId
 
 
-class OperatorKey(ControlModel):
+class OperatorKey(Versioned, ControlModel):
     """A key of the SaaS team's own staff; belongs to no tenant."""
 
     __tablename__ = "operator_keys"

@@ -5,11 +5,11 @@ from datetime import datetime
 from sqlalchemy import Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import ControlModel
+from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import UserId
 
 
-class User(ControlModel):
+class User(Versioned, ControlModel):
     """A person. E-mail addresses are unique regardless of case; the password is an argon2id hash."""
 
     __tablename__ = "users"

@@ -60,7 +60,16 @@ async def test_if_match_prevents_a_lost_update(gateway: Gateway) -> None:
     first = await client.patch("/operator/v1/plans/pro", json={"name": "Pro 1"}, headers=conditional)
     second = await client.patch("/operator/v1/plans/pro", json={"name": "Pro 2"}, headers=conditional)
     assert (first.status_code, second.status_code) == (200, 412)
-    assert (await client.get("/operator/v1/plans/pro", headers=headers)).json()["name"] == "Pro 1"
+    read = await client.get("/operator/v1/plans/pro", headers=headers | {"If-None-Match": tag})
+    assert (read.json()["name"], read.headers["etag"]) == ("Pro 1", first.headers["etag"])
+
+
+async def test_a_change_that_changes_nothing_makes_no_new_version(gateway: Gateway) -> None:
+    """DA4: other callers' If-Match does not fail for it."""
+    client, headers = gateway.client, gateway.operator
+    plan = await client.get("/operator/v1/plans/pro", headers=headers)
+    same = await client.patch("/operator/v1/plans/pro", json={"name": plan.json()["name"]}, headers=headers)
+    assert same.headers["etag"] == plan.headers["etag"]
 
 
 _WINDOW = {"name": "x", "quota": 1, "window_seconds": 1}

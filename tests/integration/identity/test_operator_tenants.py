@@ -161,8 +161,12 @@ async def test_a_tenant_is_not_deleted_by_who_saw_another_state(gateway: Gateway
     await gateway.client.post(f"{path}/suspend", headers=gateway.operator)
     stale = await gateway.client.delete(path, headers=seen)
     assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
-    await gateway.client.post(f"{path}/resume", headers=gateway.operator)
-    assert (await gateway.client.delete(path, headers=seen)).status_code == 204
+    resumed = await gateway.client.post(f"{path}/resume", headers=gateway.operator)
+    assert (
+        await gateway.client.delete(path, headers=seen)
+    ).status_code == 412  # as it was when it was read, two changes ago
+    current = {**gateway.operator, "If-Match": resumed.headers["etag"]}
+    assert (await gateway.client.delete(path, headers=current)).status_code == 204
 
 
 async def test_unknown_tenants_are_not_found(gateway: Gateway) -> None:
