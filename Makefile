@@ -1,5 +1,5 @@
-# Every target first creates .venv and installs the pinned dependencies, unless both are up to date.
-# PORT and DATA set port and data folder of `make run`; PYTHON selects another interpreter (3.11 or newer).
+# Everything here makes .venv and installs the pinned dependencies first; the second time that takes no time.
+# PORT and DATA choose port and data folder of `make run`; PYTHON another interpreter (3.11 or newer).
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -19,7 +19,7 @@ help: ## Show this list
 run: $(INSTALLED) ## Start everything: PostgreSQL, Redis, a Stripe stand-in, two demo tenants, the gateway
 	@exec $(BIN)/tenantry dev --port $(PORT) --data "$(DATA)" $(ARGS)
 
-test: $(INSTALLED) ## Run the whole test suite against a PostgreSQL and a Redis that it starts itself
+test: $(INSTALLED) ## Run the whole test suite against parts that it starts itself
 	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
@@ -33,7 +33,7 @@ check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
 bench: $(INSTALLED) ## Run the benchmarks
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(INSTALLED) ## Run the isolation and fault tests with more rounds
+soak: $(INSTALLED) ## Repeat the tests that look for races, with more rounds
 	@exec $(BIN)/python -m pytest tests/isolation tests/faults --hypothesis-profile=soak $(ARGS)
 
 coverage: $(INSTALLED) ## Run the tests under coverage
@@ -42,29 +42,29 @@ coverage: $(INSTALLED) ## Run the tests under coverage
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-format: $(INSTALLED) ## Format the code and update the lists of tests in docs/requirements.md
+format: $(INSTALLED) ## Bring the code into its form, and the table of requirements up to date
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
 	$(BIN)/python -m tests.requirements_map
 
-audit: $(INSTALLED) ## Check the pinned dependencies for known advisories
+audit: $(INSTALLED) ## Ask whether a pinned dependency has a known advisory
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.txt
 
-lock: $(INSTALLED) ## Resolve the dependencies of pyproject.toml again and pin them with hashes
+lock: $(INSTALLED) ## Resolve the dependencies of pyproject.toml anew and pin them with hashes
 	$(call compile,requirements-dev.txt,pyproject.toml --upgrade --extra dev --group test --group quality --group install)
 	$(call compile,requirements.txt,pyproject.toml --constraint requirements-dev.txt)
 	$(call compile,requirements-install.txt,--group install --constraint requirements-dev.txt)
 
-clean: ## Remove everything installed, built and cached (keeps the data folder)
+clean: ## Remove what was installed, built and cached (the data folder stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One resolution for all platforms and Python versions; no header, no annotation, no index address.
+# One resolution for every platform and Python; no header, no annotation, no address of an index.
 compile = $(BIN)/uv pip compile $(2) --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate -q -o $(1)
 
-# uv takes seconds where pip takes most of a minute, and uses the index that pip is configured for. Where uv is not
-# available for the machine, pip installs the same.
+# uv takes seconds where pip takes most of a minute, and asks the index that pip is configured for. Where there is no uv
+# for the machine, pip does the same.
 $(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tenantry needs Python 3.11 or newer")'
 	@echo "Installing the pinned dependencies into .venv ..."
@@ -75,8 +75,8 @@ $(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(IMPORTED)'
 	@touch $@
 
-# uv installs sources only, and compiling them at every start costs each process of `make run` two seconds or more.
-# Importing once writes the bytecode that is needed, even where the environment sets PYTHONDONTWRITEBYTECODE.
+# uv installs sources alone, and compiling them anew at every start costs each process of `make run` two seconds and more.
+# Importing once compiles what is needed and no more, also where the environment asks Python not to keep what it compiled.
 IMPORTED := gateway.development.children.gateway, gateway.development.children.worker, \
 	gateway.development.stripe.__main__, gateway.cli.dev, pytest
 
