@@ -1,1 +1,1 @@
-"""What a tenant has bought: plans, subscriptions, Stripe events."""
+"""Plans, subscriptions, Stripe events and usage."""

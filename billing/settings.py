@@ -1,15 +1,15 @@
-"""What billing is told at start: frozen, and read from the environment by the gateway alone."""
+"""Settings of billing: frozen. Only the gateway reads them from the environment."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class StripeSettings:
-    """How to reach Stripe, and what to believe of what it sends."""
+    """How to reach Stripe, and which events to accept."""
 
     api_key: str = field(repr=False)
-    webhook_secrets: tuple[str, ...] = field(repr=False)  # several while one is being rotated
-    livemode: bool  # events of the other mode are never applied (SI2)
+    webhook_secrets: tuple[str, ...] = field(repr=False)  # several during a rotation
+    livemode: bool  # events of the other mode are ignored (SI2)
     api_base: str = "https://api.stripe.com"
-    account: str | None = None  # acct_… of a connected account; None is our own
-    deadline: float = 2.0  # seconds that one call may take
+    account: str | None = None  # acct_… of a connected account; None: our own account
+    deadline: float = 2.0  # seconds for one call

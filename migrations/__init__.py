@@ -1,1 +1,1 @@
-"""The control schema and the tenant schema through time, and the fleet runner."""
+"""Revisions of the control schema and of the tenant schemas, and the fleet runner."""

@@ -1,4 +1,4 @@
-"""Writes the next revision of a SaaS's own tables: what its models say and its tenants' schemas do not have yet."""
+"""Writes the next revision of a SaaS's own tables: the difference between its models and its tenants' schemas."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ from migrations.streams import tenant_stream, upgrade
 
 _SCRATCH = "tenantry_scratch"
 _OWN_BASE = "tenantry_0001"
-_LONGEST_LABEL = 25  # with "_0001" and room to spare it fits the 32 characters of Alembic's version table
+_LONGEST_LABEL = 25  # with "_0001" it fits the 32 characters of Alembic's version table
 
 
 class NothingChanged(Exception):
-    """The models already are what the revisions make: there is nothing to write."""
+    """Models and revisions already agree."""
 
 
 class SeveralHeads(Exception):
-    """Two revisions of the folder follow the same one. Let one follow the other, then try again."""
+    """Two revisions of the folder have the same parent. Make one follow the other, then try again."""
 
 
 def resources_migration(
@@ -37,20 +37,20 @@ def resources_migration(
 ) -> Path:
     """Write the next revision into ``location`` and return its path. The module of the models must be imported.
 
-    The database is only looked at: the scratch schema that is brought to the heads is rolled back. ``others`` are
-    folders of revisions beside this one. Raises NothingChanged, SeveralHeads and ValueError.
+    Leaves the database unchanged: the scratch schema that is migrated to the heads is rolled back. ``others`` are
+    further folders of revisions. Raises NothingChanged, SeveralHeads and ValueError.
     """
-    place = _place(tenant_stream((location, *others)), location)
-    changes, imports = _changes(owner_url, place.stream, models)
+    position = _position(tenant_stream((location, *others)), location)
+    changes, imports = _changes(owner_url, position.stream, models)
     if not changes:
         raise NothingChanged("the models and the revisions agree")
-    script = place.stream.generate_revision(
-        place.next_revision,
+    script = position.stream.generate_revision(
+        position.next_revision,
         message,
-        head=place.head or "base",
+        head=position.head or "base",
         version_path=location,
-        branch_labels=None if place.head else place.label,
-        depends_on=None if place.head else _OWN_BASE,
+        branch_labels=None if position.head else position.label,
+        depends_on=None if position.head else _OWN_BASE,
         upgrades=changes,
         imports=imports,
     )
@@ -58,20 +58,20 @@ def resources_migration(
 
 
 def comparison(connection: Connection) -> MigrationContext:
-    """The context that compares the tables on the search_path with models."""
+    """The context for comparing the tables on the search_path with models."""
     options: dict[str, Any] = {"compare_type": True, "compare_server_default": True}
     return MigrationContext.configure(connection, opts=options)
 
 
 def difference(context: MigrationContext, metadata: MetaData) -> UpgradeOps:
-    """What would have to be done to the tables that the context sees, so that they are what ``metadata`` says."""
+    """The operations that would change the context's tables to match ``metadata``."""
     operations = produce_migrations(context, metadata).upgrade_ops
     return operations if operations is not None else UpgradeOps([])
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in the stream the next revision goes."""
+class _Position:
+    """The position of the next revision in the stream."""
 
     stream: ScriptDirectory
     label: str
@@ -79,21 +79,21 @@ class _Place:
     next_revision: str
 
 
-def _place(stream: ScriptDirectory, location: Path) -> _Place:
+def _position(stream: ScriptDirectory, location: Path) -> _Position:
     own = [each for each in stream.walk_revisions() if Path(each.path).parent.resolve() == location.resolve()]
     tips = [each for each in own if each.is_head]
     if len(tips) > 1:
         raise SeveralHeads(", ".join(sorted(each.revision for each in tips)))
     label = _label(own, location)
-    # Counting makes two branches of work choose the same name, which the version control system then shows.
-    return _Place(stream, label, tips[0].revision if tips else None, f"{label}_{len(own) + 1:04d}")
+    # Numbered by count, so that two branches choose the same name and version control shows the conflict.
+    return _Position(stream, label, tips[0].revision if tips else None, f"{label}_{len(own) + 1:04d}")
 
 
 def _label(own: list[Script], location: Path) -> str:
     labels = [label for each in own for label in sorted(each.branch_labels)]
     label = labels[0] if labels else location.resolve().parent.name
     if not label.isidentifier() or len(label) > _LONGEST_LABEL:
-        raise ValueError(f"{label!r}, the folder that holds {location.name!r}, cannot begin a revision's name")
+        raise ValueError(f"{label!r}, the folder of {location.name!r}, cannot be the prefix of a revision's name")
     return label
 
 

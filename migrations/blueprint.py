@@ -1,4 +1,4 @@
-"""The prepared script of a new tenant: the tenant stream from nothing to its heads, rendered once."""
+"""The script that provisions a tenant: the whole tenant stream, rendered to SQL once."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, MetaData, text
 
 from migrations.streams import Script, known, render, tenant_stream
 
-APPEND_ONLY = "append_only"  # key in a table's ``info``: its rows may be added and read, not changed (AU1)
+APPEND_ONLY = "append_only"  # key in a table's ``info``: rows can be inserted and read, not changed (AU1)
 
 _LATEST = text(
     "SELECT revisions, statements, append_only FROM tenantry.tenant_blueprints ORDER BY made_at DESC LIMIT 1",
@@ -21,31 +21,31 @@ _STORE = text(
 
 
 class DatabaseIsNewer(Exception):
-    """The database stands at revisions that this code does not have. Streams go forward only."""
+    """The database is at revisions that this code does not have. Streams go forward only."""
 
 
 def render_blueprint(locations: tuple[Path, ...] = ()) -> Script:
-    """What a new tenant's schema is made of, as SQL. ``locations`` are the SaaS's own folders of revisions."""
+    """The SQL of a new tenant's schema. ``locations`` are the SaaS's own folders of revisions."""
     return render(tenant_stream(locations), ())
 
 
 def store_blueprint(connection: Connection, stream: ScriptDirectory, append_only: list[str]) -> Script:
-    """Make the stream's heads what new tenants are made of, in the caller's transaction.
+    """Store the script of the stream's heads for new tenants, in the caller's transaction.
 
-    Waits for tenants that are being made, and those that come wait for the commit: afterwards no tenant is made from
-    an older blueprint. Raises DatabaseIsNewer.
+    Waits for tenants that are being created, and blocks new ones until the commit: afterwards no tenant is created
+    from an older script. Raises DatabaseIsNewer.
     """
     script = render(stream, ())
-    wanted = (list(script.end), list(script.statements), append_only)
+    target = (list(script.end), list(script.statements), append_only)
     connection.execute(text("LOCK TABLE tenantry.tenant_blueprints IN EXCLUSIVE MODE"))
     latest = connection.execute(_LATEST).one_or_none()
     if latest is not None and not known(stream, latest.revisions):
-        raise DatabaseIsNewer(f"new tenants are made at {', '.join(latest.revisions)}, which this code does not have")
-    if latest is None or tuple(latest) != wanted:
-        connection.execute(_STORE, dict(zip(("revisions", "statements", "append_only"), wanted, strict=True)))
+        raise DatabaseIsNewer(f"new tenants start at {', '.join(latest.revisions)}, which this code does not have")
+    if latest is None or tuple(latest) != target:
+        connection.execute(_STORE, dict(zip(("revisions", "statements", "append_only"), target, strict=True)))
     return script
 
 
 def append_only_tables(metadata: MetaData) -> list[str]:
-    """Names of the tables that are marked so, sorted."""
+    """Names of the append-only tables, sorted."""
     return sorted(table.name for table in metadata.tables.values() if table.info.get(APPEND_ONLY))

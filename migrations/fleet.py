@@ -1,4 +1,4 @@
-"""One migration over all tenants: each in its own transaction, some at a time, a few canaries first."""
+"""Migrates all tenants: each in its own transaction, in parallel, canaries first."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,7 +14,7 @@ from migrations.streams import Script
 from tenants.database.outage import is_outage
 from tenants.identifiers import TenantId
 
-_LOCK_ATTEMPTS = 3  # a tenant under load may be busy for once
+_LOCK_ATTEMPTS = 3  # a tenant under load can hold a lock for a moment
 
 _BEHIND = text(
     "SELECT t.id, t.slug, m.revisions FROM tenantry.tenants t JOIN tenantry.tenant_migrations m ON m.tenant_id = t.id"
@@ -30,7 +30,7 @@ _NOTE_FAILURE = (
 
 @dataclass(frozen=True, slots=True)
 class TenantBehind:
-    """A tenant that is not where it should be, and where it stands."""
+    """A tenant behind the target revisions, and its current revisions."""
 
     id: TenantId
     slug: str
@@ -39,7 +39,7 @@ class TenantBehind:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one tenant; ``error`` is None when it arrived."""
+    """The result for one tenant; ``error`` is None on success."""
 
     tenant: TenantBehind
     error: str | None = None
@@ -47,20 +47,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What the workers have to do for tenants that stand at the same revisions."""
+    """The work for tenants that are at the same revisions."""
 
     script: Script
     append_only: list[str]
 
 
 def tenants_behind(connection: Connection, target: tuple[str, ...]) -> list[TenantBehind]:
-    """Every tenant whose ledger does not say ``target``: what a killed run has left is simply listed again (IS9)."""
+    """All tenants whose ledger is not at ``target``, including those that a killed run has left (IS9)."""
     rows = connection.execute(_BEHIND, {"target": list(target)})
     return [TenantBehind(TenantId(row.id), row.slug, tuple(row.revisions)) for row in rows]
 
 
 class Fleet:
-    """Workers, each with a connection of its own, that bring tenants forward."""
+    """Worker threads, each with its own connection, that migrate tenants."""
 
     def __init__(self, connections: Iterable[psycopg.Connection], steps: dict[tuple[str, ...], Step]) -> None:
         self._steps = steps
@@ -71,9 +71,9 @@ class Fleet:
             self._size += 1
 
     def migrate(self, ring: Sequence[TenantBehind], report: Callable[[Outcome], None]) -> list[Outcome]:
-        """Bring every tenant of the ring forward, going on after one fails; ``report`` is called in this thread.
+        """Migrate every tenant of the ring, continuing after a failure; ``report`` is called in this thread.
 
-        Raises psycopg.Error when the server itself has gone: then no tenant is to blame.
+        Raises psycopg.Error when the server is down: that is not a failure of a tenant.
         """
         outcomes: list[Outcome] = []
         with ThreadPoolExecutor(self._size, thread_name_prefix="migrate") as pool:

@@ -1,4 +1,4 @@
-"""How far the schema of each tenant is, beside what this code wants: what operators read through the gateway."""
+"""The migration ledger as operators read it: the state of each tenant's schema against this code's target."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from migrations import repository
 from migrations.models import State
-from migrations.repository import TenantStanding, Wanted
+from migrations.repository import Target, TenantMigrationStatus
 from migrations.streams import heads, revisions_of, tenant_stream
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
@@ -19,28 +19,28 @@ class Ledger:
 
     def __init__(self, locations: tuple[Path, ...]) -> None:
         self._locations = locations
-        self._remembered: Wanted | None = None
+        self._cached: Target | None = None
 
     async def page(
         self, session: ControlSession, keyset: Keyset, *, state: State | None, behind: bool | None
-    ) -> Sequence[TenantStanding]:
-        """Tenants by the time of their making: those in ``state``, and those that are ``behind``, where it is given."""
-        return await repository.page(session, await self._wanted(), keyset, state=state, behind=behind)
+    ) -> Sequence[TenantMigrationStatus]:
+        """A page of tenants by creation time, optionally filtered by ``state`` and ``behind``."""
+        return await repository.page(session, await self._target(), keyset, state=state, behind=behind)
 
-    async def read(self, session: ControlSession, tenant: TenantId) -> TenantStanding:
+    async def read(self, session: ControlSession, tenant: TenantId) -> TenantMigrationStatus:
         """One tenant. Raises NotFound."""
-        found = await repository.find(session, await self._wanted(), tenant)
+        found = await repository.find(session, await self._target(), tenant)
         if found is None:
             raise NotFound
         return found
 
-    async def _wanted(self) -> Wanted:
-        """Read when it is first asked for, beside the event loop: no start waits for, or falls over, a folder."""
-        if self._remembered is None:
-            self._remembered = await asyncio.to_thread(_read, self._locations)
-        return self._remembered
+    async def _target(self) -> Target:
+        """Read on first use, outside the event loop, so that no start depends on the folders."""
+        if self._cached is None:
+            self._cached = await asyncio.to_thread(_read, self._locations)
+        return self._cached
 
 
-def _read(locations: tuple[Path, ...]) -> Wanted:
+def _read(locations: tuple[Path, ...]) -> Target:
     stream = tenant_stream(locations)
-    return Wanted(heads(stream), revisions_of(stream))
+    return Target(heads(stream), revisions_of(stream))

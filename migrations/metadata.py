@@ -1,4 +1,4 @@
-"""What the two streams are compared with: importing this module imports every control model there is."""
+"""The metadata of both streams. Importing this module imports every control model."""
 
 from sqlalchemy import MetaData
 
@@ -30,4 +30,4 @@ CONTROL_MODELS = (
 )
 
 CONTROL_METADATA: MetaData = ControlModel.metadata
-TENANT_METADATA: MetaData = TenantModel.metadata  # holds a SaaS's own tables once its module is imported
+TENANT_METADATA: MetaData = TenantModel.metadata  # contains a SaaS's own tables once its module is imported

@@ -1,4 +1,4 @@
-"""Control tables of the migrations themselves: the prepared script of a new tenant, and the fleet's ledger."""
+"""Control tables of the migrations: the script of a new tenant and the ledger of the fleet."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,24 +13,24 @@ State = Literal["applied", "failed"]
 
 
 class TenantBlueprint(ControlModel):
-    """What makes a new tenant's schema: the tenant stream from nothing to ``revisions``, rendered once.
+    """The script of a new tenant's schema: the tenant stream up to ``revisions``, rendered once.
 
-    ``tenantry.provision_tenant`` runs the one that was made last.
+    ``tenantry.provision_tenant`` runs the newest one.
     """
 
     __tablename__ = "tenant_blueprints"
 
     revisions: Mapped[list[str]] = mapped_column(ARRAY(Text), primary_key=True)  # the stream's heads, sorted
     statements: Mapped[list[str]]
-    append_only: Mapped[list[str]]  # tables whose rows the tenant's role may add and read, and no more
+    append_only: Mapped[list[str]]  # tables with INSERT and SELECT only for the tenant's role
     made_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class TenantMigration(ControlModel):
-    """How far a tenant's schema is, written in the transaction that changed the schema.
+    """The migration state of a tenant's schema, written in the transaction that changes the schema.
 
-    ``revisions`` is where it stands. ``state`` is ``failed`` from a failed attempt until the next one that works; then
-    ``error`` says why, for the operator alone.
+    ``revisions`` are the current ones. ``state`` is ``failed`` from a failed attempt until the next success; ``error``
+    then has the reason, for operators only.
     """
 
     __tablename__ = "tenant_migrations"
@@ -39,6 +39,6 @@ class TenantMigration(ControlModel):
     tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), primary_key=True)
     revisions: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     state: Mapped[State] = mapped_column(Text)
-    attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # since it last worked
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # failed ones since the last success
     error: Mapped[str | None]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())

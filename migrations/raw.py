@@ -1,8 +1,8 @@
-"""SQL sent exactly as it is written."""
+"""SQL sent without parameter processing."""
 
 from sqlalchemy import Connection
 
 
 def run(connection: Connection, statement: str) -> None:
-    """Run one statement, or several, with no parameters: a percent sign or a colon in it is only itself."""
+    """Run one or more statements without parameters: percent signs and colons are literal."""
     connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

@@ -1,4 +1,4 @@
-"""Whether the control schema is at least as new as this code, asked by the gateway itself."""
+"""Whether the control schema is at least as new as this code, for the gateway's readiness."""
 
 from dataclasses import dataclass
 
@@ -8,31 +8,31 @@ from sqlalchemy.exc import ProgrammingError
 from migrations.streams import control_stream, heads, revisions_of
 from tenants.database.sessions import ControlSession
 
-_STANDING = text("SELECT version_num FROM alembic_version ORDER BY version_num")
+_CURRENT = text("SELECT version_num FROM alembic_version ORDER BY version_num")
 
 
 @dataclass(frozen=True, slots=True)
-class ControlStanding:
-    """Where the control schema stands, where this code wants it, and whether it has that way before it."""
+class ControlRevisionStatus:
+    """The control schema's revisions, this code's target, and whether a migration is needed."""
 
     revisions: tuple[str, ...]
-    wanted: tuple[str, ...]
+    target: tuple[str, ...]
     behind: bool
 
 
 class ControlRevision:
-    """What this code needs, read once from its own migrations."""
+    """The revisions that this code needs, read once from its own migrations."""
 
     def __init__(self) -> None:
         stream = control_stream()
-        self._wanted = heads(stream)
+        self._target = heads(stream)
         self._known = revisions_of(stream)
 
-    async def standing(self, session: ControlSession) -> ControlStanding:
-        """Not behind at our own head, nor past it: during a rollout the schema is already the next version's (OP4)."""
+    async def standing(self, session: ControlSession) -> ControlRevisionStatus:
+        """Not behind at this code's heads or at newer ones: a rollout migrates before it replaces workers (OP4)."""
         try:
-            revisions = tuple(await session.scalars(_STANDING))
-        except ProgrammingError:  # nothing was ever migrated
+            revisions = tuple(await session.scalars(_CURRENT))
+        except ProgrammingError:  # no migration has run yet
             revisions = ()
-        current = set(revisions).issuperset(self._wanted) or bool(set(revisions) - self._known)
-        return ControlStanding(revisions, self._wanted, behind=not current)
+        current = set(revisions).issuperset(self._target) or bool(set(revisions) - self._known)
+        return ControlRevisionStatus(revisions, self._target, behind=not current)

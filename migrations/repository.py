@@ -1,4 +1,4 @@
-"""SQL of the control table ``tenant_migrations``, as the gateway reads it. Only the owner's functions write it."""
+"""SQL of the control table ``tenant_migrations``, read only. The owner's functions write it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,65 +14,65 @@ from tenants.identifiers import TenantId
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The heads of the tenant stream as this code has it, and every revision in it."""
+class Target:
+    """The heads of this code's tenant stream, and all its revisions."""
 
     heads: tuple[str, ...]
     known: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class TenantStanding:
-    """Where a tenant's schema stands, where this code wants it, and how the last attempt to bring it there ended."""
+class TenantMigrationStatus:
+    """The revisions of a tenant's schema, this code's target, and the outcome of the last attempt."""
 
     id: TenantId
     slug: str
     state: State
     revisions: tuple[str, ...]
-    wanted: tuple[str, ...]
+    target: tuple[str, ...]
     behind: bool
-    attempts: int  # that failed, since one last worked
+    attempts: int  # failed ones since the last success
     error: str | None
     changed_at: datetime
 
 
 async def page(
-    session: ControlSession, wanted: Wanted, keyset: Keyset, *, state: State | None, behind: bool | None
-) -> Sequence[TenantStanding]:
-    """Tenants by the time of their making, which their ids sort by."""
-    query = keyset.of(_standings(wanted), TenantMigration.tenant_id)
+    session: ControlSession, target: Target, keyset: Keyset, *, state: State | None, behind: bool | None
+) -> Sequence[TenantMigrationStatus]:
+    """A page of tenants by creation time, which is the order of their ids."""
+    query = keyset.of(_statuses(target), TenantMigration.tenant_id)
     if state is not None:
         query = query.where(TenantMigration.state == state)
     if behind is not None:
-        query = query.where(_behind(wanted) if behind else ~_behind(wanted))
-    return [_standing(row, wanted) for row in await session.execute(query)]
+        query = query.where(_behind(target) if behind else ~_behind(target))
+    return [_status(row, target) for row in await session.execute(query)]
 
 
-async def find(session: ControlSession, wanted: Wanted, tenant: TenantId) -> TenantStanding | None:
+async def find(session: ControlSession, target: Target, tenant: TenantId) -> TenantMigrationStatus | None:
     """One tenant."""
-    row = (await session.execute(_standings(wanted).where(TenantMigration.tenant_id == tenant))).one_or_none()
-    return None if row is None else _standing(row, wanted)
+    row = (await session.execute(_statuses(target).where(TenantMigration.tenant_id == tenant))).one_or_none()
+    return None if row is None else _status(row, target)
 
 
-def _standings(wanted: Wanted) -> Select[TenantMigration, str, bool]:
-    found = select(TenantMigration, Tenant.slug, _behind(wanted))
+def _statuses(target: Target) -> Select[TenantMigration, str, bool]:
+    found = select(TenantMigration, Tenant.slug, _behind(target))
     return found.join(Tenant, Tenant.id == TenantMigration.tenant_id)
 
 
-def _behind(wanted: Wanted) -> ColumnElement[bool]:
-    """What stands at revisions that this code does not have is past it: during a rollout it is of the next version."""
+def _behind(target: Target) -> ColumnElement[bool]:
+    """A schema at revisions unknown to this code is ahead, not behind: during a rollout it is the next version's."""
     revisions = TenantMigration.revisions
-    return and_(revisions != list(wanted.heads), revisions.bool_op("<@")(sorted(wanted.known)))
+    return and_(revisions != list(target.heads), revisions.bool_op("<@")(sorted(target.known)))
 
 
-def _standing(row: Row[TenantMigration, str, bool], wanted: Wanted) -> TenantStanding:
+def _status(row: Row[TenantMigration, str, bool], target: Target) -> TenantMigrationStatus:
     kept, slug, behind = row
-    return TenantStanding(
+    return TenantMigrationStatus(
         id=kept.tenant_id,
         slug=slug,
         state=kept.state,
         revisions=tuple(kept.revisions),
-        wanted=wanted.heads,
+        target=target.heads,
         behind=behind,
         attempts=kept.attempts,
         error=kept.error,

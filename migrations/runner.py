@@ -1,4 +1,4 @@
-"""The two runs that bring a deployment up to date: the control schema first, then every tenant's."""
+"""Migrates a deployment: the control schema first, then every tenant."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,19 +11,19 @@ from sqlalchemy import Connection, Engine, MetaData, text
 from migrations.blueprint import append_only_tables, store_blueprint
 from migrations.engine import LOCK_TIMEOUT, owner_connection, owner_engine
 from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
-from migrations.jobs import bring_job_tables_forward, make_job_tables
+from migrations.jobs import make_job_tables, upgrade_job_tables
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import control_stream, render, tenant_stream, upgrade
 
 _RUN_KEY = 0x74656E616E747279  # "tenantry": one migration at a time in a database
-_FLEET_KEY = _RUN_KEY + 1  # shared by the connections of a fleet, whose last statements outlive a run that was killed
+_FLEET_KEY = _RUN_KEY + 1  # shared by the fleet's connections, whose last statements can outlive a killed run
 _CANARIES = 3  # tenants that go first
-_JOBS = 4  # tenants at a time
+_JOBS = 4  # tenants in parallel
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is, after one more tenant."""
+    """The progress of a run after another tenant."""
 
     done: int
     total: int
@@ -32,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FleetReport:
-    """What a run did. ``skipped`` tenants were left alone, since every canary failed: the migration is to blame."""
+    """The result of a run. Tenants are ``skipped`` when every canary failed: the migration itself is at fault."""
 
     revisions: tuple[str, ...]
     migrated: int
@@ -41,21 +41,21 @@ class FleetReport:
 
     @property
     def complete(self) -> bool:
-        """True when every tenant stands at ``revisions``."""
+        """Whether every tenant is at ``revisions``."""
         return not self.failed and not self.skipped
 
 
 def migrate_control(owner_url: str) -> None:
-    """Bring schema ``tenantry`` to the head of its stream, in one transaction: all of it or nothing.
+    """Migrate schema ``tenantry`` to the head of its stream, in one transaction.
 
-    Then the job tables, step by step. Waits while another migration runs. Raises sqlalchemy.exc.DBAPIError.
+    Then migrates the job tables step by step. Waits while another migration runs. Raises sqlalchemy.exc.DBAPIError.
     """
     stream = control_stream()
     with one_at_a_time(owner_engine(owner_url)) as connection:
         with connection.begin():
             upgrade(stream, connection)
             make_job_tables(connection)
-        bring_job_tables_forward(connection)
+        upgrade_job_tables(connection)
 
 
 def migrate_tenants(
@@ -68,11 +68,11 @@ def migrate_tenants(
     lock_timeout: float = LOCK_TIMEOUT,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> FleetReport:
-    """Bring every tenant to the heads of the tenant stream, and new tenants' blueprint before them.
+    """Store the script for new tenants, then migrate every tenant to the heads of the tenant stream.
 
-    ``locations`` are the folders of the SaaS's own revisions; ``models`` tells which of its tables are append-only, so
-    its module must be imported by then. A tenant that fails is noted, answers 503 alone, and is tried again by the
-    next run; so is whatever a killed run has left. Raises DatabaseIsNewer, and sqlalchemy.exc.DBAPIError or
+    ``locations`` are the folders of the SaaS's own revisions; ``models`` says which tables are append-only, so its
+    module must be imported before. A tenant that fails is recorded, gets 503, and is retried by the next run, as are
+    the tenants that a killed run has left. Raises DatabaseIsNewer, and sqlalchemy.exc.DBAPIError or
     psycopg.Error when the server is gone.
     """
     stream, append_only = tenant_stream(locations), append_only_tables(models)
@@ -104,7 +104,7 @@ def _in_rings(
         return []
     first, rest = behind[:canaries], behind[canaries:]
     outcomes = fleet.migrate(first, report)
-    # One canary that fails may be a tenant of its own kind; when all do, the rest is better served as it stands.
+    # One failing canary can be a special case; if all fail, the migration is at fault and the rest stays unchanged.
     if rest and not all(outcome.error for outcome in outcomes):
         outcomes += fleet.migrate(rest, report)
     return outcomes
@@ -112,14 +112,14 @@ def _in_rings(
 
 @contextmanager
 def one_at_a_time(engine: Engine) -> Iterator[Connection]:
-    """A connection that holds the lock of all migrations. The server frees it when the connection ends, however.
+    """A connection that holds the migration lock. The server releases it when the connection ends.
 
-    When it is had, the fleet of a run that was killed has ended as well: the server finishes and commits a statement
-    whose client has gone, and we would meet its tenant on the way.
+    With the lock, the fleet connections of a killed run have ended too: the server finishes and commits a statement
+    whose client is gone, which would conflict with this run.
     """
     with engine.connect() as connection:
         with connection.begin():
-            # Another run may take as long as it takes: here waiting is right.
+            # Waits without a timeout for another run.
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _RUN_KEY})
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FLEET_KEY})

@@ -1,4 +1,4 @@
-"""What the SaaS's own staff see of the migrations."""
+"""Migration states in responses, for operators."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,48 +6,48 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from migrations.models import State
-from migrations.repository import TenantStanding
+from migrations.repository import TenantMigrationStatus
 from tenants.identifiers import TENANT, show
 
-Revisions = Annotated[list[str], Field(description="The version table of a schema holds these.")]
-Wanted = Annotated[list[str], Field(description="What it holds when all that this version of the code has is applied.")]
-Behind = Annotated[bool, Field(description="True when `tenantry migrate` would bring it forward.")]
+Revisions = Annotated[list[str], Field(description="Current revisions of the schema.")]
+Target = Annotated[list[str], Field(description="Revisions that this version of the code migrates to.")]
+Behind = Annotated[bool, Field(description="Whether `tenantry migrate` would change the schema.")]
 
 
 class ControlMigrationShown(BaseModel):
-    """How far the control schema is."""
+    """The migration state of the control schema."""
 
     revisions: Revisions
-    wanted: Wanted
+    target: Target
     behind: Behind
 
     model_config = ConfigDict(from_attributes=True)
 
 
 class TenantMigrationShown(BaseModel):
-    """How far the schema of a tenant is. One that ``failed`` answers 503 alone, until a run brings it forward."""
+    """The migration state of a tenant's schema. A ``failed`` tenant gets 503 until a run succeeds."""
 
     id: Annotated[str, Field(description="The tenant's id.")]
     slug: str
     state: State
     revisions: Revisions
-    wanted: Wanted
+    target: Target
     behind: Behind
-    attempts: Annotated[int, Field(description="Those that failed, since one last worked.")]
-    error: Annotated[str | None, Field(description="SQLSTATE and what PostgreSQL said of the last one that failed.")]
+    attempts: Annotated[int, Field(description="Failed attempts since the last success.")]
+    error: Annotated[str | None, Field(description="SQLSTATE and message of the last failed attempt.")]
     changed_at: datetime
 
     @classmethod
-    def of(cls, standing: TenantStanding) -> "TenantMigrationShown":
-        """The tenant's standing with its id as people see it."""
+    def of(cls, status: TenantMigrationStatus) -> "TenantMigrationShown":
+        """Convert a status."""
         return cls(
-            id=show(TENANT, standing.id),
-            slug=standing.slug,
-            state=standing.state,
-            revisions=list(standing.revisions),
-            wanted=list(standing.wanted),
-            behind=standing.behind,
-            attempts=standing.attempts,
-            error=standing.error,
-            changed_at=standing.changed_at,
+            id=show(TENANT, status.id),
+            slug=status.slug,
+            state=status.state,
+            revisions=list(status.revisions),
+            target=list(status.target),
+            behind=status.behind,
+            attempts=status.attempts,
+            error=status.error,
+            changed_at=status.changed_at,
         )

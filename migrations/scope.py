@@ -1,11 +1,11 @@
-"""Which database objects the control stream answers for."""
+"""The database objects that belong to the control stream."""
 
 from collections.abc import MutableMapping
 from typing import Literal
 
 from tenants.database.names import CONTROL_SCHEMA
 
-_JOBS = "procrastinate_"  # made and changed by that library's own SQL
+_JOBS = "procrastinate_"  # created and changed by the library's own SQL
 
 Kind = Literal["schema", "table", "column", "index", "unique_constraint", "foreign_key_constraint", "check_constraint"]
 Parents = MutableMapping[Literal["schema_name", "table_name", "schema_qualified_table_name"], str | None]

@@ -1,4 +1,4 @@
-"""How far a deployment is from what this code needs, without changing anything."""
+"""The migration state of a deployment, read without changing anything."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,21 @@ from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA
 
 @dataclass(frozen=True, slots=True)
 class ControlStatus:
-    """Where schema ``tenantry`` stands, and where this code wants it."""
+    """The revisions of schema ``tenantry`` and this code's target."""
 
     standing: tuple[str, ...]
     wanted: tuple[str, ...]
 
 
 def control_status(owner_url: str) -> ControlStatus:
-    """Raises sqlalchemy.exc.DBAPIError."""
+    """Read both. Raises sqlalchemy.exc.DBAPIError."""
     with owner_engine(owner_url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table_schema": CONTROL_SCHEMA})
         return ControlStatus(tuple(sorted(context.get_current_heads())), heads(control_stream()))
 
 
 def fleet_status(gateway_url: str, locations: tuple[Path, ...]) -> list[TenantBehind]:
-    """The tenants that `tenantry migrate` would bring forward. Raises sqlalchemy.exc.DBAPIError."""
+    """The tenants that `tenantry migrate` would change. Raises sqlalchemy.exc.DBAPIError."""
     engine = create_engine(make_url(gateway_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text(f"SET LOCAL ROLE {CONTROL_ROLE}"))

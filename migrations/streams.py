@@ -1,7 +1,7 @@
-"""The two Alembic streams: one schema ``tenantry``, and one that every tenant's schema follows.
+"""The two Alembic streams: one for schema ``tenantry``, one for every tenant's schema.
 
-Both are run by us and not by Alembic's command line, so each takes its connection, or its output, from
-``Config.attributes``. Alembic keeps the running environment in module globals: one at a time in a process.
+We run both, not Alembic's command line, so each gets its connection or its output from ``Config.attributes``. Alembic
+keeps the running environment in module globals: run one at a time per process.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,36 +26,36 @@ def control_stream() -> ScriptDirectory:
 
 
 def tenant_stream(locations: Sequence[Path] = ()) -> ScriptDirectory:
-    """The stream of a tenant's schema: Tenantry's own base, and the folders of the SaaS's resources beside it."""
+    """The stream of tenant schemas: Tenantry's own revisions and the SaaS's folders."""
     own = _HERE / "tenant" / "versions"
     return ScriptDirectory(
         str(_HERE / "tenant"),
         file_template=_FILE_NAMES,
-        messaging_opts={"quiet": True},  # what there is to say, the command line says
+        messaging_opts={"quiet": True},  # the command line reports progress itself
         version_locations=[str(own), *(str(each) for each in locations)],
     )
 
 
 def heads(stream: ScriptDirectory) -> tuple[str, ...]:
-    """What the version table holds when all is applied: sorted, and without what another head depends upon."""
-    return tuple(sorted(stream.revision_map._real_heads))  # noqa: SLF001 - `heads` would count what is depended upon
+    """The version table's contents after all revisions: sorted, without revisions that another head depends on."""
+    return tuple(sorted(stream.revision_map._real_heads))  # noqa: SLF001 - `heads` includes dependencies
 
 
 def revisions_of(stream: ScriptDirectory) -> frozenset[str]:
-    """Every revision of the stream."""
+    """All revisions of the stream."""
     return frozenset(each.revision for each in stream.walk_revisions())
 
 
 def known(stream: ScriptDirectory, revisions: Iterable[str]) -> bool:
-    """True when the stream has every one of them."""
+    """Whether the stream contains all of them."""
     return revisions_of(stream).issuperset(revisions)
 
 
 def upgrade(stream: ScriptDirectory, connection: Connection) -> None:
-    """Bring what the connection sees to the stream's heads, in the transaction that the caller has begun."""
+    """Migrate the schema on the connection's search_path to the stream's heads, in the caller's transaction."""
 
     def steps(revisions: Any, _context: MigrationContext) -> Any:
-        return stream._upgrade_revs("heads", revisions)  # noqa: SLF001 - what Alembic's own `upgrade` command calls
+        return stream._upgrade_revs("heads", revisions)  # noqa: SLF001 - Alembic's own `upgrade` command calls it
 
     config = Config()
     config.attributes["connection"] = connection
@@ -65,7 +65,7 @@ def upgrade(stream: ScriptDirectory, connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A migration as SQL: what brings a schema that stands at ``start`` to ``end``."""
+    """A migration as SQL, from ``start`` to ``end``."""
 
     start: tuple[str, ...]
     end: tuple[str, ...]
@@ -73,7 +73,7 @@ class Script:
 
 
 def render(stream: ScriptDirectory, start: tuple[str, ...]) -> Script:
-    """The statements from ``start`` to the stream's heads, version table included, without asking a database."""
+    """Render the statements from ``start`` to the stream's heads, version table included, without a database."""
 
     def steps(revisions: Any, _context: MigrationContext) -> Any:
         return stream._upgrade_revs("heads", revisions)  # noqa: SLF001 - as above
@@ -87,7 +87,7 @@ def render(stream: ScriptDirectory, start: tuple[str, ...]) -> Script:
 
 
 class _Statements(StringIO):
-    """Alembic writes one statement at a time: kept apart, so that nobody has to split SQL at semicolons."""
+    """Collects Alembic's output statement by statement, so that no SQL has to be split at semicolons."""
 
     def __init__(self) -> None:
         super().__init__()

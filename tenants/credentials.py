@@ -1,4 +1,4 @@
-"""What can be wrong with a credential. 401 only ever means the credential, never an outage."""
+"""Errors of credentials. They always mean the credential, never an outage."""
 
 from tenants.errors import ErrorKind, TenantryError
 
@@ -7,27 +7,27 @@ class CredentialMissing(TenantryError):
     kind = ErrorKind.UNAUTHENTICATED
     code = "credential_missing"
     title = "Credential missing"
-    message = "Send an API key or an access token, as Authorization: Bearer or X-API-Key."
+    message = "An API key or access token is required."
 
 
 class CredentialInvalid(TenantryError):
-    """Unknown, malformed, ambiguous, or not for us: which of these is never told."""
+    """Unknown, malformed, ambiguous or issued for another audience; the caller is not told which."""
 
     kind = ErrorKind.UNAUTHENTICATED
     code = "credential_invalid"
     title = "Credential invalid"
-    message = "The credential is not one that is accepted here."
+    message = "The API key or access token is invalid."
 
 
 class CredentialExpired(TenantryError):
     kind = ErrorKind.UNAUTHENTICATED
     code = "credential_expired"
     title = "Credential expired"
-    message = "The credential was good once; its time is over."
+    message = "The API key or access token has expired."
 
 
 class CredentialRevoked(TenantryError):
     kind = ErrorKind.UNAUTHENTICATED
     code = "credential_revoked"
     title = "Credential revoked"
-    message = "The credential has been revoked."
+    message = "The API key or access token has been revoked."

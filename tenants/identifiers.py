@@ -1,4 +1,4 @@
-"""Typed, sortable ids: a UUIDv7 in the database, a TypeID (``tnt_01h…``) everywhere a person can see it.
+"""Typed, sortable ids: UUIDv7 in the database, TypeIDs (``tnt_01h…``) in the API.
 
 Source: RFC 9562 section 5.7 (UUIDv7) and the TypeID specification 0.3.
 """
@@ -24,17 +24,17 @@ REQUEST = "req"
 
 
 def new_id() -> UUID:
-    """A new UUIDv7: sorts by the time it was made."""
+    """A new UUIDv7; sorts by creation time."""
     return uuid7()
 
 
 def show(prefix: str, value: UUID) -> str:
-    """The id as a caller sees it, such as ``tnt_01h455vb4pex5vsknk084sn02q``."""
+    """Format an id for the API, such as ``tnt_01h455vb4pex5vsknk084sn02q``."""
     return f"{prefix}_{encode(value.bytes)}"
 
 
 def read(prefix: str, text: str) -> UUID | None:
-    """The id that a caller sent, or None when it is not an id of this type (which then does not exist)."""
+    """Parse an id from the API; None when it is not an id of this type (it then does not exist)."""
     try:
         typeid = TypeID.from_string(text)
     except TypeIDException:

@@ -1,4 +1,4 @@
-"""Who asks: the one shape that a credential becomes, frozen, shared by every stage after identity."""
+"""The principal: the authenticated caller of a request, frozen, used by every stage after identity."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +11,7 @@ from tenants.identifiers import TenantId
 class TenantStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
-    BEHIND = "behind"  # its last migration failed: its tables are not what this code expects. Never stored.
+    BEHIND = "behind"  # the last migration of its schema failed; derived, never stored
 
 
 class PrincipalKind(StrEnum):
@@ -21,14 +21,14 @@ class PrincipalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TenantRef:
-    """A tenant as a request carries it: enough to open its rooms, nothing of its data."""
+    """What a request needs of its tenant: status, plan, and the names of schema and role."""
 
     id: TenantId
     slug: str
     status: TenantStatus
-    schema: str  # PostgreSQL schema, made by the server from the id
+    schema: str  # PostgreSQL schema, derived from the id
     role: str  # PostgreSQL role with DML on that schema and nothing else
-    plan: str  # plan code; the plan itself is billing's
+    plan: str  # plan code; the plan itself belongs to billing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,22 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A recognised caller of one tenant. Never holds a secret; safe to log by id."""
+    """An authenticated caller of one tenant. Contains no secret; log its id."""
 
     kind: PrincipalKind
     id: UUID
     tenant: TenantRef
     roles: tuple[str, ...]
-    scopes: frozenset[str] | None = None  # permissions the credential is narrowed to; None is all of its roles'
-    windows: tuple[Window, ...] = ()  # a key's own limits, beside its plan's and never looser
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # addresses a key may come from; empty is any
+    scopes: frozenset[str] | None = None  # restricts the permissions of its roles; None is no restriction
+    windows: tuple[Window, ...] = ()  # a key's own limits, in addition to the plan's
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # addresses that may use the key; empty allows any
     expires_at: float | None = None  # seconds since the epoch
-    user_id: UUID | None = field(default=None)  # the person behind it: a user's own id, or a key's maker
+    user_id: UUID | None = field(default=None)  # the user's own id, or the user who created the key
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The SaaS's own staff, known by an operator key. Belongs to no tenant."""
+    """A member of the SaaS's own staff, authenticated by an operator key. Belongs to no tenant."""
 
     id: UUID
     name: str

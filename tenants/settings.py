@@ -1,11 +1,11 @@
-"""What the ground floor is told at start: small, frozen, and read from the environment by the gateway alone."""
+"""Settings of the tenants layer: frozen. Only the gateway reads them from the environment."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """How to reach PostgreSQL, and how long to wait for it."""
+    """How to reach PostgreSQL, pool sizes and timeouts."""
 
     url: str  # the login role of the gateway's workers
     statement_connections: int = 6  # that run one statement after another, each a transaction of its own

@@ -1,75 +1,101 @@
-"""Which tests keep which requirement: read from the ids in their docstrings, written to ``tests/README.md``.
+"""Which tests hold which requirement: read from the ids in docstrings, written into ``docs/requirements.md``.
 
-``python -m tests.requirements_map`` writes the table anew; ``tests/architecture/test_requirements.py`` fails when it
-claims what no test says.
+``python -m tests.requirements_map`` (part of ``make format``) rewrites the generated ``Tests`` lists of that file.
+``tests/architecture/test_requirements.py`` fails when they are out of date.
 """
 
 import ast
 import re
-from collections import defaultdict
+import textwrap
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-README = Path(__file__).with_name("README.md")
-_BEGIN, _END = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
-_ID = re.compile(r"\b(?:AU|AZ|CO|DA|ID|IS|OP|PX|SC|SE|SI|TH|UP|WO|WS)[1-9][0-9]?\b")
-_HOW_MANY = {
-    "ID": 13,
-    "AZ": 10,
-    "IS": 10,
-    "TH": 9,
-    "PX": 12,
-    "DA": 7,
-    "UP": 1,
-    "WS": 1,
-    "SI": 11,
-    "WO": 5,
-    "CO": 5,
-    "SE": 2,
-    "AU": 2,
-    "SC": 1,
-    "OP": 5,
-}
+_TESTS = Path(__file__).parent
+DOCUMENT = _TESTS.parent / "docs" / "requirements.md"
+_HEADING = re.compile(r"^### ([A-Z]{2}[0-9]{1,2})\n", re.MULTILINE)
+_SECTION = re.compile(r"^## ", re.MULTILINE)
+_MARKS = ("Not built yet: ", "Not tested yet: ")
+_GENERATED = "Tests ("
+_WIDTH = 120
 
 
-def all_ids() -> list[str]:
-    """Every requirement there is, in the order of REQUIREMENTS."""
-    return [f"{area}{number}" for area, count in _HOW_MANY.items() for number in range(1, count + 1)]
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One section of the document. ``paragraphs`` are those written by hand."""
+
+    id: str
+    paragraphs: tuple[str, ...]
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the document says that no test holds it yet."""
+        return any(paragraph.startswith(_MARKS) for paragraph in self.paragraphs)
 
 
-def kept_by() -> dict[str, list[str]]:
+def requirements(document: str) -> list[Requirement]:
+    """Every requirement that the document defines, in its order."""
+    return [Requirement(name, _written(body)) for name, body in _sections(document)]
+
+
+def held_by(ids: frozenset[str]) -> dict[str, list[str]]:
     """Requirement id to the tests that name it in their docstring, as ``path::name``."""
+    names = id_pattern(ids)
     found: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(README.parent.rglob("test_*.py")):
+    for path in sorted(_TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                for each in sorted(set(_ID.findall(ast.get_docstring(node) or ""))):
-                    found[each].append(f"{path.relative_to(README.parent).as_posix()}::{node.name}")
+                for each in sorted(set(names.findall(ast.get_docstring(node) or ""))):
+                    found[each].append(f"{path.relative_to(_TESTS).as_posix()}::{node.name}")
     return found
 
 
-def table() -> str:
-    """The generated part of the README."""
-    kept = kept_by()
-    rows = [f"| {each} | {'<br>'.join(f'`{test}`' for test in kept[each])} |\n" for each in all_ids() if each in kept]
-    later = ", ".join(each for each in all_ids() if each not in kept)
-    return (
-        f"| id | kept by |\n| --- | --- |\n{''.join(rows)}\n"
-        f"Without a test so far, since what they speak of is not built or not finished: {later}.\n"
+def id_pattern(ids: frozenset[str]) -> re.Pattern[str]:
+    """Finds whatever looks like an id in an area of the document, defined or not."""
+    areas = "|".join(sorted({each.rstrip("0123456789") for each in ids}))
+    return re.compile(rf"\b(?:{areas})[1-9][0-9]?\b")
+
+
+def generated(document: str) -> str:
+    """The document with the tests of each requirement as they are now."""
+    defined = requirements(document)
+    tests = held_by(frozenset(each.id for each in defined))
+    for each in defined:
+        document = _with_tests(document, each, tests.get(each.id, []))
+    return document.rstrip("\n") + "\n"
+
+
+def _sections(document: str) -> list[tuple[str, str]]:
+    parts = _HEADING.split(document)
+    return [(name, _SECTION.split(body)[0]) for name, body in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+def _written(body: str) -> tuple[str, ...]:
+    paragraphs = (each.strip() for each in body.split("\n\n"))
+    return tuple(each for each in paragraphs if each and not each.startswith(_GENERATED))
+
+
+def _with_tests(document: str, requirement: Requirement, tests: list[str]) -> str:
+    body = dict(_sections(document))[requirement.id]
+    paragraphs = [*requirement.paragraphs, *([_paragraph(tests)] if tests else [])]
+    heading = f"### {requirement.id}\n"
+    return document.replace(f"{heading}{body}", heading + "\n" + "\n\n".join(paragraphs) + "\n\n", 1)
+
+
+def _paragraph(tests: list[str]) -> str:
+    files = Counter(test.partition("::")[0] for test in tests)
+    folders = groupby(files, key=lambda path: path.rpartition("/")[0])
+    lines = [_line(folder, list(paths), files) for folder, paths in folders]
+    return "\n".join((f"{_GENERATED}{len(tests)}):", *lines))
+
+
+def _line(folder: str, paths: list[str], files: Counter[str]) -> str:
+    links = ", ".join(f"[{Path(path).stem}](../tests/{path}) {files[path]}" for path in paths)
+    return textwrap.fill(
+        f"- {folder}: {links}", _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 
-def claimed(readme: str) -> dict[str, list[str]]:
-    """The table as it stands in the README, in the shape of ``kept_by``."""
-    rows = re.findall(r"^\| ([A-Z]+[0-9]+) \| (.+) \|$", readme, re.MULTILINE)
-    return {each: re.findall(r"`([^`]+)`", tests) for each, tests in rows}
-
-
-def replaced(readme: str) -> str:
-    """The README with its generated part as the tests have it now."""
-    before, _, rest = readme.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
-
-
 if __name__ == "__main__":
-    README.write_text(replaced(README.read_text(encoding="utf-8")), encoding="utf-8")
+    DOCUMENT.write_text(generated(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

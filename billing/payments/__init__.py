@@ -1,1 +1,1 @@
-"""The port to Stripe: what we ask of it, in our own words. The only importer of its SDK."""
+"""The port to Stripe and its implementation, the only importer of Stripe's SDK."""

@@ -1,4 +1,4 @@
-"""The SDK's HTTP, over a client of ours: pooled, with a deadline, and never through a proxy to our own machine."""
+"""HTTP client for Stripe's SDK: pooled, with a deadline, and without a proxy for loopback addresses."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -11,7 +11,7 @@ from stripe import APIConnectionError, HTTPClient
 
 
 class BoundedHttpClient(HTTPClient):
-    """``deadline`` holds for each phase of a request; who calls bounds the whole."""
+    """``deadline`` applies to each phase of a request, in seconds; the caller bounds the whole call."""
 
     name = "httpx"
 
@@ -22,12 +22,12 @@ class BoundedHttpClient(HTTPClient):
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """One request. Raises stripe.APIConnectionError when there is no answer."""
+        """Send one request. Raises stripe.APIConnectionError when there is no response."""
         try:
-            answer = await self._client.request(method, url, headers=headers, content=post_data or None)
+            response = await self._client.request(method, url, headers=headers, content=post_data or None)
         except httpx.HTTPError as error:
-            raise _no_answer(error) from error
-        return answer.content, answer.status_code, answer.headers
+            raise _connection_error(error) from error
+        return response.content, response.status_code, response.headers
 
     async def sleep_async(self, secs: float) -> None:
         """Wait between the SDK's own retries."""
@@ -38,12 +38,12 @@ class BoundedHttpClient(HTTPClient):
         await self._client.aclose()
 
 
-def _no_answer(error: httpx.HTTPError) -> APIConnectionError:
+def _connection_error(error: httpx.HTTPError) -> APIConnectionError:
     return APIConnectionError(f"{type(error).__name__}: {error}")  # type: ignore[no-untyped-call]  # the SDK's
 
 
 def is_loopback(base: str) -> bool:
-    """True when the base address is on this machine, where the development stand-in is."""
+    """Whether the base URL is on this machine, where the development stand-in runs."""
     host = urlsplit(base).hostname or ""
     if host == "localhost":
         return True

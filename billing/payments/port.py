@@ -1,4 +1,4 @@
-"""What billing asks of Stripe, and what it gets back: frozen values, nothing of the SDK."""
+"""The operations that billing needs from Stripe: frozen values, no types of the SDK."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from tenants.identifiers import TenantId
 
 
 class PaymentsUnavailable(Unavailable):
-    """Stripe did not answer, or said that it cannot now."""
+    """Stripe did not respond, or responded with a temporary error."""
 
-    message = "The payment provider does not answer. Try again shortly."
+    message = "The payment provider is unavailable. Try again shortly."
     retry_after = 5
 
 
 class PaymentsRefused(TenantryError):
-    """Stripe understood and refused: our key, our request, or an object that is not there."""
+    """Stripe rejected the request: our key, our parameters, or a missing object."""
 
     kind = ErrorKind.UPSTREAM
     code = "payments_refused"
-    title = "Payments refused"
-    message = "The payment provider refused the request."
+    title = "Payment request rejected"
+    message = "The payment provider rejected the request."
 
 
 @dataclass(frozen=True, slots=True)
 class BoughtItem:
-    """One price of a subscription, with the period that is paid for."""
+    """One price of a subscription, with its current billing period."""
 
     price: str  # price_…
     period_start: datetime
@@ -36,7 +36,7 @@ class BoughtItem:
 
 @dataclass(frozen=True, slots=True)
 class BoughtSubscription:
-    """A subscription as Stripe has it now."""
+    """A subscription, as read from Stripe."""
 
     id: str  # sub_…
     customer: str  # cus_…
@@ -50,13 +50,13 @@ class Payments(Protocol):
     """Every call has a deadline. Raises PaymentsUnavailable or PaymentsRefused."""
 
     async def create_customer(self, tenant: TenantId, name: str) -> str:
-        """The Stripe customer (cus_…) of a tenant, made once however often this is asked within a day (SI9)."""
+        """Create the tenant's Stripe customer (cus_…). Repeated calls within a day return the same one (SI9)."""
 
     async def subscriptions_of(self, customer: str) -> tuple[BoughtSubscription, ...]:
-        """Every subscription that the customer has or had; empty for a customer that Stripe does not know."""
+        """All subscriptions of the customer, ended ones included; empty for a customer that Stripe does not have."""
 
-    def living_subscriptions(self) -> AsyncIterator[BoughtSubscription]:
-        """Every subscription of the account that has not been canceled."""
+    def uncanceled_subscriptions(self) -> AsyncIterator[BoughtSubscription]:
+        """All subscriptions of the account that are not canceled."""
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""

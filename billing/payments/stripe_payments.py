@@ -1,4 +1,4 @@
-"""The port over Stripe's official SDK."""
+"""The payments port, implemented with Stripe's official SDK."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,13 +14,13 @@ from billing.payments.port import BoughtItem, BoughtSubscription, PaymentsRefuse
 from billing.settings import StripeSettings
 from tenants.identifiers import TENANT, TenantId, show
 
-_PAGE = 100  # https://docs.stripe.com/api/pagination: the most that one page holds
-_PASSING = (stripe.APIConnectionError, stripe.RateLimitError, TimeoutError)
-_FIRST_FAULT_OF_THEIRS = 500
+_PAGE = 100  # https://docs.stripe.com/api/pagination: the maximum
+_TEMPORARY = (stripe.APIConnectionError, stripe.RateLimitError, TimeoutError)
+_SERVER_ERROR = 500
 
 
 class StripePayments:
-    """One per process. Safe for any number of concurrent calls."""
+    """One per process. Safe for concurrent calls."""
 
     def __init__(self, settings: StripeSettings) -> None:
         self._deadline = settings.deadline
@@ -29,24 +29,24 @@ class StripePayments:
             settings.api_key,
             base_addresses={"api": settings.api_base},
             stripe_account=settings.account,
-            max_network_retries=0,  # whoever asks is a job that is retried as a whole
+            max_network_retries=0,  # the caller is a job, which is retried as a whole
             http_client=self._http,
         )
 
     async def create_customer(self, tenant: TenantId, name: str) -> str:
-        """The Stripe customer of a tenant, made once however often this is asked within a day (SI9).
+        """Create the tenant's Stripe customer. Repeated calls within a day return the same one (SI9).
 
-        Its metadata names the tenant for people who look at Stripe; nothing of ours reads it (SI8).
+        Its metadata names the tenant for people reading Stripe's dashboard; our code never reads it (SI8).
         """
-        shown = show(TENANT, tenant)
-        async with self._asking():
-            made = await self._client.v1.customers.create_async(
-                {"name": name, "metadata": {"tenant": shown}}, {"idempotency_key": f"customer-of-{shown}"}
+        tenant_id = show(TENANT, tenant)
+        async with self._deadline_and_errors():
+            customer = await self._client.v1.customers.create_async(
+                {"name": name, "metadata": {"tenant": tenant_id}}, {"idempotency_key": f"customer-of-{tenant_id}"}
             )
-        return made.id
+        return customer.id
 
     async def subscriptions_of(self, customer: str) -> tuple[BoughtSubscription, ...]:
-        """Every subscription that the customer has or had; empty for a customer that Stripe does not know."""
+        """All subscriptions of the customer, ended ones included; empty for a customer that Stripe does not have."""
         try:
             return tuple([each async for each in self._pages({"customer": customer, "status": "all", "limit": _PAGE})])
         except PaymentsRefused as refusal:
@@ -55,41 +55,41 @@ class StripePayments:
                 return ()
             raise
 
-    async def living_subscriptions(self) -> AsyncIterator[BoughtSubscription]:
-        """Every subscription of the account that has not been canceled, by pages; the deadline holds for each page."""
+    async def uncanceled_subscriptions(self) -> AsyncIterator[BoughtSubscription]:
+        """All subscriptions of the account that are not canceled, page by page; the deadline applies to each page."""
         async for each in self._pages({"limit": _PAGE}):
             yield each
 
     async def close(self) -> None:
         await self._http.close_async()
 
-    async def _pages(self, wanted: SubscriptionListParams) -> AsyncIterator[BoughtSubscription]:
+    async def _pages(self, parameters: SubscriptionListParams) -> AsyncIterator[BoughtSubscription]:
         while True:
-            async with self._asking():
-                page = await self._client.v1.subscriptions.list_async(wanted)
+            async with self._deadline_and_errors():
+                page = await self._client.v1.subscriptions.list_async(parameters)
             for each in page.data:
                 yield bought(each)
             if not page.has_more:
                 return
-            wanted = {**wanted, "starting_after": page.data[-1].id}
+            parameters = {**parameters, "starting_after": page.data[-1].id}
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
-        """Within the deadline, and in our own errors. Stripe's message may hold a key's end: only its kind is kept."""
+    async def _deadline_and_errors(self) -> AsyncIterator[None]:
+        """Apply the deadline, translate errors. Only an error's type is kept: its message can contain part of a key."""
         try:
             async with asyncio.timeout(self._deadline):
                 yield
-        except _PASSING as error:
+        except _TEMPORARY as error:
             raise PaymentsUnavailable(detail=f"Stripe: {type(error).__name__}") from error
         except stripe.StripeError as error:
             detail = f"Stripe: {type(error).__name__} {error.http_status} {error.code or ''}".rstrip()
-            if (error.http_status or _FIRST_FAULT_OF_THEIRS) >= _FIRST_FAULT_OF_THEIRS:
+            if (error.http_status or _SERVER_ERROR) >= _SERVER_ERROR:
                 raise PaymentsUnavailable(detail=detail) from error
             raise PaymentsRefused(detail=detail) from error
 
 
 def bought(subscription: stripe.Subscription) -> BoughtSubscription:
-    """Our value of the SDK's object."""
+    """Convert the SDK's object."""
     customer = subscription.customer
     return BoughtSubscription(
         id=subscription.id,

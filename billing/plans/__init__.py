@@ -1,1 +1,1 @@
-"""What can be bought: windows, quota, features, price."""
+"""Plans: windows, quota, features and price."""

@@ -1,11 +1,11 @@
-"""The plans that a SaaS starts with: one TOML file, seeded as often as one likes.
+"""The plans of a deployment as one TOML file. Applying it repeatedly is safe.
 
 [[plans]]
 code = "pro"
 name = "Pro"
-rank = 1                # the plan of rank 0 is the one of tenants that have bought nothing
-monthly_quota = 100000  # left out: unlimited
-concurrency = 50        # requests in flight at once; left out: unlimited
+rank = 1                # the plan of rank 0 applies to tenants without a subscription
+monthly_quota = 100000  # omitted: unlimited
+concurrency = 50        # concurrent requests; omitted: unlimited
 windows = [{ name = "burst", quota = 100, window_seconds = 1 }]
 features = { support = "email" }
 """
@@ -24,14 +24,14 @@ from tenants.database.sessions import ControlSession
 
 
 class Catalogue(BaseModel):
-    """Plans with distinct codes and prices, exactly one of them of rank 0."""
+    """Plans with distinct codes and prices, exactly one with rank 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plans: Annotated[tuple[PlanSpec, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _belong_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if len({each.code for each in self.plans}) < len(self.plans):
             raise ValueError("two plans have the same code")
         prices = [each.stripe_price_id for each in self.plans if each.stripe_price_id]
@@ -42,7 +42,7 @@ class Catalogue(BaseModel):
         return self
 
     def priced(self, prices: Mapping[str, str]) -> "Catalogue":
-        """The same plans with Stripe price ids by plan code. Raises ValueError for a code that is none of theirs."""
+        """The same plans with these Stripe prices, by plan code. Raises ValueError for an unknown code."""
         unknown = set(prices) - {each.code for each in self.plans}
         if unknown:
             raise ValueError(f"no such plan: {', '.join(sorted(unknown))}")
@@ -53,12 +53,12 @@ class Catalogue(BaseModel):
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """The catalogue in the file. Raises OSError, tomllib.TOMLDecodeError, or pydantic.ValidationError."""
+    """Read the file. Raises OSError, tomllib.TOMLDecodeError, or pydantic.ValidationError."""
     with path.open("rb") as file:
         return Catalogue.model_validate(tomllib.load(file))
 
 
 async def seed(session: ControlSession, catalogue: Catalogue) -> list[str]:
-    """Write the catalogue's plans; the codes of those that were new or changed. Plans that it lacks stay."""
+    """Write the plans and return the codes of those that are new or changed. Other plans stay."""
     written = [(each.code, await repository.upsert(session, each.model_dump(mode="json"))) for each in catalogue.plans]
     return [code for code, changed in written if changed]

@@ -1,12 +1,12 @@
-"""What a plan refuses with."""
+"""Errors of plans."""
 
 from tenants.errors import ErrorKind, TenantryError
 
 
 class EntitlementRequired(TenantryError):
-    """The tenant would have to be entitled to more than its plan holds. To wait changes nothing; a bigger plan does."""
+    """The tenant's plan does not include what was requested. Retrying does not help; a larger plan does."""
 
     kind = ErrorKind.FORBIDDEN
     code = "entitlement_required"
-    title = "Not part of the plan"
-    message = "The plan of this tenant does not include this."
+    title = "Plan upgrade required"
+    message = "The tenant's plan does not include this. Upgrade the plan to use it."

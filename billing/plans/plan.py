@@ -1,4 +1,4 @@
-"""A plan as the rest of the house sees it: frozen, complete, free of SQL."""
+"""A plan as a frozen value, independent of the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ DEFAULT_RANK = 0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a tenant on this plan may use. Two plans with the same content are equal."""
+    """The limits and features of a plan. Plans with the same content are equal."""
 
     code: str
     name: str
-    rank: int  # of two entitled plans the higher rank wins; rank 0 is the plan of whoever has bought nothing
+    rank: int  # the highest entitled rank wins; rank 0 applies without a subscription
     windows: tuple[Window, ...]
-    concurrency: int | None  # requests that may be in flight at once, over all keys and workers; None is unlimited
-    monthly_quota: int | None  # requests in a billing period; None is unlimited
+    concurrency: int | None  # concurrent requests over all keys and workers; None is unlimited
+    monthly_quota: int | None  # requests per billing period; None is unlimited
     features: Mapping[str, Feature]
     stripe_price_id: str | None
     version: int = 1  # counts changes of the stored row
 
 
 def plan_of(row: PlanRow) -> Plan:
-    """The plan that a stored row describes."""
+    """Convert a stored row."""
     return Plan(
         code=row.code,
         name=row.name,

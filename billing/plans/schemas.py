@@ -1,4 +1,4 @@
-"""Plans as operators and the catalogue file write them."""
+"""Plans as operators and the catalogue file write them: pydantic models."""
 
 from typing import Annotated, Any
 
@@ -6,16 +6,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic_core import PydanticCustomError
 
 _DAY = 86400
-_LARGEST = 2**53  # what a double holds exactly, and so every client
+_LARGEST = 2**53  # the largest integer that a double represents exactly
 _LONGEST_TEXT = 200
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 FeatureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
-# Strictly: no "1" for 1, and no true.
+# Strict: neither "1" nor true is accepted for 1.
 Rank = Annotated[int, Field(strict=True, ge=0, le=1000)]
 Concurrency = Annotated[
-    int, Field(strict=True, ge=1, le=1_000_000, description="Requests that may be in flight at once; null is no limit.")
+    int, Field(strict=True, ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit.")
 ]
 MonthlyQuota = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
 
@@ -31,7 +31,7 @@ class WindowSpec(BaseModel):
 
 
 def _distinct(windows: list[WindowSpec]) -> list[WindowSpec]:
-    """Two that share a name or a length are refused: which of them is meant would be a guess."""
+    """Reject windows with the same name or length: which one applies would be ambiguous."""
     if len({each.name for each in windows}) < len(windows):
         raise PydanticCustomError("duplicate", "Two windows have the same name.")
     if len({each.window_seconds for each in windows}) < len(windows):
@@ -40,7 +40,7 @@ def _distinct(windows: list[WindowSpec]) -> list[WindowSpec]:
 
 
 def _feature(value: object) -> bool | int | str:
-    """One answer for all that a feature may not be, where a union would tell of each of its types."""
+    """Validate a feature with one error message; a union would report one error per member type."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and 0 <= value <= _LARGEST:
@@ -64,7 +64,7 @@ Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50)]
 
 
 class PlanSpec(BaseModel):
-    """A whole plan. ``stripe_price_id`` is null for a plan that cannot be bought."""
+    """A complete plan. ``stripe_price_id`` is null for a plan that is not for sale."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,19 +78,19 @@ class PlanSpec(BaseModel):
     stripe_price_id: PriceId | None = None
 
 
-def _left_out() -> Any:
-    """Stands for what was not sent; never read, since it is not in ``model_fields_set``."""
+def _not_sent() -> Any:
+    """Placeholder for a member that was not sent; never read, since it is not in ``model_fields_set``."""
 
 
 class PlanChange(BaseModel):
-    """What an update may change: the members that are given. The code names the plan for good."""
+    """An update: only members that are sent change. The code of a plan cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name = Field(default_factory=_left_out)
-    rank: Rank = Field(default_factory=_left_out)
-    windows: Windows = Field(default_factory=_left_out)
+    name: Name = Field(default_factory=_not_sent)
+    rank: Rank = Field(default_factory=_not_sent)
+    windows: Windows = Field(default_factory=_not_sent)
     concurrency: Concurrency | None = None
     monthly_quota: MonthlyQuota | None = None
-    features: Features = Field(default_factory=_left_out)
+    features: Features = Field(default_factory=_not_sent)
     stripe_price_id: PriceId | None = None

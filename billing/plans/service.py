@@ -1,4 +1,4 @@
-"""Plans for operators: listed, read, made and changed. Every call runs in the caller's transaction."""
+"""Plans for operators: list, read, create, change. Every call runs in the caller's transaction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +13,19 @@ from tenants.errors import Conflict, NotFound, check_version
 
 
 class PlanExists(Conflict):
-    message = "There is a plan of this code already."
+    message = "A plan with this code already exists."
 
 
 class PriceTaken(Conflict):
-    message = "Another plan has this Stripe price."
+    message = "Another plan already uses this Stripe price."
 
 
-class DefaultPlanIsOne(Conflict):
-    message = "Exactly one plan has rank 0: the one of tenants that have bought nothing."
+class DefaultPlanRequired(Conflict):
+    message = "Exactly one plan must have rank 0: the plan of tenants without a subscription."
 
 
 async def every(session: ControlSession) -> list[Plan]:
-    """Every plan, the lowest rank first."""
+    """All plans, lowest rank first."""
     return [plan_of(row) for row in await repository.every(session)]
 
 
@@ -38,7 +38,7 @@ async def read(session: ControlSession, code: str) -> Plan:
 
 
 async def create(session: ControlSession, spec: PlanSpec) -> Plan:
-    """Make a plan. Raises PlanExists, PriceTaken or DefaultPlanIsOne."""
+    """Create a plan. Raises PlanExists, PriceTaken or DefaultPlanRequired."""
     try:
         if not await repository.insert_new(session, spec.model_dump(mode="json")):
             raise PlanExists
@@ -49,17 +49,17 @@ async def create(session: ControlSession, spec: PlanSpec) -> Plan:
 
 
 async def change(
-    session: ControlSession, code: str, wanted: PlanChange, versions: tuple[int, ...] | None = None
+    session: ControlSession, code: str, change: PlanChange, versions: tuple[int, ...] | None = None
 ) -> Plan:
-    """Change what is given. Raises NotFound, PriceTaken, DefaultPlanIsOne.
+    """Change the members that were sent. Raises NotFound, PriceTaken, DefaultPlanRequired.
 
-    Only when the plan is at one of ``versions``, else PreconditionFailed; None is any.
+    Only at one of ``versions``, otherwise raises PreconditionFailed; None allows any version.
     """
     row = await repository.find(session, code, lock=True)
     if row is None:
         raise NotFound(detail="no such plan")
     check_version(row.version, versions)
-    sent: dict[str, Any] = wanted.model_dump(mode="json", include=wanted.model_fields_set)
+    sent: dict[str, Any] = change.model_dump(mode="json", include=change.model_fields_set)
     for name, value in sent.items():
         setattr(row, name, value)
     try:
@@ -72,4 +72,4 @@ async def change(
 
 def _check_default(rows: Sequence[Any]) -> None:
     if sum(each.rank == DEFAULT_RANK for each in rows) != 1:
-        raise DefaultPlanIsOne
+        raise DefaultPlanRequired

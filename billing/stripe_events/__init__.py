@@ -1,1 +1,1 @@
-"""The inbox of Stripe's events: verify, store, answer, apply."""
+"""The inbox of Stripe events: verify, store, respond, apply."""

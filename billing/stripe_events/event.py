@@ -1,4 +1,4 @@
-"""What we read of an event: its envelope, and whose it is. What it says of the object is never believed (decision 7).
+"""Reads an event's envelope and customer. The object in it is not trusted (docs/decisions/0008).
 
 Source: https://docs.stripe.com/api/events/object.
 """
@@ -35,18 +35,18 @@ class _Envelope(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An event whose signature was right."""
+    """An event with a valid signature."""
 
     id: str
     type: str
     account: str | None
     livemode: bool
     created: datetime
-    customer: str | None  # cus_… of the object that it is about
+    customer: str | None  # cus_… of the event's object
 
 
 def read_event(raw: bytes) -> ReceivedEvent:
-    """The event in a body whose signature was right. Raises EventUnreadable."""
+    """Parse a body whose signature was valid. Raises EventUnreadable."""
     try:
         envelope = _Envelope.model_validate_json(raw)
     except ValidationError as error:
@@ -62,27 +62,27 @@ def read_event(raw: bytes) -> ReceivedEvent:
 
 
 class EventUnreadable(TenantryError):
-    """Signed with our secret and yet no snapshot event, such as a thin event: the endpoint is set up otherwise."""
+    """Signed with our secret but not a snapshot event (such as a thin event): the endpoint is misconfigured."""
 
     kind = ErrorKind.MALFORMED
     code = "event_unreadable"
     title = "Event unreadable"
-    message = "The body is not an event of the kind that this endpoint takes."
+    message = "The body is not a Stripe snapshot event. Check the configuration of the webhook endpoint."
 
 
 def reason_to_ignore(event: ReceivedEvent, settings: StripeSettings) -> str | None:
-    """Why this event can change nothing here; None when it may (SI2)."""
+    """Why this event is ignored; None when it is relevant (SI2)."""
     if event.livemode != settings.livemode:
-        return "its livemode is not ours"
+        return "livemode does not match this deployment"
     if event.account != settings.account:
-        return "it is of another account"
+        return "another Stripe account"
     if not event.type.startswith(_RELEVANT):
-        return "its type changes no plan"
-    return None if event.customer else "it names no customer"
+        return "event type does not affect plans"
+    return None if event.customer else "no customer in the event"
 
 
-def _customer_of(about: dict[str, Any]) -> str | None:
-    named = about.get("id") if about.get("object") == "customer" else about.get("customer")
-    if isinstance(named, dict):  # expanded
-        named = named.get("id")
-    return named if isinstance(named, str) and named.startswith("cus_") else None
+def _customer_of(subject: dict[str, Any]) -> str | None:
+    customer = subject.get("id") if subject.get("object") == "customer" else subject.get("customer")
+    if isinstance(customer, dict):  # expanded
+        customer = customer.get("id")
+    return customer if isinstance(customer, str) and customer.startswith("cus_") else None

@@ -1,4 +1,4 @@
-"""Stripe's events as they arrive: verified, stored once, answered, and handed to a job (decision 7)."""
+"""Receives Stripe events: verified, stored once, and applied by a job (docs/decisions/0008)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ APPLY_TASK = "stripe_events.apply"
 
 
 class StripeInbox:
-    """``receive`` for Stripe; the rest for operators, in the caller's transaction."""
+    """``receive`` serves Stripe; the other calls serve operators and run in the caller's transaction."""
 
     def __init__(
         self, database: Database, queue: JobQueue, settings: StripeSettings, clock: Callable[[], float] = time.time
@@ -27,10 +27,10 @@ class StripeInbox:
         self._clock = clock
 
     async def receive(self, raw: bytes, header: str | None) -> None:
-        """Return when the event is durable, with its job, in one transaction; a duplicate changes nothing (SI3, SI5).
+        """Store the event and its job in one transaction, then return. A duplicate changes nothing (SI3, SI5).
 
-        ``raw`` is the body as it came, ``header`` its ``Stripe-Signature``. Raises SignatureInvalid or EventUnreadable
-        before the database is asked anything, and Unavailable when it cannot store: Stripe then sends the event again.
+        ``raw`` is the unparsed body, ``header`` its ``Stripe-Signature``. Raises SignatureInvalid or EventUnreadable
+        before any database work, and Unavailable when the event cannot be stored: Stripe then sends it again.
         """
         verify(raw, header, self._settings.webhook_secrets, self._clock())
         event = read_event(raw)
@@ -50,11 +50,11 @@ class StripeInbox:
     async def page(
         self, session: ControlSession, status: str | None, after: StripeEvent | None, count: int
     ) -> Sequence[StripeEvent]:
-        """At most ``count`` events, the last received first."""
+        """At most ``count`` events, newest first."""
         return await repository.page(session, status, after, count)
 
     async def replay(self, session: ControlSession, event: str) -> StripeEvent:
-        """Apply an event again, whatever became of it: a poisoned one when its cause is gone (SI6). Raises NotFound."""
+        """Apply an event again, whatever its status (SI6). Raises NotFound."""
         found = await repository.find(session, event, lock=True)
         if found is None:
             raise NotFound(detail="no such event")

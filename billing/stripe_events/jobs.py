@@ -1,4 +1,4 @@
-"""The jobs of billing, as procrastinate knows them."""
+"""Jobs and cron of billing, registered with procrastinate."""
 
 from procrastinate import App
 
@@ -18,7 +18,7 @@ def add_stripe_jobs(
     back_off: BackOff = BackOff(),  # noqa: B008 - frozen
     reconcile_at: str = EVERY_TEN_MINUTES,
 ) -> None:
-    """Teach the app both jobs. No lock orders the events of a customer: a poisoned one would hold the rest (SI6)."""
+    """Register both jobs. No lock orders a customer's events: a failing event would block the others (SI6)."""
 
     @app.task(name=APPLY_TASK, retry=back_off)
     async def apply_event(event_id: str) -> None:
@@ -26,5 +26,5 @@ def add_stripe_jobs(
 
     @app.periodic(cron=reconcile_at, periodic_id=RECONCILE_TASK)
     @app.task(name=RECONCILE_TASK, queueing_lock=RECONCILE_TASK, lock=RECONCILE_TASK)
-    async def reconcile(timestamp: int) -> None:  # noqa: ARG001 - procrastinate gives the time that it was due
+    async def reconcile(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes the scheduled time
         await reconciler.run()

@@ -9,7 +9,7 @@ from tenants.database.base import ControlModel, Versioned
 
 
 class StripeEvent(Versioned, ControlModel):
-    """An event as Stripe sent it, kept under its own id, so that a duplicate is the same row."""
+    """An event as received, stored under Stripe's id, so that a duplicate is the same row."""
 
     __tablename__ = "stripe_events"
     __table_args__ = (CheckConstraint("status IN ('received', 'applied', 'ignored', 'failed')", name="status"),)
@@ -18,8 +18,8 @@ class StripeEvent(Versioned, ControlModel):
     type: Mapped[str]
     account: Mapped[str | None]
     livemode: Mapped[bool]
-    created: Mapped[datetime]  # Stripe's clock
-    payload: Mapped[bytes] = mapped_column(LargeBinary)  # the raw body that was signed
+    created: Mapped[datetime]  # by Stripe's clock
+    payload: Mapped[bytes] = mapped_column(LargeBinary)  # the signed raw body
     received_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     status: Mapped[str] = mapped_column(server_default="received")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")

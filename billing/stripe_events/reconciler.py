@@ -1,4 +1,4 @@
-"""Finds what no event told, and repairs it (SI7): an endpoint that was disabled, a webhook that Stripe gave up."""
+"""Repairs what lost events would have changed (SI7), for example after the endpoint was disabled at Stripe."""
 
 from collections import defaultdict
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Compares all that Stripe has not canceled with what we last acted on, and reads again where they differ."""
+    """Compares uncanceled subscriptions at Stripe with those last applied, and synchronises customers that differ."""
 
     def __init__(self, database: Database, payments: Payments, applier: EventApplier) -> None:
         self._database = database
@@ -26,26 +26,26 @@ class Reconciler:
         self._applier = applier
 
     async def run(self) -> list[str]:
-        """The customers whose tenants were brought up to date. One that fails does not hold the others."""
-        living: dict[str, list[BoughtSubscription]] = defaultdict(list)
-        async for each in self._payments.living_subscriptions():
-            living[each.customer].append(each)
-        repaired = []
-        for customer in await self._differing(living):
+        """Returns the customers that were synchronised. A failure of one does not stop the others."""
+        current: dict[str, list[BoughtSubscription]] = defaultdict(list)
+        async for each in self._payments.uncanceled_subscriptions():
+            current[each.customer].append(each)
+        synchronised = []
+        for customer in await self._differing(current):
             try:
                 await self._applier.synchronise(customer)
-                repaired.append(customer)
+                synchronised.append(customer)
             except TenantryError as error:
                 _log.warning("not_reconciled", customer=customer, error=error.detail)
-        if repaired:
-            _log.warning("reconciled", customers=repaired)
-        return repaired
+        if synchronised:
+            _log.warning("reconciled", customers=synchronised)
+        return synchronised
 
-    async def _differing(self, living: dict[str, list[BoughtSubscription]]) -> list[str]:
+    async def _differing(self, current: dict[str, list[BoughtSubscription]]) -> list[str]:
         known: dict[str, list[Subscription]] = defaultdict(list)
         async with self._database.control() as session:
             plans = [plan_of(row) for row in await plans_repository.every(session)]
             owned = await repository.customers(session)
             for row, customer in await repository.with_customers(session):
                 known[customer].append(row)
-        return sorted(each for each in owned if differs(known[each], living[each], plans))
+        return sorted(each for each in owned if differs(known[each], current[each], plans))

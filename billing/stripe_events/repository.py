@@ -11,13 +11,13 @@ from tenants.database.sessions import ControlSession
 
 
 async def insert_once(session: ControlSession, values: dict[str, Any]) -> bool:
-    """Keep the event under its id; False when it is there already. Waits for one that is just being written."""
+    """Insert the event; False when it exists. Waits for a concurrent insert of the same event."""
     statement = insert(StripeEvent).values(values).on_conflict_do_nothing(index_elements=[StripeEvent.id])
     return await session.scalar(statement.returning(StripeEvent.id)) is not None
 
 
 async def find(session: ControlSession, event: str, *, lock: bool = False) -> StripeEvent | None:
-    """One event; with ``lock`` nobody else changes it until the transaction ends."""
+    """One event; ``lock`` takes a row lock until the transaction ends."""
     query = select(StripeEvent).where(StripeEvent.id == event)
     return await session.scalar(query.with_for_update() if lock else query)
 
@@ -25,7 +25,7 @@ async def find(session: ControlSession, event: str, *, lock: bool = False) -> St
 async def page(
     session: ControlSession, status: str | None, after: StripeEvent | None, count: int
 ) -> Sequence[StripeEvent]:
-    """At most ``count`` events, the last received first, after the one given."""
+    """At most ``count`` events, newest first, following ``after``."""
     query = select(StripeEvent).order_by(StripeEvent.received_at.desc(), StripeEvent.id.desc()).limit(count)
     if status is not None:
         query = query.where(StripeEvent.status == status)
@@ -35,19 +35,19 @@ async def page(
 
 
 async def begin_attempt(session: ControlSession, event: StripeEvent) -> None:
-    """Count an attempt, so that one which ends in a crash is seen too."""
+    """Count an attempt, including one that ends in a crash."""
     await session.execute(
         update(StripeEvent).where(StripeEvent.id == event.id).values(attempts=StripeEvent.attempts + 1)
     )
 
 
 async def settle(session: ControlSession, event: str, status: str, note: str | None = None) -> None:
-    """Write how the last attempt ended. An event that was applied stays so."""
+    """Store the outcome of the last attempt. An applied event stays applied."""
     done = update(StripeEvent).where(StripeEvent.id == event, StripeEvent.status != "applied")
     applied_at = func.now() if status == "applied" else None
     await session.execute(done.values(status=status, last_error=note, applied_at=applied_at))
 
 
 async def reopen(session: ControlSession, event: str) -> None:
-    """Let an event be applied again, whatever became of it."""
+    """Reset the event's status, so that it is applied again."""
     await session.execute(update(StripeEvent).where(StripeEvent.id == event).values(status="received", applied_at=None))

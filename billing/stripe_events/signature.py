@@ -1,8 +1,8 @@
-"""The signature of a webhook, checked before anything else is believed or done (SI1).
+"""Verifies the signature of a webhook, before anything else happens (SI1).
 
 Source: https://docs.stripe.com/webhooks#verify-manually. The header is ``t=<seconds>,v1=<hex>[,v1=<hex>…]``; a
-signature is HMAC-SHA-256 of ``<seconds>.<raw body>`` under the endpoint's secret. Unlike the SDK's own check, a
-timestamp that lies in the future is refused as well: nobody who has a signature may keep it for later.
+signature is HMAC-SHA-256 of ``<seconds>.<raw body>`` under the endpoint's secret. Unlike Stripe's SDK, timestamps in
+the future are rejected too, so that a captured signature cannot be kept for later.
 """
 
 import hmac
@@ -17,22 +17,22 @@ MOST_BYTES = 256 * 1024  # of a body
 _LONGEST_HEADER = 4096
 _MOST_SIGNATURES = 16
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
-_SCHEME = "v1"  # v0 is a test scheme, which must never be believed
+_SCHEME = "v1"  # v0 is a test scheme and never accepted
 
 
 class SignatureInvalid(TenantryError):
-    """Missing, malformed, forged, or not of our time. Which of them is for the log alone."""
+    """Missing, malformed, forged or outside the tolerance. Only the log says which."""
 
     kind = ErrorKind.MALFORMED
     code = "signature_invalid"
     title = "Signature invalid"
-    message = "The signature of the event is missing, wrong, or too old."
+    message = "The event's signature is missing, invalid, or outside the time tolerance."
 
 
 def verify(raw: bytes, header: str | None, secrets: Sequence[str], now: float) -> None:
-    """Return when one of the header's signatures is right under one of the secrets. Raises SignatureInvalid.
+    """Return when a signature in the header is valid for one of the secrets. Raises SignatureInvalid.
 
-    ``now`` is in seconds since the epoch. Everything is bounded before anything is computed.
+    ``now`` is in seconds since the epoch. Sizes are checked before any computation.
     """
     if len(raw) > MOST_BYTES:
         raise SignatureInvalid(detail="the body is too large")
@@ -40,17 +40,17 @@ def verify(raw: bytes, header: str | None, secrets: Sequence[str], now: float) -
     if abs(now - int(timestamp)) > TOLERANCE:
         raise SignatureInvalid(detail="the timestamp is out of tolerance")
     signed = timestamp.encode() + b"." + raw
-    right = False
+    valid = False
     for secret in secrets:
-        wanted = hmac.new(secret.encode(), signed, sha256).hexdigest().encode()
+        expected = hmac.new(secret.encode(), signed, sha256).hexdigest().encode()
         for given in signatures:
-            right |= hmac.compare_digest(wanted, given.encode())
-    if not right:
-        raise SignatureInvalid(detail="no signature is right")
+            valid |= hmac.compare_digest(expected, given.encode())
+    if not valid:
+        raise SignatureInvalid(detail="no signature is valid")
 
 
 def _parts(header: str | None) -> tuple[str, list[str]]:
-    """The timestamp as it was signed, and the signatures of our scheme."""
+    """The signed timestamp and the v1 signatures."""
     if not header or len(header) > _LONGEST_HEADER:
         raise SignatureInvalid(detail="the header is missing or too long")
     pairs = [part.strip().partition("=") for part in header.split(",")]

@@ -1,1 +1,1 @@
-"""What each tenant has bought, as Stripe last told it."""
+"""Subscriptions of tenants, as last read from Stripe, and the plan that follows from them."""

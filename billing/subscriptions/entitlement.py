@@ -1,4 +1,4 @@
-"""Which plan a tenant's subscriptions entitle it to: pure rules over statuses.
+"""The plan that a tenant's subscriptions entitle it to: rules without I/O.
 
 Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses.
 """
@@ -10,46 +10,46 @@ from enum import Enum, auto
 from billing.payments.port import BoughtItem, BoughtSubscription
 from billing.plans.plan import Plan
 
-_ENTITLING = frozenset({"active", "trialing", "past_due"})  # past due keeps the plan while Stripe tries again
+_ENTITLING = frozenset({"active", "trialing", "past_due"})  # past_due keeps the plan while Stripe retries the payment
 _ENDED = frozenset({"canceled", "unpaid", "incomplete_expired", "paused"})
 
 
 class Claim(Enum):
-    """What one subscription's status says of the plan."""
+    """The effect of a subscription's status on the plan."""
 
     ENTITLED = auto()
     ENDED = auto()
-    SILENT = auto()  # incomplete, or a status that Stripe invented since: changes nothing
+    NONE = auto()  # incomplete, or a status unknown to us: no effect
 
 
 class Ended(Enum):
-    """What was bought has ended: the tenant is back on the default plan."""
+    """The subscription has ended: the tenant returns to the default plan."""
 
     ENDED = auto()
 
 
-Entitlement = str | Ended | None  # the code of the plan; or that it ended; or nothing to say
+Entitlement = str | Ended | None  # the code of the plan; ended; or no effect
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One subscription as the rule sees it; ``plan`` is None when no plan of ours has one of its prices."""
+    """One subscription; ``plan`` is None when none of its prices belongs to a plan."""
 
     status: str
     plan: str | None
 
 
 def claim_of(status: str) -> Claim:
-    """What the status says."""
+    """The effect of this status."""
     if status in _ENTITLING:
         return Claim.ENTITLED
-    return Claim.ENDED if status in _ENDED else Claim.SILENT
+    return Claim.ENDED if status in _ENDED else Claim.NONE
 
 
 def entitlement(holdings: Iterable[Holding], ranks: Mapping[str, int]) -> Entitlement:
-    """The best plan that any subscription entitles to, whatever their order: the highest rank, then the first code.
+    """The best plan that any subscription entitles to: the highest rank, then the first code.
 
-    Without one, Ended when any has ended, and None when none says anything: no subscription, or first payments pending.
+    Without one: Ended when any subscription has ended, otherwise None (no subscription, or first payment pending).
     """
     held = [(each, claim_of(each.status)) for each in holdings]
     plans = [each.plan for each, claim in held if claim is Claim.ENTITLED and each.plan in ranks]
@@ -59,7 +59,7 @@ def entitlement(holdings: Iterable[Holding], ranks: Mapping[str, int]) -> Entitl
 
 
 def chosen_item(subscription: BoughtSubscription, plans: Iterable[Plan]) -> tuple[BoughtItem | None, Plan | None]:
-    """The item whose price is a plan's, the best plan's where several are; else the first item and no plan."""
+    """The item whose price belongs to a plan (the best plan, if several); otherwise the first item and no plan."""
     by_price = {plan.stripe_price_id: plan for plan in plans if plan.stripe_price_id}
     found = [(by_price[item.price], item) for item in subscription.items if item.price in by_price]
     if found:

@@ -10,7 +10,7 @@ from tenants.identifiers import TenantId
 
 
 class Subscription(ControlModel):
-    """What Stripe last said of a tenant's subscription; its truth is Stripe's, this is what we acted on."""
+    """A tenant's subscription as last read and applied. Stripe is the source of truth."""
 
     __tablename__ = "subscriptions"
 
@@ -22,4 +22,4 @@ class Subscription(ControlModel):
     current_period_start: Mapped[datetime | None]
     current_period_end: Mapped[datetime | None]
     cancel_at_period_end: Mapped[bool] = mapped_column(server_default="false")
-    read_at: Mapped[datetime] = mapped_column(server_default=func.now())  # when we last read it back from Stripe
+    read_at: Mapped[datetime] = mapped_column(server_default=func.now())  # when it was last read from Stripe

@@ -1,4 +1,4 @@
-"""SQL of the control table ``subscriptions``, and of the tenants' plan, which follows from it."""
+"""SQL of the control table ``subscriptions`` and of the plan of a tenant."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,13 +14,13 @@ from tenants.identifiers import TenantId
 
 
 async def owner_of(session: ControlSession, customer: str, *, lock: bool = False) -> Tenant | None:
-    """The tenant that owns this Stripe customer: the only way from Stripe to a tenant (SI8)."""
+    """The tenant of this Stripe customer: the only mapping from Stripe to a tenant (SI8)."""
     query = select(Tenant).where(Tenant.stripe_customer_id == customer)
     return await session.scalar(query.with_for_update() if lock else query)
 
 
 async def set_customer(session: ControlSession, tenant: TenantId, customer: str) -> bool:
-    """Give the tenant its customer, once; False when it has another. IntegrityError when another tenant has it."""
+    """Set the tenant's customer once; False when it has another. Raises IntegrityError when another tenant has it."""
     given = update(Tenant).where(
         Tenant.id == tenant, or_(Tenant.stripe_customer_id.is_(None), Tenant.stripe_customer_id == customer)
     )
@@ -28,31 +28,31 @@ async def set_customer(session: ControlSession, tenant: TenantId, customer: str)
 
 
 async def clock(session: ControlSession) -> datetime:
-    """The database's time now, which is one for all workers."""
+    """The database's current time, the same clock for all workers."""
     now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
 
 async def of_tenant(session: ControlSession, tenant: TenantId) -> Sequence[Subscription]:
-    """What we last acted on for this tenant."""
+    """The tenant's subscriptions as last applied."""
     return (await session.scalars(select(Subscription).where(Subscription.tenant_id == tenant))).all()
 
 
 async def with_customers(session: ControlSession) -> Sequence[tuple[Subscription, str]]:
-    """What we last acted on for all tenants, with the customer that owns each."""
+    """All subscriptions as last applied, each with its customer."""
     query = select(Subscription, Tenant.stripe_customer_id).join(Tenant, Tenant.id == Subscription.tenant_id)
     rows = await session.execute(query.where(Tenant.stripe_customer_id.is_not(None)))
     return [(row[0], str(row[1])) for row in rows]
 
 
 async def customers(session: ControlSession) -> set[str]:
-    """Every Stripe customer that a tenant owns."""
+    """All Stripe customers that belong to a tenant."""
     query = select(Tenant.stripe_customer_id).where(Tenant.stripe_customer_id.is_not(None))
     return {each for each in await session.scalars(query) if each is not None}
 
 
 async def write(session: ControlSession, values: dict[str, Any]) -> None:
-    """Keep what Stripe said of one subscription. It never moves to another tenant."""
+    """Insert or update one subscription. It never moves to another tenant."""
     statement = insert(Subscription).values(values)
     written = {name: statement.excluded[name] for name in values if name not in {"stripe_id", "tenant_id"}}
     await session.execute(
@@ -65,7 +65,7 @@ async def write(session: ControlSession, values: dict[str, Any]) -> None:
 
 
 async def end_missing(session: ControlSession, tenant: TenantId, present: Sequence[str], read_at: datetime) -> None:
-    """Mark as canceled what Stripe no longer has."""
+    """Mark subscriptions that Stripe no longer has as canceled."""
     missing = update(Subscription).where(
         Subscription.tenant_id == tenant, Subscription.stripe_id.not_in(present), Subscription.status != "canceled"
     )
@@ -73,5 +73,5 @@ async def end_missing(session: ControlSession, tenant: TenantId, present: Sequen
 
 
 async def set_plan(session: ControlSession, tenant: TenantId, plan: str) -> None:
-    """Put the tenant on the plan; its trigger tells every worker at commit."""
+    """Set the tenant's plan. The trigger notifies every worker at commit."""
     await session.execute(update(Tenant).where(Tenant.id == tenant, Tenant.plan_code != plan).values(plan_code=plan))

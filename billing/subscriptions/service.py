@@ -1,4 +1,4 @@
-"""From what Stripe says of a customer to the plan of the tenant that owns it."""
+"""Applies the subscriptions of a Stripe customer to the plan of its tenant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from tenants.database.sessions import ControlSession
 from tenants.errors import Conflict
 from tenants.identifiers import TenantId
 
-# What of a subscription matters to us, and so what a lost event would have told.
-_TOLD = (
+# The fields that matter to us; a difference in one of them means that an event was lost.
+_COMPARED = (
     "status", "stripe_price_id", "plan_code", "current_period_start", "current_period_end", "cancel_at_period_end",
 )  # fmt: skip
 
@@ -27,8 +27,8 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """All that Stripe has of one customer, read at one time, which is that of the beginning of the read."""
+class Snapshot:
+    """All subscriptions of one customer at Stripe. ``read_at`` is when the read began."""
 
     customer: str
     subscriptions: tuple[BoughtSubscription, ...]
@@ -36,11 +36,11 @@ class Reading:
 
 
 class CustomerTaken(Conflict):
-    message = "The tenant has another Stripe customer, or the customer another tenant."
+    message = "The tenant already has another Stripe customer, or this customer belongs to another tenant."
 
 
 async def link_customer(session: ControlSession, tenant: TenantId, customer: str) -> None:
-    """Let this tenant, and no other for ever, own the Stripe customer (SI8). Raises CustomerTaken."""
+    """Assign the Stripe customer to this tenant for good (SI8). Raises CustomerTaken."""
     try:
         linked = await repository.set_customer(session, tenant, customer)
     except IntegrityError as error:
@@ -49,45 +49,45 @@ async def link_customer(session: ControlSession, tenant: TenantId, customer: str
         raise CustomerTaken(detail="no such tenant, or it has another customer")
 
 
-async def apply_reading(session: ControlSession, reading: Reading) -> TenantId | None:
-    """Subscriptions and plan of the customer's tenant, in this one transaction. None when no tenant owns the customer.
+async def apply_snapshot(session: ControlSession, snapshot: Snapshot) -> TenantId | None:
+    """Update subscriptions and plan of the customer's tenant in this transaction. None when no tenant has the customer.
 
-    Applying the same reading twice is once. Readings may come in any order: one that began before the last one applied
-    is dropped, since what it missed has an event, and so a later reading, of its own (SI4).
+    Idempotent. Snapshots can arrive in any order: one that began before the last applied one is dropped, since every
+    change that it missed has an event, and therefore a later snapshot (SI4).
     """
-    tenant = await repository.owner_of(session, reading.customer, lock=True)
+    tenant = await repository.owner_of(session, snapshot.customer, lock=True)
     if tenant is None:
         return None
     known = await repository.of_tenant(session, tenant.id)
-    if any(each.read_at > reading.read_at for each in known):
+    if any(each.read_at > snapshot.read_at for each in known):
         return tenant.id
     plans = [plan_of(row) for row in await plans_repository.every(session)]
     ranks = {plan.code: plan.rank for plan in plans}
     before = entitlement((Holding(each.status, each.plan_code) for each in known), ranks)
-    rows = [_row(tenant.id, each, plans, reading.read_at) for each in reading.subscriptions]
+    rows = [_row(tenant.id, each, plans, snapshot.read_at) for each in snapshot.subscriptions]
     after = entitlement((Holding(row["status"], row["plan_code"]) for row in _after(known, rows)), ranks)
     for row in rows:
         await repository.write(session, row)
-    await repository.end_missing(session, tenant.id, [row["stripe_id"] for row in rows], reading.read_at)
-    # Only what changes at Stripe changes the plan: one that an operator gave stays until then.
+    await repository.end_missing(session, tenant.id, [row["stripe_id"] for row in rows], snapshot.read_at)
+    # The plan follows changes at Stripe only: a plan set by an operator stays until then.
     if after != before and after is not None:
         await repository.set_plan(session, tenant.id, _default(plans) if isinstance(after, Ended) else after)
     return tenant.id
 
 
-def differs(known: Sequence[Subscription], living: Sequence[BoughtSubscription], plans: list[Plan]) -> bool:
-    """Whether what Stripe has not canceled is anything but what we last acted on: an event was lost (SI7)."""
+def differs(known: Sequence[Subscription], current: Sequence[BoughtSubscription], plans: list[Plan]) -> bool:
+    """Whether the uncanceled subscriptions at Stripe differ from those last applied: an event was lost (SI7)."""
     stored = {each.stripe_id: _facts(vars(each)) for each in known if each.status != "canceled"}
-    read = {each.id: _facts(_values(each, plans)) for each in living}
+    read = {each.id: _facts(_values(each, plans)) for each in current}
     return stored != read
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(values[name] for name in _TOLD)
+    return tuple(values[name] for name in _COMPARED)
 
 
 def _after(known: Sequence[Subscription], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What will be held: the rows just read, and as ended those that Stripe no longer has."""
+    """The subscriptions after this snapshot: the rows just read, and those that Stripe no longer has as canceled."""
     present = {row["stripe_id"] for row in rows}
     gone = [each for each in known if each.stripe_id not in present]
     return [*rows, *({"status": "canceled", "plan_code": each.plan_code} for each in gone)]

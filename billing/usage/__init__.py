@@ -1,1 +1,1 @@
-"""What tenants used: counted by minute, tenant, key, route and status class; added to exactly once."""
+"""Usage by minute, tenant, key, route and status class, added exactly once."""

@@ -1,6 +1,6 @@
-"""A batch of counts as PostgreSQL takes it: one array for each column, as a literal.
+"""A batch of usage counts as array literals, one per column.
 
-Written here, each row takes 4 µs. As objects, which psycopg asks one by one for their types, the same rows took 31.
+Formatting takes 4 µs per row. Passed as Python objects, whose types psycopg inspects one by one, a row takes 31 µs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,24 +12,24 @@ from uuid import UUID
 from billing.usage.counts import Count, Counted
 
 _MINUTE = 60  # seconds
-_REMEMBERED = 4096  # minutes, and routes
+_CACHE_SIZE = 4096  # minutes, and routes
 
 
 class Batch(NamedTuple):
-    """One segment of one worker's journal, complete: it is added as a whole, and once."""
+    """One complete segment of one worker's journal, added as a whole and once."""
 
     journal: UUID
     sequence: int
-    columns: Mapping[str, str]  # array literals, by the names of the table's columns
+    columns: Mapping[str, str]  # array literals by column name
 
     @classmethod
     def of(cls, journal: UUID, sequence: int, counts: Mapping[Counted, Count]) -> Self:
-        """Takes milliseconds for thousands of rows: not for the event loop."""
-        # In one order, the same in every worker: whoever waits for a row holds none that the other still needs.
+        """Takes milliseconds for thousands of rows: call it outside the event loop."""
+        # Sorted the same way in every worker: prevents deadlocks between concurrent upserts.
         rows = sorted(counts.items())
         columns = {
             "tenant_id": _array([counted.tenant.hex() for counted, _ in rows]),
-            "minute": _array([_moment(counted.minute) for counted, _ in rows]),
+            "minute": _array([_timestamp(counted.minute) for counted, _ in rows]),
             "principal_id": _array([counted.principal.hex() for counted, _ in rows]),
             "route": _array([_quoted(counted.route) for counted, _ in rows]),
             "status_class": _array([str(counted.status_class) for counted, _ in rows]),
@@ -45,12 +45,12 @@ def _array(elements: Iterable[str]) -> str:
     return f"{{{','.join(elements)}}}"
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-@lru_cache(_REMEMBERED)
-def _moment(minute: int) -> str:
+@lru_cache(_CACHE_SIZE)
+def _timestamp(minute: int) -> str:
     return datetime.fromtimestamp(minute * _MINUTE, UTC).isoformat()

@@ -1,16 +1,16 @@
-"""What is counted, and how much of it: the words that the workers' journals and the tables share."""
+"""What is counted, in the terms shared by the workers' journals and the usage tables."""
 
 from typing import NamedTuple
 
 from tenants.principal import PrincipalKind
 
-UNMATCHED = "unmatched"  # the route of requests that no route answers to; a template begins with a slash
+UNMATCHED = "unmatched"  # the route of requests without a matching route; templates start with a slash
 
 
 class Counted(NamedTuple):
-    """Requests that are one row: of the same caller, to the same route, answered alike in the same minute.
+    """The key of one usage row: one caller, route, status class and minute.
 
-    Ids are the bytes of UUIDs: as objects they would be made, hashed and compared in Python, many for each row.
+    Ids are the bytes of UUIDs: UUID objects would be created, hashed and compared in Python.
     """
 
     minute: int  # minutes since the epoch
@@ -22,11 +22,11 @@ class Counted(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many requests, and what they cost together."""
+    """Number of requests and their total cost."""
 
     requests: int
     cost: int
 
     def plus(self, other: "Count") -> "Count":
-        """Both together."""
+        """The sum of both."""
         return Count(self.requests + other.requests, self.cost + other.cost)

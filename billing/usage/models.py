@@ -11,9 +11,9 @@ from tenants.identifiers import TenantId
 
 
 class UsageMinute(ControlModel):
-    """Requests of one caller to one route, answered alike within one minute.
+    """Requests of one caller to one route with one status class, within one minute.
 
-    No foreign key: a tenant that was deleted a moment ago still owes what it used, and its row must not stop a batch.
+    No foreign key: a row of a tenant that was just deleted must not fail the batch.
     """
 
     __tablename__ = "usage_minutes"
@@ -34,7 +34,7 @@ class UsageMinute(ControlModel):
 
 
 class UsageBatch(ControlModel):
-    """A batch that was added, written in the transaction that added it."""
+    """An added batch; inserted in the transaction that added it."""
 
     __tablename__ = "usage_batches"
 

@@ -26,7 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from billing.usage.models import UsageBatch, UsageMinute
-from billing.usage.question import Group, Question
+from billing.usage.query import Group, UsageQuery
 from tenants.database.base import ControlModel
 from tenants.database.names import CONTROL_SCHEMA
 from tenants.database.sessions import ControlSession
@@ -49,8 +49,8 @@ _GROUPED: dict[Group, InstrumentedAttribute[Any]] = {
 }
 
 
-class Summed(NamedTuple):
-    """One row of an answer. ``value`` is what the bucket was divided by; ``kind`` tells a key from a user."""
+class UsageTotal(NamedTuple):
+    """One row of a usage query. ``value`` is what the bucket is grouped by; ``kind`` distinguishes keys from users."""
 
     start: datetime
     value: UUID | str | int | None
@@ -60,7 +60,7 @@ class Summed(NamedTuple):
 
 
 def _addition() -> Any:
-    # One array for each column: one statement and eight parameters, however many rows.
+    # One array per column: one statement with eight parameters for any number of rows.
     arrays = (cast(bindparam(name, type_=Text()), ARRAY(kind)) for name, kind in _COLUMNS.items())
     rows = func.unnest(*arrays).table_valued(*_COLUMNS, name="added").render_derived()
     new = insert(_TABLE).from_select(list(_COLUMNS), select(*rows.c))
@@ -73,42 +73,43 @@ _ADDITION = _addition()
 
 
 async def insert_batch(session: ControlSession, journal: UUID, sequence: int) -> bool:
-    """Note that the batch is being added; False when it was before. Waits for one that is just being written."""
+    """Record the batch; False when it was added before. Waits for a concurrent insert of the same batch."""
     new = insert(UsageBatch).values(journal_id=journal, sequence=sequence).on_conflict_do_nothing()
     return await session.scalar(new.returning(UsageBatch.sequence)) is not None
 
 
 async def add(session: ControlSession, columns: Mapping[str, str]) -> None:
-    """Add to what is there: array literals, by the names of the columns. No two rows may have the same key."""
+    """Add counts, given as array literals by column name. No two rows may have the same key."""
     await session.execute(_ADDITION, columns)
 
 
-async def summed(session: ControlSession, question: Question) -> list[Summed]:
-    """Rows of the answer, the earliest bucket first, then by what it is divided by."""
-    return [Summed(*row) for row in (await session.execute(_sums(question))).all()]
+async def totals(session: ControlSession, query: UsageQuery) -> list[UsageTotal]:
+    """The rows of a query, ordered by bucket, then by group value."""
+    return [UsageTotal(*row) for row in (await session.execute(_totals(query))).all()]
 
 
-def _sums(question: Question) -> Select[Any]:
-    # Written into the statement, not passed: else GROUP BY would not know the expression again.
-    unit = literal(question.period.granularity.value, literal_execute=True)
+def _totals(usage: UsageQuery) -> Select[Any]:
+    # Rendered into the statement: as bound parameters GROUP BY would not match the expression.
+    unit = literal(usage.period.granularity.value, literal_execute=True)
     bucket = func.date_trunc(unit, UsageMinute.minute, literal("UTC", literal_execute=True))
-    column = _GROUPED.get(question.group)
+    column = _GROUPED.get(usage.group)
     keys = [bucket] if column is None else [bucket, column]
     value = literal(None) if column is None else column
     requests, cost = (cast(func.sum(each), BigInteger) for each in (UsageMinute.requests, UsageMinute.cost))
-    query = select(bucket, value, func.min(UsageMinute.kind), requests, cost).where(*_conditions(question))
-    if question.after is not None and column is not None:
-        query = query.where(tuple_(*keys) > tuple_(literal(question.after.start), literal(question.after.value)))
-    return query.group_by(*keys).order_by(*keys).limit(question.count)
+    statement = select(bucket, value, func.min(UsageMinute.kind), requests, cost).where(*_conditions(usage))
+    if usage.after is not None and column is not None:
+        after = tuple_(literal(usage.after.start), literal(usage.after.value))
+        statement = statement.where(tuple_(*keys) > after)
+    return statement.group_by(*keys).order_by(*keys).limit(usage.count)
 
 
-def _conditions(question: Question) -> list[ColumnElement[bool]]:
-    period, after, since = question.period, question.after, question.period.since
-    if after is not None:  # the same bucket may go on with its next value
-        since = max(since, after.start if question.group is not Group.NONE else after.start + period.step)
-    found = [UsageMinute.tenant_id == question.tenant, UsageMinute.minute >= since, UsageMinute.minute < period.until]
-    if question.principal is not None:
-        found.append(UsageMinute.principal_id == question.principal)
-    if question.route is not None:
-        found.append(UsageMinute.route == question.route)
+def _conditions(query: UsageQuery) -> list[ColumnElement[bool]]:
+    period, after, since = query.period, query.after, query.period.since
+    if after is not None:  # the bucket can continue with its next group value
+        since = max(since, after.start if query.group is not Group.NONE else after.start + period.step)
+    found = [UsageMinute.tenant_id == query.tenant, UsageMinute.minute >= since, UsageMinute.minute < period.until]
+    if query.principal is not None:
+        found.append(UsageMinute.principal_id == query.principal)
+    if query.route is not None:
+        found.append(UsageMinute.route == query.route)
     return found

@@ -1,21 +1,21 @@
-"""Usage as a tenant sees it."""
+"""Usage in responses."""
 
 from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from billing.usage.question import Group
-from billing.usage.repository import Summed
+from billing.usage.query import Group
+from billing.usage.repository import UsageTotal
 from tenants.identifiers import API_KEY, USER, show
 from tenants.principal import PrincipalKind
 
 
 class UsageShown(BaseModel):
-    """Requests that were answered within one bucket, which begins at ``start``, in UTC.
+    """Requests within one bucket, which begins at ``start``, in UTC.
 
-    What the answer is grouped by says which of them, and is the only such member. ``key`` is the id of an API key, or
-    of the user whose access token it was. ``route`` is ``unmatched`` where no route answers to the path.
+    Of ``key``, ``route`` and ``status`` only the member that the response is grouped by is present. ``key`` is the id
+    of an API key, or of the user whose access token was used. ``route`` is ``unmatched`` for paths without a route.
     """
 
     start: datetime
@@ -26,13 +26,13 @@ class UsageShown(BaseModel):
     cost: int
 
     @classmethod
-    def of(cls, row: Summed, group: Group) -> "UsageShown":
-        """The row, with the member that it is grouped by and no other."""
-        shown = {} if group is Group.NONE else {group.value: _shown(row, group)}
-        return cls(start=row.start, requests=row.requests, cost=row.cost, **shown)
+    def of(cls, row: UsageTotal, group: Group) -> "UsageShown":
+        """Convert a row; only the grouped member is set."""
+        grouped = {} if group is Group.NONE else {group.value: _group_value(row, group)}
+        return cls(start=row.start, requests=row.requests, cost=row.cost, **grouped)
 
 
-def _shown(row: Summed, group: Group) -> str:
+def _group_value(row: UsageTotal, group: Group) -> str:
     if isinstance(row.value, UUID):
         return show(API_KEY if row.kind == PrincipalKind.API_KEY else USER, row.value)
     return f"{row.value}xx" if group is Group.STATUS else str(row.value)

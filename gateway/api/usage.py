@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from billing.usage import query as usage
 from billing.usage import service
-from billing.usage.question import Granularity, Group, Period, Place, Question
-from billing.usage.repository import Summed
+from billing.usage.query import Granularity, Group, PagePosition, Period
+from billing.usage.repository import UsageTotal
 from billing.usage.schemas import UsageShown
 from gateway.api.pages import Page, PageQuery
 from gateway.authorization.guards import requires
@@ -70,7 +71,7 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = _Cursors(services.settings.secret, tenant.id, query)
-    question = Question(
+    selection = usage.UsageQuery(
         tenant=tenant.id,
         period=Period.of(query.since, query.until, query.granularity, datetime.now(UTC)),
         group=query.group_by,
@@ -80,11 +81,11 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
         after=cursors.read(query.cursor) if query.cursor else None,
     )
     async with services.database.control(tenant) as session:
-        rows = await service.read(session, question)
+        rows = await service.read(session, selection)
     return _answer(rows, query, cursors)
 
 
-def _answer(rows: list[Summed], query: UsageQuery, cursors: "_Cursors") -> Response:
+def _answer(rows: list[UsageTotal], query: UsageQuery, cursors: "_Cursors") -> Response:
     shown = rows[: query.limit]
     following = cursors.write(shown[-1]) if len(rows) > len(shown) else None
     page: Page[UsageShown] = Page(
@@ -98,21 +99,21 @@ def _answer(rows: list[Summed], query: UsageQuery, cursors: "_Cursors") -> Respo
 
 
 class _Cursors:
-    """Cursors of one question of one tenant: a page ends with the bucket and the value of its last row."""
+    """Cursors of one query of one tenant: the bucket and group value of the page's last row."""
 
     def __init__(self, secret: bytes, tenant: UUID, query: UsageQuery) -> None:
         asked: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
         self._cursors = SignedCursors(secret, f"usage {tenant} {sorted(asked.items())}".encode())
         self._group = query.group_by
 
-    def write(self, row: Summed) -> str:
+    def write(self, row: UsageTotal) -> str:
         seconds = int((row.start - _EPOCH).total_seconds())
         return self._cursors.write(f"{seconds} {'' if row.value is None else row.value}".encode())
 
-    def read(self, cursor: str) -> Place:
+    def read(self, cursor: str) -> PagePosition:
         """Raises BadCursor."""
         seconds, _, value = self._cursors.read(cursor).decode().partition(" ")
-        return Place(datetime.fromtimestamp(int(seconds), UTC), self._value(value))
+        return PagePosition(datetime.fromtimestamp(int(seconds), UTC), self._value(value))
 
     def _value(self, text: str) -> UUID | str | int | None:
         match self._group:

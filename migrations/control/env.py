@@ -8,7 +8,7 @@ from migrations.scope import belongs_to_control
 from tenants.database.names import CONTROL_SCHEMA
 
 connection = context.config.attributes["connection"]
-# Alembic's version table lives in the schema that the first revision fills.
+# Alembic's version table is in the schema that the first revision fills.
 connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {CONTROL_SCHEMA}"))
 context.configure(
     connection=connection,

@@ -1,4 +1,4 @@
-"""Environment of the tenant stream: no schema is named anywhere, search_path alone decides (see ``streams.py``)."""
+"""Environment of the tenant stream: no schema is named, search_path selects it (see ``streams.py``)."""
 
 from alembic import context
 
@@ -9,7 +9,7 @@ if output is not None:
     context.configure(
         dialect_name="postgresql",
         target_metadata=TENANT_METADATA,  # its naming convention
-        # `named` writes a percent sign as it is; psycopg's own style would double it.
+        # `named` leaves percent signs alone; psycopg's own style would double them.
         dialect_opts={"paramstyle": "named"},
         output_buffer=output,
         literal_binds=True,

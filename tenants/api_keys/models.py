@@ -20,9 +20,9 @@ class ApiKey(Versioned, ControlModel):
     tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), index=True)
     name: Mapped[str]
     role: Mapped[str]
-    scopes: Mapped[list[str] | None]  # permissions; null is all of the role's
+    scopes: Mapped[list[str] | None]  # permissions; null is all permissions of the role
     environment: Mapped[str] = mapped_column(server_default="live")
-    prefix: Mapped[str]  # the first characters of the secret, for people to tell keys apart
+    prefix: Mapped[str]  # the first characters of the secret, to identify the key
     last4: Mapped[str]
     digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     pepper_version: Mapped[int] = mapped_column(SmallInteger)

@@ -1,4 +1,4 @@
-"""A key as it is looked up: what makes a principal of it, and how it is kept."""
+"""The part of a key's row that authentication reads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from tenants.principal import TenantRef
 
 @dataclass(frozen=True, slots=True)
 class RecognisedKey:
-    """The columns of a key's row that a request depends on, ended or not, and its tenant."""
+    """The columns that authentication reads, and the tenant; the key can be revoked or expired."""
 
     tenant: TenantRef
     id: ApiKeyId

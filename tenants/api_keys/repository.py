@@ -27,7 +27,7 @@ _KEY_COLUMNS = (
     ApiKey.expires_at,
     ApiKey.revoked_at,
 )
-# In an order, so that two workers which renew the hashes of the same keys wait for each other, and never in a ring.
+# Ordered, so that two workers which rehash the same keys cannot deadlock.
 _BY_DIGESTS = prepare(
     select(*_KEY_COLUMNS, *COLUMNS)
     .join(Tenant, Tenant.id == ApiKey.tenant_id)
@@ -37,37 +37,37 @@ _BY_DIGESTS = prepare(
 
 
 async def find_by_digests(reads: Work, digests: Sequence[bytes]) -> list[RecognisedKey]:
-    """The keys that are kept under these digests, in the order of their ids."""
+    """The keys with these digests, ordered by id."""
     rows = await reads.rows(_BY_DIGESTS, {"digests": digests})
     count = len(_KEY_COLUMNS)
     return [RecognisedKey(reference_of(*row[count:]), *row[:count]) for row in rows]
 
 
 async def rehash(session: ControlSession, key: RecognisedKey, digest: SecretDigest) -> None:
-    """Keep the key under another version of the pepper, unless somebody did so first."""
+    """Store the digest under another pepper version, unless another worker has done so."""
     changed = update(ApiKey).where(ApiKey.id == key.id, ApiKey.pepper_version == key.pepper_version)
     await session.execute(changed.values(digest=digest.value, pepper_version=digest.pepper_version))
 
 
 async def find(session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock: bool = False) -> ApiKey | None:
-    """One key of this tenant, and of no other; with ``lock`` nobody else changes it until the transaction ends."""
+    """One key of this tenant; ``lock`` takes a row lock until the transaction ends."""
     query = select(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.id == key)
     return await session.scalar(query.with_for_update() if lock else query)
 
 
 async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
-    """Keys of this tenant, by the time of their making, which their ids sort by."""
+    """A page of this tenant's keys by creation time, which is the order of their ids."""
     query = select(ApiKey).where(ApiKey.tenant_id == tenant)
     return (await session.scalars(keyset.of(query, ApiKey.id))).all()
 
 
 async def has_successor(session: ControlSession, key: ApiKeyId) -> bool:
-    """Whether the key was rotated already."""
+    """Whether the key was rotated."""
     return await session.scalar(select(ApiKey.id).where(ApiKey.rotated_from_id == key).limit(1)) is not None
 
 
 async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:
-    """Let the key expire then, unless it does so earlier."""
+    """Expire the key at this time, unless it expires earlier."""
     if key.expires_at is None or key.expires_at > when:
         key.expires_at = when
         await session.flush()

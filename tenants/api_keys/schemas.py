@@ -1,4 +1,4 @@
-"""What callers send and see of API keys. The secret stands in the answers of making and rotating alone (AZ8)."""
+"""Requests and responses about API keys. Only the responses of create and rotate contain a secret (AZ8)."""
 
 from datetime import datetime
 from ipaddress import ip_network
@@ -20,7 +20,7 @@ def _network(text: str) -> str:
     try:
         return str(ip_network(text))
     except ValueError as error:
-        message = "Must be an address or a network in CIDR notation, with no bit set beyond its prefix."
+        message = "Must be an IP address or a network in CIDR notation without host bits."
         raise PydanticCustomError("bad_network", message) from error
 
 
@@ -30,7 +30,7 @@ Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 
 
 class KeyLimit(BaseModel):
-    """A window of the key's own: at most ``quota`` requests in any ``window_seconds`` seconds."""
+    """A rate limit of the key itself: at most ``quota`` requests in any ``window_seconds`` seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,16 +45,20 @@ class CreateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    role: Annotated[str, Field(max_length=50, description="A role that is no wider than your own.")]
+    role: Annotated[str, Field(max_length=50, description="A role whose permissions you have yourself.")]
     scopes: Annotated[
         list[Scope] | None,
-        Field(max_length=100, description="Permissions that the key is narrowed to; without it, all of its role's."),
+        Field(
+            max_length=100, description="Restricts the key to these permissions; default: all permissions of its role."
+        ),
     ] = None
     expires_at: Moment | None = None
     allowed_cidrs: Annotated[
-        list[Network], Field(max_length=50, description="Networks that the key may be used from; empty is any.")
+        list[Network], Field(max_length=50, description="Networks that may use the key; empty allows any.")
     ] = []
-    limits: Annotated[list[KeyLimit], Field(max_length=5, description="Tighter windows beside the plan's.")] = []
+    limits: Annotated[
+        list[KeyLimit], Field(max_length=5, description="Rate limits of this key, in addition to the plan's.")
+    ] = []
     environment: Literal["live", "test"] = "live"
 
 
@@ -64,15 +68,16 @@ class RotateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap_seconds: Annotated[
-        StrictInt, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key goes on working.")
+        StrictInt, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid.")
     ] = 0
     scopes: Annotated[
-        list[Scope] | None, Field(max_length=100, description="Of the new key; without it, those of the old one.")
+        list[Scope] | None,
+        Field(max_length=100, description="Permissions of the new key; default: those of the old key."),
     ] = None
 
 
 class ApiKeyShown(BaseModel):
-    """A key as its tenant sees it."""
+    """An API key, without its secret."""
 
     id: str
     name: str
@@ -83,7 +88,7 @@ class ApiKeyShown(BaseModel):
     last4: Annotated[str, Field(description="The secret's last four characters.")]
     allowed_cidrs: list[str]
     limits: list[KeyLimit]
-    created_by: Annotated[str | None, Field(description="The person behind it, where there is one.")]
+    created_by: Annotated[str | None, Field(description="The user who created the key, if any.")]
     rotated_from: str | None
     created_at: datetime
     expires_at: datetime | None
@@ -91,18 +96,18 @@ class ApiKeyShown(BaseModel):
 
     @classmethod
     def of(cls, key: ApiKey) -> "ApiKeyShown":
-        """The row without what is internal."""
+        """Convert a row; internal columns are left out."""
         return cls(**_shown(key))
 
 
 class ApiKeyIssued(ApiKeyShown):
-    """A key that was just made: the only answer with its secret."""
+    """A new API key: the only response that contains its secret."""
 
     secret: str
 
     @classmethod
     def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyIssued":
-        """The row and the secret, which is kept nowhere."""
+        """Convert a row and add the secret, which is stored nowhere."""
         return cls(**_shown(key), secret=secret)
 
 

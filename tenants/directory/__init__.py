@@ -1,1 +1,1 @@
-"""The tenants themselves: creating, listing, suspending and resuming them."""
+"""The tenants: create, list, suspend, resume, delete."""

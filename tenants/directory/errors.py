@@ -1,4 +1,4 @@
-"""What can be wrong with a tenant itself."""
+"""Errors of tenants."""
 
 from tenants.errors import Conflict, ErrorKind, FieldError, TenantryError, ValidationFailed
 
@@ -7,13 +7,13 @@ class TenantSuspended(TenantryError):
     kind = ErrorKind.FORBIDDEN
     code = "tenant_suspended"
     title = "Tenant suspended"
-    message = "The credential is valid, but its tenant has been suspended."
+    message = "The credential is valid, but its tenant is suspended."
 
 
 class SlugTaken(Conflict):
-    message = "Another tenant has this slug."
+    message = "Another tenant already uses this slug."
 
 
 class UnknownPlan(ValidationFailed):
     def __init__(self) -> None:
-        super().__init__((FieldError("/plan", "unknown_plan", "There is no plan of this code."),))
+        super().__init__((FieldError("/plan", "unknown_plan", "No plan has this code."),))

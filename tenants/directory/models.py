@@ -11,7 +11,7 @@ from tenants.principal import TenantStatus
 
 
 class Tenant(Versioned, ControlModel):
-    """A customer of the SaaS. Its data lives in the schema that its id names."""
+    """A customer of the SaaS. Its data is in the schema whose name derives from its id."""
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -25,6 +25,6 @@ class Tenant(Versioned, ControlModel):
     status: Mapped[str] = mapped_column(default=TenantStatus.ACTIVE, server_default=TenantStatus.ACTIVE)
     plan_code: Mapped[str] = mapped_column(ForeignKey("tenantry.plans.code"))
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
-    migration_failed_at: Mapped[datetime | None]  # its schema is behind: this tenant alone answers 503 (decision 9)
+    migration_failed_at: Mapped[datetime | None]  # set while its last migration failed: only this tenant gets 503
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -16,7 +16,7 @@ from tenants.identifiers import TenantId
 
 
 async def add(session: ControlSession, tenant: TenantId, slug: str, name: str, plan: str) -> Tenant:
-    """The row, then its schema and role, in this transaction: there is never one without the other (IS8).
+    """Insert the row, then create schema and role, in this transaction: never one without the other (IS8).
 
     Raises SlugTaken and UnknownPlan.
     """
@@ -33,23 +33,23 @@ async def add(session: ControlSession, tenant: TenantId, slug: str, name: str, p
 
 
 async def find(session: ControlSession, tenant: TenantId, *, lock: bool = False) -> Tenant | None:
-    """One tenant; with ``lock`` nobody else changes it until the transaction ends."""
+    """One tenant; ``lock`` takes a row lock until the transaction ends."""
     query = select(Tenant).where(Tenant.id == tenant)
     return await session.scalar(query.with_for_update() if lock else query)
 
 
 async def find_by_slug(session: ControlSession, slug: str) -> Tenant | None:
-    """One tenant by the name that people use."""
+    """One tenant by its slug."""
     return await session.scalar(select(Tenant).where(Tenant.slug == slug))
 
 
 async def page(session: ControlSession, keyset: Keyset) -> Sequence[Tenant]:
-    """Tenants, by the time of their making, which their ids sort by."""
+    """A page of tenants by creation time, which is the order of their ids."""
     return (await session.scalars(keyset.of(select(Tenant), Tenant.id))).all()
 
 
 async def set_plan(session: ControlSession, tenant: Tenant, plan: str) -> None:
-    """Raises UnknownPlan."""
+    """Set the plan. Raises UnknownPlan."""
     tenant.plan_code = plan
     try:
         await session.flush()
@@ -58,7 +58,7 @@ async def set_plan(session: ControlSession, tenant: Tenant, plan: str) -> None:
 
 
 async def remove(session: ControlSession, tenant: TenantId) -> None:
-    """The row and all that hangs on it, then schema and role."""
+    """Delete the row and its dependent rows, then drop schema and role."""
     await session.execute(delete(Tenant).where(Tenant.id == tenant))
     await drop_tenant(session, tenant)
 

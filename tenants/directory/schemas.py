@@ -1,4 +1,4 @@
-"""What the SaaS's own staff send and see of tenants."""
+"""Requests and responses about tenants, for operators."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -22,20 +22,20 @@ class ChangeTenant(BaseModel):
 
 
 class TenantShown(BaseModel):
-    """A tenant as the SaaS's own staff see it."""
+    """A tenant, as returned to operators."""
 
     id: str
     slug: str
     name: str
     status: Literal["active", "suspended"]
     plan: str
-    schema_name: Annotated[str, Field(alias="schema", description="PostgreSQL schema of its data.")]
+    schema_name: Annotated[str, Field(alias="schema", description="PostgreSQL schema that contains its data.")]
     stripe_customer: str | None
     created_at: datetime
 
     @classmethod
     def of(cls, tenant: Tenant) -> "TenantShown":
-        """The row with its id as people see it."""
+        """Convert a row."""
         return cls.model_validate(_shown(tenant))
 
 

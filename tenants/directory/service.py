@@ -1,4 +1,4 @@
-"""The tenants there are: listed, read, suspended, resumed, moved to another plan, deleted."""
+"""Tenants: list, read, suspend, resume, change plan, delete."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ class Directory:
     """Every call runs in the caller's transaction."""
 
     async def page(self, session: ControlSession, keyset: Keyset) -> Sequence[Tenant]:
-        """Tenants, suspended ones too."""
+        """A page of tenants, suspended ones included."""
         return await repository.page(session, keyset)
 
     async def read(self, session: ControlSession, tenant: TenantId) -> Tenant:
@@ -23,11 +23,11 @@ class Directory:
         return _found(await repository.find(session, tenant))
 
     async def read_by_slug(self, session: ControlSession, slug: str) -> Tenant:
-        """One tenant, by the name that people use. Raises NotFound."""
+        """One tenant by its slug. Raises NotFound."""
         return _found(await repository.find_by_slug(session, slug))
 
     async def set_status(self, session: ControlSession, tenant: TenantId, status: TenantStatus) -> Tenant:
-        """Suspend or resume; doing so twice is once. Raises NotFound."""
+        """Suspend or resume; idempotent. Raises NotFound."""
         found = _found(await repository.find(session, tenant, lock=True))
         found.status = status
         return found
@@ -35,9 +35,9 @@ class Directory:
     async def change_plan(
         self, session: ControlSession, tenant: TenantId, plan: str, versions: tuple[int, ...] | None = None
     ) -> Tenant:
-        """Move to another plan, in force on every worker within ID4's bound.
+        """Change the plan; takes effect on every worker within the bound of ID4.
 
-        Only when the row is at one of ``versions``; None is any. Raises NotFound, PreconditionFailed, UnknownPlan.
+        Only at one of ``versions``; None allows any. Raises NotFound, PreconditionFailed, UnknownPlan.
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
@@ -45,7 +45,7 @@ class Directory:
         return found
 
     async def delete(self, session: ControlSession, tenant: TenantId, versions: tuple[int, ...] | None = None) -> None:
-        """Row, keys, memberships, schema, role and data, for good. Raises NotFound and PreconditionFailed."""
+        """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed."""
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
         await repository.remove(session, tenant)

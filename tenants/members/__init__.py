@@ -1,1 +1,1 @@
-"""Which people belong to which tenant, and with which roles."""
+"""Memberships of people in tenants, and their roles."""

@@ -10,7 +10,7 @@ from tenants.identifiers import TenantId, UserId
 
 
 class Membership(Versioned, ControlModel):
-    """A person in a tenant, with the roles that they hold there."""
+    """The membership of a person in a tenant, with their roles there."""
 
     __tablename__ = "memberships"
 

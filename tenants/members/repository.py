@@ -15,7 +15,7 @@ from tenants.users.models import User
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person in a tenant: the three rows that make one."""
+    """A member: the rows of user and tenant, and the roles."""
 
     user: User
     tenant: Tenant
@@ -23,7 +23,7 @@ class Member:
 
 
 async def find(session: ControlSession, tenant: TenantId, user: UserId) -> Member | None:
-    """The person as a member of this tenant, disabled or not; None without a membership."""
+    """The member with this user id, disabled or not; None without a membership."""
     query = (
         select(User, Tenant, Membership.roles)
         .join(Membership, Membership.user_id == User.id)
@@ -35,7 +35,7 @@ async def find(session: ControlSession, tenant: TenantId, user: UserId) -> Membe
 
 
 async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str]) -> None:
-    """Make the person a member with these roles and no others."""
+    """Insert or update the membership with exactly these roles."""
     added = insert(Membership).values(tenant_id=tenant, user_id=user, roles=list(roles))
     changed = added.on_conflict_do_update(
         index_elements=[Membership.tenant_id, Membership.user_id], set_={"roles": added.excluded.roles}

@@ -1,4 +1,4 @@
-"""Who belongs to a tenant, and with which roles."""
+"""Membership of people in tenants."""
 
 from collections.abc import Sequence
 
@@ -9,5 +9,5 @@ from tenants.roles.builtin import BuiltInRole
 
 
 async def put_member(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[BuiltInRole]) -> None:
-    """Make the person a member of the tenant with these roles and no others."""
+    """Make the person a member of the tenant with exactly these roles."""
     await repository.put(session, tenant, user, [role.value for role in roles])

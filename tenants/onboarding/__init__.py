@@ -1,1 +1,1 @@
-"""How a tenant begins: its row, its rooms, its owner and its first key, in one transaction."""
+"""Creates a tenant: row, schema, role, owner and first key, in one transaction."""

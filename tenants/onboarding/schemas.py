@@ -1,4 +1,4 @@
-"""What is sent to make a tenant, and what is shown of it once."""
+"""Request and response of creating a tenant."""
 
 from typing import Annotated
 
@@ -25,12 +25,12 @@ class CreateTenant(BaseModel):
 
 
 class TenantCreated(TenantShown):
-    """A tenant that was just made, with its first key."""
+    """A new tenant with its first key."""
 
     api_key: ApiKeyIssued
 
     @classmethod
     def made(cls, tenant: Tenant, key: ApiKey, secret: str) -> "TenantCreated":
-        """The tenant, its first key, and that key's secret."""
+        """Build the response from the tenant, its first key and that key's secret."""
         shown = TenantShown.of(tenant).model_dump(by_alias=True)
         return cls.model_validate({**shown, "api_key": ApiKeyIssued.with_secret(key, secret)})

@@ -1,4 +1,4 @@
-"""A new tenant, whole or not at all."""
+"""Creates a tenant in one transaction."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ _FIRST_KEY = CreateApiKey(name="first key", role=BuiltInRole.ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class CreatedTenant:
-    """A tenant and its first key, whose secret is kept nowhere."""
+    """A new tenant and its first key, whose secret is stored nowhere."""
 
     tenant: Tenant
     key: IssuedKey
 
 
 class Onboarding:
-    """Runs in the caller's transaction. Stands above the directory, since it gives a tenant what others keep."""
+    """Runs in the caller's transaction. Uses the directory, users, members and API keys."""
 
     def __init__(self, api_keys: ApiKeys, users: Users) -> None:
         self._api_keys = api_keys
@@ -34,7 +34,7 @@ class Onboarding:
     async def create(self, session: ControlSession, wanted: CreateTenant) -> CreatedTenant:
         """Row, schema, role, owner and first key. Raises SlugTaken and UnknownPlan.
 
-        An owner who is not known yet is made without a password: an invitation lets them in.
+        An unknown owner is created without a password and has to be invited.
         """
         tenant = await repository.add(session, TenantId(new_id()), wanted.slug, wanted.name, wanted.plan)
         if wanted.owner_email is not None:

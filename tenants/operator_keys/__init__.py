@@ -1,1 +1,1 @@
-"""The credentials of the SaaS team's own staff."""
+"""Keys of operators, the SaaS team's own staff."""

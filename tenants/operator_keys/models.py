@@ -10,7 +10,7 @@ from tenants.identifiers import OperatorKeyId
 
 
 class OperatorKey(Versioned, ControlModel):
-    """A key of the SaaS team's own staff; belongs to no tenant."""
+    """A key of an operator; belongs to no tenant."""
 
     __tablename__ = "operator_keys"
 

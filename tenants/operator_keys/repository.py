@@ -16,7 +16,7 @@ from tenants.operator_keys.models import OperatorKey
 
 @dataclass(frozen=True, slots=True)
 class RecognisedOperatorKey:
-    """The columns of a key's row that a request depends on, ended or not."""
+    """The columns of a key's row that authentication reads; the key can be revoked or expired."""
 
     id: OperatorKeyId
     name: str
@@ -42,22 +42,22 @@ _BY_DIGESTS = prepare(
 
 
 async def find_by_digests(reads: Work, digests: Sequence[bytes]) -> list[RecognisedOperatorKey]:
-    """The keys that are kept under these digests, in the order of their ids."""
+    """The keys with these digests, ordered by id."""
     return [RecognisedOperatorKey(*row) for row in await reads.rows(_BY_DIGESTS, {"digests": digests})]
 
 
 async def rehash(session: ControlSession, key: RecognisedOperatorKey, digest: SecretDigest) -> None:
-    """Keep the key under another version of the pepper, unless somebody did so first."""
+    """Store the digest under another pepper version, unless another worker has done so."""
     changed = update(OperatorKey).where(OperatorKey.id == key.id, OperatorKey.pepper_version == key.pepper_version)
     await session.execute(changed.values(digest=digest.value, pepper_version=digest.pepper_version))
 
 
 async def find(session: ControlSession, key: OperatorKeyId, *, lock: bool = False) -> OperatorKey | None:
-    """One key; with ``lock`` nobody else changes it until the transaction ends."""
+    """One key; ``lock`` takes a row lock until the transaction ends."""
     query = select(OperatorKey).where(OperatorKey.id == key)
     return await session.scalar(query.with_for_update() if lock else query)
 
 
 async def all_keys(session: ControlSession) -> Sequence[OperatorKey]:
-    """Every operator key, the newest first; there are few."""
+    """All operator keys, newest first; there are few."""
     return (await session.scalars(select(OperatorKey).order_by(OperatorKey.id.desc()))).all()

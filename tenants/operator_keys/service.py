@@ -1,6 +1,6 @@
-"""Operator keys: made, listed, revoked and recognised.
+"""Operator keys: create, list, revoke and look up.
 
-Recognising reads for itself; every other call runs in the caller's transaction.
+``recognise`` opens its own transaction; every other call runs in the caller's.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from tenants.operator_keys.repository import RecognisedOperatorKey
 
 @dataclass(frozen=True, slots=True)
 class IssuedOperatorKey:
-    """A key and its secret, which is kept nowhere."""
+    """A new key and its secret, which is stored nowhere."""
 
     key: OperatorKey
     secret: str
@@ -30,7 +30,7 @@ class OperatorKeys:
         self._hasher = hasher
 
     async def create(self, session: ControlSession, name: str, expires_at: datetime | None = None) -> IssuedOperatorKey:
-        """Make a key for one of the SaaS's own staff."""
+        """Create a key for an operator."""
         secret = generate(SecretKind.OPERATOR)
         digest = self._hasher.digest(secret)
         key = OperatorKey(
@@ -47,11 +47,11 @@ class OperatorKeys:
         return IssuedOperatorKey(key, secret)
 
     async def all(self, session: ControlSession) -> Sequence[OperatorKey]:
-        """Every operator key, the newest first."""
+        """All operator keys, newest first."""
         return await repository.all_keys(session)
 
     async def revoke(self, session: ControlSession, key: OperatorKeyId) -> None:
-        """End a key for good; doing so twice is once. Raises NotFound."""
+        """Revoke a key for good; idempotent. Raises NotFound."""
         found = await repository.find(session, key, lock=True)
         if found is None:
             raise NotFound

@@ -1,1 +1,1 @@
-"""How a SaaS team declares a resource, and the registry of those declared."""
+"""Declaration of resources by a SaaS team, and their registry."""

@@ -1,4 +1,4 @@
-"""What makes a declaration impossible to serve, found before the first request instead of by it."""
+"""Validates a declaration when its module is imported, before the first request."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tenants.resources.defaults import default_of
 from tenants.resources.fields import Field, FieldKind, Rule, UnsupportedColumn, describe
 
 LIST_PARAMETERS = ("limit", "cursor", "sort", "q")
-# What Tenantry serves under /v1 itself, and the prefixes of its own ids.
+# Paths that Tenantry itself serves under /v1, and the prefixes of its own ids.
 RESERVED_NAMES = frozenset(
     (
         *("me", "tenant", "members", "invitations", "roles", "permissions", "api_keys", "audit_events", "usage"),
@@ -25,13 +25,13 @@ RESERVED_PREFIXES = frozenset(("tnt", "usr", "key", "opk", "rol", "inv", "whk", 
 # A B-tree entry takes at most 2,704 bytes, and 500 characters of UTF-8 at most 2,000; the cursor carries the value too.
 _LONGEST_SORTABLE = 500
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)  # a segment of the path, and never one with a hyphen
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)  # one path segment without a hyphen
 _PREFIX = re.compile(r"[a-z]([a-z_]{0,48}[a-z])?", re.ASCII)  # TypeID specification 0.3
 _LISTS = ("writable", "filterable", "sortable", "searchable", "required", "hidden", "rules")
 
 
 def faults_of(resource: Declaration) -> Iterator[str]:
-    """Everything wrong with a declaration, each with what to write instead."""
+    """All errors of a declaration, each with what to write instead."""
     yield from _name_faults(resource)
     yield from faults_of_costs(resource.costs)
     fault = _model_fault(resource)
@@ -49,19 +49,19 @@ def _name_faults(resource: Declaration) -> Iterator[str]:
     if not _NAME.fullmatch(resource.name):
         yield "name must be lower-case letters, digits and underscores, such as 'contacts'"
     if resource.name in RESERVED_NAMES:
-        yield f"name {resource.name!r} is Tenantry's own; choose another"
+        yield f"name {resource.name!r} is reserved; choose another"
     if not _PREFIX.fullmatch(resource.singular):
         yield "singular must be lower-case letters with underscores between them, such as 'contact'"
     if resource.singular in RESERVED_PREFIXES:
-        yield f"singular {resource.singular!r} is the prefix of Tenantry's own ids; choose another"
+        yield f"singular {resource.singular!r} is reserved for Tenantry's own ids; choose another"
 
 
 def _model_fault(resource: Declaration) -> str | None:
-    model: object = resource.model  # whatever the team wrote
+    model: object = resource.model  # not checked by the type of the declaration
     if not (isinstance(model, type) and issubclass(model, TenantModel)) or inspect(model, raiseerr=False) is None:
         return "model must be a mapped subclass of TenantModel"
     if not isinstance(model.__table__, Table) or model.__table__.schema is not None:
-        return "model must be mapped to one table that names no schema: the search path alone decides it"
+        return "model must be mapped to one table without a schema: search_path selects the tenant's schema"
     if [column.name for column in model.__table__.primary_key] != ["id"]:
         return "the primary key must be TenantModel's id alone"
     return None
@@ -71,7 +71,7 @@ def _unknown_names(resource: Declaration) -> Iterator[str]:
     columns = resource.table.columns
     for which in _LISTS:
         yield from (
-            f"{which} names {name!r}, which is no column" for name in getattr(resource, which) if name not in columns
+            f"{which} names {name!r}, which is not a column" for name in getattr(resource, which) if name not in columns
         )
 
 
@@ -82,10 +82,14 @@ def _list_faults(resource: Declaration) -> Iterator[str]:
     for which in ("filterable", "sortable", "searchable"):
         closed = {*resource.hidden, "version"}
         yield from (
-            f"{which} names {name!r}, which no answer holds" for name in getattr(resource, which) if name in closed
+            f"{which} names {name!r}, which is in no response" for name in getattr(resource, which) if name in closed
         )
-    yield from (f"writable names {name!r}, which Tenantry writes" for name in resource.writable if name in BASE_COLUMNS)
-    yield from (f"hidden names {name!r}, which every answer needs" for name in resource.hidden if name in BASE_COLUMNS)
+    yield from (
+        f"writable names {name!r}, which Tenantry sets itself" for name in resource.writable if name in BASE_COLUMNS
+    )
+    yield from (
+        f"hidden names {name!r}, which every response contains" for name in resource.hidden if name in BASE_COLUMNS
+    )
     for name in resource.required:
         if name not in resource.writable:
             yield f"required names {name!r}, which is not writable"
@@ -102,18 +106,20 @@ def _column_faults(resource: Declaration) -> Iterator[str]:
             yield f"column {column.name!r} {fault}"
     for constraint in resource.table.constraints:
         if isinstance(constraint, UniqueConstraint) and constraint.deferrable:
-            yield f"constraint {constraint.name} is deferrable: its failure comes too late to be told; leave that out"
+            yield f"constraint {constraint.name} is deferrable and would fail after the response; remove deferrable"
 
 
 def _faults_of_column(resource: Declaration, column: Column[object]) -> Iterator[str]:
     name = column.name
-    given = column.nullable or column.default is not None or column.server_default is not None or name in BASE_COLUMNS
-    if name not in resource.writable and not given:
-        yield "is neither writable nor nullable and has no default, so that nothing could be created"
+    has_value = (
+        column.nullable or column.default is not None or column.server_default is not None or name in BASE_COLUMNS
+    )
+    if name not in resource.writable and not has_value:
+        yield "is neither writable nor nullable and has no default: no row could be created"
     if column.default is not None:
         yield from _default_faults(column, column.default)
     if column.onupdate is not None:
-        yield "has onupdate, which the shared service does not run; leave it out"
+        yield "has onupdate, which the CRUD service does not run; remove it"
     if name in {*resource.hidden, "version"}:
         return
     try:
@@ -126,9 +132,9 @@ def _faults_of_column(resource: Declaration, column: Column[object]) -> Iterator
 
 def _default_faults(column: Column[object], default: DefaultGenerator) -> Iterator[str]:
     if not (default.is_scalar or default.is_callable):
-        yield "has a default that is SQL; write server_default"
+        yield "has a SQL default; write server_default"
     elif isinstance(column.type, Enum) and default_of(default)() not in column.type.enums:
-        yield "has a default that is not the text of one of its choices"
+        yield "has a default that is not one of its choices"
 
 
 def _faults_of_field(resource: Declaration, field: Field) -> Iterator[str]:
@@ -148,14 +154,14 @@ def _faults_of_field(resource: Declaration, field: Field) -> Iterator[str]:
 
 def _sort_faults(resource: Declaration, field: Field) -> Iterator[str]:
     if field.kind is FieldKind.TEXT and not 0 < (field.max_length or 0) <= _LONGEST_SORTABLE:
-        yield f"is sortable, but text of no bound or a wide one; write String(n) with n up to {_LONGEST_SORTABLE}"
+        yield f"is sortable text without a small bound; write String(n) with n up to {_LONGEST_SORTABLE}"
     if field.kind is not FieldKind.ID and not _indexed(resource.table, (field.name, "id")):
-        # Without it the last page of a list costs as much as all before it.
+        # Without the index the last page costs as much as all previous pages together.
         yield f'is sortable without an index; add Index(None, {field.name!r}, "id") to __table_args__'
 
 
 def _indexed(table: Table, names: tuple[str, ...]) -> bool:
-    """True when a plain, whole B-tree begins with these columns."""
+    """Whether a plain, complete B-tree index starts with these columns."""
     return any(_plain_columns(index)[: len(names)] == names for index in table.indexes)
 
 

@@ -1,4 +1,4 @@
-"""A resource made ready to serve: its fields by name, with the ids of all other resources known."""
+"""A resource prepared for serving: fields by name, references resolved."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ VERBS = ("read", "create", "update", "delete")
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """What filters, statements, models and routes are made from. Compared by identity: there is one per resource."""
+    """The source of filters, statements, models and routes. Compared by identity; one per resource."""
 
     resource: Resource
     fields: tuple[Field, ...]
@@ -41,13 +41,13 @@ class Collection:
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """Names of the fields without which nothing is created."""
+        """Names of the fields that a create request must contain."""
         needed = (field.name for field in self.writable if not field.nullable and not field.has_default)
         return frozenset((*needed, *self.resource.required))
 
     @cached_property
     def defaults(self) -> Mapping[str, Callable[[], object]]:
-        """What a field that is left out becomes, where the model and not the database says so."""
+        """Default values that the model, not the database, defines for omitted fields."""
         given = ((column.name, column.default) for column in self.table.columns)
         return {
             name: default_of(default) for name, default in given if default is not None and name not in BASE_COLUMNS
@@ -63,23 +63,23 @@ class Collection:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """Changes with what an answer looks like, so that a representation of before a release never matches."""
+        """A hash of the response format, so that an ETag from before a release never matches."""
         shape = repr([self.name, *((field.name, field.kind.value, field.prefix) for field in self.fields)])
         return hashlib.blake2b(shape.encode(), digest_size=8).digest()
 
     @property
     def permissions(self) -> tuple[str, ...]:
-        """``contacts:read`` and so on, one for each of VERBS."""
+        """``contacts:read`` and so on, one per verb in VERBS."""
         return tuple(f"{self.name}:{verb}" for verb in VERBS)
 
 
 def collections_of(resources: Iterable[Resource]) -> tuple[Collection, ...]:
-    """Tie the resources together. Raises DeclarationError when two clash or a reference leads nowhere."""
+    """Resolve references. Raises DeclarationError for name clashes and unresolved references."""
     declared = tuple(resources)
     faults = [fault for what in ("name", "singular", "table") for fault in _clashes(declared, what)]
     prefixes = {resource.table.name: resource.singular for resource in declared}
     faults += [
-        f"{resource.name}.{field.name} refers to the table {field.target!r}, which no resource here serves"
+        f"{resource.name}.{field.name} refers to the table {field.target!r}, which belongs to no declared resource"
         for resource in declared
         for field in resource.fields
         if field.kind is FieldKind.REFERENCE and field.target not in prefixes
@@ -87,7 +87,7 @@ def collections_of(resources: Iterable[Resource]) -> tuple[Collection, ...]:
     if faults:
         raise DeclarationError("RESOURCES", *faults)
     return tuple(
-        Collection(resource, tuple(_tied(field, resource, prefixes) for field in resource.fields))
+        Collection(resource, tuple(_resolved(field, resource, prefixes) for field in resource.fields))
         for resource in declared
     )
 
@@ -97,7 +97,7 @@ def _clashes(resources: tuple[Resource, ...], what: str) -> list[str]:
     return [f"two resources have the {what} {value!r}" for value in sorted({v for v in seen if seen.count(v) > 1})]
 
 
-def _tied(field: Field, resource: Resource, prefixes: Mapping[str, str]) -> Field:
+def _resolved(field: Field, resource: Resource, prefixes: Mapping[str, str]) -> Field:
     if field.kind is FieldKind.ID:
         return replace(field, prefix=resource.singular)
     return replace(field, prefix=prefixes[field.target]) if field.kind is FieldKind.REFERENCE else field

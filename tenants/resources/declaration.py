@@ -1,4 +1,4 @@
-"""The words of a declaration: what a resource is made of, before anything is checked."""
+"""The fields of a declaration, before validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ BASE_COLUMNS = ("id", "created_at", "updated_at", "version")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Declaration:
-    """See ``Resource``, which is this and checked."""
+    """See ``Resource``, the validated form."""
 
     model: type[TenantModel]
     name: str
@@ -41,9 +41,9 @@ class Declaration:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """What callers may meet: every column that is not hidden, but for ``version``, which the ETag carries.
+        """The fields in responses: every column except hidden ones and ``version``, which becomes the ETag.
 
-        The id comes first, when it was made and changed last. Raises UnsupportedColumn.
+        ``id`` comes first, ``created_at`` and ``updated_at`` last. Raises UnsupportedColumn.
         """
         columns = self.table.columns
         own = [name for name in columns.keys() if name not in {*self.hidden, *BASE_COLUMNS}]  # noqa: SIM118 - no dict

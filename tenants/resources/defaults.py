@@ -1,4 +1,4 @@
-"""What a field that is left out becomes, where the model says so and not the database."""
+"""Default values of omitted fields that the model defines."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from sqlalchemy.sql.schema import CallableColumnDefault, DefaultGenerator, Scala
 
 
 def default_of(default: DefaultGenerator) -> Callable[[], object]:
-    """Makes the value of a column's ``default``, which is a value or a function of no arguments (``checks``)."""
+    """A function that returns a column's ``default``, a value or a function without arguments (see ``checks``)."""
     if isinstance(default, CallableColumnDefault):
         function = default.arg
         return lambda: function(None)  # type: ignore[arg-type]  # SQLAlchemy's wrapper drops the context
     value = default.arg if isinstance(default, ScalarElementColumnDefault) else None
-    plain = str(value) if isinstance(value, str) else value  # a StrEnum's member is its text
+    plain = str(value) if isinstance(value, str) else value  # a member of a StrEnum becomes plain text
     return lambda: plain

@@ -1,8 +1,8 @@
-"""What is wrong with a declaration. Raised at start, to the team that wrote it; never while a request runs."""
+"""Errors of declarations, raised at start and never during a request."""
 
 
 class DeclarationError(ValueError):
-    """One resource, or the module that declares them, cannot be served as written; says where and what to write."""
+    """A resource or its module cannot be served. The message says what is wrong and what to write."""
 
     def __init__(self, subject: str, *faults: str) -> None:
         self.faults = faults

@@ -1,7 +1,7 @@
-"""One field of a resource: what a column can hold, in words that filters, models and documents all read.
+"""A field of a resource: the value range of a column, used by filters, models and the API document.
 
-Only column types whose every value can be checked before PostgreSQL sees it are supported, so that a bad value is an
-answer to the caller and never an error of the server.
+Only column types whose values can be validated before PostgreSQL sees them are supported, so that a bad value is a 422
+and never a server error.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _SUPPORTED = (
 
 
 class FieldKind(StrEnum):
-    """How a value is written, compared and shown."""
+    """How values are parsed, compared and formatted."""
 
     ID = "id"
     REFERENCE = "reference"
@@ -47,19 +47,19 @@ class FieldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a team asks of a field beyond its column, and says about it in the API's documents."""
+    """Validation of a field beyond its column, and its description in the API document."""
 
     description: str = ""
     example: object = None
     min_length: int = 0  # characters
-    pattern: str | None = None  # searched for by Rust's regex crate, in linear time: anchor it with ^ and $
+    pattern: str | None = None  # searched with Rust's regex crate, in linear time: anchor it with ^ and $
     minimum: Number | None = None
     maximum: Number | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A column as callers meet it."""
+    """A column as part of the API."""
 
     name: str
     kind: FieldKind
@@ -71,23 +71,23 @@ class Field:
     maximum: Number | None = None
     scale: int = 0  # digits after the point
     choices: tuple[str, ...] = ()
-    target: str = ""  # table that a reference points at
-    prefix: str = ""  # of its ids; known once all resources are
+    target: str = ""  # referenced table
+    prefix: str = ""  # of its ids; set when all resources are known
 
     @property
     def bounds(self) -> tuple[Number | None, Number | None]:
-        """Least and largest value that may be written: the column's bounds, narrowed by the rule's."""
+        """Minimum and maximum: the bounds of the column, narrowed by the rule."""
         least = [bound for bound in (self.minimum, self.rule.minimum) if bound is not None]
         largest = [bound for bound in (self.maximum, self.rule.maximum) if bound is not None]
         return max(least, default=None), min(largest, default=None)
 
 
 class UnsupportedColumn(ValueError):
-    """A column that the shared CRUD service cannot serve; the message says what to write instead."""
+    """A column that the CRUD service cannot serve; the message says what to write instead."""
 
 
 def describe(column: Column[Any], rule: Rule) -> Field:
-    """The field that a column becomes. Raises UnsupportedColumn."""
+    """Convert a column. Raises UnsupportedColumn."""
     field = Field(
         name=column.name,
         kind=FieldKind.ID,
@@ -108,12 +108,12 @@ def _target(column: Column[Any]) -> str:
     (key,) = column.foreign_keys
     table, _, name = key.target_fullname.rpartition(".")
     if name != "id":
-        raise UnsupportedColumn(f"refers to {key.target_fullname}; a reference points at another resource's id")
+        raise UnsupportedColumn(f"refers to {key.target_fullname}; a reference must refer to another resource's id")
     if key.ondelete in ("SET NULL", "SET DEFAULT"):
-        # The referring row would change and keep its version, so that a stale If-Match would still match (DA4).
-        raise UnsupportedColumn(f'has ondelete="{key.ondelete}"; leave it out, or write "CASCADE"')
+        # The referring row would change without a new version: a stale If-Match would still match (DA4).
+        raise UnsupportedColumn(f'has ondelete="{key.ondelete}"; remove it, or write "CASCADE"')
     if key.deferrable:
-        raise UnsupportedColumn("has a deferrable foreign key, whose failure comes too late to be told; leave that out")
+        raise UnsupportedColumn("has a deferrable foreign key, which would fail after the response; remove deferrable")
     return table
 
 
@@ -130,7 +130,7 @@ def _text(field: Field, kind: String) -> Field:
 
 def _choice(field: Field, kind: Enum) -> Field:
     if kind.native_enum:
-        raise UnsupportedColumn("is a native enum, which no migration can shrink; write Enum(..., native_enum=False)")
+        raise UnsupportedColumn("is a native enum, whose values cannot be removed; write Enum(..., native_enum=False)")
     return replace(field, kind=FieldKind.CHOICE, choices=tuple(kind.enums))
 
 
@@ -141,14 +141,14 @@ def _integer(field: Field, kind: Integer) -> Field:
 
 def _decimal(field: Field, kind: Numeric[Any]) -> Field:
     if kind.precision is None or kind.scale is None:
-        raise UnsupportedColumn("is a number of no stated precision; write Numeric(precision, scale)")
+        raise UnsupportedColumn("has no precision; write Numeric(precision, scale)")
     largest = (Decimal(10) ** kind.precision - 1).scaleb(-kind.scale)
     return replace(field, kind=FieldKind.DECIMAL, minimum=-largest, maximum=largest, scale=kind.scale)
 
 
 def _datetime(field: Field, kind: DateTime) -> Field:
     if not kind.timezone:
-        raise UnsupportedColumn("is a time of no stated zone; write DateTime(timezone=True)")
+        raise UnsupportedColumn("has no time zone; write DateTime(timezone=True)")
     return replace(field, kind=FieldKind.DATETIME)
 
 
@@ -157,7 +157,7 @@ def _of_kind(kind: FieldKind) -> Callable[[Field, Any], Field]:
 
 
 _DESCRIBERS: tuple[tuple[type[TypeEngine[Any]], Callable[[Field, Any], Field]], ...] = (
-    (Enum, _choice),  # before String, which it is one of
+    (Enum, _choice),  # before String, its base class
     (String, _text),
     (Boolean, _of_kind(FieldKind.BOOLEAN)),
     (Integer, _integer),

@@ -1,7 +1,7 @@
-"""A moment in a query or a body of management, in the one spelling that data has (``values.read_datetime``).
+"""A timestamp in management requests, in the same format as in data (``values.read_datetime``).
 
-pydantic by itself also takes numbers, and texts that hold one, for seconds since 1970: a caller who mistook the unit,
-or sent a year, would be told nothing.
+pydantic alone also accepts numbers and numeric strings as seconds since 1970: a wrong unit, or a year, would pass
+unnoticed.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Loads the module that a deployment names, such as ``examples.crm.resources``, and checks what it finds there.
+"""Loads and validates the module that a deployment configures, such as ``examples.crm.resources``.
 
 The module has two attributes: ``RESOURCES``, a tuple of ``Resource``, and ``MIGRATIONS``, the folder of the Alembic
 revisions that make their tables.
@@ -37,7 +37,7 @@ class Registry:
 
 
 def load_registry(module_name: str | None) -> Registry:
-    """The resources of that module; none without a module.
+    """The resources of that module; empty without a module.
 
     Raises DeclarationError when there is no such module, it cannot be imported, or it declares what cannot be served.
     """
@@ -60,7 +60,7 @@ def registry_of(module: ModuleType) -> Registry:
     if not isinstance(migrations, Path):
         faults.append('MIGRATIONS must be the folder of its revisions: Path(__file__).parent / "migrations"')
     elif not migrations.is_dir():
-        faults.append(f"the folder of MIGRATIONS is not there: {migrations}; `tenantry resources migration` makes it")
+        faults.append(f"the folder MIGRATIONS does not exist: {migrations}; `tenantry resources migration` creates it")
     if faults or resources is None or migrations is None:
         raise DeclarationError(f"Module {module.__name__}", *faults)
     return Registry(collections_of(resources), (migrations,))

@@ -1,4 +1,4 @@
-"""What a SaaS team writes to have a table served: one ``Resource``, checked when its module is imported.
+"""Declares a table as a resource of the API. Validated when its module is imported.
 
 class Contact(TenantModel):
     __tablename__ = "contacts"
@@ -20,13 +20,13 @@ from tenants.resources.errors import DeclarationError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource(Declaration):
-    """A declared resource. Raises DeclarationError, with all that is wrong with it, when it cannot be served.
+    """A declared resource. Raises DeclarationError with all errors of the declaration.
 
-    ``name`` is the path (``/v1/<name>``) and the object of its permissions; ``singular`` the prefix of its ids. A field
-    is required at creation when it is writable, not nullable and without a default, or when ``required`` lists it.
-    ``hidden`` columns are in no answer. ``rules`` narrow what a field takes and describe it in the API's documents.
-    ``costs`` says of ``list``, ``read``, ``create``, ``update`` and ``delete`` for how many requests one counts, in
-    every window of a plan and in the usage; 1 where it says nothing.
+    ``name`` is the path (``/v1/<name>``) and the object of its permissions; ``singular`` is the prefix of its ids. A
+    field is required at creation when it is writable, not nullable and without a default, or listed in ``required``.
+    ``hidden`` columns are in no response. ``rules`` restrict a field's values and describe it in the API document.
+    ``costs`` maps ``list``, ``read``, ``create``, ``update`` and ``delete`` to the number of requests that one counts
+    as, in rate limits and usage; the default is 1.
     """
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Text into the values of a field: for filters, and for what JSON has no type of its own for (dates, decimals, ids).
+"""Parses text into a field's values: for filters, and for types that JSON lacks (dates, decimals, ids).
 
-Each reader takes one spelling and refuses what PostgreSQL, psycopg or Python would read in a way of their own: words
-such as ``infinity`` and ``now``, Unicode digits, times without a zone, years that UTC pushes out of Python's range.
+Each parser accepts one format and rejects what PostgreSQL, psycopg or Python would interpret differently: words such as
+``infinity`` and ``now``, Unicode digits, times without a zone, years outside Python's range in UTC.
 """
 
 import re
@@ -22,12 +22,12 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DATETIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
-# PostgreSQL has no NUL in text, UTF-8 no surrogates.
+# PostgreSQL text cannot contain NUL, UTF-8 cannot contain surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class BadValue(ValueError):
-    """A value that the field cannot hold: a stable code, and a message that does not echo it."""
+    """An invalid value: a stable code, and a message that does not echo the value."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -36,9 +36,9 @@ class BadValue(ValueError):
 
 
 def check_text(text: str) -> str:
-    """The text itself, when PostgreSQL can store it. Raises BadValue."""
+    """Return the text if PostgreSQL can store it. Raises BadValue."""
     if _UNSTORABLE.search(text):
-        raise BadValue("bad_character", "Must not hold a NUL or half of a surrogate pair.")
+        raise BadValue("bad_character", "Must not contain NUL or an unpaired surrogate.")
     return text
 
 
@@ -48,7 +48,7 @@ def read_date(text: str) -> date:
         if _DATE.fullmatch(text):
             return date.fromisoformat(text)
     except ValueError:
-        pass  # the 31st of February: told with every other bad spelling below
+        pass  # for example February 31: reported below, as any other bad format
     raise BadValue("bad_format", "Must be a date, such as 2026-01-31.")
 
 
@@ -58,8 +58,8 @@ def read_datetime(text: str) -> datetime:
         if _DATETIME.fullmatch(text):
             return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        pass  # the 25th hour, or year 0 in UTC: told with every other bad spelling below
-    raise BadValue("bad_format", "Must be a time with its offset from UTC, such as 2026-01-31T12:00:00Z.")
+        pass  # for example hour 25: reported below, as any other bad format
+    raise BadValue("bad_format", "Must be a date and time with a UTC offset, such as 2026-01-31T12:00:00Z.")
 
 
 def read_boolean(text: str) -> bool:
@@ -70,7 +70,7 @@ def read_boolean(text: str) -> bool:
 
 
 def read_integer(field: Field, text: str) -> int:
-    """A whole number that the column can hold."""
+    """An integer within the column's bounds."""
     if not _INTEGER.fullmatch(text):
         raise BadValue("wrong_type", "Must be a whole number.")
     number = int(text)
@@ -79,21 +79,21 @@ def read_integer(field: Field, text: str) -> int:
 
 
 def read_decimal(field: Field, text: str) -> Decimal:
-    """A decimal that the column can hold exactly."""
+    """A decimal that the column stores exactly."""
     if not _DECIMAL.fullmatch(text):
         raise BadValue("wrong_type", "Must be a decimal number, such as 12.50.")
     number = Decimal(text)
     _check_bounds(field, number)
     if len(text.partition(".")[2].rstrip("0")) > field.scale:
-        raise BadValue("bad_format", f"Must have at most {field.scale} digits after the point.")
+        raise BadValue("bad_format", f"Must have at most {field.scale} decimal places.")
     return number
 
 
 def read_id(field: Field, text: str) -> UUID:
-    """A typed id of the field's own type."""
+    """A typed id with the field's prefix."""
     value = identifiers.read(field.prefix, text)
     if value is None:
-        raise BadValue("bad_format", f"Must be an id that begins with {field.prefix}_.")
+        raise BadValue("bad_format", f"Must be an id that starts with {field.prefix}_.")
     return value
 
 
@@ -125,12 +125,12 @@ _READERS: dict[FieldKind, Callable[[Field, str], Value]] = {
 
 
 def read(field: Field, text: str) -> Value:
-    """The value that a text spells for this field. Raises BadValue."""
+    """Parse text as a value of this field. Raises BadValue."""
     return _READERS[field.kind](field, text)
 
 
 def write(field: Field, value: Value) -> str:
-    """The text that ``read`` turns into this value again."""
+    """Format a value, so that ``read`` returns the same value."""
     match value:
         case UUID():
             return identifiers.show(field.prefix, value)

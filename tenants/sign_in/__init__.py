@@ -1,1 +1,1 @@
-"""How a person gets in: passwords, access tokens, refresh tokens."""
+"""Sign-in of people: passwords, access tokens, refresh tokens."""

@@ -1,7 +1,7 @@
-"""Access tokens: short-lived JWTs that say who a person is and in which tenant they act (RFC 9068's profile).
+"""Access tokens: short-lived JWTs for one person in one tenant (profile of RFC 9068).
 
-We issue and verify, so a token is held to exactly what we issue. What a token says of itself decides nothing: the
-algorithm belongs to the key, the key is found by its exact kid, and a header with any other member is refused, which
+We issue and verify them, so verification accepts exactly what we issue. A token cannot choose how it is verified: the
+algorithm is bound to the key, the key is selected by its exact kid, and any other header member is rejected, which
 covers ``jku``, ``x5u``, ``x5c``, ``jwk``, ``crit`` and ``b64`` (RFC 8725).
 """
 
@@ -24,7 +24,7 @@ from tenants.sign_in.signing_keys import ALGORITHM, SigningKeys
 
 LONGEST_TOKEN = 8192  # bytes, before anything is decoded
 LONGEST_LIFE = 900  # seconds
-LEEWAY = 30  # seconds that the clocks of two hosts may differ
+LEEWAY = 30  # seconds; tolerated clock difference between hosts
 TYPE = "at+jwt"
 
 _REGISTRY = JWSRegistry(algorithms=[ALGORITHM])
@@ -32,11 +32,11 @@ _REGISTRY = JWSRegistry(algorithms=[ALGORITHM])
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What a verified token says."""
+    """The claims of a verified token."""
 
     user_id: UserId
     tenant_id: TenantId
-    session_id: UUID | None  # the sign-in that it comes from; ends with it
+    session_id: UUID | None  # the sign-in that issued it; the token ends with it
     expires_at: float  # seconds since the epoch
 
 
@@ -61,7 +61,7 @@ class AccessTokens:
         self._clock = clock
 
     def issue(self, user: UserId, tenant: TenantId, session: UUID) -> str:
-        """A signed token for this person in this tenant, good for ``lifetime`` seconds."""
+        """Issue a token for this person in this tenant, valid for ``lifetime`` seconds."""
         now = int(self._clock())
         claims = {
             "iss": self._issuer,
@@ -77,15 +77,15 @@ class AccessTokens:
         return jwt.encode(header, claims, self.keys.signing_key, registry=_REGISTRY, default_type=None)
 
     def verify(self, token: bytes) -> AccessClaims:
-        """What the token says, if we issued it and it still holds (ID6).
+        """Verify a token and return its claims (ID6).
 
-        Raises CredentialExpired for one of ours whose time is over, CredentialInvalid for anything else.
+        Raises CredentialExpired for an expired token of ours, CredentialInvalid for anything else.
         """
         if len(token) > LONGEST_TOKEN:
-            _refuse("longer than 8 KB")
+            _reject("longer than 8 KB")
         segments = token.split(b".")
         if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature (RFC 7515 section 3.1)
-            _refuse("not three segments")
+            _reject("not three segments")
         key = self._key_of(_object(segments[0], "header"))
         try:
             signed = deserialize_compact(token, key, registry=_REGISTRY)
@@ -96,24 +96,24 @@ class AccessTokens:
     def _key_of(self, header: dict[str, Any]) -> OKPKey:
         kid = header.get("kid")
         if not isinstance(kid, str) or header != {"alg": ALGORITHM, "typ": TYPE, "kid": kid}:
-            _refuse("a header that we do not issue")
+            _reject("unexpected header")
         key = self.keys.find(kid)
         if key is None:
-            _refuse("unknown kid")
+            _reject("unknown kid")
         return key
 
     def _checked(self, claims: dict[str, Any]) -> AccessClaims:
         now = self._clock()
         if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
-            _refuse("another issuer or audience")
+            _reject("another issuer or audience")
         issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
         if issued > now + LEEWAY or not 0 < expires - issued <= LONGEST_LIFE:
-            _refuse("a lifetime that we do not issue")
+            _reject("unexpected lifetime")
         if "nbf" in claims and _seconds(claims, "nbf") > now + LEEWAY:
-            _refuse("not good yet")
+            _reject("not valid yet")
         user, tenant = read(USER, _text(claims, "sub")), read(TENANT, _text(claims, "tenant"))
         if user is None or tenant is None or not _text(claims, "jti"):
-            _refuse("ids that we do not issue")
+            _reject("unexpected ids")
         if expires <= now:
             raise CredentialExpired
         return AccessClaims(UserId(user), TenantId(tenant), _session(claims), float(expires))
@@ -121,7 +121,7 @@ class AccessTokens:
 
 def _object(segment: bytes, name: str) -> dict[str, Any]:
     try:
-        text = urlsafe_b64decode(segment)  # strict: no padding, no foreign letters, no stray bits
+        text = urlsafe_b64decode(segment)  # strict: no padding, no other characters, no unused bits
     except ValueError as error:
         raise CredentialInvalid(detail=f"access token: {name} is not base64url") from error
     return _loads(text, name)
@@ -133,14 +133,14 @@ def _loads(text: bytes, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CredentialInvalid(detail=f"access token: {name} is not JSON") from error
     if not isinstance(found, dict):
-        _refuse(f"{name} is not an object")
+        _reject(f"{name} is not an object")
     return found
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if len(found) != len(pairs):  # two readers could each believe another one of the two
-        raise ValueError("a name stands twice")
+    if len(found) != len(pairs):  # parsers differ in which of the two they use
+        raise ValueError("duplicate member name")
     return found
 
 
@@ -151,14 +151,14 @@ def _no_constant(name: str) -> NoReturn:
 def _seconds(claims: dict[str, Any], name: str) -> int:
     value = claims.get(name)
     if type(value) is not int:  # a bool is an int to isinstance
-        _refuse(f"{name} is not a whole number")
+        _reject(f"{name} is not a whole number")
     return value
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
     value = claims.get(name)
     if not isinstance(value, str):
-        _refuse(f"{name} is not text")
+        _reject(f"{name} is not text")
     return value
 
 
@@ -171,5 +171,5 @@ def _session(claims: dict[str, Any]) -> UUID | None:
         raise CredentialInvalid(detail="access token: sid is not an id") from error
 
 
-def _refuse(reason: str) -> NoReturn:
+def _reject(reason: str) -> NoReturn:
     raise CredentialInvalid(detail=f"access token: {reason}")

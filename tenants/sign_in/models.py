@@ -11,7 +11,7 @@ from tenants.identifiers import TenantId, UserId
 
 
 class RefreshToken(ControlModel):
-    """One link of a session's chain: opaque, hashed, used once; a reused one ends its whole family (ID8)."""
+    """A refresh token: opaque, stored as a hash, used once. Reuse ends its family (ID8)."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (Index("ix_refresh_tokens_user_id", "user_id", "tenant_id"),)
@@ -24,5 +24,7 @@ class RefreshToken(ControlModel):
     issued_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
-    successor_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer to a repeated ask within the grace
+    successor_sealed: Mapped[bytes | None] = mapped_column(
+        LargeBinary
+    )  # response for a repeated request within the grace period
     family_ended_at: Mapped[datetime | None]

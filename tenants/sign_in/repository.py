@@ -1,4 +1,4 @@
-"""SQL of the control table ``refresh_tokens``, and of who may sign in."""
+"""SQL of the control table ``refresh_tokens``, and of accounts that sign in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from tenants.users.models import User
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who signs in, as far as they are known."""
+    """The account of a sign-in attempt."""
 
     user: User
-    tenant: Tenant | None  # None where they are not a member of the tenant that they named
+    tenant: Tenant | None  # None when the person is not a member of the requested tenant
 
 
 async def find_account(session: ControlSession, email: str, slug: str) -> Account | None:
-    """The person with this address, and the tenant of this slug if they belong to it. One query, known or not."""
+    """The person with this address, and the tenant with this slug if they are a member. One query in every case."""
     query = (
         select(User, Tenant)
         .outerjoin(Tenant, and_(Tenant.slug == slug, _belongs_to()))
@@ -38,19 +38,19 @@ async def find_account(session: ControlSession, email: str, slug: str) -> Accoun
 
 
 async def find(session: ControlSession, digests: Sequence[bytes]) -> RefreshToken | None:
-    """The token that is kept under one of these digests."""
+    """The token with one of these digests."""
     return await session.scalar(select(RefreshToken).where(RefreshToken.digest.in_(digests)))
 
 
 async def lock_family(session: ControlSession, token: RefreshToken) -> None:
-    """Wait for whoever else uses a token of this family, then read the token as it is now."""
-    number = int.from_bytes(token.family_id.bytes[8:], signed=True)  # the random half of a UUIDv7
+    """Serialise uses of this family's tokens, then read the token again."""
+    number = int.from_bytes(token.family_id.bytes[8:], signed=True)  # the random half of the UUIDv7
     await session.execute(select(func.pg_advisory_xact_lock(literal(number, BigInteger))))
     await session.refresh(token)
 
 
 async def mark_used(session: ControlSession, token: RefreshToken, when: datetime, sealed: bytes) -> None:
-    """Keep the sealed answer with the token that it was given for, and with no older one of its family."""
+    """Store the sealed response with this token, and remove it from older tokens of the family."""
     older = update(RefreshToken).where(
         RefreshToken.family_id == token.family_id, RefreshToken.successor_sealed.is_not(None)
     )
@@ -60,20 +60,20 @@ async def mark_used(session: ControlSession, token: RefreshToken, when: datetime
 
 
 async def end_family(session: ControlSession, family: UUID, when: datetime) -> None:
-    """End a sign-in: every token that came of it. The table tells all workers, for its access tokens' sake."""
+    """End a sign-in: all its refresh tokens. A trigger notifies every worker, which drops its access tokens."""
     ended = update(RefreshToken).where(RefreshToken.family_id == family, RefreshToken.family_ended_at.is_(None))
     await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
 
 
-_wanted = (
+_requested = (
     func.unnest(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenants", "users", "families")))
     .table_valued(*(column(name, Uuid) for name in ("tenant_id", "user_id", "family_id")))
     .render_derived()
 )
-_ended = exists().where(RefreshToken.family_id == _wanted.c.family_id, RefreshToken.family_ended_at.is_not(None))
+_ended = exists().where(RefreshToken.family_id == _requested.c.family_id, RefreshToken.family_ended_at.is_not(None))
 _HOLDERS = prepare(
-    select(_wanted.c.user_id, _wanted.c.family_id, Membership.roles, User.disabled_at, _ended, *COLUMNS)
-    .join(Membership, and_(Membership.tenant_id == _wanted.c.tenant_id, Membership.user_id == _wanted.c.user_id))
+    select(_requested.c.user_id, _requested.c.family_id, Membership.roles, User.disabled_at, _ended, *COLUMNS)
+    .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
     .join(User, User.id == Membership.user_id)
     .join(Tenant, Tenant.id == Membership.tenant_id)
 )
@@ -81,23 +81,23 @@ _HOLDERS = prepare(
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whoever an access token was given to, as they are now."""
+    """The current state of the person an access token was issued to."""
 
     roles: tuple[str, ...]
     is_disabled: bool
-    has_signed_out: bool  # the sign-in that the token comes from was ended
+    has_signed_out: bool  # the sign-in that issued the token has ended
     tenant: TenantRef
 
 
 async def holders(reads: Work, claims: Sequence[AccessClaims]) -> dict[AccessClaims, Holder]:
-    """Of these tokens' holders those who still are members of the tenants that the tokens name."""
-    wanted = {
+    """The holders of these tokens who are still members of the tokens' tenants."""
+    parameters = {
         "tenants": [each.tenant_id for each in claims],
         "users": [each.user_id for each in claims],
         "families": [each.session_id for each in claims],
     }
     found = {}
-    for user, family, roles, disabled_at, ended, *tenant in await reads.rows(_HOLDERS, wanted):
+    for user, family, roles, disabled_at, ended, *tenant in await reads.rows(_HOLDERS, parameters):
         reference = reference_of(*tenant)
         found[reference.id, user, family] = Holder(tuple(roles), disabled_at is not None, ended, reference)
     named = {each: (each.tenant_id, each.user_id, each.session_id) for each in claims}

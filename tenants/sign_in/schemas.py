@@ -1,4 +1,4 @@
-"""What people send to sign in, and what they get."""
+"""Requests and responses of sign-in."""
 
 from typing import Annotated, Literal
 
@@ -26,11 +26,11 @@ class RefreshRequest(BaseModel):
 
 
 class Grant(BaseModel):
-    """Answer to a sign-in or a refresh."""
+    """Response to a sign-in or a refresh."""
 
     model_config = ConfigDict(frozen=True)
 
     access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme (RFC 6750), not a secret
-    expires_in: Annotated[int, Field(description="Seconds that the access token lives from when it was issued.")]
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme name (RFC 6750), not a secret
+    expires_in: Annotated[int, Field(description="Lifetime of the access token in seconds.")]
     refresh_token: str

@@ -1,4 +1,4 @@
-"""Sign-in with a password, and the chain of refresh tokens that keeps a person signed in (ID8, ID10)."""
+"""Sign-in with a password, and rotation of refresh tokens (ID8, ID10)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,19 +19,19 @@ from tenants.sign_in.schemas import Grant
 from tenants.sign_in.sealing import Sealer
 from tenants.users.passwords import PasswordHasher
 
-# How long the answer to a refresh can be asked for again, by a client that lost it or by two tabs that asked at once.
+# For this long a refresh can be repeated with the same result: after a lost response, or from two tabs at once.
 GRACE = timedelta(seconds=10)
 
 
 class SignInRefused(CredentialInvalid):
-    """One answer for a wrong password, an unknown or disabled person, and a tenant that is not theirs."""
+    """One error for a wrong password, an unknown or disabled person, and a tenant without membership."""
 
-    message = "The address, the password or the tenant is not right."
+    message = "E-mail address, password or tenant is incorrect."
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """Whose sign-in a token belongs to."""
+    """The sign-in that a token belongs to."""
 
     family: UUID
     user: UserId
@@ -39,7 +39,9 @@ class _Session:
 
 
 class SignIn:
-    """Opens its own transactions: a password takes long and must hold none, and an ended family outlasts the error."""
+    """Opens its own transactions: none is held while a password is hashed, and an ended family is committed
+    before the error is raised.
+    """
 
     def __init__(
         self,
@@ -59,11 +61,11 @@ class SignIn:
         self._refresh_life = refresh_life
 
     async def login(self, email: str, password: str, slug: str) -> Grant:
-        """A new sign-in. Raises SignInRefused, after the same work whatever the reason; TenantSuspended to members."""
+        """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended for members only."""
         async with self._database.control() as session:
             account = await repository.find_account(session, email, slug)
-        kept = account.user.password_hash if account else None
-        matches = await self._passwords.verify(password, kept)
+        stored = account.user.password_hash if account else None
+        matches = await self._passwords.verify(password, stored)
         if not matches or account is None or account.tenant is None or account.user.disabled_at is not None:
             raise SignInRefused
         if account.tenant.status == TenantStatus.SUSPENDED:
@@ -72,7 +74,7 @@ class SignIn:
             return await self._grant(session, _Session(new_id(), account.user.id, account.tenant.id))
 
     async def refresh(self, secret: str) -> Grant:
-        """The next access token and the next refresh token; asked again within the grace, the same ones.
+        """Rotate: the next access and refresh token; repeated within the grace period, the same ones.
 
         Raises CredentialInvalid, CredentialExpired, CredentialRevoked (also for reuse, which ends the sign-in), and
         TenantSuspended.
@@ -82,11 +84,11 @@ class SignIn:
         async with self._database.control() as session:
             outcome = await self._rotate(session, secret)
         if not isinstance(outcome, Grant):
-            raise outcome  # only now: what was decided about the family has been committed
+            raise outcome  # after the transaction: the end of the family is committed
         return outcome
 
     async def logout(self, secret: str) -> None:
-        """End the sign-in that this token belongs to. Says nothing of tokens that are unknown."""
+        """End the sign-in of this token. Ignores unknown tokens."""
         if kind_of(secret) is not SecretKind.REFRESH:
             return
         async with self._database.control() as session:
@@ -111,7 +113,7 @@ class SignIn:
     async def _repeated(
         self, session: ControlSession, token: RefreshToken, used_at: datetime, now: datetime
     ) -> Grant | type[TenantryError]:
-        # The sealed answer goes as soon as the token in it is used: whoever asks then is not the one who got it.
+        # The sealed response is removed when its token is used: later repetitions come from another client.
         if token.successor_sealed is not None and now - used_at <= GRACE:
             plain = self._sealer.open(token.id, token.successor_sealed)
             if plain is not None:

@@ -1,7 +1,7 @@
-"""The keys that sign access tokens: Ed25519 only, each with a kid of its own.
+"""Keys that sign access tokens: Ed25519 only, each with a unique kid.
 
-Rotation without a failed request (ID7): put the new key second, so that every worker and every reader of the JWKS knows
-it; when their caches have turned over, make it the first; take the old one away once its last token has expired.
+Rotation without a failed request (ID7): add the new key as the second one, so that every worker and every client of the
+JWKS knows it; when caches have expired, make it the first; remove the old key when its last token has expired.
 """
 
 import json
@@ -11,12 +11,12 @@ from typing import Any, Final
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-ALGORITHM: Final = "Ed25519"  # RFC 9864 section 2.2; the older name EdDSA left the curve open
+ALGORITHM: Final = "Ed25519"  # RFC 9864 section 2.2; the older name EdDSA does not fix the curve
 _LONGEST_KID = 128
 
 
 class SigningKeys:
-    """A key set that was checked when it was loaded: nothing about a key is decided by a token."""
+    """A key set, validated when it is loaded."""
 
     def __init__(self, keys: dict[str, OKPKey]) -> None:
         self._keys = keys
@@ -50,12 +50,12 @@ class SigningKeys:
 
     @cached_property
     def public_document(self) -> bytes:
-        """The JWK Set that ``/.well-known/jwks.json`` serves: public halves only."""
+        """The JWK Set served at ``/.well-known/jwks.json``: public keys only."""
         return json.dumps({"keys": [_public(kid, key) for kid, key in self._keys.items()]}).encode()
 
 
 def generate_signing_keys(kid: str) -> str:
-    """A new JWK Set of one private key, as ``TENANTRY_SIGNING_KEYS`` takes it."""
+    """Generate a JWK Set with one private key, in the format of ``TENANTRY_SIGNING_KEYS``."""
     key = OKPKey.generate_key(ALGORITHM)
     return json.dumps({"keys": [{**key.as_dict(private=True), "kid": kid, "use": "sig", "alg": ALGORITHM}]})
 
@@ -69,9 +69,9 @@ def _checked(entry: object) -> tuple[str, OKPKey]:
     if entry.get("kty") != "OKP" or entry.get("crv") != ALGORITHM:
         raise ValueError(f"signing key {kid!r} is not an Ed25519 key")
     if entry.get("use", "sig") != "sig" or entry.get("alg", ALGORITHM) not in {ALGORITHM, "EdDSA"}:
-        raise ValueError(f"signing key {kid!r} is meant for something else")
+        raise ValueError(f"signing key {kid!r} has another use or algorithm")
     if "key_ops" in entry and not {"sign", "verify"}.intersection(entry["key_ops"]):
-        raise ValueError(f"signing key {kid!r} may neither sign nor verify")
+        raise ValueError(f"signing key {kid!r} allows neither sign nor verify")
     return kid, _imported(kid, entry)
 
 
@@ -83,7 +83,7 @@ def _imported(kid: str, entry: dict[str, Any]) -> OKPKey:
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"signing key {kid!r} cannot be read") from error
     if not matches:
-        raise ValueError(f"signing key {kid!r}: its public half belongs to another key")
+        raise ValueError(f"signing key {kid!r}: public and private part do not match")
     return key
 
 

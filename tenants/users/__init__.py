@@ -1,1 +1,1 @@
-"""People: one person may be a member of several tenants."""
+"""People. One person can be a member of several tenants."""

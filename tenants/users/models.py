@@ -10,7 +10,7 @@ from tenants.identifiers import UserId
 
 
 class User(Versioned, ControlModel):
-    """A person. E-mail addresses are unique regardless of case; the password is an argon2id hash."""
+    """A person. E-mail addresses are unique regardless of case; the password is stored as an argon2id hash."""
 
     __tablename__ = "users"
     __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)

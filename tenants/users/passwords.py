@@ -1,7 +1,7 @@
-"""Passwords: which are good enough, and how they are hashed without holding up anybody else.
+"""Password rules, and hashing that does not block other requests.
 
-Rules after NIST SP 800-63B-4 section 3.1.1: length counts, composition does not; nothing is truncated; common ones are
-refused. Hashing is argon2id (RFC 9106) in a few threads of its own, which release the interpreter while they work.
+Rules after NIST SP 800-63B-4 section 3.1.1: length instead of composition, no truncation, no common passwords.
+Hashing is argon2id (RFC 9106) in its own threads, which release the interpreter lock while they hash.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tenants.errors import Unavailable, ValidationFailed
 LEAST_CHARACTERS = 15
 MOST_BYTES = 1024
 _LEAST_DIFFERENT = 5  # characters
-_THREADS = 2  # each takes _MEMORY while it hashes
+_THREADS = 2  # each uses _MEMORY while hashing
 _MOST_WAITING = 64
 _MEMORY = 19_456  # KiB; OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane
 _PASSES = 2
@@ -52,20 +52,20 @@ _BLOCKED = frozenset(
     }
 )
 
-_GIVES_WAY = 5  # nice(2): a thread that wants the processor at the same time gets three times as much of it
+_NICENESS = 5  # nice(2): a competing thread gets three times as much of the processor
 
 _Result = TypeVar("_Result")
 
 
 def checked_password(password: str, email: str) -> None:
-    """Raise ValidationFailed, pointing at ``/password``, when a new password is not good enough (ID9)."""
+    """Check a new password (ID9). Raises ValidationFailed at ``/password``."""
     if len(password.encode()) > MOST_BYTES:
-        raise ValidationFailed.at("/password", "too_long", f"A password has at most {MOST_BYTES} bytes.")
+        raise ValidationFailed.at("/password", "too_long", f"Must have at most {MOST_BYTES} bytes.")
     text = normalized(password)
     if len(text) < LEAST_CHARACTERS:
-        raise ValidationFailed.at("/password", "too_short", f"A password has at least {LEAST_CHARACTERS} characters.")
+        raise ValidationFailed.at("/password", "too_short", f"Must have at least {LEAST_CHARACTERS} characters.")
     if _too_common(text.casefold(), email.casefold()):
-        raise ValidationFailed.at("/password", "too_common", "This password is too easy to guess.")
+        raise ValidationFailed.at("/password", "too_common", "Too easy to guess. Choose another password.")
 
 
 def _too_common(text: str, email: str) -> bool:
@@ -74,51 +74,51 @@ def _too_common(text: str, email: str) -> bool:
 
 
 def normalized(password: str) -> str:
-    """One form for what the same keys make on different systems (RFC 8265 section 4.2: OpaqueString)."""
+    """Normalise text that systems encode differently (RFC 8265 section 4.2: OpaqueString)."""
     return unicodedata.normalize("NFC", password)
 
 
-def _give_way() -> None:
-    """Let whoever answers requests have the processor first. Linux counts niceness by thread, others by process."""
+def _lower_priority() -> None:
+    """Give request handling priority. Only Linux applies niceness per thread, so other systems are left alone."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 class PasswordHasher:
-    """Hashes and verifies in a bounded pool: a flood of sign-ins waits for itself, not the event loop."""
+    """Hashes and verifies in a bounded thread pool, so that a login flood does not block the event loop."""
 
     def __init__(self) -> None:
         hasher = Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY, parallelism=_LANES)
         self._hash = PasswordHash((hasher,))
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2", initializer=_lower_priority)
         self._waiting = 0
-        # Verified against where there is nothing to verify against, so that both take the same time (ID10).
-        self._nobody = self._hash.hash("a password that nobody has")
+        # Verified when there is no stored hash, so that both cases take the same time (ID10).
+        self._dummy_hash = self._hash.hash("an unused password")
 
     @property
     def waiting(self) -> int:
-        """Passwords that are hashed now, or wait for it."""
+        """Passwords being hashed or waiting for it."""
         return self._waiting
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash to keep, in PHC string form. Raises Unavailable when too many wait already."""
+        """The argon2id hash in PHC string format. Raises Unavailable when too many requests wait."""
         return await self._work(lambda: self._hash.hash(normalized(password)))
 
-    async def verify(self, password: str, kept: str | None) -> bool:
-        """Whether this is the password. Takes as long when there is none to compare with.
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether the password matches. Takes the same time without a stored hash.
 
-        Raises Unavailable when too many wait already.
+        Raises Unavailable when too many requests wait.
         """
-        matches = await self._work(lambda: self._hash.verify(normalized(password), kept or self._nobody))
-        return matches and kept is not None
+        matches = await self._work(lambda: self._hash.verify(normalized(password), stored or self._dummy_hash))
+        return matches and stored is not None
 
     def close(self) -> None:
-        """End the threads once they are done with what they have."""
+        """Stop the threads; running hashes finish."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self, call: Callable[[], _Result]) -> _Result:
         if self._waiting >= _MOST_WAITING:
-            raise Unavailable(detail="too many passwords wait to be hashed")
+            raise Unavailable(detail="too many passwords are waiting to be hashed")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)

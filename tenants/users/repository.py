@@ -14,12 +14,12 @@ async def find(session: ControlSession, user: UserId) -> User | None:
 
 
 async def find_by_email(session: ControlSession, email: str) -> User | None:
-    """The person with this address, whatever its case."""
+    """The person with this e-mail address, regardless of case."""
     return await session.scalar(select(User).where(func.lower(User.email) == func.lower(email)))
 
 
 async def insert_unless_known(session: ControlSession, email: str, name: str) -> bool:
-    """Add a person without a password. False when somebody has the address already."""
+    """Insert a person without a password. False when the address is taken."""
     values = {"id": UserId(new_id()), "email": email, "name": name}
     added = insert(User).values(values).on_conflict_do_nothing(index_elements=[text("lower(email)")])
     return await session.scalar(added.returning(User.id)) is not None

@@ -1,4 +1,4 @@
-"""People: made known, given a password, shut out."""
+"""People: create, set password, disable, enable."""
 
 from datetime import UTC, datetime
 
@@ -11,35 +11,35 @@ from tenants.users.passwords import PasswordHasher, checked_password
 
 
 class Users:
-    """Every call runs in the caller's transaction; hashing, which takes long, is done before one is opened."""
+    """Every call runs in the caller's transaction. Hash passwords before opening one: hashing is slow."""
 
     def __init__(self, passwords: PasswordHasher) -> None:
         self._passwords = passwords
 
     async def hash_password(self, password: str, email: str) -> str:
-        """Check a new password and hash it. Raises ValidationFailed when it is not good enough."""
+        """Check a new password and hash it. Raises ValidationFailed."""
         checked_password(password, email)
         return await self._passwords.hash(password)
 
     async def ensure(self, session: ControlSession, email: str, name: str = "") -> User:
-        """The person with this address; made without a password when nobody has it."""
+        """The person with this address, created without a password if unknown."""
         await repository.insert_unless_known(session, email, name)
         user = await repository.find_by_email(session, email)
         if user is None:
-            raise NotFound(detail="a person was deleted while being made known")
+            raise NotFound(detail="the person was deleted concurrently")
         return user
 
     async def set_password(self, session: ControlSession, user: UserId, password_hash: str) -> None:
-        """Give the person this password. Raises NotFound."""
+        """Store the hash of the person's password. Raises NotFound."""
         (await self._found(session, user)).password_hash = password_hash
 
     async def disable(self, session: ControlSession, user: UserId) -> None:
-        """Shut a person out of every tenant, at once. Raises NotFound."""
+        """Disable a person in every tenant, at once. Raises NotFound."""
         found = await self._found(session, user)
         found.disabled_at = found.disabled_at or datetime.now(UTC)
 
     async def enable(self, session: ControlSession, user: UserId) -> None:
-        """Let a person in again. Raises NotFound."""
+        """Enable a person again. Raises NotFound."""
         (await self._found(session, user)).disabled_at = None
 
     async def _found(self, session: ControlSession, user: UserId) -> User:

@@ -1,4 +1,4 @@
-"""Every error has a code of its own, a status and a page (DESIGN decision 12)."""
+"""Every error has a code of its own, a status, a page and a row in docs/api.md."""
 
 import pkgutil
 import re
@@ -9,7 +9,7 @@ import pytest
 from gateway.api.problem_pages import _WHAT_TO_DO
 from gateway.problems.documents import catalogue, status_of
 from tenants.errors import ErrorKind, TenantryError
-from tests.architecture.sources import FLOORS
+from tests.architecture.sources import FLOORS, ROOT
 
 
 def _ours(error: type[TenantryError]) -> bool:
@@ -18,7 +18,7 @@ def _ours(error: type[TenantryError]) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_imported() -> None:
-    """An error whose module nobody has imported would be missing from what is checked."""
+    """An error is found only when its module has been imported."""
     for floor in FLOORS:
         for found in pkgutil.walk_packages(import_module(floor).__path__, f"{floor}."):
             if ".versions" not in found.name and not found.name.endswith((".env", ".__main__")):
@@ -30,7 +30,7 @@ def _declared(base: type[TenantryError] = TenantryError) -> list[type[TenantryEr
 
 
 def test_a_code_belongs_to_one_class_and_those_that_refine_it() -> None:
-    """CONTRACT: codes are stable; two meanings under one would not be."""
+    """A code is stable and has one meaning."""
     owners: dict[str, type[TenantryError]] = {}
     for error in filter(_ours, _declared()):
         if "code" in vars(error):
@@ -39,8 +39,8 @@ def test_a_code_belongs_to_one_class_and_those_that_refine_it() -> None:
     assert {code: error for code, error in catalogue().items() if _ours(error)}.keys() == owners.keys()
 
 
-def test_every_error_is_complete_and_speaks_to_the_caller() -> None:
-    """CONTRACT: code in snake_case, a title, a sentence; nothing to be filled in with what somebody sent."""
+def test_every_error_has_a_code_a_title_and_a_constant_message() -> None:
+    """The code is snake_case, the message a sentence without placeholders: the input is never echoed."""
     for error in filter(_ours, _declared()):
         if not hasattr(error, "code"):
             continue
@@ -51,6 +51,13 @@ def test_every_error_is_complete_and_speaks_to_the_caller() -> None:
         assert 400 <= status_of(error) <= 504, error
 
 
-def test_every_kind_says_what_to_do() -> None:
+def test_the_api_documentation_lists_every_code_under_its_status() -> None:
+    document = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([45][0-9]{2}) \| (.+) \|$", document, re.MULTILINE)
+    listed = {code: int(status) for status, codes in rows for code in re.findall(r"`([a-z_]+)`", codes)}
+    assert listed == {code: status_of(error) for code, error in catalogue().items() if _ours(error)}
+
+
+def test_every_kind_of_error_has_advice() -> None:
     """The page of a problem is never without advice."""
     assert set(_WHAT_TO_DO) == set(ErrorKind)

@@ -27,13 +27,13 @@ def _models(*more: Column[Any]) -> MetaData:
 
 @pytest.fixture
 def location(tmp_path: Path) -> Path:
-    """Where a SaaS keeps its revisions; its name begins theirs."""
+    """The folder of a SaaS's revisions; its parent's name is the prefix of theirs."""
     folder = tmp_path / "shop" / "migrations"
     folder.mkdir(parents=True)
     return folder
 
 
-def test_the_first_revision_makes_what_the_models_say(database_urls: DatabaseUrls, location: Path) -> None:
+def test_the_first_revision_creates_the_tables_of_the_models(database_urls: DatabaseUrls, location: Path) -> None:
     path = resources_migration(database_urls.owner, "Notes and replies", location, models=_models())
     assert path == location / "shop_0001_notes_and_replies.py"
     with pytest.raises(NothingChanged):
@@ -41,7 +41,7 @@ def test_the_first_revision_makes_what_the_models_say(database_urls: DatabaseUrl
     assert migrate_tenants(database_urls.owner, (location,)).revisions == ("shop_0001",)
 
 
-def test_the_next_revision_makes_what_has_changed(database_urls: DatabaseUrls, location: Path) -> None:
+def test_the_next_revision_contains_the_changes(database_urls: DatabaseUrls, location: Path) -> None:
     resources_migration(database_urls.owner, "Notes", location, models=_models())
     changed = _models(Column("title", String(80)))
     text = resources_migration(database_urls.owner, "Titles", location, models=changed).read_text()
@@ -52,8 +52,8 @@ def test_the_next_revision_makes_what_has_changed(database_urls: DatabaseUrls, l
         resources_migration(database_urls.owner, "Again", location, models=changed)
 
 
-def test_writing_a_revision_leaves_the_database_as_it_was(database_urls: DatabaseUrls, location: Path) -> None:
-    """The scratch schema is rolled back, and no tenant has a migration that nobody has read yet."""
+def test_writing_a_revision_leaves_the_database_unchanged(database_urls: DatabaseUrls, location: Path) -> None:
+    """The scratch schema is rolled back, and no tenant is migrated."""
     before = schemas_and_roles(database_urls.superuser)
     resources_migration(database_urls.owner, "Notes", location, models=_models())
     assert schemas_and_roles(database_urls.superuser) == before
@@ -63,7 +63,7 @@ def test_writing_a_revision_leaves_the_database_as_it_was(database_urls: Databas
         assert connection.execute("SELECT count(*) FROM tenantry.tenant_blueprints").fetchone() == (0,)
 
 
-def test_two_revisions_after_the_same_one_are_refused(database_urls: DatabaseUrls, location: Path) -> None:
+def test_two_revisions_with_the_same_parent_are_rejected(database_urls: DatabaseUrls, location: Path) -> None:
     first = resources_migration(database_urls.owner, "Notes", location, models=_models())
     twin = first.read_text().replace('"shop_0001"', '"shop_other"').replace('("shop",)', "None")
     (location / "shop_other.py").write_text(twin)
@@ -71,7 +71,7 @@ def test_two_revisions_after_the_same_one_are_refused(database_urls: DatabaseUrl
         resources_migration(database_urls.owner, "More", location, models=_models(Column("title", String(80))))
 
 
-def test_a_folder_whose_name_cannot_begin_a_revision_is_refused(database_urls: DatabaseUrls, tmp_path: Path) -> None:
+def test_a_folder_name_that_cannot_be_a_prefix_is_rejected(database_urls: DatabaseUrls, tmp_path: Path) -> None:
     folder = tmp_path / "my-shop" / "migrations"
     folder.mkdir(parents=True)
     with pytest.raises(ValueError, match="my-shop"):

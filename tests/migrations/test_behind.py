@@ -1,4 +1,4 @@
-"""A tenant whose migration failed is the only one that is not served (DESIGN decision 9)."""
+"""Only the tenant whose migration failed gets 503."""
 
 import anyio
 import psycopg
@@ -9,8 +9,8 @@ from tests.fixtures.gateways import Gateway
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_tenant_whose_migration_failed_answers_503_alone_until_it_is_repaired(gateway: Gateway) -> None:
-    """ID4: a principal that is remembered learns of it too, both ways."""
+async def test_only_the_tenant_whose_migration_failed_gets_503_until_it_is_repaired(gateway: Gateway) -> None:
+    """ID4: cached principals change too, both ways."""
     assert await _me(gateway) == (200, 200)
     with psycopg.connect(gateway.urls.owner, autocommit=True) as owner:
         owner.execute("UPDATE tenantry.tenants SET migration_failed_at = now() WHERE slug = 'acme'")

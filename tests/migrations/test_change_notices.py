@@ -1,4 +1,4 @@
-"""Every change that a worker may have cached is told on one channel, whoever makes it (ID4)."""
+"""Every change of cached rows is notified on one channel, whatever makes it (ID4)."""
 
 from collections.abc import Iterator
 
@@ -31,15 +31,15 @@ _NEW_KEY = """
 
 
 class Changes:
-    """Makes changes in one connection as the control role, and hears of them in another."""
+    """Makes changes on one connection as the control role, and listens on another."""
 
     def __init__(self, writer: psycopg.Connection, listener: psycopg.Connection) -> None:
         self._writer = writer
         self._listener = listener
         listener.execute("LISTEN tenantry_changes")
 
-    def told_by(self, statement: str, *, commit: bool = True) -> list[str]:
-        """Run it in a transaction of its own; the payloads that came of it, in order."""
+    def notifications_of(self, statement: str, *, commit: bool = True) -> list[str]:
+        """Run the statement in its own transaction; returns the notified payloads, in order."""
         with self._writer.transaction(force_rollback=not commit):
             self._writer.execute("SET LOCAL ROLE tenantry_control")
             self._writer.execute(statement.encode())
@@ -59,7 +59,7 @@ def changes(database_urls: DatabaseUrls) -> Iterator[Changes]:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "payloads"),
     [
         ("UPDATE tenantry.api_keys SET revoked_at = now()", ["api_key 00ff"]),
         ("UPDATE tenantry.api_keys SET role = 'viewer'", ["api_key 00ff"]),
@@ -79,33 +79,35 @@ def changes(database_urls: DatabaseUrls) -> Iterator[Changes]:
         ),
     ],
 )
-def test_a_change_is_told_under_the_name_that_caches_know(changes: Changes, statement: str, told: list[str]) -> None:
-    """ID4: a new key is told too, so that a remembered refusal does not outlive its creation."""
-    assert changes.told_by(statement) == told
+def test_a_change_is_notified_with_the_id_that_caches_use(
+    changes: Changes, statement: str, payloads: list[str]
+) -> None:
+    """ID4: a new key is notified too, so that a cached refusal does not outlive its creation."""
+    assert changes.notifications_of(statement) == payloads
 
 
-def test_the_triggers_tell_of_every_kind_that_the_listener_knows(database_urls: DatabaseUrls) -> None:
-    """ID4: a kind that is cached and never told would be believed for ever."""
+def test_the_triggers_cover_every_kind_that_the_listener_knows(database_urls: DatabaseUrls) -> None:
+    """ID4: a cached kind without a trigger would never be invalidated."""
     query = (
         "SELECT DISTINCT split_part(encode(tgargs, 'escape'), '\\000', 1) FROM pg_trigger WHERE tgname LIKE 'announce%'"
     )
     with psycopg.connect(database_urls.owner) as owner:
-        told = {kind for (kind,) in owner.execute(query)}
-    assert told == {kind.value for kind in ChangeKind} - {ChangeKind.RESET}
+        notified = {kind for (kind,) in owner.execute(query)}
+    assert notified == {kind.value for kind in ChangeKind} - {ChangeKind.RESET}
 
 
-def test_what_falls_with_a_tenant_is_told_too(changes: Changes) -> None:
-    """ID4: keys and memberships that a deletion takes along, by the database's own hand."""
-    assert sorted(changes.told_by("DELETE FROM tenantry.tenants WHERE slug = 'acme'")) == [
+def test_cascading_deletes_are_notified_too(changes: Changes) -> None:
+    """ID4: keys and memberships deleted by the cascade of a tenant."""
+    assert sorted(changes.notifications_of("DELETE FROM tenantry.tenants WHERE slug = 'acme'")) == [
         "api_key 00ff",
         f"tenant {_A}",
         f"user {_A}",
     ]
 
 
-def test_a_change_that_changes_nothing_is_not_told(changes: Changes) -> None:
-    assert changes.told_by("UPDATE tenantry.plans SET name = name") == []
+def test_an_update_without_a_difference_is_not_notified(changes: Changes) -> None:
+    assert changes.notifications_of("UPDATE tenantry.plans SET name = name") == []
 
 
-def test_a_change_that_is_rolled_back_is_not_told(changes: Changes) -> None:
-    assert changes.told_by("UPDATE tenantry.plans SET rank = 9", commit=False) == []
+def test_a_rolled_back_change_is_not_notified(changes: Changes) -> None:
+    assert changes.notifications_of("UPDATE tenantry.plans SET rank = 9", commit=False) == []

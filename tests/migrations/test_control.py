@@ -1,4 +1,4 @@
-"""The control stream: it makes what the models say, for whom they say, and only ever goes forward."""
+"""The control stream: it matches the models, grants what the control role needs, and goes forward only."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def connection(module_database_urls: DatabaseUrls) -> Iterator[Connection]:
         yield opened
 
 
-def test_the_control_schema_is_what_the_models_say(connection: Connection) -> None:
+def test_the_control_schema_matches_the_models(connection: Connection) -> None:
     options = {
         "include_schemas": True,
         "include_name": belongs_to_control,
@@ -41,13 +41,13 @@ def test_the_control_schema_is_what_the_models_say(connection: Connection) -> No
     assert compare_metadata(context, CONTROL_METADATA) == []
 
 
-def test_every_control_model_is_known_to_the_stream() -> None:
-    """A models.py that nobody imports would be missing from the comparison above, and from the database."""
+def test_every_control_model_is_in_the_metadata() -> None:
+    """A models.py that is not imported would be missing from the comparison above, and from the database."""
     files = {path for floor in ("tenants", "billing", "migrations") for path in (_ROOT / floor).rglob("models.py")}
     assert {Path(str(module.__file__)) for module in CONTROL_MODELS} == files
 
 
-def test_the_control_role_has_data_rights_table_by_table_and_nothing_more(module_database_urls: DatabaseUrls) -> None:
+def test_the_control_role_has_data_privileges_on_tables_only(module_database_urls: DatabaseUrls) -> None:
     relations = describe_schema(module_database_urls.superuser, "tenantry")["relations"]
     rights = {name: acl for name, kind, _, _, _, acl, _, _ in relations if kind == "r"}
     for table, acl in rights.items():
@@ -57,7 +57,7 @@ def test_the_control_role_has_data_rights_table_by_table_and_nothing_more(module
         assert others == [f"tenant_control={wanted}/tenant_owner"], table
 
 
-def test_nobody_but_the_control_role_may_call_the_functions_of_the_control_schema(
+def test_only_the_control_role_may_call_the_functions_of_the_control_schema(
     module_database_urls: DatabaseUrls,
 ) -> None:
     functions = describe_schema(module_database_urls.superuser, "tenantry")["functions"]
@@ -75,10 +75,10 @@ def test_migrating_twice_changes_nothing(module_database_urls: DatabaseUrls) -> 
     assert describe_schema(module_database_urls.superuser, "tenantry") == before
 
 
-def test_a_control_migration_that_fails_leaves_nothing(
+def test_a_failed_control_migration_leaves_nothing(
     empty_database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """IS9: all of it or nothing, so the next run begins where this one did."""
+    """IS9: all or nothing, so the next run starts at the same revision."""
     monkeypatch.setattr(migrations.jobs, "_GRANTS", "SELECT 1 / 0")
     with pytest.raises(Exception, match="division by zero"):
         migrate_control(empty_database_urls.owner)
@@ -89,20 +89,20 @@ def test_a_control_migration_that_fails_leaves_nothing(
 
 
 def test_the_streams_go_forward_only_and_have_one_head_each() -> None:
-    """OP4: a schema is expanded, then contracted, never taken back (migrations/README.md)."""
+    """OP4: expand, then contract; no downgrade (migrations/README.md)."""
     for stream in (control_stream(), tenant_stream()):
         assert len(heads(stream)) == 1
         for revision in stream.walk_revisions():
             assert not hasattr(revision.module, "downgrade"), revision.revision
 
 
-def test_job_tables_take_the_librarys_own_steps_in_order() -> None:
+def test_job_tables_apply_the_librarys_steps_in_order() -> None:
     names = [path.name for path in steps_after("03.00.00_50_post_cancel_notification.sql")]
     assert [name[:11] for name in names[:3]] == ["03.01.00_01", "03.01.00_50", "03.02.00_01"]
     assert steps_after(names[-1]) == []
 
 
-def test_job_tables_of_an_older_library_become_what_a_new_deployment_has(
+def test_upgraded_job_tables_equal_those_of_a_new_installation(
     empty_database_urls: DatabaseUrls, database_urls: DatabaseUrls
 ) -> None:
     older = [step for step in steps_after("") if step.name < "03.03"]

@@ -1,4 +1,4 @@
-"""The example's revisions make what its models say."""
+"""The example's revisions match its models."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.fixtures.databases import DatabaseUrls
 
 
 def test_the_examples_revisions_and_models_agree(database_urls: DatabaseUrls) -> None:
-    """A column that somebody adds to the example without a migration is noticed, and nothing is written."""
+    """A column added to the example without a migration fails this test, and nothing is written."""
     before = sorted(MIGRATIONS.glob("*.py"))
     with pytest.raises(NothingChanged):
         resources_migration(database_urls.owner, "forgotten", MIGRATIONS)

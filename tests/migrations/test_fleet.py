@@ -1,4 +1,4 @@
-"""A migration of many tenants: each for itself, none forgotten, and again from where it stopped."""
+"""Migrating many tenants: each in its own transaction, none missed, continued after a crash."""
 
 import sys
 import threading
@@ -28,7 +28,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Deployment:
-    """A database with tenants in it, and the folder of revisions that they follow."""
+    """A database with tenants, and the folder of their revisions."""
 
     def __init__(self, urls: DatabaseUrls, folder: Path, database: Database) -> None:
         self.urls = urls
@@ -48,7 +48,7 @@ class Deployment:
             return owner.execute(query.encode()).fetchall()
 
     def break_tenant(self, tenant: TenantRef) -> None:
-        """Take away the table that the second revision changes."""
+        """Drop the table that the second revision changes."""
         with psycopg.connect(self.urls.owner) as owner:
             owner.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(tenant.schema, "notes")))
 
@@ -61,7 +61,7 @@ async def deployment(database_urls: DatabaseUrls, tmp_path: Path) -> AsyncIterat
         yield opened
 
 
-async def test_every_tenant_arrives_and_is_told_of(deployment: Deployment) -> None:
+async def test_every_tenant_is_migrated_and_reported(deployment: Deployment) -> None:
     tenants = await deployment.add(7)
     write_saas(deployment.folder)
     seen: list[Progress] = []
@@ -72,8 +72,8 @@ async def test_every_tenant_arrives_and_is_told_of(deployment: Deployment) -> No
     assert deployment.migrate().migrated == 0
 
 
-async def test_a_tenant_that_fails_is_named_and_the_others_arrive(deployment: Deployment) -> None:
-    """DESIGN decision 9: the gateway learns of it from the tenant's row, the operator from the ledger."""
+async def test_a_failing_tenant_is_reported_and_the_others_are_migrated(deployment: Deployment) -> None:
+    """The tenant's row tells the gateway, the ledger tells operators (migrations/README.md)."""
     tenants = await deployment.add(6)
     deployment.break_tenant(tenants[1])
     write_saas(deployment.folder)
@@ -86,7 +86,7 @@ async def test_a_tenant_that_fails_is_named_and_the_others_arrive(deployment: De
     ) == [(["saas_0001"], "failed", 1, True)]
 
 
-async def test_a_tenant_that_failed_is_served_again_once_it_has_arrived(deployment: Deployment) -> None:
+async def test_a_failed_tenant_is_served_again_after_its_migration(deployment: Deployment) -> None:
     tenants = await deployment.add(2)
     deployment.break_tenant(tenants[0])
     write_saas(deployment.folder)
@@ -103,8 +103,8 @@ async def test_a_tenant_that_failed_is_served_again_once_it_has_arrived(deployme
     ]
 
 
-async def test_a_failed_tenant_keeps_its_tables_as_they_were(deployment: Deployment) -> None:
-    """One transaction a tenant: the second revision does not stay when the third fails."""
+async def test_a_failed_tenant_keeps_its_tables_unchanged(deployment: Deployment) -> None:
+    """One transaction per tenant: the second revision is rolled back when the third fails."""
     await deployment.add(1)
     write_saas(deployment.folder, upto=2)
     write_revision(deployment.folder, 3, 'op.execute("SELECT 1 / 0")')
@@ -114,8 +114,8 @@ async def test_a_failed_tenant_keeps_its_tables_as_they_were(deployment: Deploym
     assert ("number",) in columns
 
 
-async def test_a_migration_that_fails_for_every_canary_leaves_the_rest_alone(deployment: Deployment) -> None:
-    """Then it is the migration that is wrong, and the others are better served as they are."""
+async def test_a_migration_that_fails_for_every_canary_skips_the_rest(deployment: Deployment) -> None:
+    """The migration itself is at fault then, and the other tenants keep their tables."""
     await deployment.add(8)
     write_revision(deployment.folder, 2, 'op.execute("DROP TABLE not_there")')
     report = deployment.migrate()
@@ -124,7 +124,7 @@ async def test_a_migration_that_fails_for_every_canary_leaves_the_rest_alone(dep
     assert deployment.ask("SELECT count(*) FROM tenantry.tenants WHERE migration_failed_at IS NOT NULL") == [(3,)]
 
 
-async def test_tenants_at_several_revisions_arrive_together(deployment: Deployment) -> None:
+async def test_tenants_at_different_revisions_are_migrated_together(deployment: Deployment) -> None:
     tenants = await deployment.add(3)
     write_saas(deployment.folder, upto=2)
     deployment.break_tenant(tenants[2])
@@ -137,8 +137,8 @@ async def test_tenants_at_several_revisions_arrive_together(deployment: Deployme
     assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [(["saas_0003"],)]
 
 
-async def test_a_table_in_use_costs_its_tenant_a_wait_and_the_others_nothing(deployment: Deployment) -> None:
-    """A request that holds a table longer than lock_timeout fails its own tenant only."""
+async def test_a_locked_table_delays_its_tenant_only(deployment: Deployment) -> None:
+    """A request that holds a lock longer than lock_timeout fails its own tenant only."""
     tenants = await deployment.add(4)
     write_saas(deployment.folder)
     with _table_held(deployment.urls, tenants[0]):
@@ -155,8 +155,8 @@ def _table_held(urls: DatabaseUrls, tenant: TenantRef) -> Iterator[None]:
         yield
 
 
-async def test_a_run_waits_for_the_one_before_it(deployment: Deployment) -> None:
-    """Two runs at once: one does the work, the other finds nothing left."""
+async def test_a_run_waits_for_the_previous_one(deployment: Deployment) -> None:
+    """Of two concurrent runs one does the work, the other finds nothing to do."""
     await deployment.add(5)
     write_revision(deployment.folder, 2, 'op.execute("SELECT pg_sleep(0.1)")')
     answers: list[bytes] = []
@@ -175,10 +175,10 @@ import sys
 from pathlib import Path
 from migrations.runner import migrate_tenants
 
-def tell(progress):
+def report(progress):
     print("arrived", progress.outcome.tenant.slug, flush=True)
 
-report = migrate_tenants(sys.argv[1], (Path(sys.argv[2]),), on_progress=tell, jobs=2)
+report = migrate_tenants(sys.argv[1], (Path(sys.argv[2]),), on_progress=report, jobs=2)
 sys.exit(0 if report.complete else 1)
 """
 
@@ -187,8 +187,8 @@ def _command(deployment: Deployment) -> list[str]:
     return [sys.executable, "-c", _RUN, deployment.urls.owner, str(deployment.folder)]
 
 
-async def test_a_run_that_is_killed_midway_is_finished_by_the_next(deployment: Deployment) -> None:
-    """IS9: whatever the killed run was at, each tenant is at one revision or the other, and the next run ends it.
+async def test_the_next_run_finishes_a_killed_one(deployment: Deployment) -> None:
+    """IS9: wherever the run was killed, each tenant is at the old or the new revision, and the next run finishes.
 
     The server still works on the last statements of the killed run when the next one begins.
     """
@@ -214,8 +214,8 @@ async def test_a_run_that_is_killed_midway_is_finished_by_the_next(deployment: D
     assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [(["saas_0002"],)]
 
 
-async def test_a_tenant_that_is_made_while_a_run_begins_is_not_forgotten(deployment: Deployment) -> None:
-    """It is made from the old blueprint in a transaction that is still open when the run wants to list the tenants."""
+async def test_a_tenant_created_while_a_run_starts_is_not_missed(deployment: Deployment) -> None:
+    """It is created from the old script in a transaction that is still open when the run lists the tenants."""
     write_saas(deployment.folder)
     done = threading.Event()
     reports: list[FleetReport] = []
@@ -233,7 +233,7 @@ async def test_a_tenant_that_is_made_while_a_run_begins_is_not_forgotten(deploym
     assert deployment.ask("SELECT revisions FROM tenantry.tenant_migrations") == [(["saas_0003"],)]
 
 
-async def test_a_tenant_that_goes_while_a_run_is_at_it_is_no_failure(deployment: Deployment) -> None:
+async def test_a_tenant_deleted_during_a_run_is_not_a_failure(deployment: Deployment) -> None:
     (tenant,) = await deployment.add(1)
     with psycopg.connect(deployment.urls.owner) as owner:
         owner.execute("DELETE FROM tenantry.tenants WHERE id = %s", (tenant.id,))
@@ -242,8 +242,8 @@ async def test_a_tenant_that_goes_while_a_run_is_at_it_is_no_failure(deployment:
         owner.rollback()
 
 
-async def test_code_that_is_older_than_the_database_refuses_to_migrate(deployment: Deployment) -> None:
-    """Its blueprint would make tenants that the newer code cannot serve."""
+async def test_code_older_than_the_database_refuses_to_migrate(deployment: Deployment) -> None:
+    """Its script would create tenants that the newer code cannot serve."""
     newer = write_saas(deployment.folder)
     assert deployment.migrate().complete
     (newer / "saas_0003.py").unlink()
@@ -252,7 +252,7 @@ async def test_code_that_is_older_than_the_database_refuses_to_migrate(deploymen
     assert deployment.ask("SELECT count(*) FROM tenantry.tenant_blueprints") == [(2,)]
 
 
-async def test_a_ledger_that_does_not_agree_with_the_schema_fails_that_tenant(deployment: Deployment) -> None:
+async def test_a_ledger_that_disagrees_with_the_schema_fails_that_tenant(deployment: Deployment) -> None:
     (tenant,) = await deployment.add(1)
     with psycopg.connect(deployment.urls.owner) as owner:
         table = sql.Identifier(tenant.schema, "alembic_version")

@@ -1,4 +1,4 @@
-"""``/operator/v1/migrations``: the SaaS's own staff see how far each schema is, and why one could not follow."""
+"""``/operator/v1/migrations``: operators see the state of each schema and the error of a failed migration."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -20,12 +20,12 @@ from tests.fixtures.tenants import write_revision
 pytestmark = pytest.mark.anyio
 
 _ROUTE = "/operator/v1/migrations"
-_BEFORE, _WANTED = ["crm_0001"], ["crm_0001", "saas_0001"]
+_BEFORE, _TARGET = ["crm_0001"], ["crm_0001", "saas_0001"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A gateway whose code has one revision more than its database, until ``migrate`` is called."""
+    """A gateway whose code is one revision ahead of its database, until ``migrate`` is called."""
 
     gateway: Gateway
     revisions: Path
@@ -34,7 +34,7 @@ class Rollout:
         return await anyio.to_thread.run_sync(migrate_tenants, self.gateway.urls.owner, (self.revisions,))
 
     def execute(self, statement: str) -> None:
-        """As the owner, in the schema of acme."""
+        """Run a statement as the owner in acme's schema."""
         with psycopg.connect(self.gateway.urls.owner) as owner:
             owner.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(self.gateway.acme.ref.schema)))
             owner.execute(statement.encode())
@@ -42,7 +42,7 @@ class Rollout:
 
 @pytest.fixture
 async def rollout(gateways: GatewayFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rollout]:
-    """The example's resources, with a revision beside theirs."""
+    """The example's resources with one more revision."""
     revisions, module = tmp_path / "revisions", f"newer_{tmp_path.name}"
     shutil.copytree(MIGRATIONS, revisions)
     write_revision(revisions, 1, 'op.execute("CREATE TABLE ratings (stars int)")')
@@ -66,8 +66,8 @@ async def _slugs(gateway: Gateway, **query: str | int) -> list[str]:
     return [each["slug"] for each in (await _ask(gateway, **query))["data"]]
 
 
-async def test_a_tenant_that_failed_shows_its_error_until_it_has_arrived(rollout: Rollout) -> None:
-    """IS9; DESIGN decision 9: the operator learns from the ledger what PostgreSQL said."""
+async def test_a_failed_tenant_shows_its_error_until_it_is_migrated(rollout: Rollout) -> None:
+    """IS9: the ledger has PostgreSQL's error for operators."""
     gateway, acme = rollout.gateway, show(TENANT, rollout.gateway.acme.ref.id)
     assert await _slugs(gateway, behind="true") == ["globex", "acme"]
     rollout.execute("CREATE TABLE ratings (mine text)")
@@ -79,7 +79,7 @@ async def test_a_tenant_that_failed_shows_its_error_until_it_has_arrived(rollout
         "slug": "acme",
         "state": "failed",
         "revisions": _BEFORE,
-        "wanted": _WANTED,
+        "target": _TARGET,
         "behind": True,
         "attempts": 1,
         "error": "",
@@ -90,31 +90,31 @@ async def test_a_tenant_that_failed_shows_its_error_until_it_has_arrived(rollout
     rollout.execute("DROP TABLE ratings")
     assert (await rollout.migrate()).complete
     repaired = await _ask(gateway, f"/{acme}")
-    assert (repaired["state"], repaired["revisions"], repaired["attempts"]) == ("applied", _WANTED, 0)
+    assert (repaired["state"], repaired["revisions"], repaired["attempts"]) == ("applied", _TARGET, 0)
     assert (repaired["error"], repaired["behind"]) == (None, False)
 
 
 async def test_a_schema_of_the_next_version_is_not_behind(rollout: Rollout, gateways: GatewayFactory) -> None:
-    """OP4: while two versions serve side by side, the older one must not send anybody to migrate."""
+    """OP4: during a rollout the older version must not report a need to migrate."""
     assert (await rollout.migrate()).complete
     async with gateways() as older:
         assert await _slugs(older, behind="true") == []
         assert await _slugs(older, behind="false") == ["globex", "acme"]
-        standing = (await _ask(older))["data"][0]
-    assert (standing["revisions"], standing["wanted"], standing["behind"]) == (_WANTED, _BEFORE, False)
+        status = (await _ask(older))["data"][0]
+    assert (status["revisions"], status["target"], status["behind"]) == (_TARGET, _BEFORE, False)
 
 
-async def test_the_control_schema_says_how_far_it_is(gateway: Gateway) -> None:
-    standing = await _ask(gateway, "/control")
-    assert standing["revisions"] == standing["wanted"] != []
-    assert not standing["behind"]
+async def test_the_state_of_the_control_schema_is_returned(gateway: Gateway) -> None:
+    status = await _ask(gateway, "/control")
+    assert status["revisions"] == status["target"] != []
+    assert not status["behind"]
     with psycopg.connect(gateway.urls.owner) as owner:
         owner.execute("UPDATE tenantry.alembic_version SET version_num = '0001'")
-    assert await _ask(gateway, "/control") == standing | {"revisions": ["0001"], "behind": True}
+    assert await _ask(gateway, "/control") == status | {"revisions": ["0001"], "behind": True}
 
 
-async def test_migrations_are_listed_by_pages_under_one_filter(gateway: Gateway) -> None:
-    """DA3, IS6: a cursor is of the list that it came with."""
+async def test_migrations_are_listed_in_pages_with_a_filter(gateway: Gateway) -> None:
+    """DA3, IS6: a cursor belongs to its list."""
     first = await _ask(gateway, limit=1, state="applied")
     assert ([each["slug"] for each in first["data"]], first["has_more"]) == (["globex"], True)
     last = await _ask(gateway, limit=1, state="applied", cursor=first["next_cursor"])
@@ -126,14 +126,14 @@ async def test_migrations_are_listed_by_pages_under_one_filter(gateway: Gateway)
 
 
 @pytest.mark.parametrize("path", ["", "/control", "/tnt_01h455vb4pex5vsknk084sn02q"])
-async def test_tenants_have_no_business_with_migrations(gateway: Gateway, path: str) -> None:
-    """AZ1: what PostgreSQL said of one tenant may hold its data."""
+async def test_credentials_of_tenants_are_forbidden(gateway: Gateway, path: str) -> None:
+    """AZ1: PostgreSQL's error messages can contain a tenant's data."""
     assert (await gateway.client.get(f"{_ROUTE}{path}")).status_code == 401
     answer = await gateway.client.get(f"{_ROUTE}{path}", headers=gateway.acme.key("owner"))
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
-async def test_what_the_list_does_not_take_is_refused(gateway: Gateway) -> None:
+async def test_unknown_parameters_are_rejected(gateway: Gateway) -> None:
     """AZ7."""
     for query, pointer in (("state=late", "state"), ("behind=perhaps", "behind"), ("slug=acme", "slug")):
         answer = await gateway.client.get(f"{_ROUTE}?{query}", headers=gateway.operator)
@@ -141,7 +141,7 @@ async def test_what_the_list_does_not_take_is_refused(gateway: Gateway) -> None:
         assert [each["pointer"] for each in answer.json()["errors"]] == [f"/query/{pointer}"]
 
 
-async def test_a_migration_of_nobody_is_not_found(gateway: Gateway) -> None:
+async def test_a_migration_of_an_unknown_tenant_is_not_found(gateway: Gateway) -> None:
     """AZ4."""
     for tenant in ("tnt_01h455vb4pex5vsknk084sn02q", "key_01h455vb4pex5vsknk084sn02q", "acme"):
         assert (await gateway.client.get(f"{_ROUTE}/{tenant}", headers=gateway.operator)).status_code == 404

@@ -1,4 +1,4 @@
-"""A tenant is made whole or not at all, and is then what a migrated one is."""
+"""A tenant is provisioned completely or not at all, and equals a migrated one."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def saas(database_urls: DatabaseUrls, tmp_path: Path) -> Path:
-    """A folder with the first revision of a SaaS, which is what new tenants are made of."""
+    """A folder with the first revision of a SaaS; new tenants are created from it."""
     folder = write_saas(tmp_path / "saas", upto=1)
     assert migrate_tenants(database_urls.owner, (folder,), models=MODELS).complete
     return folder
 
 
 async def test_a_provisioned_tenant_equals_a_migrated_one(database_urls: DatabaseUrls, saas: Path) -> None:
-    """DESIGN decision 9: columns in their order, types, defaults, constraints, indexes, grants, owners and all."""
+    """docs/decisions/0001: column order, types, defaults, constraints, indexes, grants and owners."""
     async with open_database(database_urls.gateway) as database:
         migrated = [await make_tenant(database, "first")]
         for upto in (2, 3):
@@ -46,10 +46,10 @@ async def test_a_provisioned_tenant_equals_a_migrated_one(database_urls: Databas
     assert older == [provisioned, provisioned]
 
 
-async def test_a_provisioned_tenant_has_the_tables_that_alembic_itself_makes(
+async def test_a_provisioned_tenant_has_the_tables_that_alembic_creates(
     database_urls: DatabaseUrls, saas: Path
 ) -> None:
-    """The script that is rendered once does what the revisions do when Alembic runs them on a connection."""
+    """The rendered script has the same effect as running the revisions with Alembic."""
     write_saas(saas)
     migrate_tenants(database_urls.owner, (saas,), models=MODELS)
     async with open_database(database_urls.gateway) as database:
@@ -65,8 +65,8 @@ async def test_a_provisioned_tenant_has_the_tables_that_alembic_itself_makes(
         assert ours[aspect] == theirs[aspect], aspect
 
 
-async def test_a_tenants_role_has_data_rights_and_nothing_more(database_urls: DatabaseUrls, saas: Path) -> None:
-    """DESIGN decision 2: no version table, no DDL; append-only tables are read and added to (AU1)."""
+async def test_a_tenant_role_has_data_privileges_only(database_urls: DatabaseUrls, saas: Path) -> None:
+    """IS1: no version table, no DDL; append-only tables have SELECT and INSERT only (AU1)."""
     write_saas(saas)
     migrate_tenants(database_urls.owner, (saas,), models=MODELS)
     async with open_database(database_urls.gateway) as database:
@@ -89,12 +89,12 @@ async def test_a_tenants_role_has_data_rights_and_nothing_more(database_urls: Da
 
 
 def _rights(acl: str) -> str:
-    """What the tenant's own role was granted, in the letters of the access control list."""
+    """The privileges of the tenant's role, in the letters of the access control list."""
     return acl.rpartition(",tenant=")[2].partition("/")[0] if ",tenant=" in acl else ""
 
 
 @pytest.mark.usefixtures("saas")
-async def test_a_tenant_that_is_dropped_leaves_nothing(database_urls: DatabaseUrls) -> None:
+async def test_dropping_a_tenant_leaves_nothing(database_urls: DatabaseUrls) -> None:
     """IS8: neither schema nor role nor ledger."""
     before = schemas_and_roles(database_urls.superuser)
     async with open_database(database_urls.gateway) as database:
@@ -113,7 +113,7 @@ async def _delete(database: Database, tenant: TenantRef) -> None:
 
 
 @pytest.mark.usefixtures("saas")
-async def test_a_tenant_whose_making_fails_leaves_nothing(database_urls: DatabaseUrls) -> None:
+async def test_a_failed_creation_leaves_nothing(database_urls: DatabaseUrls) -> None:
     """IS8: schema and role roll back with the row."""
     before = schemas_and_roles(database_urls.superuser)
     async with open_database(database_urls.gateway) as database:
@@ -131,7 +131,7 @@ async def _make_and_fail(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("saas")
-async def test_a_schema_is_made_for_a_tenant_that_has_a_row_and_only_once(database_urls: DatabaseUrls) -> None:
+async def test_a_schema_is_created_only_for_a_tenant_with_a_row_and_once(database_urls: DatabaseUrls) -> None:
     async with open_database(database_urls.gateway) as database:
         tenant = await make_tenant(database, "acme")
         with pytest.raises(DBAPIError, match="already exists"):
@@ -150,15 +150,15 @@ async def _alone(
         await step(session, tenant.id)
 
 
-async def test_no_tenant_is_made_before_the_first_migration(database_urls: DatabaseUrls) -> None:
+async def test_no_tenant_is_created_before_the_first_migration(database_urls: DatabaseUrls) -> None:
     async with open_database(database_urls.gateway) as database:
         with pytest.raises(DBAPIError, match="migrate first"):
             await make_tenant(database, "acme")
 
 
 @pytest.mark.usefixtures("saas")
-async def test_tenants_are_made_side_by_side(database_urls: DatabaseUrls) -> None:
-    """Roles are the whole server's: making many at once must not trip over its catalog."""
+async def test_tenants_are_created_concurrently(database_urls: DatabaseUrls) -> None:
+    """Roles belong to the whole server: concurrent creation must not fail in its catalog."""
     async with open_database(database_urls.gateway, pool_size=8) as database, anyio.create_task_group() as group:
         await make_tenant(database, "first")  # and the plan
         for number in range(24):

@@ -1,4 +1,4 @@
-"""The control tables, and what the control role may do with each."""
+"""The control tables and the control role's privileges on them."""
 
 from alembic import op
 

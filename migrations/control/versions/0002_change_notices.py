@@ -1,6 +1,6 @@
-"""Every change that a worker may have cached is announced on one channel, by the table itself, so nobody can forget.
+"""Triggers notify every change of cached tables on one channel (docs/decisions/0002).
 
-The payload is ``<kind> <id>``; it leaves with the commit of the change. Equal notices of one transaction are one.
+The payload is ``<kind> <id>``, sent at the commit of the change. Equal notifications of a transaction are sent once.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ down_revision: str | None = "0001"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None
 
-# Arguments: the kind, and the column that identifies the row to a cache. Of a bytea, `\x…`, only the digits travel.
+# Arguments: the kind, and the column that identifies the row in caches. Of a bytea, `\x…`, only the digits are sent.
 _ANNOUNCE = r"""
     CREATE FUNCTION tenantry.announce_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -56,13 +56,13 @@ def upgrade() -> None:
             connection,
             f"CREATE TRIGGER announce_insert_or_delete AFTER INSERT OR DELETE ON tenantry.{table} FOR EACH ROW {call}",
         )
-        # Any column may matter to somebody's cache: a list of those that do would be forgotten once.
+        # Any column: a list of the columns that caches use would become outdated.
         run(
             connection,
             f"CREATE TRIGGER announce_update AFTER UPDATE ON tenantry.{table} FOR EACH ROW"
             f" WHEN (OLD.* IS DISTINCT FROM NEW.*) {call}",
         )
-    # Access tokens end with their sign-in. A refresh, which happens all the time, changes nobody's rights.
+    # Access tokens end with their sign-in. A refresh changes no rights and needs no notification.
     run(
         connection,
         "CREATE TRIGGER announce_end AFTER UPDATE ON tenantry.refresh_tokens FOR EACH ROW"

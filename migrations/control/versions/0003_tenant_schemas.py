@@ -1,7 +1,7 @@
-"""How a tenant's schema is made, brought forward and dropped: always by functions of the owner, never by the gateway.
+"""Functions of the owner role that create, migrate and drop a tenant's schema (docs/decisions/0001).
 
-The gateway may call two of them, each in the transaction that writes or deletes the tenant's row: a kill -9 between the
-two is not possible (IS8). Statements run one EXECUTE each, which is also what Citus asks for (DESIGN decision 10).
+The gateway may call two of them, in the transaction that inserts or deletes the tenant's row, so that a kill -9 leaves
+both or neither (IS8). Each statement of a script runs in an EXECUTE of its own.
 """
 
 from alembic import op
@@ -42,7 +42,7 @@ _SCHEMA_NAME = """
     RETURN 't_' || replace(tenant::text, '-', '')
 """
 
-# Runs with the tenant's schema alone on the search_path; pg_temp last, so that nothing can stand before a real table.
+# Only the tenant's schema is on the search_path; pg_temp comes last, so that no temporary table can hide a real one.
 _RUN = """
     CREATE FUNCTION tenantry.run_in_schema(schema_name text, statements text[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -57,7 +57,7 @@ _RUN = """
     $function$
 """
 
-# Table by table: ON ALL TABLES IN SCHEMA reads the whole catalog. The version table is the owner's alone.
+# Table by table: ON ALL TABLES IN SCHEMA reads the whole catalog. The version table belongs to the owner only.
 _GRANT = """
     CREATE FUNCTION tenantry.grant_tenant_tables(schema_name text, append_only text[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -131,8 +131,8 @@ _DROP = """
     $function$
 """
 
-# False when the tenant has gone meanwhile. The row of the tenant is locked before that of the ledger, as its deletion
-# does, so that the two cannot wait for each other.
+# False when the tenant was deleted meanwhile. Locks the tenant's row before the ledger's, in the order of a deletion,
+# which prevents a deadlock.
 _MIGRATE = """
     CREATE FUNCTION tenantry.migrate_tenant(
         tenant uuid, starting text[], ending text[], statements text[], append_only text[]
@@ -164,20 +164,20 @@ _MIGRATE = """
     $function$
 """
 
-_OWNERS_ALONE = (
+_OWNER_ONLY = (
     "tenantry.tenant_schema(uuid)",
     "tenantry.run_in_schema(text, text[])",
     "tenantry.grant_tenant_tables(text, text[])",
     "tenantry.migrate_tenant(uuid, text[], text[], text[], text[])",
 )
-_GATEWAYS_TOO = ("tenantry.provision_tenant(uuid)", "tenantry.drop_tenant(uuid)")
+_GATEWAY_TOO = ("tenantry.provision_tenant(uuid)", "tenantry.drop_tenant(uuid)")
 
 
 def upgrade() -> None:
     connection = op.get_bind()
     for statement in (*_TABLES, _SCHEMA_NAME, _RUN, _GRANT, _PROVISION, _DROP, _MIGRATE):
         run(connection, statement)
-    for function in (*_OWNERS_ALONE, *_GATEWAYS_TOO):
+    for function in (*_OWNER_ONLY, *_GATEWAY_TOO):
         run(connection, f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
-    for function in _GATEWAYS_TOO:
+    for function in _GATEWAY_TOO:
         run(connection, f"GRANT EXECUTE ON FUNCTION {function} TO tenantry_control")

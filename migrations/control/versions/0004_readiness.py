@@ -1,4 +1,4 @@
-"""Let the gateway see at which revision the control schema stands, so that it is not ready before it is migrated."""
+"""Let the gateway read the control schema's revision, so that it is not ready before the migration."""
 
 from alembic import op
 

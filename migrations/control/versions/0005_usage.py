@@ -1,8 +1,8 @@
-"""What was used, by minute, and which batches of it were added.
+"""Usage by minute, and the batches that were added.
 
-Later revisions may keep hours and days in tables of the same shape and delete the minutes behind them: both keys begin
-with the tenant, so that goes tenant by tenant along the primary key. Batches may be deleted by age, once no journal of
-that age can come back.
+Later revisions can aggregate into hours and days in tables of the same shape and delete the minutes: both keys start
+with the tenant, so this runs tenant by tenant along the primary key. Batches can be deleted by age, once no journal of
+that age can reappear.
 """
 
 from alembic import op
@@ -14,7 +14,7 @@ down_revision: str | None = "0004"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None
 
-# Without a foreign key: a tenant that was just deleted must not stop the batch that holds its last requests.
+# No foreign key: a row of a tenant that was just deleted must not fail the batch.
 _TABLES = {
     "usage_minutes": """
         tenant_id uuid NOT NULL,

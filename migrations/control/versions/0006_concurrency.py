@@ -1,4 +1,4 @@
-"""A plan may say how many requests of a tenant are in flight at once. Those that are there have no such limit."""
+"""The concurrency limit of a plan. Existing plans have none."""
 
 from alembic import op
 

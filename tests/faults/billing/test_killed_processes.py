@@ -1,4 +1,4 @@
-"""SI5: kill -9 anywhere, and PostgreSQL gone for a while: no event is lost, none is doubled."""
+"""SI5: kill -9 at any point, and a PostgreSQL outage: no event is lost or applied twice."""
 
 import asyncio
 import json
@@ -35,10 +35,10 @@ async def test_a_gateway_killed_between_storing_and_applying_loses_nothing(shop:
     assert await shop.plan() == "pro"
 
 
-async def test_a_worker_killed_while_it_applies_is_taken_over_by_another(
+async def test_the_job_of_a_killed_worker_is_run_by_another_worker(
     shops: ShopFactory, start_stripe: StripeFactory, deployment: Deployment
 ) -> None:
-    """SI5: the job of the dead is done again, once, and ends as if it had been done at first."""
+    """SI5: the job runs again, once, with the same result."""
     stand_in = start_stripe()
     async with shops(stand_in=stand_in) as shop:
         shop.buy("pro")
@@ -61,10 +61,10 @@ async def test_a_worker_killed_while_it_applies_is_taken_over_by_another(
         assert _subscriptions(shop) == 1
 
 
-async def test_a_purchase_at_stripe_reaches_a_gateway_that_is_killed_and_comes_back(
+async def test_a_purchase_during_a_gateway_crash_is_applied_after_the_restart(
     shops: ShopFactory, start_stripe: StripeFactory, deployment: Deployment
 ) -> None:
-    """SI3, SI5: the whole way, as a deployment has it; Stripe sends again until it was answered."""
+    """SI3, SI5: end to end; Stripe retries until it gets a response."""
     stand_in = start_stripe()
     async with shops(stand_in=stand_in) as shop:
         settings = shop.gateway.services.settings
@@ -89,8 +89,8 @@ async def test_a_purchase_at_stripe_reaches_a_gateway_that_is_killed_and_comes_b
         await eventually_so(taken, 10.0, pause=0.1)
 
 
-async def test_a_worker_outlives_its_connections(shop: Shop, deployment: Deployment) -> None:
-    """OP3: what a restart of PostgreSQL does to a worker, without a restart of ours."""
+async def test_a_worker_survives_the_loss_of_its_database_connections(shop: Shop, deployment: Deployment) -> None:
+    """OP3: as a restart of PostgreSQL causes it; the worker is not restarted."""
     worker = await asyncio.to_thread(deployment.worker, shop.gateway.services.settings)
     with psycopg.connect(shop.gateway.urls.superuser, autocommit=True) as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""What becomes of events: whatever their order, number and quality, the tenant ends on what Stripe has."""
+"""Applying events: in any order and number, the tenant ends on the plan that Stripe's subscriptions give."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ import pytest
 
 from billing.payments.port import BoughtItem, BoughtSubscription
 from billing.subscriptions import repository
-from billing.subscriptions.service import CustomerTaken, Reading, apply_reading, link_customer
+from billing.subscriptions.service import CustomerTaken, Snapshot, apply_snapshot, link_customer
 from tests.fixtures.billing import Shop, ShopFactory, eventually_so
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ async def _deliver_all(shop: Shop, events: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_any_order_and_number_of_events_ends_on_what_stripe_has(shop: Shop, seed: int) -> None:
+async def test_any_order_and_number_of_events_results_in_the_state_at_stripe(shop: Shop, seed: int) -> None:
     """SI4."""
     bought = shop.buy("pro")
     shop.switch(bought, "scale")
@@ -38,8 +38,8 @@ async def test_any_order_and_number_of_events_ends_on_what_stripe_has(shop: Shop
     assert await shop.plan() == "pro"
 
 
-async def test_events_applied_at_once_end_on_what_stripe_has(shop: Shop) -> None:
-    """SI4: several jobs of one customer at a time."""
+async def test_events_applied_concurrently_result_in_the_state_at_stripe(shop: Shop) -> None:
+    """SI4: several concurrent jobs of one customer."""
     bought = shop.buy("pro")
     for _ in range(5):
         shop.switch(bought, "scale")
@@ -49,8 +49,8 @@ async def test_events_applied_at_once_end_on_what_stripe_has(shop: Shop) -> None
     assert await shop.plan() == "pro"
 
 
-async def test_a_canceled_subscription_leads_back_to_the_default_plan(shop: Shop) -> None:
-    """SI10: at the end, not when the end is announced."""
+async def test_a_canceled_subscription_returns_the_tenant_to_the_default_plan(shop: Shop) -> None:
+    """SI10: at the end of the period, not when the cancellation is scheduled."""
     bought = shop.buy("scale")
     shop.client.v1.subscriptions.update(bought.id, {"cancel_at_period_end": True})
     await _deliver_all(shop, shop.events())
@@ -62,7 +62,7 @@ async def test_a_canceled_subscription_leads_back_to_the_default_plan(shop: Shop
     assert await shop.plan() == "free"
 
 
-async def test_a_deleted_customer_is_back_on_the_default_plan(shop: Shop) -> None:
+async def test_a_deleted_customer_returns_the_tenant_to_the_default_plan(shop: Shop) -> None:
     shop.buy("pro")
     await _deliver_all(shop, shop.events())
     await shop.work_off()
@@ -72,14 +72,14 @@ async def test_a_deleted_customer_is_back_on_the_default_plan(shop: Shop) -> Non
     assert await shop.plan() == "free"
 
 
-async def test_a_payment_that_is_pending_changes_nothing(shop: Shop) -> None:
+async def test_a_pending_payment_changes_nothing(shop: Shop) -> None:
     shop.buy("pro", payment_behavior="default_incomplete")
     await _deliver_all(shop, shop.events())
     await shop.work_off()
     assert await shop.plan() == "free"
 
 
-async def test_a_plan_that_an_operator_gave_stays_until_stripe_says_something_new(shop: Shop) -> None:
+async def test_a_plan_set_by_an_operator_stays_until_something_changes_at_stripe(shop: Shop) -> None:
     bought = shop.buy("pro")
     await _deliver_all(shop, shop.events())
     await shop.work_off()
@@ -97,8 +97,8 @@ async def test_a_plan_that_an_operator_gave_stays_until_stripe_says_something_ne
     assert await shop.plan() == "free"
 
 
-async def test_an_unknown_customers_event_is_recorded_as_ignored(shop: Shop) -> None:
-    """SI8: what the buyer wrote into it does not lead to a tenant."""
+async def test_an_event_of_an_unknown_customer_is_stored_as_ignored(shop: Shop) -> None:
+    """SI8: metadata written by the buyer never selects a tenant."""
     stranger = shop.client.v1.customers.create({"metadata": {"tenant": str(shop.gateway.acme.ref.id)}}).id
     shop.buy("scale", stranger, metadata={"tenant": "acme", "customer": shop.customer})
     (event,) = shop.events(stranger)
@@ -106,11 +106,11 @@ async def test_an_unknown_customers_event_is_recorded_as_ignored(shop: Shop) -> 
     await shop.work_off()
     stored = await shop.stored(event["id"])
     assert stored is not None
-    assert (stored.status, stored.last_error) == ("ignored", "no tenant owns its customer")
+    assert (stored.status, stored.last_error) == ("ignored", "no tenant has this customer")
     assert await shop.plan() == "free"
 
 
-async def test_a_stripe_customer_has_one_tenant_for_ever(shop: Shop) -> None:
+async def test_a_stripe_customer_belongs_to_one_tenant_for_good(shop: Shop) -> None:
     """SI8."""
     gateway = shop.gateway
     for tenant, customer in ((gateway.globex, shop.customer), (gateway.acme, "cus_another")):
@@ -119,7 +119,7 @@ async def test_a_stripe_customer_has_one_tenant_for_ever(shop: Shop) -> None:
                 await link_customer(session, tenant.ref.id, customer)
 
 
-async def test_a_poisoned_event_holds_no_other_is_seen_and_can_be_replayed(shop: Shop) -> None:
+async def test_a_failing_event_blocks_no_other_is_visible_and_can_be_replayed(shop: Shop) -> None:
     """SI6."""
     bought = shop.buy("pro")
     shop.switch(bought, "scale")
@@ -141,7 +141,7 @@ async def test_a_poisoned_event_holds_no_other_is_seen_and_can_be_replayed(shop:
     assert (stored.status, stored.last_error) == ("applied", None)
 
 
-async def test_a_failing_job_is_tried_again_with_back_off_and_then_given_up(shops: ShopFactory) -> None:
+async def test_a_failing_job_is_retried_with_back_off_and_then_fails(shops: ShopFactory) -> None:
     """SI6."""
     async with shops() as shop:
         shop.buy("pro")
@@ -159,7 +159,7 @@ async def test_a_failing_job_is_tried_again_with_back_off_and_then_given_up(shop
         assert (stored.status, stored.attempts) == ("failed", 3)
 
 
-async def test_the_reconciler_repairs_what_no_event_told(shop: Shop) -> None:
+async def test_the_reconciler_repairs_a_lost_event(shop: Shop) -> None:
     """SI7."""
     bought = shop.buy("pro")
     assert await shop.reconcile() == [shop.customer]
@@ -171,8 +171,8 @@ async def test_the_reconciler_repairs_what_no_event_told(shop: Shop) -> None:
     assert await shop.reconcile() == []
 
 
-async def test_the_reconciler_sees_beyond_the_first_page(shop: Shop) -> None:
-    """SI7: one page holds a hundred."""
+async def test_the_reconciler_reads_all_pages(shop: Shop) -> None:
+    """SI7: a page has a hundred subscriptions."""
     shop.buy("pro")
     stranger = shop.client.v1.customers.create().id
     for _ in range(101):
@@ -180,27 +180,27 @@ async def test_the_reconciler_sees_beyond_the_first_page(shop: Shop) -> None:
     assert await shop.reconcile() == [shop.customer]
 
 
-async def test_a_reading_that_began_earlier_never_undoes_a_later_one(shop: Shop) -> None:
-    """SI4: two jobs read Stripe at once, and the one that saw the old state commits last."""
+async def test_an_earlier_snapshot_never_replaces_a_later_one(shop: Shop) -> None:
+    """SI4: two jobs read Stripe concurrently, and the one with the old state commits last."""
     database = shop.gateway.services.database
     async with database.control() as session:
         begun = await repository.clock(session)
-    early = Reading(shop.customer, (_bought(shop, "pro", "active"),), begun)
-    late = Reading(shop.customer, (_bought(shop, "pro", "canceled"),), begun + timedelta(milliseconds=1))
-    for reading in (late, early, replace(early, read_at=begun - timedelta(seconds=1))):
+    early = Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun)
+    late = Snapshot(shop.customer, (_bought(shop, "pro", "canceled"),), begun + timedelta(milliseconds=1))
+    for snapshot in (late, early, replace(early, read_at=begun - timedelta(seconds=1))):
         async with database.control() as session:
-            assert await apply_reading(session, reading) == shop.gateway.acme.ref.id
+            assert await apply_snapshot(session, snapshot) == shop.gateway.acme.ref.id
     assert await shop.plan() == "free"
 
 
-async def test_a_subscription_that_stripe_no_longer_has_counts_as_canceled(shop: Shop) -> None:
+async def test_a_subscription_missing_at_stripe_counts_as_canceled(shop: Shop) -> None:
     database = shop.gateway.services.database
     async with database.control() as session:
         begun = await repository.clock(session)
-        await apply_reading(session, Reading(shop.customer, (_bought(shop, "pro", "active"),), begun))
+        await apply_snapshot(session, Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun))
     assert await shop.plan() == "pro"
     async with database.control() as session:
-        await apply_reading(session, Reading(shop.customer, (), begun + timedelta(seconds=1)))
+        await apply_snapshot(session, Snapshot(shop.customer, (), begun + timedelta(seconds=1)))
     assert await shop.plan() == "free"
 
 

@@ -19,14 +19,14 @@ GOLD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("path", ["/operator/v1/plans", "/operator/v1/plans/free", "/operator/v1/events"])
-async def test_tenants_have_no_business_here(shop: Shop, path: str) -> None:
+async def test_credentials_of_tenants_are_forbidden(shop: Shop, path: str) -> None:
     """AZ1."""
     client = shop.gateway.client
     assert (await client.get(path)).status_code == 401
     assert (await client.get(path, headers=shop.gateway.acme.key("owner"))).status_code == 403
 
 
-async def test_a_plan_is_made_listed_read_and_bought_into(gateway: Gateway) -> None:
+async def test_a_plan_is_created_listed_read_and_assigned(gateway: Gateway) -> None:
     client, headers = gateway.client, gateway.operator
     made = await client.post("/operator/v1/plans", json=GOLD, headers=headers)
     assert (made.status_code, made.headers["location"]) == (201, "/operator/v1/plans/gold")
@@ -38,8 +38,8 @@ async def test_a_plan_is_made_listed_read_and_bought_into(gateway: Gateway) -> N
     assert (await client.get("/operator/v1/plans/silver", headers=headers)).status_code == 404
 
 
-async def test_a_changed_plan_is_in_force_without_a_restart(gateway: Gateway) -> None:
-    """ID4: the limits of whoever is on it change with it."""
+async def test_a_plan_change_takes_effect_without_a_restart(gateway: Gateway) -> None:
+    """ID4: the limits of all its tenants change."""
     client, headers = gateway.client, gateway.operator
     windows = [{"name": "burst", "quota": 77, "window_seconds": 1}]
     changed = await client.patch("/operator/v1/plans/scale", json={"windows": windows}, headers=headers)
@@ -97,15 +97,15 @@ _WINDOW = {"name": "x", "quota": 1, "window_seconds": 1}
         ({"stripe_price_id": "prod_1"}, "/stripe_price_id"),
     ],
 )
-async def test_what_would_break_the_plans_is_refused(gateway: Gateway, change: dict[str, Any], pointer: str) -> None:
-    """AZ7: once, and where it stands."""
+async def test_an_invalid_plan_change_is_rejected(gateway: Gateway, change: dict[str, Any], pointer: str) -> None:
+    """AZ7: one error, with its pointer."""
     answer = await gateway.client.patch("/operator/v1/plans/pro", json=change, headers=gateway.operator)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
     assert answer.json()["errors"][0]["code"] != "invalid", "says what is wrong"
 
 
-async def test_there_is_one_plan_of_those_who_bought_nothing(gateway: Gateway) -> None:
+async def test_there_is_exactly_one_default_plan(gateway: Gateway) -> None:
     answer = await gateway.client.patch("/operator/v1/plans/pro", json={"rank": 0}, headers=gateway.operator)
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 
@@ -121,7 +121,7 @@ async def test_codes_and_prices_are_unique(gateway: Gateway) -> None:
     assert answer.status_code == 409
 
 
-async def test_events_are_listed_by_pages_and_by_status(shop: Shop) -> None:
+async def test_events_are_listed_in_pages_and_by_status(shop: Shop) -> None:
     """DA3."""
     client, headers = shop.gateway.client, shop.gateway.operator
     bought = shop.buy("pro")
@@ -143,7 +143,7 @@ async def test_events_are_listed_by_pages_and_by_status(shop: Shop) -> None:
     assert (await client.get("/operator/v1/events?status=received", headers=headers)).json()["data"] == []
 
 
-async def test_a_cursor_that_was_changed_or_taken_elsewhere_is_refused(shop: Shop) -> None:
+async def test_a_cursor_that_was_modified_or_belongs_to_another_list_is_rejected(shop: Shop) -> None:
     """IS6."""
     client, headers = shop.gateway.client, shop.gateway.operator
     shop.switch(shop.buy("pro"), "scale")
@@ -155,7 +155,7 @@ async def test_a_cursor_that_was_changed_or_taken_elsewhere_is_refused(shop: Sho
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
-async def test_one_event_is_shown_with_what_stripe_sent(shop: Shop) -> None:
+async def test_an_event_is_returned_with_its_payload(shop: Shop) -> None:
     client, headers = shop.gateway.client, shop.gateway.operator
     shop.buy("pro")
     (event,) = shop.events()

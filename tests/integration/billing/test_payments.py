@@ -1,4 +1,4 @@
-"""The port to Stripe: bounded, repeatable, and silent about the key."""
+"""The port to Stripe: deadlines, idempotency, and no key in errors."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ Opener = Callable[..., StripePayments]
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Opener]:
-    """Opens the port to a Stripe at some address."""
+    """Opens the port to a Stripe at the given address."""
     ports: list[StripePayments] = []
 
     def open_port(url: str, key: str = STRIPE_KEY, deadline: float = 2.0) -> StripePayments:
@@ -33,7 +33,7 @@ async def opened() -> AsyncIterator[Opener]:
         await each.close()
 
 
-async def test_a_tenants_customer_is_made_once(opened: Opener, stripe_server: StripeStandIn) -> None:
+async def test_the_customer_of_a_tenant_is_created_once(opened: Opener, stripe_server: StripeStandIn) -> None:
     """SI9."""
     payments, tenant = opened(stripe_server.url), TenantId(new_id())
     first, again = [await payments.create_customer(tenant, "Acme") for _ in range(2)]
@@ -45,7 +45,7 @@ async def test_an_unknown_customer_has_no_subscriptions(opened: Opener, stripe_s
     assert await opened(stripe_server.url).subscriptions_of("cus_unknown") == ()
 
 
-async def test_a_refusal_does_not_tell_the_key(opened: Opener, stripe_server: StripeStandIn) -> None:
+async def test_a_rejection_does_not_reveal_the_key(opened: Opener, stripe_server: StripeStandIn) -> None:
     """SE2."""
     with pytest.raises(PaymentsRefused) as refused:
         await opened(stripe_server.url, "sk_test_of_somebody_else").subscriptions_of("cus_1")
@@ -53,8 +53,8 @@ async def test_a_refusal_does_not_tell_the_key(opened: Opener, stripe_server: St
     assert "else" not in f"{refused.value} {refused.value.detail} {refused.value.message}"
 
 
-async def test_a_stripe_that_hangs_is_given_up_at_the_deadline(opened: Opener, start_stripe: StripeFactory) -> None:
-    """DESIGN: hanging counts as down."""
+async def test_a_hanging_stripe_is_unavailable_at_the_deadline(opened: Opener, start_stripe: StripeFactory) -> None:
+    """A service that hangs counts as down (docs/architecture.md, "When a service is down")."""
     stand_in = start_stripe()
     stand_in.pause()
     started = time.monotonic()
@@ -64,12 +64,12 @@ async def test_a_stripe_that_hangs_is_given_up_at_the_deadline(opened: Opener, s
     stand_in.resume()
 
 
-async def test_a_stripe_that_is_not_there_is_unavailable(opened: Opener) -> None:
+async def test_an_unreachable_stripe_is_unavailable(opened: Opener) -> None:
     with pytest.raises(PaymentsUnavailable):
         await opened(f"http://{LOOPBACK}:{free_port()}").subscriptions_of("cus_1")
 
 
-async def test_no_proxy_of_the_machine_stands_between_us_and_the_stand_in(
+async def test_the_proxy_settings_of_the_machine_do_not_apply_to_the_stand_in(
     opened: Opener, stripe_server: StripeStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):

@@ -1,4 +1,4 @@
-"""``POST /webhooks/stripe``: what is taken, what is refused, and what is durable when we answer."""
+"""``POST /webhooks/stripe``: which events are accepted, and what is durable before the response."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def _bought(shop: Shop) -> dict[str, Any]:
 
 
 def _counts(shop: Shop) -> tuple[int, int]:
-    """Events and jobs that are stored."""
+    """Numbers of stored events and jobs."""
     with psycopg.connect(shop.gateway.urls.owner) as connection:
         row = connection.execute(
             "SELECT (SELECT count(*) FROM tenantry.stripe_events), (SELECT count(*) FROM tenantry.procrastinate_jobs)"
@@ -36,7 +36,7 @@ def _counts(shop: Shop) -> tuple[int, int]:
     return row[0], row[1]
 
 
-async def test_an_event_changes_the_plan_of_the_tenant_that_owns_its_customer(shop: Shop) -> None:
+async def test_an_event_changes_the_plan_of_its_customers_tenant(shop: Shop) -> None:
     """SI3, SI8."""
     assert await shop.plan() == "free"
     answer = await shop.deliver(_bought(shop))
@@ -47,10 +47,10 @@ async def test_an_event_changes_the_plan_of_the_tenant_that_owns_its_customer(sh
     assert await shop.plan(shop.gateway.globex) == "scale"
 
 
-async def test_a_plan_change_is_in_force_on_every_worker_without_a_restart(
+async def test_a_plan_change_takes_effect_on_every_worker_without_a_restart(
     shop: Shop, gateways: GatewayFactory
 ) -> None:
-    """ID4, TH7: no notice is given by hand; the change itself tells."""
+    """ID4, TH7: notified by the change itself."""
     async with gateways(**billing_settings(shop.stand_in)) as other:
         assert await shop.plan(gateway=other) == "free"
         await shop.deliver(_bought(shop))
@@ -65,7 +65,7 @@ async def test_a_plan_change_is_in_force_on_every_worker_without_a_restart(
 @pytest.mark.parametrize(
     ("secret", "offset"), [("whsec_of_a_forger", 0), (WEBHOOK_SECRET, -310), (WEBHOOK_SECRET, 310)]
 )
-async def test_forged_old_and_future_events_are_refused_and_leave_nothing(shop: Shop, secret: str, offset: int) -> None:
+async def test_forged_old_and_future_events_are_rejected_and_not_stored(shop: Shop, secret: str, offset: int) -> None:
     """SI1."""
     answer = await shop.deliver(_bought(shop), secret=secret, at=time.time() + offset)
     assert (answer.status_code, answer.json()["code"]) == (400, "signature_invalid")
@@ -73,8 +73,8 @@ async def test_forged_old_and_future_events_are_refused_and_leave_nothing(shop: 
     assert _counts(shop) == (0, 0)
 
 
-async def test_a_changed_body_and_a_missing_header_are_refused(shop: Shop) -> None:
-    """SI1: the raw body is what was signed; the same JSON written otherwise is another."""
+async def test_a_changed_body_and_a_missing_header_are_rejected(shop: Shop) -> None:
+    """SI1: the raw body is signed; the same JSON formatted differently is invalid."""
     raw = json.dumps(_bought(shop)).encode()
     header = {"Stripe-Signature": sign(raw, WEBHOOK_SECRET, int(time.time()))}
     client = shop.gateway.client
@@ -84,7 +84,7 @@ async def test_a_changed_body_and_a_missing_header_are_refused(shop: Shop) -> No
     assert _counts(shop) == (0, 0)
 
 
-async def test_both_secrets_are_right_while_one_is_rotated(shops: ShopFactory) -> None:
+async def test_both_secrets_are_accepted_during_a_rotation(shops: ShopFactory) -> None:
     """SI1."""
     async with shops(stripe_webhook_secrets=f"whsec_next,{WEBHOOK_SECRET}") as shop:
         event = _bought(shop)
@@ -92,7 +92,7 @@ async def test_both_secrets_are_right_while_one_is_rotated(shops: ShopFactory) -
         assert (await shop.deliver(event, secret="whsec_next")).status_code == 200
 
 
-async def test_a_duplicate_is_answered_alike_and_stored_and_applied_once(shop: Shop) -> None:
+async def test_a_duplicate_gets_the_same_response_and_is_stored_and_applied_once(shop: Shop) -> None:
     """SI4, SI5."""
     event = _bought(shop)
     answers = [await shop.deliver(event) for _ in range(3)]
@@ -106,7 +106,7 @@ async def test_a_duplicate_is_answered_alike_and_stored_and_applied_once(shop: S
     assert (stored.status, stored.attempts) == ("applied", 1)
 
 
-async def test_an_event_of_the_other_mode_is_kept_and_never_applied(shop: Shop) -> None:
+async def test_an_event_of_the_other_mode_is_stored_and_never_applied(shop: Shop) -> None:
     """SI2."""
     event = _bought(shop) | {"livemode": True}
     assert (await shop.deliver(event)).status_code == 200
@@ -114,25 +114,25 @@ async def test_an_event_of_the_other_mode_is_kept_and_never_applied(shop: Shop) 
     await shop.work_off()
     stored = await shop.stored(event["id"])
     assert stored is not None
-    assert (stored.status, stored.last_error) == ("ignored", "its livemode is not ours")
+    assert (stored.status, stored.last_error) == ("ignored", "livemode does not match this deployment")
     assert await shop.plan() == "free"
 
 
-async def test_a_body_larger_than_any_event_is_refused_before_its_signature_is_read(shop: Shop) -> None:
+async def test_an_oversized_body_is_rejected_before_its_signature_is_verified(shop: Shop) -> None:
     """SI1, DA2."""
     answer = await shop.deliver(b" " * (256 * 1024 + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
 
 
-async def test_a_signed_body_that_is_no_event_is_refused(shop: Shop) -> None:
-    """Such as a thin event. The code does not blame the signature, or somebody would look for another secret."""
+async def test_a_signed_body_that_is_not_an_event_is_rejected(shop: Shop) -> None:
+    """Such as a thin event. The code does not blame the signature, which would send people looking for a secret."""
     answer = await shop.deliver({"id": "evt_1", "object": "v2.core.event"})
     assert (answer.status_code, answer.json()["code"]) == (400, "event_unreadable")
     assert _counts(shop) == (0, 0)
 
 
-async def test_while_postgresql_is_down_stripe_is_told_to_come_again(shop: Shop) -> None:
-    """SI3: never 2xx for what is not durable; and a forged event is still 400, since nothing is asked for it."""
+async def test_while_postgresql_is_down_stripe_gets_503_and_retries(shop: Shop) -> None:
+    """SI3: no 2xx before the event is durable; a forged event is still 400, without database work."""
     nowhere = f"postgresql://tenantry_gateway:x@127.0.0.1:{free_port()}/nothing"
     event = _bought(shop)
     settings = settings_for(shop.gateway.urls, **billing_settings(shop.stand_in), database_url=nowhere)
@@ -145,10 +145,10 @@ async def test_while_postgresql_is_down_stripe_is_told_to_come_again(shop: Shop)
         assert (await shop.deliver(event, gateway=down, secret="whsec_of_a_forger")).status_code == 400
 
 
-async def test_while_stripe_is_down_events_are_stored_and_applied_when_it_is_back(
+async def test_while_stripe_is_down_events_are_stored_and_applied_later(
     shops: ShopFactory, start_stripe: StripeFactory
 ) -> None:
-    """SI5, DESIGN "When something is down": Stripe down: stored."""
+    """SI5; docs/architecture.md, "When a service is down"."""
     stand_in = start_stripe()
     async with shops(stand_in=stand_in) as shop:
         event = _bought(shop)
@@ -172,7 +172,7 @@ async def test_while_stripe_is_down_events_are_stored_and_applied_when_it_is_bac
         assert await shop.plan() == "pro"
 
 
-async def test_without_a_stripe_key_there_is_no_such_route(gateways: GatewayFactory) -> None:
+async def test_without_a_stripe_key_the_route_is_not_found(gateways: GatewayFactory) -> None:
     async with gateways() as gateway:
         answer = await gateway.client.post("/webhooks/stripe", content=b"{}")
         assert answer.status_code == 404

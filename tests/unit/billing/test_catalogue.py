@@ -1,4 +1,4 @@
-"""The catalogue file says plainly what is wrong with it."""
+"""Errors of the catalogue file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def _plan(code: str = "free", rank: int = 0, **more: object) -> dict[str, object
     return {"code": code, "name": code, "rank": rank, "windows": [WINDOW], **more}
 
 
-def test_the_examples_plans_are_those_of_the_contract() -> None:
+def test_the_plans_of_the_example() -> None:
     plans = {each.code: each for each in read_catalogue(Path("examples/crm/plans.toml")).plans}
     windows = {code: [(w.quota, w.window_seconds) for w in plan.windows] for code, plan in plans.items()}
     assert windows == {
@@ -44,12 +44,12 @@ def test_the_examples_plans_are_those_of_the_contract() -> None:
         ([_plan(features={"seats": 1.5})], "a whole number from 0"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(plans: list[dict[str, object]], reason: str) -> None:
+def test_inconsistent_plans_are_rejected(plans: list[dict[str, object]], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Catalogue.model_validate({"plans": plans})
 
 
-def test_prices_are_given_at_seeding_to_plans_that_there_are() -> None:
+def test_prices_can_be_set_for_known_plans_only() -> None:
     catalogue = Catalogue.model_validate({"plans": [_plan(), _plan("pro", 1)]})
     priced = catalogue.priced({"pro": "price_1"})
     assert [each.stripe_price_id for each in priced.plans] == [None, "price_1"]

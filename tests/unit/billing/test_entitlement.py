@@ -1,4 +1,4 @@
-"""SI4, SI10: which plan subscriptions entitle to, whatever their order."""
+"""SI4, SI10: the plan that subscriptions entitle to, in any order."""
 
 from datetime import UTC, datetime
 from itertools import permutations
@@ -26,7 +26,7 @@ RANKS = {"free": 0, "pro": 1, "scale": 2, "team": 1}
         ("a status that Stripe has not invented yet", None),
     ],
 )
-def test_what_each_status_says(status: str, entitled: Entitlement) -> None:
+def test_the_effect_of_each_status(status: str, entitled: Entitlement) -> None:
     assert entitlement([Holding(status, "pro")], RANKS) == entitled
 
 
@@ -69,7 +69,7 @@ def _bought(*prices: str) -> BoughtSubscription:
         ((), (None, None)),
     ],
 )
-def test_a_subscription_is_of_the_best_plan_among_its_items(
+def test_a_subscription_counts_for_the_best_plan_among_its_items(
     prices: tuple[str, ...], chosen: tuple[str | None, str | None]
 ) -> None:
     plans = [_plan("free", None), _plan("pro", "price_pro"), _plan("scale", "price_scale")]

@@ -1,4 +1,4 @@
-"""SI2: what is read of an event, and which events can change nothing here."""
+"""SI2: parsing events, and which events are ignored."""
 
 import json
 from typing import Any
@@ -12,9 +12,9 @@ SETTINGS = StripeSettings("sk_test_x", ("whsec_x",), livemode=False)
 
 
 def _event(**changes: Any) -> dict[str, Any]:
-    about = {"object": "subscription", "id": "sub_1", "customer": "cus_1"}
+    subject = {"object": "subscription", "id": "sub_1", "customer": "cus_1"}
     event = {"id": "evt_1", "object": "event", "type": "customer.subscription.updated", "livemode": False, "created": 1}
-    return event | {"data": {"object": about}, "api_version": "2026-10-28.endive"} | changes
+    return event | {"data": {"object": subject}, "api_version": "2026-10-28.endive"} | changes
 
 
 def _read(event: object) -> Any:
@@ -22,7 +22,7 @@ def _read(event: object) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("about", "customer"),
+    ("subject", "customer"),
     [
         ({"object": "subscription", "customer": "cus_1"}, "cus_1"),
         ({"object": "subscription", "customer": {"id": "cus_1", "object": "customer"}}, "cus_1"),
@@ -33,9 +33,9 @@ def _read(event: object) -> Any:
         ({"object": "subscription", "customer": "tnt_1", "metadata": {"customer": "cus_2"}}, None),
     ],
 )
-def test_the_customer_is_the_one_that_the_object_belongs_to(about: dict[str, Any], customer: str | None) -> None:
+def test_the_customer_is_that_of_the_events_object(subject: dict[str, Any], customer: str | None) -> None:
     """SI8."""
-    assert _read(_event(data={"object": about})).customer == customer
+    assert _read(_event(data={"object": subject})).customer == customer
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_customer_is_the_one_that_the_object_belongs_to(about: dict[str, Any
         ({"data": {"object": {"object": "subscription"}}}, "no customer"),
     ],
 )
-def test_what_can_change_nothing_is_ignored(changes: dict[str, Any], reason: str | None) -> None:
+def test_irrelevant_events_are_ignored(changes: dict[str, Any], reason: str | None) -> None:
     """SI2."""
     found = reason_to_ignore(_read(_event(**changes)), SETTINGS)
     assert (found is None) if reason is None else (found is not None and reason in found)
@@ -70,12 +70,12 @@ def test_what_can_change_nothing_is_ignored(changes: dict[str, Any], reason: str
         {"id": "evt_1"},
     ],
 )
-def test_what_is_no_snapshot_event_is_unreadable(event: object) -> None:
+def test_anything_but_a_snapshot_event_is_unreadable(event: object) -> None:
     with pytest.raises(EventUnreadable):
         _read(event)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000, b'{"id": NaN}'])
-def test_what_is_no_json_is_unreadable(raw: bytes) -> None:
+def test_invalid_json_is_unreadable(raw: bytes) -> None:
     with pytest.raises(EventUnreadable):
         read_event(raw)

@@ -1,4 +1,4 @@
-"""Reading the plans raced against their changes."""
+"""Loading the plans concurrently with changes."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ _RACES = int(os.environ.get("TENANTRY_TEST_RACES", "10000")) // 5
 
 
 class _Book(PlanBook):
-    """Reads from the test's own table, which takes its time."""
+    """Reads from the test's own table, with random delays."""
 
     def __init__(self, pause: Pauses) -> None:
         self.channel = Channel()
@@ -37,15 +37,15 @@ class _Book(PlanBook):
         await self._pause()
         return found
 
-    def look(self) -> None:
-        """No plan in the book is ever older than it was when it was last looked at."""
+    def check(self) -> None:
+        """No loaded plan is older than at the previous check."""
         for plan in self.plans():
             assert int(plan.name) >= self.seen[plan.code]
             self.seen[plan.code] = int(plan.name)
 
     @property
-    def is_right(self) -> bool:
-        """The book says what the table says."""
+    def is_current(self) -> bool:
+        """The loaded plans equal the table."""
         return {plan.code: int(plan.name) for plan in self.plans()} == self.table
 
 
@@ -58,24 +58,24 @@ async def _change(book: _Book, pause: Pauses, choice: random.Random) -> None:
         book.channel.tell(*choice.choice([("plan", code), ("plan", code), ("reset", "")]))
 
 
-async def _look(book: _Book, pause: Pauses, choice: random.Random) -> None:
+async def _check(book: _Book, pause: Pauses, choice: random.Random) -> None:
     for _ in range(6):
         await pause()
-        book.look()
+        book.check()
         if choice.random() < 0.3:
-            await book.load()  # as whoever cannot wait for the notice
+            await book.load()  # as a caller that does not wait for the notification
 
 
-async def test_no_interleaving_of_reading_and_changing_leaves_an_older_plan_in_the_book() -> None:
-    """ID4, TH7: the book never goes back, and is right as soon as it has read what it was told of."""
+async def test_no_interleaving_of_loads_and_changes_leaves_an_outdated_plan() -> None:
+    """ID4, TH7: plans never go back to an older version, and are current after the load that follows a notification."""
     for seed in range(_RACES):
         pause = Pauses(seed, lambda: asyncio.sleep(0))
         book = _Book(pause)
         await book.start()
-        await asyncio.gather(_change(book, pause, pause.choice), *(_look(book, pause, pause.choice) for _ in range(2)))
+        await asyncio.gather(_change(book, pause, pause.choice), *(_check(book, pause, pause.choice) for _ in range(2)))
         for _ in range(40):
-            if book.is_right:
+            if book.is_current:
                 break
             await asyncio.sleep(0)
-        assert book.is_right
+        assert book.is_current
         await book.close()

@@ -24,26 +24,26 @@ def _mac(body: bytes = BODY, secret: str = SECRET, at: int = NOW) -> str:
 
 
 @pytest.mark.parametrize("offset", [-300, -1, 0, 1, 300])
-def test_a_right_signature_holds_for_300_seconds_both_ways(offset: int) -> None:
+def test_a_signature_is_valid_for_300_seconds_both_ways(offset: int) -> None:
     """SI1."""
     verify(BODY, _header(at=NOW + offset), [SECRET], NOW)
 
 
 @pytest.mark.parametrize("offset", [-301, 301, -86400, 86400])
-def test_a_right_signature_of_another_time_is_refused(offset: int) -> None:
-    """SI1: the future too, which the SDK's own check takes."""
+def test_a_signature_outside_the_tolerance_is_rejected(offset: int) -> None:
+    """SI1: also in the future, which Stripe's SDK accepts."""
     with pytest.raises(SignatureInvalid):
         verify(BODY, _header(at=NOW + offset), [SECRET], NOW)
 
 
-def test_what_stripes_sdk_signs_is_right() -> None:
+def test_a_signature_of_stripes_sdk_is_valid() -> None:
     """SI1."""
     header = WebhookSignature.generate_signature_header(BODY.decode(), SECRET, NOW)
     verify(BODY, header, [SECRET], NOW)
 
 
-def test_any_of_several_secrets_and_signatures_will_do() -> None:
-    """SI1: while a secret is rotated Stripe signs with both."""
+def test_any_of_several_secrets_and_signatures_is_enough() -> None:
+    """SI1: during a rotation Stripe signs with both secrets."""
     header = f"t={NOW},v1={'0' * 64},v0={_mac()},v1={_mac(secret='whsec_two')}"
     verify(BODY, header, [SECRET, "whsec_two"], NOW)
     with pytest.raises(SignatureInvalid):
@@ -74,19 +74,19 @@ def test_any_of_several_secrets_and_signatures_will_do() -> None:
         f"t={NOW},v1={_mac()}," + "x" * 5000,
     ],
 )
-def test_anything_else_is_refused(header: str | None) -> None:
+def test_other_headers_are_rejected(header: str | None) -> None:
     """SI1."""
     with pytest.raises(SignatureInvalid):
         verify(BODY, header, [SECRET], NOW)
 
 
-def test_no_secret_means_nothing_is_right() -> None:
+def test_without_a_secret_no_signature_is_valid() -> None:
     """SI1."""
     with pytest.raises(SignatureInvalid):
         verify(BODY, _header(), [], NOW)
 
 
-def test_a_body_over_the_bound_is_refused_though_its_signature_is_right() -> None:
+def test_an_oversized_body_is_rejected_despite_a_valid_signature() -> None:
     """SI1: bound before verifying."""
     body = b" " * (MOST_BYTES + 1)
     with pytest.raises(SignatureInvalid):
@@ -94,7 +94,7 @@ def test_a_body_over_the_bound_is_refused_though_its_signature_is_right() -> Non
 
 
 @given(st.text(max_size=200))
-def test_no_header_makes_it_fail_otherwise_than_by_refusing(header: str) -> None:
+def test_no_header_causes_another_error(header: str) -> None:
     """SI1."""
     with pytest.raises(SignatureInvalid):
         verify(BODY, header, [SECRET], NOW)

@@ -1,4 +1,4 @@
-"""The module that TENANTRY_RESOURCES names is loaded whole, or the start fails and says why."""
+"""The module of TENANTRY_RESOURCES is loaded completely, or the start fails with the reason."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_the_example_is_served() -> None:
 
 
 def test_without_a_module_nothing_is_served() -> None:
-    """A deployment may use the keys and not the rooms."""
+    """A deployment can use Tenantry without resources."""
     registry = load_registry(None)
     assert (registry.collections, registry.migrations, registry.permissions) == ((), (), ())
 
@@ -44,21 +44,21 @@ def test_without_a_module_nothing_is_served() -> None:
         ({"RESOURCES": [contacts], "MIGRATIONS": MIGRATIONS}, "RESOURCES must be a tuple of Resource"),
         ({"RESOURCES": ("contacts",), "MIGRATIONS": MIGRATIONS}, "RESOURCES must be a tuple of Resource"),
         ({"RESOURCES": (contacts,)}, "MIGRATIONS must be the folder"),
-        ({"RESOURCES": (contacts,), "MIGRATIONS": Path("/nowhere")}, "the folder of MIGRATIONS is not there"),
+        ({"RESOURCES": (contacts,), "MIGRATIONS": Path("/nowhere")}, "the folder MIGRATIONS does not exist"),
         ({"RESOURCES": (contacts,), "MIGRATIONS": "migrations"}, "MIGRATIONS must be the folder"),
         ({"RESOURCES": (contacts, contacts), "MIGRATIONS": MIGRATIONS}, "two resources have the name 'contacts'"),
         ({"RESOURCES": (deals,), "MIGRATIONS": MIGRATIONS}, "deals.contact_id refers to the table 'contacts'"),
     ],
 )
-def test_a_bad_module_says_what_is_wrong(attributes: dict[str, Any], fault: str) -> None:
-    """A start-up error names the attribute and what to write."""
+def test_an_invalid_module_says_what_is_wrong(attributes: dict[str, Any], fault: str) -> None:
+    """The error names the attribute and what to write."""
     with pytest.raises(DeclarationError) as raised:
         registry_of(_module(**attributes))
     assert fault in str(raised.value)
 
 
 def test_two_resources_never_share_a_prefix() -> None:
-    """An id must tell of which resource it is."""
+    """A prefix identifies the resource of an id."""
     clash = replace(deals, singular="contact")
     with pytest.raises(DeclarationError, match="two resources have the singular 'contact'"):
         registry_of(_module(RESOURCES=(contacts, clash), MIGRATIONS=MIGRATIONS))
@@ -71,8 +71,8 @@ def test_a_module_that_cannot_be_imported_says_why(name: str) -> None:
         load_registry(name)
 
 
-def test_a_fingerprint_changes_with_the_shape_of_an_answer() -> None:
-    """A representation that a caller kept from before a release never counts as unchanged."""
+def test_the_fingerprint_changes_with_the_response_format() -> None:
+    """A representation cached before a release never counts as unchanged."""
     before = registry_of(_module(RESOURCES=(contacts,), MIGRATIONS=MIGRATIONS))["contacts"]
     fewer = replace(contacts, hidden=("notes",), writable=contacts.writable[:-1], rules={})
     after = registry_of(_module(RESOURCES=(fewer,), MIGRATIONS=MIGRATIONS))["contacts"]

@@ -1,4 +1,4 @@
-"""Text becomes a value that the column can hold, or is refused with a constant message."""
+"""Text is parsed into a value that the column can store, or rejected with a constant message."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -34,16 +34,16 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 @given(st.data())
 @pytest.mark.parametrize("name", _VALUES)
-def test_every_value_of_a_field_survives_its_text(name: str, data: st.DataObject) -> None:
-    """A cursor carries a sort value as text: it must come back as the very same."""
+def test_formatting_and_parsing_preserve_every_value(name: str, data: st.DataObject) -> None:
+    """A cursor contains the sort value as text, which must be parsed into the same value."""
     value = data.draw(_VALUES[name])
     assert read(_FIELDS[name], write(_FIELDS[name], value)) == value
 
 
 @given(st.text())
 @pytest.mark.parametrize("name", _VALUES)
-def test_any_text_is_read_or_refused_by_name(name: str, text: str) -> None:
-    """DA1: nothing that a caller writes ends in another error than BadValue, and none is echoed."""
+def test_any_text_is_parsed_or_rejected_with_bad_value(name: str, text: str) -> None:
+    """DA1: no input causes an error other than BadValue, and none is echoed."""
     try:
         read(_FIELDS[name], text)
     except BadValue as error:
@@ -100,8 +100,8 @@ def test_any_text_is_read_or_refused_by_name(name: str, text: str) -> None:
         ("id", "thing_", "bad_format"),
     ],
 )
-def test_what_no_column_holds_is_refused(name: str, text: str, code: str) -> None:
-    """DA1: numbers beyond the column, years beyond the calendar, and words that PostgreSQL would read are 4xx."""
+def test_values_that_no_column_stores_are_rejected(name: str, text: str, code: str) -> None:
+    """DA1: numbers beyond the column, years beyond the calendar, and words that PostgreSQL accepts are 4xx."""
     with pytest.raises(BadValue) as raised:
         read(_FIELDS[name], text)
     assert raised.value.code == code
@@ -118,7 +118,7 @@ def test_what_no_column_holds_is_refused(name: str, text: str, code: str) -> Non
         ("seen", "9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)),
     ],
 )
-def test_extremes_are_values(name: str, text: str, value: object) -> None:
-    """The last value that a column holds is not refused with the first that it does not."""
+def test_extreme_values_are_accepted(name: str, text: str, value: object) -> None:
+    """The largest value of a column is accepted, the next one is not."""
     field: Field = _FIELDS[name]
     assert read(field, text) == value

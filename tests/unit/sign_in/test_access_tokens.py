@@ -1,4 +1,4 @@
-"""Access tokens, and everything that is not one of ours (ID6)."""
+"""Access tokens, valid and invalid ones (ID6)."""
 
 import base64
 import hashlib
@@ -53,7 +53,7 @@ def _private() -> Ed25519PrivateKey:
 
 
 def _signed(header: object, claims: object) -> bytes:
-    """Signed with our own true key, so that only the header or the claims can be what is refused."""
+    """Signed with our own key, so that only header or claims can be the reason for a rejection."""
     text = [each if isinstance(each, str) else json.dumps(each) for each in (header, claims)]
     content = f"{_b64(text[0].encode())}.{_b64(text[1].encode())}"
     return f"{content}.{_b64(_private().sign(content.encode()))}".encode()
@@ -63,8 +63,8 @@ def _without(name: str) -> dict[str, object]:
     return {key: value for key, value in _claims().items() if key != name}
 
 
-def test_a_token_says_who_and_in_which_tenant() -> None:
-    """CONTRACT: typ at+jwt; iss, aud, sub, exp, iat, jti, tenant; asymmetric."""
+def test_a_token_contains_the_user_and_the_tenant() -> None:
+    """docs/api.md: typ at+jwt; iss, aud, sub, exp, iat, jti, tenant; asymmetric."""
     token = _tokens().issue(_USER, _TENANT, _SESSION)
     claims = _tokens().verify(token.encode())
     assert (claims.user_id, claims.tenant_id, claims.session_id) == (_USER, _TENANT, _SESSION)
@@ -74,8 +74,8 @@ def test_a_token_says_who_and_in_which_tenant() -> None:
     assert content["exp"] - content["iat"] == 900
 
 
-def test_the_tests_own_signing_makes_tokens_that_are_accepted() -> None:
-    """Otherwise the table below would refuse everything for the wrong reason."""
+def test_tokens_signed_by_this_module_are_accepted() -> None:
+    """Otherwise the tests below would pass for the wrong reason."""
     assert _tokens().verify(_signed(_header(), _claims())).user_id == _USER
 
 
@@ -110,8 +110,8 @@ def test_the_tests_own_signing_makes_tokens_that_are_accepted() -> None:
         pytest.param('{"alg":NaN}', id="NaN"),
     ],
 )
-def test_a_header_that_we_do_not_issue_is_refused_even_with_a_true_signature(header: object) -> None:
-    """ID6: algorithm pinned to the key, exact kid, no header that brings a key or changes how we read."""
+def test_a_header_that_we_do_not_issue_is_rejected_despite_a_valid_signature(header: object) -> None:
+    """ID6: algorithm bound to the key, exact kid, no header that supplies a key or changes the format."""
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_signed(header, _claims()))
 
@@ -147,21 +147,21 @@ def test_a_header_that_we_do_not_issue_is_refused_even_with_a_true_signature(hea
         pytest.param("{" * 3000, id="not JSON"),
     ],
 )
-def test_claims_that_we_do_not_issue_are_refused_even_with_a_true_signature(claims: object) -> None:
+def test_claims_that_we_do_not_issue_are_rejected_despite_a_valid_signature(claims: object) -> None:
     """ID6: iss, aud, exp, iat required and well-typed; leeway at most 60 s; at most 15 minutes."""
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_signed(_header(), claims))
 
 
-def test_an_expired_token_of_ours_is_told_apart_from_a_bad_one() -> None:
-    """CONTRACT: credential_expired."""
+def test_an_expired_token_has_its_own_error() -> None:
+    """docs/api.md: credential_expired."""
     token = _tokens().issue(_USER, _TENANT, _SESSION).encode()
     with pytest.raises(CredentialExpired):
         _tokens(_NOW + 900).verify(token)
 
 
-def test_a_token_signed_with_the_public_key_as_a_shared_secret_is_refused() -> None:
-    """ID6: the classic confusion of HMAC and public key."""
+def test_a_token_signed_with_the_public_key_as_a_shared_secret_is_rejected() -> None:
+    """ID6: algorithm confusion of HMAC and public key."""
     public = json.loads(_KEYS.public_document)["keys"][0]["x"]
     content = f"{_b64(json.dumps(_header(alg='HS256')).encode())}.{_b64(json.dumps(_claims()).encode())}"
     for secret in (public.encode(), base64.urlsafe_b64decode(public + "="), _KEYS.public_document):
@@ -170,8 +170,8 @@ def test_a_token_signed_with_the_public_key_as_a_shared_secret_is_refused() -> N
             _tokens().verify(f"{content}.{_b64(signature)}".encode())
 
 
-def test_a_token_signed_by_somebody_elses_key_of_the_same_kid_is_refused() -> None:
-    """ID6: the key is ours, whatever the token says."""
+def test_a_token_signed_by_another_key_with_the_same_kid_is_rejected() -> None:
+    """ID6: the token does not choose the key."""
     theirs = SigningKeys.load(generate_signing_keys("key-1"))
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_tokens(keys=theirs).issue(_USER, _TENANT, _SESSION).encode())
@@ -184,21 +184,21 @@ def _altered(position: int) -> bytes:
 
 
 @pytest.mark.parametrize("position", [0, 5, 60, 100, 200, -80, -40, -2])
-def test_any_changed_character_breaks_the_token(position: int) -> None:
+def test_any_changed_character_invalidates_the_token(position: int) -> None:
     """ID6: header, claims and signature are all covered."""
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_altered(position))
 
 
 @pytest.mark.parametrize("tail", ["=", "==", "\n", " ", ".", "+", "é"])
-def test_base64url_is_read_strictly(tail: str) -> None:
-    """ID6: one token has one spelling, so a refusal cannot be stepped around by another."""
+def test_base64url_is_parsed_strictly(tail: str) -> None:
+    """ID6: a token has one encoding, so a rejected one cannot be re-encoded."""
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_tokens().issue(_USER, _TENANT, _SESSION).encode() + tail.encode())
 
 
 def test_bits_that_base64url_does_not_use_must_be_zero() -> None:
-    """ID6: the last letter of a 64-byte signature carries two bits; other letters with the same two are refused."""
+    """ID6: the last character of a 64-byte signature has two bits; other characters with the same two are rejected."""
     token = _tokens().issue(_USER, _TENANT, _SESSION)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     same_bits = letters[letters.index(token[-1]) + 1]
@@ -206,15 +206,15 @@ def test_bits_that_base64url_does_not_use_must_be_zero() -> None:
         _tokens().verify((token[:-1] + same_bits).encode())
 
 
-def test_a_token_over_8_kb_is_refused_before_it_is_decoded() -> None:
-    """ID6: even one that would be good."""
+def test_a_token_over_8_kb_is_rejected_before_it_is_decoded() -> None:
+    """ID6: even a valid one."""
     with pytest.raises(CredentialInvalid) as caught:
         _tokens().verify(_signed(_header(), _claims(padding="x" * LONGEST_TOKEN)))
     assert "8 KB" in caught.value.detail
 
 
-def test_tokens_of_the_old_key_are_good_while_it_is_in_the_set() -> None:
-    """ID7: the new key comes first and signs, the old one still verifies."""
+def test_tokens_of_the_old_key_are_valid_while_it_is_in_the_set() -> None:
+    """ID7: the first key signs, the old one still verifies."""
     old = json.loads(_KEY_SET)["keys"]
     new = json.loads(generate_signing_keys("key-2"))["keys"]
     rotated = SigningKeys.load(json.dumps({"keys": new + old}))
@@ -225,8 +225,8 @@ def test_tokens_of_the_old_key_are_good_while_it_is_in_the_set() -> None:
         _tokens(keys=SigningKeys.load(json.dumps({"keys": new}))).verify(token)
 
 
-def test_the_served_key_set_holds_public_halves_only() -> None:
-    """SE2: nothing that signs leaves the process."""
+def test_the_served_key_set_contains_public_keys_only() -> None:
+    """SE2: no private key leaves the process."""
     (shown,) = json.loads(_KEYS.public_document)["keys"]
     assert set(shown) == {"kty", "crv", "x", "kid", "use", "alg"}
 
@@ -256,14 +256,14 @@ def _key(**changed: Any) -> dict[str, Any]:
         pytest.param(json.dumps({"keys": ["key"]}), id="not an object"),
     ],
 )
-def test_a_key_set_that_leaves_a_doubt_stops_the_start(document: str) -> None:
-    """ID6: duplicate kids refused at load; use and key_ops checked; no other kind of key."""
+def test_an_ambiguous_key_set_is_rejected_at_start(document: str) -> None:
+    """ID6: duplicate kids rejected at load; use and key_ops checked; no other key type."""
     with pytest.raises(ValueError, match=r"sign|keys|Expecting"):
         SigningKeys.load(document)
 
 
 @pytest.mark.parametrize("lifetime", [0, 901])
-def test_access_tokens_live_at_most_15_minutes(lifetime: int) -> None:
-    """CONTRACT."""
+def test_access_tokens_are_valid_for_at_most_15_minutes(lifetime: int) -> None:
+    """docs/api.md, "Credentials"."""
     with pytest.raises(ValueError, match="900"):
         AccessTokens(_KEYS, issuer="i", audience="a", lifetime=lifetime)

@@ -1,4 +1,4 @@
-"""Which passwords are good enough, and how they are hashed."""
+"""Password rules and hashing."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ _GOOD = "glacier walnut 42 umbrella"
         ("somebody.important@example.test", "too_common"),
     ],
 )
-def test_a_weak_password_is_refused_with_the_reason(password: str, code: str) -> None:
+def test_a_weak_password_is_rejected_with_the_reason(password: str, code: str) -> None:
     """ID9: at least 15 characters, at most 1,024 bytes, blocklist."""
     with pytest.raises(ValidationFailed) as caught:
         checked_password(password, "somebody.important@example.test")
@@ -38,7 +38,7 @@ def test_a_weak_password_is_refused_with_the_reason(password: str, code: str) ->
 @pytest.mark.parametrize(
     "password", [_GOOD, "correct horse battery staple of mine", "ü" * 5 + "abcdefghijk", "a b c d e f g h"]
 )
-def test_a_long_password_needs_no_other_quality(password: str) -> None:
+def test_a_long_password_needs_no_other_property(password: str) -> None:
     """ID9: NIST SP 800-63B: length, not composition; spaces and all of Unicode."""
     checked_password(password, "somebody@example.test")
 
@@ -54,8 +54,8 @@ async def test_nothing_is_truncated() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts niceness by thread")
-async def test_hashing_gives_way_to_whoever_answers_requests() -> None:
-    """ID9: measured in a flood, the event loop came 5 ms late where it had come 15 ms late."""
+async def test_hashing_runs_at_a_lower_priority_than_requests() -> None:
+    """ID9: in a login flood the event loop was 5 ms late instead of 15 ms."""
     hasher = PasswordHasher()
     before = os.getpriority(os.PRIO_PROCESS, 0)
     await hasher.verify(_GOOD, None)
@@ -64,22 +64,22 @@ async def test_hashing_gives_way_to_whoever_answers_requests() -> None:
     hasher.close()
 
 
-async def test_the_same_keys_on_another_system_are_the_same_password() -> None:
-    """RFC 8265: a composed and a decomposed é are one."""
+async def test_the_same_password_typed_on_another_system_matches() -> None:
+    """RFC 8265: a composed and a decomposed é are equal."""
     hasher = PasswordHasher()
     composed = "café " * 4
     assert await hasher.verify(unicodedata.normalize("NFD", composed), await hasher.hash(composed))
     hasher.close()
 
 
-async def test_where_there_is_no_password_nothing_matches_not_even_the_stand_in() -> None:
-    """ID10: the dummy hash takes the time and lets nobody in."""
+async def test_without_a_stored_password_nothing_matches_not_even_the_dummy() -> None:
+    """ID10: the dummy hash takes the same time and never matches."""
     hasher = PasswordHasher()
-    assert not await hasher.verify("a password that nobody has", None)
+    assert not await hasher.verify("an unused password", None)
     hasher.close()
 
 
-async def test_a_flood_of_passwords_is_turned_away_instead_of_queued_without_end() -> None:
+async def test_a_flood_of_passwords_is_rejected_instead_of_queued_without_bound() -> None:
     """ID9: a bounded pool."""
     hasher = PasswordHasher()
     outcomes = await asyncio.gather(*(hasher.verify(_GOOD, None) for _ in range(80)), return_exceptions=True)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from billing.usage.question import Granularity, Period
+from billing.usage.query import Granularity, Period
 from tenants.errors import ValidationFailed
 
 _NOW = datetime(2026, 3, 5, 14, 37, 12, 5, tzinfo=UTC)
