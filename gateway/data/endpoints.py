@@ -84,7 +84,7 @@ class Endpoints:
 
 def _work(request: Request, tenant: TenantRef) -> Work:
     """Each verb is one statement: committed, in the one round trip that it takes, before the answer is made."""
-    return services_of(request).statements.of(tenant)
+    return services_of(request).database.statements(tenant)
 
 
 def _header(request: Request, name: bytes) -> str | None:

@@ -25,7 +25,7 @@ class Deliberate(Exception):
 
 async def test_what_a_session_does_is_committed_together_or_not_at_all(gateway: Gateway) -> None:
     """STYLE 5: services never commit; two verbs that depend on each other fail together."""
-    alone = gateway.services.statements.of(gateway.acme.ref)
+    alone = gateway.services.database.statements(gateway.acme.ref)
     made: list[UUID] = []
     with pytest.raises(Deliberate):
         await _make_and_fail(gateway, made)
@@ -49,7 +49,7 @@ async def _make_and_fail(gateway: Gateway, made: list[UUID]) -> None:
 
 @asynccontextmanager
 async def _alone(gateway: Gateway) -> AsyncIterator[Work]:
-    yield gateway.services.statements.of(gateway.acme.ref)
+    yield gateway.services.database.statements(gateway.acme.ref)
 
 
 def _in_a_session(gateway: Gateway) -> AbstractAsyncContextManager[Work]:
