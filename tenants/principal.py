@@ -1,4 +1,4 @@
-"""Who asks: the one shape that a credential becomes, frozen, shared by every stage after identity."""
+"""The principal: the one shape that a credential becomes, frozen, shared by every stage after identity."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,9 +19,15 @@ class PrincipalKind(StrEnum):
     USER = "user"
 
 
+class ActorKind(StrEnum):
+    API_KEY = "api_key"
+    USER = "user"
+    SYSTEM = "system"  # Tenantry itself, or a job of the SaaS
+
+
 @dataclass(frozen=True, slots=True)
 class TenantRef:
-    """A tenant as a request carries it: enough to open its rooms, nothing of its data."""
+    """A tenant as a request carries it: enough to open its transactions, nothing of its data."""
 
     id: TenantId
     slug: str
@@ -41,6 +47,17 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who made a change, as its event records it."""
+
+    kind: ActorKind
+    id: UUID | None = None  # of the API key or the user
+
+
+SYSTEM_ACTOR = Actor(ActorKind.SYSTEM)
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A recognised caller of one tenant. Never holds a secret; safe to log by id."""
 
@@ -53,6 +70,11 @@ class Principal:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # addresses a key may come from; empty is any
     expires_at: float | None = None  # seconds since the epoch
     user_id: UUID | None = field(default=None)  # the person behind it: a user's own id, or a key's maker
+
+    @property
+    def actor(self) -> Actor:
+        """The author of a change, when it is this principal."""
+        return Actor(ActorKind(self.kind.value), self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ class ControlSession(AsyncSession):
 class TenantWork(Work, Protocol):
     """What the shared CRUD service needs of a tenant's transaction: a request's own, or a session that others share."""
 
+    @property
+    def tenant(self) -> TenantRef:
+        """Whose schema it works in."""
+
     async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
         """Run a change, and ``control`` as the control role in the same transaction, after all of the tenant's work."""
 
@@ -73,8 +77,9 @@ class TenantSession(AsyncSession):
 
     async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
         """As ``rows``; ``control`` is run once at the end of the transaction, however often it is asked for."""
+        rows = await self.rows(prepared, given)
         self.control.extend(each for each in control if each not in self.control)
-        return await self.rows(prepared, given)
+        return rows
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["TenantSession"]:

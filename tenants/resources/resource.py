@@ -26,7 +26,9 @@ class Resource(Declaration):
     is required at creation when it is writable, not nullable and without a default, or when ``required`` lists it.
     ``hidden`` columns are in no answer. ``rules`` narrow what a field takes and describe it in the API's documents.
     ``costs`` says of ``list``, ``read``, ``create``, ``update`` and ``delete`` for how many requests one counts, in
-    every window of a plan and in the usage; 1 where it says nothing.
+    every window of a plan and in the usage; 1 where it says nothing. ``before_change`` and ``after_change`` are async
+    functions of a ``TenantSession`` and a ``Change``, run in the transaction of each creation, update and deletion; a
+    TenantryError that one raises refuses the change.
     """
 
     def __post_init__(self) -> None:

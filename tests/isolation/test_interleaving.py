@@ -53,6 +53,7 @@ _REPLIES = Table("replies", MetaData(), Column("note_id", Integer))
 _USER: ColumnElement[str] = literal_column("current_user::text")
 _PATH = func.current_setting("search_path")
 _SLEEP = func.pg_sleep(bindparam("seconds", type_=Float)).label("slept")
+_CONTROL = prepare(select(_USER, _PATH))
 _READ_ALONE = prepare(select(_NOTES.c.body, _USER, _PATH))
 _WRITE_ALONE = prepare(
     update(_NOTES).where(_NOTES.c.id == bindparam("note")).values(body=bindparam("given")).returning(_NOTES.c.body)
@@ -87,8 +88,8 @@ class Load:
     async def work(self, tenant: TenantRef) -> None:
         """A transaction of a few statements, or a statement alone."""
         if self.choice.random() < 0.5:
-            alone = (self.read_alone, self.write_alone, self.fail_alone, self.linger_alone)
-            await self.choice.choices(alone, (4, 4, 2, 2))[0](tenant)
+            alone = (self.read_alone, self.write_alone, self.fail_alone, self.linger_alone, self.group)
+            await self.choice.choices(alone, (4, 4, 2, 2, 6))[0](tenant)
             return
         steps = (self.read, self.find, self.write, self.fail, self.linger)
         async with self.tenant_pair.database.tenant(tenant) as session:
@@ -144,6 +145,20 @@ class Load:
         values = {"seconds": self.choice.uniform(0, 0.02)}
         rows = await self.tenant_pair.database.statements(tenant).rows(_LINGER_ALONE, values)
         self.see(tenant, [body for body, _ in rows])
+
+    async def group(self, tenant: TenantRef) -> None:
+        """Several statements and a control part; now and then one of them fails, or only the commit does."""
+        group = self.tenant_pair.database.group(tenant)
+        written = group.add(_WRITE_ALONE, {"note": self.choice.randint(1, ROWS), "given": tenant.slug})
+        read = group.add(_READ_ALONE, {})
+        if self.choice.random() < 0.2:
+            group.add(_REPLY_ALONE, {"note": -1})
+        lingered = group.add(_LINGER_ALONE, {"seconds": self.choice.uniform(0, 0.005)})
+        control = group.add_control(_CONTROL, {})
+        await group.commit()
+        self.see(tenant, [row[0] for pending in (written, read, lingered) for row in pending.rows])
+        assert {tuple(who) for _, *who in read.rows} == {(tenant.role, f"{tenant.schema}, pg_temp")}
+        assert control.rows == [("tenantry_control", "tenantry, pg_temp")]
 
     def see(self, tenant: TenantRef, bodies: list[str]) -> None:
         self.rows += len(bodies)
