@@ -92,8 +92,8 @@ async def test_a_tenants_role_can_neither_number_nor_change_events(gateway: Gate
         "UPDATE tenantry_events SET type = 'x'",
         "DELETE FROM tenantry_events",
         "TRUNCATE tenantry_events",
-        "INSERT INTO tenantry_events (id, type, object_id, actor_kind, sequence) SELECT id, '', id, '', 1 FROM contacts",
-        "INSERT INTO tenantry_events (id, type, object_id, actor_kind, created_at) SELECT id, '', id, '', now()",
+        "INSERT INTO tenantry_events (id, type, sequence) SELECT id, 'x', 1 FROM contacts",
+        "INSERT INTO tenantry_events (id, type, created_at) SELECT id, 'x', now() FROM contacts",
         "SELECT tenantry.number_events(gen_random_uuid(), 1)",
     ):
         with pytest.raises(Exception, match="permission denied"):
