@@ -33,7 +33,6 @@ from migrations.readiness import ControlRevision
 from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
-from tenants.database.statements import Statements
 from tenants.jobs.queue import JobQueue
 from tenants.resources.registry import Registry, load_registry
 
@@ -47,7 +46,6 @@ class Services:
     settings: Settings
     registry: Registry
     database: Database
-    statements: Statements
     listener: ChangeListener
     plan_book: PlanBook
     control_revision: ControlRevision
@@ -69,7 +67,6 @@ class Services:
         async with AsyncExitStack() as stack:
             stack.callback(self.identity.close)
             stack.push_async_callback(self.database.close)
-            stack.push_async_callback(self.statements.close)
             self.watch.start()
             stack.callback(self.watch.stop)
             await self.metrics.start(self._sources())
@@ -91,9 +88,7 @@ class Services:
             lambda: throttle_samples(self.limiter),
             lambda: identity_samples(self.principals, self.identity.passwords),
             lambda: change_samples(self.listener, self.plan_book),
-            lambda: pool_samples("sessions", self.database.use),
-            lambda: pool_samples("statements", self.statements.use),
-            lambda: pool_samples("lookups", self.database.lookups),
+            lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
             lambda: loop_samples(self.watch),
         )
@@ -110,7 +105,6 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         registry=registry,
         database=database,
-        statements=Statements(settings.database),
         listener=listener,
         plan_book=PlanBook(database, listener),
         control_revision=ControlRevision(),

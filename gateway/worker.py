@@ -13,6 +13,7 @@ from gateway.logs.setup import configure_logging
 from gateway.settings import Mode, Settings
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
+from tenants.events.jobs import add_event_jobs
 from tenants.jobs.app import JobSettings, make_job_app
 from tenants.jobs.worker import run_jobs
 
@@ -29,9 +30,10 @@ async def _work(settings: Settings, jobs: JobSettings, ready: Callable[[], None]
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = make_job_app(settings.database, jobs)
     async with AsyncExitStack() as stack:
+        database = Database(open_engine(settings.database), settings.database)
+        stack.push_async_callback(database.close)
+        add_event_jobs(app, database)
         if settings.stripe is not None:
-            database = Database(open_engine(settings.database), settings.database)
-            stack.push_async_callback(database.close)
             payments = StripePayments(settings.stripe)
             stack.push_async_callback(payments.close)
             applier = EventApplier(database, payments, settings.stripe)

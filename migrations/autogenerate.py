@@ -1,5 +1,6 @@
 """Writes the next revision of a SaaS's own tables: the difference between its models and its tenants' schemas."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, MetaData, text
 from migrations.engine import owner_engine
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import tenant_stream, upgrade
+from tenants.database.names import OWN_TABLES
 
 _SCRATCH = "tenantry_scratch"
 _OWN_BASE = "tenantry_0001"
@@ -57,10 +59,15 @@ def resources_migration(
     return Path(script.path) if script else location
 
 
-def comparison(connection: Connection) -> MigrationContext:
-    """The context for comparing the tables on the search_path with models."""
-    options: dict[str, Any] = {"compare_type": True, "compare_server_default": True}
+def comparison(connection: Connection, include: Callable[..., bool] | None = None) -> MigrationContext:
+    """The context for comparing the tables on the search_path with models; ``include`` is Alembic's include_object."""
+    options: dict[str, Any] = {"compare_type": True, "compare_server_default": True, "include_object": include}
     return MigrationContext.configure(connection, opts=options)
+
+
+def _is_the_saas_own(_item: object, name: str | None, kind: str, *_: object) -> bool:
+    """Tenantry's own tables in a tenant's schema have revisions of their own."""
+    return kind != "table" or not (name or "").startswith(OWN_TABLES)
 
 
 def difference(context: MigrationContext, metadata: MetaData) -> UpgradeOps:
@@ -103,7 +110,7 @@ def _changes(owner_url: str, stream: ScriptDirectory, models: MetaData) -> tuple
         connection.execute(text(f"CREATE SCHEMA {_SCRATCH}"))
         connection.execute(text(f"SET LOCAL search_path = {_SCRATCH}"))
         upgrade(stream, connection)
-        context = comparison(connection)
+        context = comparison(connection, _is_the_saas_own)
         operations = difference(context, models)
         rendered = "" if operations.is_empty() else _code(operations, context)
         transaction.rollback()

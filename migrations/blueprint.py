@@ -6,8 +6,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
 from migrations.streams import Script, known, render, tenant_stream
-
-APPEND_ONLY = "append_only"  # key in a table's ``info``: rows can be inserted and read, not changed (AU1)
+from tenants.database.base import APPEND_ONLY
 
 _LATEST = text(
     "SELECT revisions, statements, append_only FROM tenantry.tenant_blueprints ORDER BY made_at DESC LIMIT 1",
@@ -46,6 +45,7 @@ def store_blueprint(connection: Connection, stream: ScriptDirectory, append_only
     return script
 
 
-def append_only_tables(metadata: MetaData) -> list[str]:
+def append_only_tables(*metadata: MetaData) -> list[str]:
     """Names of the append-only tables, sorted."""
-    return sorted(table.name for table in metadata.tables.values() if table.info.get(APPEND_ONLY))
+    tables = (table for each in metadata for table in each.tables.values())
+    return sorted({table.name for table in tables if table.info.get(APPEND_ONLY)})

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from migrations.raw import run
 from tenants.database.names import CONTROL_SCHEMA
+from tenants.jobs.outbox import OUTBOX
 
 _JOBS = f"{CONTROL_SCHEMA}.procrastinate_jobs"
 _ENTER = text("SELECT set_config('search_path', :schema, true)")
@@ -38,6 +39,46 @@ _GRANTS = """
     END
     $block$
 """
+
+# Adds the queue to the condition of every trigger that an inserted job fires. Read from the catalog and not written
+# out, so that it also holds for the triggers that a later version of the library brings; one without a condition is an
+# error of the migration.
+_OUTBOX_TRIGGERS = f"""
+    DO $block$
+    DECLARE
+        fired record;
+        narrowed text;
+    BEGIN
+        FOR fired IN
+            SELECT tgname, pg_get_triggerdef(oid) AS definition FROM pg_trigger
+            WHERE tgrelid = '{_JOBS}'::regclass AND NOT tgisinternal AND tgtype & 4 > 0  -- TRIGGER_TYPE_INSERT
+                AND pg_get_triggerdef(oid) NOT LIKE '%queue_name%'
+        LOOP
+            narrowed := replace(replace(fired.definition, 'CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER'),
+                'WHEN (', 'WHEN (new.queue_name <> ''{OUTBOX}'' AND ');
+            IF position('{OUTBOX}' IN narrowed) = 0 THEN
+                RAISE EXCEPTION 'trigger % has no condition to narrow', fired.tgname;
+            END IF;
+            EXECUTE narrowed;
+        END LOOP;
+    END
+    $block$
+"""  # noqa: S608 - of constants
+# Where a run finds the jobs of its own tenant (``tenants/jobs/outbox.py``).
+_OUTBOX_INDEX = f"""
+    CREATE INDEX IF NOT EXISTS ix_procrastinate_jobs_outbox ON {_JOBS} ((args ->> 'tenant'))
+        WHERE queue_name = '{OUTBOX}' AND status = 'todo'
+"""
+
+
+def set_up_outbox(connection: Connection) -> None:
+    """Let jobs of the outbox queue send no NOTIFY and keep no history, and index them by tenant. Safe to run again.
+
+    Runs after the library's own steps at every migration: whatever trigger a step replaces is narrowed again. The
+    library's functions and columns stay as they are, so that its next step finds what it expects.
+    """
+    run(connection, _OUTBOX_TRIGGERS)
+    run(connection, _OUTBOX_INDEX)
 
 
 def make_job_tables(connection: Connection) -> None:

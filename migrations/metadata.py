@@ -9,6 +9,7 @@ import billing.usage.models
 import migrations.models
 import tenants.api_keys.models
 import tenants.directory.models
+import tenants.events.models
 import tenants.members.models
 import tenants.operator_keys.models
 import tenants.sign_in.models
@@ -23,6 +24,7 @@ CONTROL_MODELS = (
     migrations.models,
     tenants.api_keys.models,
     tenants.directory.models,
+    tenants.events.models,
     tenants.members.models,
     tenants.operator_keys.models,
     tenants.sign_in.models,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, MetaData, text
 from migrations.blueprint import append_only_tables, store_blueprint
 from migrations.engine import LOCK_TIMEOUT, owner_connection, owner_engine
 from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
-from migrations.jobs import make_job_tables, upgrade_job_tables
+from migrations.jobs import make_job_tables, set_up_outbox, upgrade_job_tables
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import control_stream, render, tenant_stream, upgrade
 
@@ -48,7 +48,8 @@ class FleetReport:
 def migrate_control(owner_url: str) -> None:
     """Migrate schema ``tenantry`` to the head of its stream, in one transaction.
 
-    Then migrates the job tables step by step. Waits while another migration runs. Raises sqlalchemy.exc.DBAPIError.
+    Then migrates the job tables step by step, and what their outbox queue needs. Waits while another migration runs.
+    Raises sqlalchemy.exc.DBAPIError.
     """
     stream = control_stream()
     with one_at_a_time(owner_engine(owner_url)) as connection:
@@ -56,6 +57,8 @@ def migrate_control(owner_url: str) -> None:
             upgrade(stream, connection)
             make_job_tables(connection)
         upgrade_job_tables(connection)
+        with connection.begin():
+            set_up_outbox(connection)
 
 
 def migrate_tenants(
@@ -75,7 +78,7 @@ def migrate_tenants(
     the tenants that a killed run has left. Raises DatabaseIsNewer, and sqlalchemy.exc.DBAPIError or
     psycopg.Error when the server is gone.
     """
-    stream, append_only = tenant_stream(locations), append_only_tables(models)
+    stream, append_only = tenant_stream(locations), append_only_tables(TENANT_METADATA, models)
     with one_at_a_time(owner_engine(owner_url)) as connection, ExitStack() as stack:
         with connection.begin():
             target = store_blueprint(connection, stream, append_only).end

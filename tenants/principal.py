@@ -19,6 +19,12 @@ class PrincipalKind(StrEnum):
     USER = "user"
 
 
+class ActorKind(StrEnum):
+    API_KEY = "api_key"
+    USER = "user"
+    SYSTEM = "system"  # Tenantry itself, or a job of the SaaS
+
+
 @dataclass(frozen=True, slots=True)
 class TenantRef:
     """What a request needs of its tenant: status, plan, and the names of schema and role."""
@@ -41,6 +47,17 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who made a change, as its event records it."""
+
+    kind: ActorKind
+    id: UUID | None = None  # of the API key or the user
+
+
+SYSTEM_ACTOR = Actor(ActorKind.SYSTEM)
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller of one tenant. Contains no secret; log its id."""
 
@@ -53,6 +70,11 @@ class Principal:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # addresses that may use the key; empty allows any
     expires_at: float | None = None  # seconds since the epoch
     user_id: UUID | None = field(default=None)  # the user's own id, or the user who created the key
+
+    @property
+    def actor(self) -> Actor:
+        """The author of a change, when it is this principal."""
+        return Actor(ActorKind(self.kind.value), self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from gateway.services import services_of
 from tenants.crud import service
 from tenants.crud.pages import Cursors
 from tenants.crud.query import read_query
-from tenants.database.statements import Row, Work
+from tenants.crud.rows import StoredRow
+from tenants.database.sessions import TenantWork
 from tenants.principal import TenantRef
 from tenants.resources.collection import Collection
 
@@ -41,29 +42,33 @@ class Endpoints:
         return Response(self.renderer.page(page), headers=_PRIVATE, media_type=_MEDIA_TYPE)
 
     async def create(self, request: Request, body: BaseModel) -> Response:
-        tenant = principal_of(request.scope).tenant
-        row = await service.create(_work(request, tenant), self.collection, sent_values(body))
-        response = self._answer(tenant, row, status=201)
+        principal = principal_of(request.scope)
+        work = _work(request, principal.tenant)
+        row = await service.create(work, self.collection, sent_values(body), actor=principal.actor)
+        response = self._answer(principal.tenant, row, status=201)
         response.headers["location"] = f"{self.path}/{self.renderer.id_of(row)}"
         return response
 
     async def read(self, request: Request) -> Response:
         tenant = principal_of(request.scope).tenant
         row = await service.read(_work(request, tenant), self.collection, self._row_id(request))
-        if self.tags.unchanged(self._tagged(tenant, row[0]), row[-1], request.scope):
+        if self.tags.unchanged(self._tagged(tenant, row.id), row.version, request.scope):
             return Response(status_code=304, headers=self._headers(tenant, row))
         return self._answer(tenant, row)
 
     async def update(self, request: Request, body: BaseModel) -> Response:
-        tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
+        principal, row_id = principal_of(request.scope), self._row_id(request)
+        tenant, changes = principal.tenant, sent_values(body)
         versions = self._versions(request, tenant, row_id)
-        row = await service.update(_work(request, tenant), self.collection, row_id, sent_values(body), versions)
+        work = _work(request, tenant)
+        row = await service.update(work, self.collection, row_id, changes, versions, actor=principal.actor)
         return self._answer(tenant, row)
 
     async def delete(self, request: Request) -> Response:
-        tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
-        versions = self._versions(request, tenant, row_id)
-        await service.delete(_work(request, tenant), self.collection, row_id, versions)
+        principal, row_id = principal_of(request.scope), self._row_id(request)
+        versions = self._versions(request, principal.tenant, row_id)
+        work = _work(request, principal.tenant)
+        await service.delete(work, self.collection, row_id, versions, actor=principal.actor)
         return Response(status_code=204)
 
     def _row_id(self, request: Request) -> UUID:
@@ -75,13 +80,13 @@ class Endpoints:
     def _versions(self, request: Request, tenant: TenantRef, row: UUID) -> Versions:
         return self.tags.expected(self._tagged(tenant, row), request.scope)
 
-    def _headers(self, tenant: TenantRef, row: Row) -> dict[str, str]:
-        return {"etag": self.tags.of(self._tagged(tenant, row[0]), row[-1]), **_PRIVATE}
+    def _headers(self, tenant: TenantRef, row: StoredRow) -> dict[str, str]:
+        return {"etag": self.tags.of(self._tagged(tenant, row.id), row.version), **_PRIVATE}
 
-    def _answer(self, tenant: TenantRef, row: Row, status: int = 200) -> Response:
+    def _answer(self, tenant: TenantRef, row: StoredRow, status: int = 200) -> Response:
         return Response(self.renderer.one(row), status, self._headers(tenant, row), _MEDIA_TYPE)
 
 
-def _work(request: Request, tenant: TenantRef) -> Work:
-    """Each verb is one statement: committed, in the one round trip that it takes, before the answer is made."""
-    return services_of(request).statements.of(tenant)
+def _work(request: Request, tenant: TenantRef) -> TenantWork:
+    """Each verb is one transaction in one round trip, committed before the answer is made."""
+    return services_of(request).database.statements(tenant)

@@ -1,14 +1,13 @@
-"""Rows to JSON, straight: no model is filled and nothing is checked again that the database holds already."""
+"""Rows to JSON: without a model, and without checking again what the database has checked."""
 
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import repeat
 from typing import Any
 
 import orjson
 
+from tenants.crud.rows import StoredRow
 from tenants.crud.service import Page
-from tenants.database.statements import Row
 from tenants.identifiers import show
 from tenants.resources.collection import Collection
 from tenants.resources.fields import FieldKind
@@ -25,11 +24,11 @@ class Renderer:
         ids = (FieldKind.ID, FieldKind.REFERENCE)
         self._ids = tuple((field.name, field.prefix) for field in collection.fields if field.kind in ids)
 
-    def id_of(self, row: Row) -> str:
+    def id_of(self, row: StoredRow) -> str:
         """The row's id as callers see it."""
-        return show(self._prefix, row[0])
+        return show(self._prefix, row.id)
 
-    def one(self, row: Row) -> bytes:
+    def one(self, row: StoredRow) -> bytes:
         """One object."""
         return _dump(self._documents((row,))[0])
 
@@ -38,9 +37,9 @@ class Renderer:
         data = self._documents(page.rows)
         return _dump({"data": data, "has_more": page.next_cursor is not None, "next_cursor": page.next_cursor})
 
-    def _documents(self, rows: Sequence[Row]) -> list[_Document]:
-        # A row's last value is its version, which is not shown: there is no name left for it.
-        documents: list[_Document] = [dict(each) for each in map(zip, repeat(self._names), rows)]
+    def _documents(self, rows: Sequence[StoredRow]) -> list[_Document]:
+        # The version follows the values and has no name among them: zip leaves it out.
+        documents: list[_Document] = [dict(zip(self._names, row.values, strict=False)) for row in rows]
         for name, prefix in self._ids:
             for document in documents:
                 value = document[name]

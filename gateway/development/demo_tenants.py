@@ -19,6 +19,7 @@ from tenants.errors import NotFound
 from tenants.identifiers import TENANT, TenantId, UserId, show
 from tenants.members.service import put_member
 from tenants.onboarding.schemas import CreateTenant
+from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import Registry
 from tenants.roles.builtin import BuiltInRole
 
@@ -67,9 +68,10 @@ class DemoTenants:
             return
         async with self.administration.database.tenant(tenant_reference(tenant)) as session:
             contacts = self.registry["contacts"]
-            made = [await crud.create(session, contacts, values) for values in wanted.contacts]
+            made = [await crud.create(session, contacts, values, actor=SYSTEM_ACTOR) for values in wanted.contacts]
             for position, values in wanted.deals:
-                await crud.create(session, self.registry["deals"], {**values, "contact_id": made[position][0]})
+                deal = {**values, "contact_id": made[position].id}
+                await crud.create(session, self.registry["deals"], deal, actor=SYSTEM_ACTOR)
             known.has_data = True
             self.store()
 

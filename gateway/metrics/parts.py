@@ -1,7 +1,7 @@
 """What the parts of a worker tell of themselves: read once a second, so that none of them knows of metrics."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from billing.plans.book import PlanBook
 from gateway.health.loop_watch import BOUNDS, LoopWatch
@@ -102,12 +102,13 @@ def change_samples(listener: ChangeListener, plan_book: PlanBook) -> Iterator[Sa
     yield _PLAN_LOADS.of(plan_book.loads)
 
 
-def pool_samples(pool: str, use: PoolUse) -> Iterator[Sample]:
-    """One pool of connections."""
-    yield _CONNECTIONS.of(use.in_use, pool, "in_use")
-    yield _CONNECTIONS.of(use.idle, pool, "idle")
-    yield _CONNECTIONS.of(use.waiting, pool, "waiting")
-    yield _MOST_CONNECTIONS.of(use.most, pool)
+def pool_samples(pools: Mapping[str, PoolUse]) -> Iterator[Sample]:
+    """The pools of database connections, by name."""
+    for pool, use in pools.items():
+        yield _CONNECTIONS.of(use.in_use, pool, "in_use")
+        yield _CONNECTIONS.of(use.idle, pool, "idle")
+        yield _CONNECTIONS.of(use.waiting, pool, "waiting")
+        yield _MOST_CONNECTIONS.of(use.most, pool)
 
 
 def usage_samples(usage: UsageRecorder) -> Iterator[Sample]:

@@ -1,7 +1,7 @@
 """All SQL of the shared CRUD service: one statement for each shape of request, made once and given values afterwards.
 
-A row is a tuple in the order of ``Collection.fields``, with the version at its end. Columns are always named, so that
-tenants at different schema versions can share a connection's plans.
+Columns are always named, so that tenants at different schema versions can share a connection's plans. A change is one
+statement with its event: the ``WITH`` of a change returns the row, the event is inserted from what it returns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     BindParameter,
     Boolean,
     ColumnElement,
@@ -40,12 +41,17 @@ from sqlalchemy import Enum as EnumType
 
 from tenants.crud.filters import Filter, Operator
 from tenants.crud.query import Query
+from tenants.crud.rows import StoredRow, stored
 from tenants.crud.sort import Sort
+from tenants.database.sessions import TenantSession, TenantWork
 from tenants.database.statements import Prepared, Row, Work, prepare
+from tenants.events.repository import ChangeKind, event_values, recorded
+from tenants.events.service import number_later
+from tenants.principal import Actor
 from tenants.resources.collection import Collection
 
 _SHAPES = 1024  # statements kept; a shape that is asked for rarely is made again
-_VALUE = "value_{}"  # parameters are named so that no column can bear their names
+_VALUE = "value_{}"  # a prefix, so that no column has the name of a parameter
 _WHERE_ID, _WHERE_VERSIONS = "where_id", "where_versions"
 
 
@@ -67,42 +73,57 @@ class Shape:
     after: After
 
 
-async def find(work: Work, collection: Collection, row: UUID) -> Row | None:
+async def find(work: Work, collection: Collection, row: UUID) -> StoredRow | None:
     """The row of that id."""
     return _first(await work.rows(_find(collection), {_WHERE_ID: row}))
 
 
-async def page(work: Work, query: Query) -> list[Row]:
+async def lock(session: TenantSession, collection: Collection, row: UUID) -> StoredRow | None:
+    """The row of that id, which no other transaction changes before the end of this one."""
+    return _first(await session.rows(_lock(collection), {_WHERE_ID: row}))
+
+
+async def page(work: Work, query: Query) -> list[StoredRow]:
     """The rows of a page, and one more when there is a next page."""
     listing, after = query.listing, query.after
     values: dict[str, object] = {_filter_name(number): _array(each) for number, each in enumerate(listing.filters)}
     values |= {"patterns": list(listing.search), "rows": query.limit + 1}
     if after is not None:
         values |= {"after_value": after.value, "after_id": after.id}
-    return await work.rows(_page(listing.collection, shape_of(query)), values)
+    return list(map(stored, await work.rows(_page(listing.collection, shape_of(query)), values)))
 
 
-async def add(work: Work, collection: Collection, values: Mapping[str, object]) -> Row:
+async def add(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
     """Insert a row and return it as stored. Raises IntegrityError, psycopg's or SQLAlchemy's."""
-    (added,) = await work.rows(_insert(collection, tuple(sorted(values))), _named(values))
-    return added
+    (added,) = await _write(work, _insert(collection, tuple(sorted(values))), _named(values), actor)
+    return stored(added)
 
 
 async def change(
-    work: Work,
+    work: TenantWork,
     collection: Collection,
     row: UUID,
     values: Mapping[str, object],
     versions: tuple[int, ...] | None,
-) -> Row | None:
+    *,
+    actor: Actor,
+) -> StoredRow | None:
     """Update the row, if it is there and at one of ``versions`` (None: at any), and return it as stored."""
     statement = _update(collection, tuple(sorted(values)), conditional=versions is not None)
-    return _first(await work.rows(statement, _named(values) | _where(row, versions)))
+    return _first(await _write(work, statement, _named(values) | _where(row, versions), actor))
 
 
-async def remove(work: Work, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> bool:
+async def remove(
+    work: TenantWork, collection: Collection, row: UUID, versions: tuple[int, ...] | None, *, actor: Actor
+) -> bool:
     """Delete the row, if it is there and at one of ``versions`` (None: at any); True when it was."""
-    return bool(await work.rows(_delete(collection, conditional=versions is not None), _where(row, versions)))
+    statement = _delete(collection, conditional=versions is not None)
+    return bool(await _write(work, statement, _where(row, versions), actor))
+
+
+async def _write(work: TenantWork, prepared: Prepared, given: dict[str, object], actor: Actor) -> list[Row]:
+    """Run a change with its event; the job that numbers the event is committed with both."""
+    return await work.write(prepared, {**given, **event_values(actor)}, (number_later(work.tenant.id),))
 
 
 def shape_of(query: Query) -> Shape:
@@ -131,8 +152,8 @@ def _where(row: UUID, versions: tuple[int, ...] | None) -> dict[str, object]:
     return {_WHERE_ID: row} if versions is None else {_WHERE_ID: row, _WHERE_VERSIONS: list(versions)}
 
 
-def _first(rows: Sequence[Row]) -> Row | None:
-    return rows[0] if rows else None
+def _first(rows: Sequence[Row]) -> StoredRow | None:
+    return stored(rows[0]) if rows else None
 
 
 # Statements
@@ -171,9 +192,15 @@ def _find(collection: Collection) -> Prepared:
 
 
 @lru_cache(_SHAPES)
+def _lock(collection: Collection) -> Prepared:
+    return prepare(select(*_columns(collection)).where(_is_row(collection)).with_for_update())
+
+
+@lru_cache(_SHAPES)
 def _insert(collection: Collection, names: tuple[str, ...]) -> Prepared:
     values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
-    return prepare(insert(collection.table).values(version=1, **values).returning(*_columns(collection)))
+    added = insert(collection.table).values(version=1, **values).returning(*_columns(collection)).cte("change")
+    return _with_event(collection, ChangeKind.CREATED, before=None, after=added)
 
 
 @lru_cache(_SHAPES)
@@ -182,11 +209,13 @@ def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool
     values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
     # Not now(), which is when the transaction began: one that waited for this row's lock would set the time back.
     changed_at = func.greatest(func.clock_timestamp(), table.c.updated_at)
-    statement = update(table).where(_is_row(collection))
-    if conditional:
-        statement = statement.where(_has_version(collection))
+    conditions = [_is_row(collection), *([_has_version(collection)] if conditional else [])]
+    # Locked first: what is returned as the state before is what the UPDATE then replaces.
+    before = select(*_columns(collection)).where(*conditions).with_for_update(key_share=True).cte("before")
     changes = {"version": table.c.version + 1, "updated_at": changed_at, **values}
-    return prepare(statement.values(changes).returning(*_columns(collection)))
+    statement = update(table).where(table.c.id == before.c.id).values(changes)
+    changed = statement.returning(*_columns(collection)).cte("change")
+    return _with_event(collection, ChangeKind.UPDATED, before=before, after=changed)
 
 
 @lru_cache(_SHAPES)
@@ -194,7 +223,14 @@ def _delete(collection: Collection, *, conditional: bool) -> Prepared:
     statement = delete(collection.table).where(_is_row(collection))
     if conditional:
         statement = statement.where(_has_version(collection))
-    return prepare(statement.returning(collection.table.c.id))
+    removed = statement.returning(*_columns(collection)).cte("change")
+    return _with_event(collection, ChangeKind.DELETED, before=removed, after=None)
+
+
+def _with_event(collection: Collection, kind: ChangeKind, *, before: CTE | None, after: CTE | None) -> Prepared:
+    changed = after if after is not None else before
+    event = recorded(collection.name, kind, before=before, after=after)
+    return prepare(select(*(changed.c if changed is not None else ())).add_cte(event))
 
 
 # Lists

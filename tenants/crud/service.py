@@ -1,10 +1,11 @@
-"""The five verbs, the same for every declared resource. None commits: the ``Work`` that they are given does.
+"""The five verbs, the same for every declared resource. None commits: the work that they are given does.
 
-That is one statement in a transaction of its own, in one round trip, for a verb that is all of a request; or a
-TenantSession, for one that must be committed together with others.
+That is ``Database.statements``, where each verb is a transaction of its own in one round trip, or a TenantSession, for
+verbs that must be committed together. A change and its event are one statement, and the job that numbers the event is
+part of the same transaction. A resource with hooks has its changes in a session either way.
 
-Rows are tuples in the order of ``Collection.fields``, with the version at their end. An id that is another tenant's is
-in no table that the tenant's role can see, so that it is unknown here without any rule of ours (AZ4).
+An id of another tenant is in no table that the tenant's role can see, so that it is unknown here without a rule of its
+own (AZ4).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from tenants import identifiers
-from tenants.crud import repository
+from tenants.crud import hooked, repository
 from tenants.crud.pages import Cursors, Position
 from tenants.crud.query import Query
 from tenants.crud.refusals import refusals
-from tenants.database.statements import Row, Work
+from tenants.crud.rows import StoredRow
+from tenants.database.sessions import TenantWork
+from tenants.database.statements import Work
 from tenants.errors import NotFound, PreconditionFailed
 from tenants.identifiers import new_id
+from tenants.principal import Actor
 from tenants.resources.collection import Collection
 
 
@@ -26,7 +30,7 @@ from tenants.resources.collection import Collection
 class Page:
     """One page of a list, and the cursor of the next when there is one."""
 
-    rows: Sequence[Row]
+    rows: Sequence[StoredRow]
     next_cursor: str | None
 
 
@@ -38,13 +42,18 @@ def row_id(collection: Collection, text: str) -> UUID:
     return value
 
 
-async def create(work: Work, collection: Collection, values: Mapping[str, object]) -> Row:
+async def create(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
     """A new row. Raises Conflict and ValidationFailed for what only the database can know."""
+    row = new_id()
+    complete = {"id": row, **_complete(collection, values)}
+    if collection.resource.has_hooks:
+        async with work.session() as session:
+            return await hooked.create(session, collection, row, complete, actor=actor)
     with refusals(collection):
-        return await repository.add(work, collection, {"id": new_id(), **_complete(collection, values)})
+        return await repository.add(work, collection, complete, actor=actor)
 
 
-async def read(work: Work, collection: Collection, row: UUID) -> Row:
+async def read(work: Work, collection: Collection, row: UUID) -> StoredRow:
     """The row. Raises NotFound."""
     with refusals(collection):
         found = await repository.find(work, collection, row)
@@ -55,54 +64,64 @@ async def read(work: Work, collection: Collection, row: UUID) -> Row:
 
 async def list_page(work: Work, query: Query, cursors: Cursors) -> Page:
     """A page of the list, in its order."""
-    collection, sort = query.listing.collection, query.listing.sort
+    collection = query.listing.collection
     with refusals(collection):
         rows = await repository.page(work, query)
     if len(rows) <= query.limit:
         return Page(rows, None)
     last = rows[query.limit - 1]
-    place = [field.name for field in collection.fields].index(sort.field)
-    return Page(rows[: query.limit], cursors.write(query.listing, Position(last[place], last[0])))
+    position = Position(last.value_of(collection, query.listing.sort.field), last.id)
+    return Page(rows[: query.limit], cursors.write(query.listing, position))
 
 
 async def update(
-    work: Work,
+    work: TenantWork,
     collection: Collection,
     row: UUID,
     changes: Mapping[str, object],
     versions: tuple[int, ...] | None,
-) -> Row:
+    *,
+    actor: Actor,
+) -> StoredRow:
     """Change the row when it is at one of ``versions`` (None: at any). No changes change nothing, the version included.
 
     Raises NotFound, PreconditionFailed, Conflict and ValidationFailed.
     """
+    if collection.resource.has_hooks:
+        async with work.session() as session:
+            return await hooked.update(session, collection, row, changes, versions, actor=actor)
     with refusals(collection):
         if changes:
-            changed = await repository.change(work, collection, row, changes, versions)
+            changed = await repository.change(work, collection, row, changes, versions, actor=actor)
             if changed is not None:
                 return changed
         found = await repository.find(work, collection, row)
     if found is None:
         raise NotFound
-    if changes or (versions is not None and found[-1] not in versions):
+    if changes or (versions is not None and found.version not in versions):
         raise PreconditionFailed
     return found
 
 
-async def delete(work: Work, collection: Collection, row: UUID, versions: tuple[int, ...] | None) -> None:
+async def delete(
+    work: TenantWork, collection: Collection, row: UUID, versions: tuple[int, ...] | None, *, actor: Actor
+) -> None:
     """Delete the row when it is at one of ``versions`` (None: at any).
 
     Raises NotFound, PreconditionFailed, and Conflict while other rows refer to it.
     """
+    if collection.resource.has_hooks:
+        async with work.session() as session:
+            return await hooked.delete(session, collection, row, versions, actor=actor)
     with refusals(collection, deleting=True):
-        if await repository.remove(work, collection, row, versions):
-            return
+        if await repository.remove(work, collection, row, versions, actor=actor):
+            return None
         found = await repository.find(work, collection, row)
     raise NotFound if found is None else PreconditionFailed
 
 
 def _complete(collection: Collection, values: Mapping[str, object]) -> dict[str, object]:
-    """One statement serves nearly every creation: what was left out is given its default, or NULL."""
+    """One statement serves nearly every creation: a field that was left out gets its default, or NULL."""
     empty = {field.name: None for field in collection.writable if field.nullable and not field.has_default}
     given = {name: make() for name, make in collection.defaults.items() if name not in values}
     return {**empty, **given, **values}

@@ -1,4 +1,4 @@
-"""The two declarative bases: a control table can never be mistaken for a tenant's."""
+"""The declarative bases: of control tables, and of a tenant's tables."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -10,6 +10,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tenants.database.names import CONTROL_SCHEMA
 from tenants.identifiers import ApiKeyId, OperatorKeyId, TenantId, UserId, new_id
+
+APPEND_ONLY = "append_only"  # key in a table's ``info``: its rows may be inserted and read, not changed (AU1)
 
 _NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -44,16 +46,21 @@ class Versioned:
     version: Mapped[int] = mapped_column(Integer, server_default="1", server_onupdate=FetchedValue())
 
 
-class TenantModel(DeclarativeBase):
-    """Base of every table in a tenant's own schema. The schema is never named: ``search_path`` alone decides it.
+class TenantTable(DeclarativeBase):
+    """Base of every table in a tenant's own schema. The schema is never named: ``search_path`` alone decides it."""
 
-    Gives each table the columns that the shared CRUD service stands on: a UUIDv7 ``id``, ``created_at`` and
-    ``updated_at``, and a ``version`` that counts writes (ETag and If-Match).
+    metadata = MetaData(naming_convention=_NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = _TYPES
+
+
+class TenantModel(TenantTable):
+    """Base of the tables that the shared CRUD service serves.
+
+    Gives each the columns that the service needs: a UUIDv7 ``id``, ``created_at`` and ``updated_at``, and a ``version``
+    that counts writes (ETag and If-Match).
     """
 
     __abstract__ = True
-    metadata = MetaData(naming_convention=_NAMING)
-    type_annotation_map: ClassVar[dict[Any, Any]] = _TYPES
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

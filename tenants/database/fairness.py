@@ -13,14 +13,14 @@ from collections import OrderedDict
 from tenants.database.names import CONTROL_SCHEMA
 from tenants.errors import Unavailable
 
-HOUSE = CONTROL_SCHEMA  # work of our own, for no tenant, such as looking up a credential
+SYSTEM = CONTROL_SCHEMA  # work of our own, for no tenant, such as looking up a credential
 _PER_FREE_PLACE = 2  # places that a tenant may hold for each one that is free
 
 _Turn = asyncio.Future[None]
 
 
 class FairShares:
-    """Places on connections, each held for a schema: a tenant's, or ``HOUSE``, for which ``reserved`` are kept.
+    """Places on connections, each held for a schema: a tenant's, or ``SYSTEM``, for which ``reserved`` are kept.
 
     Schemas that wait are served in turn, the requests of one in their own order. Nothing is awaited where there is
     nothing to wait for.
@@ -62,8 +62,8 @@ class FairShares:
 
     def _may_take(self, schema: str) -> bool:
         room = self._free
-        if schema != HOUSE:
-            room -= max(0, self._reserved - self._held.get(HOUSE, 0))
+        if schema != SYSTEM:
+            room -= max(0, self._reserved - self._held.get(SYSTEM, 0))
         return self._held.get(schema, 0) < _PER_FREE_PLACE * room
 
     def _hold(self, schema: str) -> None:

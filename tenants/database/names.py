@@ -7,6 +7,7 @@ OWNER_ROLE = "tenantry_owner"
 CONTROL_ROLE = "tenantry_control"
 GATEWAY_ROLE = "tenantry_gateway"
 CHANGES_CHANNEL = "tenantry_changes"
+OWN_TABLES = "tenantry_"  # begins the names of Tenantry's own tables in a tenant's schema
 
 
 def tenant_schema(tenant: TenantId) -> str:

@@ -1,9 +1,10 @@
 """One PostgreSQL connection in libpq's pipeline mode, driven by the event loop.
 
-A group of statements travels in one round trip and is one implicit transaction, ended by the Sync message: role and
-search_path are taken locally by the group's first statement and are given back with it, whatever happens in between.
+A group of statements travels in one round trip and is one implicit transaction, ended by the Sync message. Its first
+statement sets the tenant's role and search_path locally; a group with a control part then switches to the control role;
+the end of the transaction resets both, whatever happens in between.
 Source: PostgreSQL manual, "Pipeline Mode" and "Extended Query": an error skips the rest of the group and rolls it back,
-and the Sync is answered once the commit is done, or has failed.
+and the server answers the Sync once the commit is done or has failed.
 
 Measured on one row by its key: 50 µs of CPU, where psycopg's own coroutines take 190 for the same group in its pipeline
 mode, and 240 for begin, both statements and commit.
@@ -14,7 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg import errors, pq
@@ -23,20 +24,52 @@ from psycopg.pq.abc import PGresult
 
 from tenants.database.connection import GatewayConnection
 from tenants.database.engine import connect_arguments
+from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.settings import DatabaseSettings
 
 _ENTER = b"SELECT set_config('search_path', $1, true), set_config('role', $2, true)"
 _ENTER_NAME = b"enter"
+_TEXT = [PyFormat.TEXT]
 _KEPT_STATEMENTS = 200  # prepared on one connection; the least recently used is closed
-_PREPARED = -2  # place of a preparation among the results of its group: the execution is the last
+
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with ``$1`` placeholders, under a name that stands for exactly this SQL."""
+    """SQL with ``$1`` placeholders, and a name that is unique to this SQL."""
 
     name: bytes
     sql: bytes
+
+
+class Call(NamedTuple):
+    """A statement and its values, in the order of its placeholders."""
+
+    statement: Statement
+    values: Sequence[object]
+
+
+class Group(NamedTuple):
+    """The statements of one transaction: the tenant's, then those of the control role."""
+
+    search_path: bytes
+    role: bytes
+    calls: Sequence[Call]
+    control: Sequence[Call] = ()
+
+    def in_order(self) -> Sequence[Call]:
+        """Every statement that follows the entry, the change to the control role included."""
+        return (*self.calls, *_ENTER_CONTROL, *self.control) if self.control else self.calls
+
+
+# A tenant's role may not call set_config (docs/decisions/0005-the-catalog-is-closed-to-tenants.md). SET ROLE checks the
+# membership of the session user, which is the gateway's login role, so these two work after the tenant's statements;
+# and since they are whole statements, SQL injected into an expression cannot reach them.
+_ENTER_CONTROL = (
+    Call(Statement(b"enter_control_role", f"SET LOCAL ROLE {CONTROL_ROLE}".encode()), ()),
+    Call(Statement(b"enter_control_path", f"SET LOCAL search_path = {search_path(CONTROL_SCHEMA)}".encode()), ()),
+)
 
 
 class PipelineConnection:
@@ -45,7 +78,7 @@ class PipelineConnection:
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.opened_at = time.monotonic()
         self.usable = True  # until it is lost or closed
-        self.role = b""  # that it ran as last, and runs as no more
+        self.role = b""  # of the last group, for affinity; it ended with that group
         self._connection = connection  # keeps the socket alive
         self._pg = connection.pgconn
         self._transformer = Transformer(connection)
@@ -73,43 +106,37 @@ class PipelineConnection:
             raise
         return opened
 
-    async def run(
-        self, search_path: bytes, role: bytes, statement: Statement, values: Sequence[object], deadline: float
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement in one round trip, under that role and search_path.
+    async def run(self, group: Group, deadline: float) -> list[list[Row]]:
+        """Run the group in one round trip and return the rows of each of its statements, the tenant's first.
 
-        What it wrote is committed when this returns. Raises psycopg.Error, and TimeoutError when there is no answer by
+        Its writes are committed when this returns. Raises psycopg.Error, and TimeoutError when there is no answer by
         ``deadline``, a time of the event loop. Call nothing else on this connection until it has returned or raised.
-        Cancelled, or cut off, it is closed: the rest of its answer would belong to nobody.
+        A cancelled or interrupted group closes the connection: nothing may read the rest of its answer.
         """
-        parameters = self._transformer.dump_sequence(values, [PyFormat.TEXT] * len(values))
-        fresh = statement.name not in self._prepared
-        self.role = role
+        calls = group.in_order()
+        parameters = [self._transformer.dump_sequence(call.values, _TEXT * len(call.values)) for call in calls]
+        fresh = [call.statement.name for call in calls if call.statement.name not in self._prepared]
+        self.role = group.role
         try:
-            if fresh:
-                self._send_closes(statement)
-            self._pg.send_query_prepared(_ENTER_NAME, [search_path, role])
-            if fresh:
-                self._pg.send_prepare(statement.name, statement.sql)
-            self._pg.send_query_prepared(statement.name, parameters, result_format=pq.Format.BINARY)
+            self._send_closes(calls, fresh)
+            self._pg.send_query_prepared(_ENTER_NAME, [group.search_path, group.role])
+            expected = self._send_calls(calls, parameters, fresh)
             results = await self._round_trip(deadline)
         except BaseException:
             self.close()
             raise
-        if fresh and results[_PREPARED].status == pq.ExecStatus.COMMAND_OK:  # and so it stays, whatever came after
-            self._prepared[statement.name] = None
+        answers = self._read(results[-len(expected) :], expected)
         self._first_error(results)
-        self._prepared.move_to_end(statement.name)
-        answer = results[-1]
-        self._transformer.set_pgresult(answer)
-        return self._transformer.load_rows(0, answer.ntuples, tuple)
+        rows = [self._load(answer) for answer in answers]
+        return rows[: len(group.calls)] + rows[-len(group.control) :] if group.control else rows
 
-    def forget(self, statement: Statement) -> None:
-        """Prepare it anew when it is run next: its plan has outlived the table that it was made for.
+    def forget(self, group: Group) -> None:
+        """Prepare its statements again at their next use: a plan is older than the table that it was made for.
 
-        It is then prepared and executed in one transaction, so that the table cannot change in between.
+        They are then prepared and executed in one transaction, so that the table cannot change in between.
         """
-        self._prepared.pop(statement.name, None)
+        for call in (*group.calls, *group.control):
+            self._prepared.pop(call.statement.name, None)
 
     def close(self) -> None:
         """Close the socket; a group under way is cut off. Safe to call again."""
@@ -119,11 +146,43 @@ class PipelineConnection:
             self._loop.remove_writer(self._socket)
             self._pg.finish()
 
-    def _send_closes(self, statement: Statement) -> None:
-        # Before the group's first statement that can fail. Closing what is not there is no error.
-        if len(self._prepared) >= _KEPT_STATEMENTS:
+    def _send_closes(self, calls: Sequence[Call], fresh: list[bytes]) -> None:
+        # Before the group's first statement that can fail. Closing an unknown name is no error.
+        for call in calls:
+            if call.statement.name in self._prepared:
+                self._prepared.move_to_end(call.statement.name)
+        while fresh and len(self._prepared) + len(fresh) > _KEPT_STATEMENTS:
             self._pg.send_close_prepared(self._prepared.popitem(last=False)[0])
-        self._pg.send_close_prepared(statement.name)
+        for name in fresh:
+            self._pg.send_close_prepared(name)
+
+    def _send_calls(self, calls: Sequence[Call], parameters: Sequence[Any], fresh: list[bytes]) -> list[bytes | None]:
+        """Send each, and its preparation before its first use. What each result is: a name prepared, or an answer."""
+        expected: list[bytes | None] = []
+        missing = set(fresh)
+        for call, values in zip(calls, parameters, strict=True):
+            name = call.statement.name
+            if name in missing:
+                missing.remove(name)
+                self._pg.send_prepare(name, call.statement.sql)
+                expected.append(name)
+            self._pg.send_query_prepared(name, values, result_format=pq.Format.BINARY)
+            expected.append(None)
+        return expected
+
+    def _read(self, results: Sequence[PGresult], expected: list[bytes | None]) -> list[PGresult]:
+        """Note what is prepared now, which a later error does not undo, and return the other results."""
+        answers = []
+        for result, name in zip(results, expected, strict=True):
+            if name is None:
+                answers.append(result)
+            elif result.status == pq.ExecStatus.COMMAND_OK:
+                self._prepared[name] = None
+        return answers
+
+    def _load(self, answer: PGresult) -> list[Row]:
+        self._transformer.set_pgresult(answer)
+        return self._transformer.load_rows(0, answer.ntuples, tuple)
 
     async def _round_trip(self, deadline: float) -> list[PGresult]:
         self._results = []

@@ -1,33 +1,42 @@
-"""The only two ways into the database: as the control role, or as one tenant.
+"""Transactions on the database: as the control role, or as one tenant.
 
-Each is one transaction. The first statement of every transaction takes role and search_path together, locally; COMMIT
-and ROLLBACK give both back, so a connection enters and leaves the pool with no tenant (IS2).
+The first statement of every transaction sets role and search_path together, locally; COMMIT and ROLLBACK reset both, so
+that a connection enters and leaves its pool with no tenant (IS2). A tenant's transaction has two forms with the same
+guarantees: a group of statements in one round trip (``groups.py``), and the interactive session.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 from sqlalchemy import Connection, QueuePool, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tenants.database.connection import work_deadline
-from tenants.database.fairness import HOUSE, FairShares
+from tenants.database.fairness import SYSTEM, FairShares
+from tenants.database.groups import StatementGroup
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
-from tenants.database.statements import Prepared, Row, Statements
+from tenants.database.pipeline import Group
+from tenants.database.pool import PipelinePool
+from tenants.database.statements import Bound, Prepared, Row, Work
 from tenants.database.use import PoolUse
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 
 _RESERVED = 1  # connection of a process's sessions that no tenant takes
 _ENTER = text("SELECT set_config('search_path', :search_path, true), set_config('role', :role, true)")
+_ENTER_CONTROL = (
+    text(f"SET LOCAL ROLE {CONTROL_ROLE}"),
+    text(f"SET LOCAL search_path = {search_path(CONTROL_SCHEMA)}"),
+)
 
 
 class _ScopedSession(Session):
-    """Takes its role and search_path at every begin, since ``SET LOCAL`` ends at COMMIT."""
+    """Sets its role and search_path at every begin, since ``SET LOCAL`` ends at COMMIT."""
 
 
 @event.listens_for(_ScopedSession, "after_begin")
@@ -41,26 +50,62 @@ class ControlSession(AsyncSession):
     sync_session_class = _ScopedSession
 
 
+class TenantWork(Work, Protocol):
+    """What the shared CRUD service needs of a tenant's transaction: a request's own, or a session that others share."""
+
+    @property
+    def tenant(self) -> TenantRef:
+        """Whose schema it works in."""
+
+    async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
+        """Run a change, and ``control`` as the control role in the same transaction, after all of the tenant's work."""
+
+    def session(self) -> AbstractAsyncContextManager["TenantSession"]:
+        """The interactive session of this work: a new one that is committed at its end, or the one that it is."""
+
+
 class TenantSession(AsyncSession):
     """One transaction in one tenant's schema, as that tenant's role; it can see nothing else."""
 
     sync_session_class = _ScopedSession
     tenant: TenantRef
+    control: list[Bound]  # runs as the control role at the end of the transaction
 
     async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
-        """Run it inside this transaction, which goes on. Raises sqlalchemy.exc.DBAPIError."""
+        """Run it inside this transaction, which continues. Raises sqlalchemy.exc.DBAPIError."""
         return [tuple(row) for row in (await self.execute(prepared.clause, dict(given))).all()]
+
+    async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
+        """As ``rows``; ``control`` is run once at the end of the transaction, however often it is asked for."""
+        rows = await self.rows(prepared, given)
+        self.control.extend(each for each in control if each not in self.control)
+        return rows
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["TenantSession"]:
+        """The session itself."""
+        yield self
+
+    async def run_control_part(self) -> None:
+        """Switch to the control role and run what was asked for. For ``Database`` alone: no tenant's work follows."""
+        if self.control:
+            await self.flush()
+            for clause in _ENTER_CONTROL:
+                await self.execute(clause)
+            for bound in self.control:
+                await self.execute(bound.prepared.clause, dict(bound.given))
 
 
 class Database:
-    """Opens sessions. One per process, shared by all requests, in fair shares."""
+    """Opens transactions. One per process, shared by all requests, in fair shares."""
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
-        self._lookups = Statements(settings, places=settings.lookup_connections)
-        self.control_reads = self._lookups.control()
+        self._groups = PipelinePool(settings, settings.statement_connections)
+        self._lookups = PipelinePool(settings, settings.lookup_connections)
+        self.control_reads: Work = _ControlReads(self._lookups)
         self._deadline = work_deadline(settings)
-        self._most = settings.session_connections
+        self._size = settings.session_connections
         self._shares = FairShares(
             settings.session_connections,
             patience=settings.acquire_timeout,
@@ -68,17 +113,25 @@ class Database:
             reserved=min(_RESERVED, settings.session_connections - 1),
         )
 
+    def group(self, tenant: TenantRef) -> StatementGroup:
+        """A transaction of the tenant as an ordered group of statements, sent by its ``commit``."""
+        return StatementGroup(self._groups, tenant)
+
+    def statements(self, tenant: TenantRef) -> "TenantStatements":
+        """Statements of the tenant that are transactions of their own: groups of one."""
+        return TenantStatements(self._groups, tenant, self.tenant)
+
     @asynccontextmanager
     async def control(self, tenant: TenantRef | None = None) -> AsyncIterator[ControlSession]:
         """A control transaction: committed at the end of the block, rolled back when it raises.
 
-        What is asked by a tenant takes its connection out of ``tenant``'s share; without one, it is work of our own.
+        Work that a tenant asks for uses ``tenant``'s share of the connections; without one, it is the system's own.
         Raises Unavailable when PostgreSQL is down, too slow or out of connections.
         """
         session = ControlSession(
             self.engine, expire_on_commit=False, info={"schema": CONTROL_SCHEMA, "role": CONTROL_ROLE}
         )
-        async with self._transaction(session, tenant.schema if tenant else HOUSE):
+        async with self._transaction(session, tenant.schema if tenant else SYSTEM):
             yield session
 
     @asynccontextmanager
@@ -91,19 +144,20 @@ class Database:
             self.engine, expire_on_commit=False, info={"schema": tenant.schema, "role": tenant.role}
         )
         session.tenant = tenant
+        session.control = []
         async with self._transaction(session, tenant.schema):
             yield session
+            await session.run_control_part()
 
     @property
-    def lookups(self) -> PoolUse:
-        """The connections of ``control_reads``."""
-        return self._lookups.use
-
-    @property
-    def use(self) -> PoolUse:
-        """The connections of the sessions."""
+    def use(self) -> Mapping[str, PoolUse]:
+        """How many connections are in use, by class of use."""
         pool = cast("QueuePool", self.engine.pool)
-        return PoolUse(pool.checkedout(), pool.checkedin(), self._shares.waiting, self._most)
+        return {
+            "sessions": PoolUse(pool.checkedout(), pool.checkedin(), self._shares.waiting, self._size),
+            "statements": self._groups.use,
+            "lookups": self._lookups.use,
+        }
 
     @asynccontextmanager
     async def _transaction(self, session: AsyncSession, schema: str) -> AsyncIterator[None]:
@@ -117,5 +171,40 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
+        await self._groups.close()
         await self._lookups.close()
         await self.engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStatements:
+    """Statements of one tenant, each a transaction of its own in one round trip."""
+
+    pool: PipelinePool
+    tenant: TenantRef
+    open_session: Callable[[TenantRef], AbstractAsyncContextManager[TenantSession]]
+
+    async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
+        """Run it; a write is committed by then. Raises as ``PipelinePool.run`` does."""
+        return await self.write(prepared, given, ())
+
+    async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
+        """Run it, and ``control`` as the control role, in one transaction and one round trip."""
+        schema, calls = self.tenant.schema, (prepared.call(given),)
+        group = Group(search_path(schema).encode(), self.tenant.role.encode(), calls, [each.call() for each in control])
+        return (await self.pool.run(schema, group))[0]
+
+    def session(self) -> AbstractAsyncContextManager[TenantSession]:
+        """A session of its own."""
+        return self.open_session(self.tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class _ControlReads:
+    """Single statements on the control tables, as the control role."""
+
+    pool: PipelinePool
+
+    async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
+        group = Group(search_path(CONTROL_SCHEMA).encode(), CONTROL_ROLE.encode(), (prepared.call(given),))
+        return (await self.pool.run(SYSTEM, group))[0]

@@ -21,7 +21,7 @@ class JobSettings:
     concurrency: int = 4  # jobs at a time
     heartbeat: float = 2.0  # seconds between two signs of life
     dead_after: float = 10.0  # seconds without one, after which another worker takes over a worker's jobs
-    polling: float = 2.0  # seconds until a job whose time has come is seen at the latest
+    polling: float = 0.5  # seconds between two looks for due jobs that no NOTIFY announces
     farewell: float = 10.0  # seconds that running jobs get when the worker is told to stop
 
 

@@ -8,10 +8,12 @@ from sqlalchemy import Column, Enum, Index, Table, UniqueConstraint, inspect
 from sqlalchemy.sql.schema import DefaultGenerator
 
 from tenants.database.base import TenantModel
+from tenants.database.names import OWN_TABLES
 from tenants.resources.costs import faults_of_costs
 from tenants.resources.declaration import BASE_COLUMNS, Declaration
 from tenants.resources.defaults import default_of
 from tenants.resources.fields import Field, FieldKind, Rule, UnsupportedColumn, describe
+from tenants.resources.hooks import faults_of_hook
 
 LIST_PARAMETERS = ("limit", "cursor", "sort", "q")
 # Paths that Tenantry itself serves under /v1, and the prefixes of its own ids.
@@ -34,6 +36,8 @@ def faults_of(resource: Declaration) -> Iterator[str]:
     """All errors of a declaration, each with what to write instead."""
     yield from _name_faults(resource)
     yield from faults_of_costs(resource.costs)
+    yield from faults_of_hook("before_change", resource.before_change)
+    yield from faults_of_hook("after_change", resource.after_change)
     fault = _model_fault(resource)
     if fault:
         yield fault
@@ -62,6 +66,8 @@ def _model_fault(resource: Declaration) -> str | None:
         return "model must be a mapped subclass of TenantModel"
     if not isinstance(model.__table__, Table) or model.__table__.schema is not None:
         return "model must be mapped to one table without a schema: search_path selects the tenant's schema"
+    if model.__table__.name.startswith(OWN_TABLES):
+        return f"tables that begin with {OWN_TABLES!r} are Tenantry's own; choose another name"
     if [column.name for column in model.__table__.primary_key] != ["id"]:
         return "the primary key must be TenantModel's id alone"
     return None

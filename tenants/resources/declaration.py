@@ -9,6 +9,7 @@ from sqlalchemy import Table
 from tenants.database.base import TenantModel
 from tenants.resources.errors import DeclarationError
 from tenants.resources.fields import Field, Rule, describe
+from tenants.resources.hooks import Hook
 
 BASE_COLUMNS = ("id", "created_at", "updated_at", "version")
 
@@ -30,6 +31,13 @@ class Declaration:
     description: str = ""
     rules: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
     costs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    before_change: Hook | None = None
+    after_change: Hook | None = None
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether its changes need an interactive session."""
+        return self.before_change is not None or self.after_change is not None
 
     @property
     def table(self) -> Table:

@@ -26,7 +26,9 @@ class Resource(Declaration):
     field is required at creation when it is writable, not nullable and without a default, or listed in ``required``.
     ``hidden`` columns are in no response. ``rules`` restrict a field's values and describe it in the API document.
     ``costs`` maps ``list``, ``read``, ``create``, ``update`` and ``delete`` to the number of requests that one counts
-    as, in rate limits and usage; the default is 1.
+    as, in rate limits and usage; the default is 1. ``before_change`` and ``after_change`` are async functions of a
+    ``TenantSession`` and a ``Change``, run in the transaction of each creation, update and deletion; a TenantryError
+    that one raises refuses the change.
     """
 
     def __post_init__(self) -> None:

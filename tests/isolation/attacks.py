@@ -1,5 +1,7 @@
 """What an attacker may try from inside one value of one statement. ``{victim}`` is another tenant's schema and role."""
 
+from tests.isolation.tenant_pair import TenantPair
+
 # Each must be refused by the server.
 REFUSED = {
     "take another role": "set_config('role', '{victim}', false)",
@@ -141,3 +143,17 @@ STACKED = (
     "SELECT 1",
     "DO $$ BEGIN END $$",
 )
+
+# insufficient privilege, no such function or table (dblink), a file or setting that only a superuser may touch,
+# objects that are not there to be found, a parameter that must not be set.
+REFUSALS = frozenset({"42501", "42883", "42P01", "0A000", "42704", "55000", "42602", "34000"})
+
+
+def aim(attack: str, pair: TenantPair) -> str:
+    """The attack of acme on globex."""
+    victim = pair.globex
+    return (
+        attack.replace("{victim_id}", str(victim.id))
+        .replace("{victim}", victim.schema)
+        .replace("{attacker}", pair.acme.schema)
+    )

@@ -9,12 +9,10 @@ import pytest
 from psycopg import sql
 
 from migrations.runner import migrate_tenants
-from tenants.database.statements import Statements
 from tenants.principal import TenantRef
-from tenants.settings import DatabaseSettings
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.tenants import make_tenant, open_database, write_revision
-from tests.isolation.twins import ROWS, Twins
+from tests.isolation.tenant_pair import ROWS, TenantPair
 
 _TABLES = """
     op.execute("CREATE TABLE notes (id integer PRIMARY KEY, email text NOT NULL UNIQUE, body text NOT NULL)")
@@ -22,11 +20,11 @@ _TABLES = """
         " CONSTRAINT fk_replies_note_id FOREIGN KEY (note_id) REFERENCES notes DEFERRABLE INITIALLY DEFERRED)")
 """
 
-TwinsFactory = Callable[..., AbstractAsyncContextManager[Twins]]
+TenantPairFactory = Callable[..., AbstractAsyncContextManager[TenantPair]]
 
 
 @pytest.fixture(scope="module")
-async def twin_tenants(
+async def pair_of_tenants(
     module_database_urls: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TenantRef, TenantRef]:
     folder: Path = tmp_path_factory.mktemp("saas")
@@ -42,25 +40,23 @@ async def twin_tenants(
 
 
 @pytest.fixture(scope="module")
-def open_twins(module_database_urls: DatabaseUrls, twin_tenants: tuple[TenantRef, TenantRef]) -> TwinsFactory:
-    """Opens the module's twins over pools of its own; keywords as ``open_database`` takes them."""
-    acme, globex = twin_tenants
+def open_tenant_pair(
+    module_database_urls: DatabaseUrls, pair_of_tenants: tuple[TenantRef, TenantRef]
+) -> TenantPairFactory:
+    """Opens the module's two tenants over pools of its own; keywords as ``open_database`` takes them."""
+    acme, globex = pair_of_tenants
 
     @asynccontextmanager
-    async def opened(**settings: float) -> AsyncIterator[Twins]:
+    async def opened(**settings: float) -> AsyncIterator[TenantPair]:
         pool_size = int(settings.pop("pool_size", 1))
-        statements = Statements(DatabaseSettings(url=module_database_urls.gateway, statement_connections=pool_size))
         async with open_database(module_database_urls.gateway, pool_size=pool_size, **settings) as database:
-            try:
-                yield Twins(module_database_urls, database, statements, acme, globex)
-            finally:
-                await statements.close()
+            yield TenantPair(module_database_urls, database, acme, globex)
 
     return opened
 
 
 @pytest.fixture(scope="module")
-async def twins(open_twins: TwinsFactory) -> AsyncIterator[Twins]:
-    """The twins over a single connection of each kind, which all tests of the module share."""
-    async with open_twins() as opened:
+async def tenant_pair(open_tenant_pair: TenantPairFactory) -> AsyncIterator[TenantPair]:
+    """The two tenants over one connection of each kind, which all tests of the module share."""
+    async with open_tenant_pair() as opened:
         yield opened

@@ -15,8 +15,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, bindparam, select
 from tenants.database.statements import prepare
 from tenants.principal import TenantRef
 from tests.fixtures.gateways import Gateway
-from tests.isolation.conftest import TwinsFactory
-from tests.isolation.twins import ROWS, Twins
+from tests.isolation.conftest import TenantPairFactory
+from tests.isolation.tenant_pair import ROWS, TenantPair
 
 pytestmark = pytest.mark.anyio
 
@@ -44,22 +44,22 @@ def _changes(schema: str) -> Iterator[sql.Composed]:
         yield sql.SQL("ALTER TABLE {} DROP COLUMN extra").format(table)
 
 
-async def _migrate(twins: Twins, done: asyncio.Event) -> None:
-    streams = cycle([_changes(twins.acme.schema), _changes(twins.globex.schema)])
-    async with await psycopg.AsyncConnection.connect(twins.urls.owner, autocommit=True) as owner:
+async def _migrate(tenant_pair: TenantPair, done: asyncio.Event) -> None:
+    streams = cycle([_changes(tenant_pair.acme.schema), _changes(tenant_pair.globex.schema)])
+    async with await psycopg.AsyncConnection.connect(tenant_pair.urls.owner, autocommit=True) as owner:
         for _ in range(_CHANGES):
             await owner.execute(next(next(streams)))
             await asyncio.sleep(0.01)
     done.set()
 
 
-async def _work(twins: Twins, tenants: Iterator[TenantRef], done: asyncio.Event) -> int:
+async def _work(tenant_pair: TenantPair, tenants: Iterator[TenantRef], done: asyncio.Event) -> int:
     count = 0
     while not done.is_set():
         tenant = next(tenants)
-        alone = await twins.statements.of(tenant).rows(_READ_ALONE, {"least": 1})
-        written_alone = await twins.statements.of(tenant).rows(_WRITE_ALONE, {"note": 2})
-        async with twins.database.tenant(tenant) as session:
+        alone = await tenant_pair.database.statements(tenant).rows(_READ_ALONE, {"least": 1})
+        written_alone = await tenant_pair.database.statements(tenant).rows(_WRITE_ALONE, {"note": 2})
+        async with tenant_pair.database.tenant(tenant) as session:
             rows = (await session.execute(_SELECT)).all()
             written = (await session.execute(_WRITE, {"id": 1})).one()
         assert {row[2] for row in (*alone, *written_alone, *rows, written)} == {tenant.slug}
@@ -69,13 +69,13 @@ async def _work(twins: Twins, tenants: Iterator[TenantRef], done: asyncio.Event)
     return count
 
 
-async def test_tables_that_change_under_load_fail_no_request(open_twins: TwinsFactory) -> None:
+async def test_tables_that_change_under_load_fail_no_request(open_tenant_pair: TenantPairFactory) -> None:
     """IS4: neither "cached plan must not change result type" nor a column that is gone, for both tenants in turn."""
     done = asyncio.Event()
-    async with open_twins(pool_size=2) as twins, asyncio.TaskGroup() as group:
-        group.create_task(_migrate(twins, done))
-        turns = [cycle((twins.acme, twins.globex)), cycle((twins.globex, twins.acme))]
-        loads = [group.create_task(_work(twins, tenants, done)) for tenants in turns]
+    async with open_tenant_pair(pool_size=2) as tenant_pair, asyncio.TaskGroup() as group:
+        group.create_task(_migrate(tenant_pair, done))
+        turns = [cycle((tenant_pair.acme, tenant_pair.globex)), cycle((tenant_pair.globex, tenant_pair.acme))]
+        loads = [group.create_task(_work(tenant_pair, tenants, done)) for tenants in turns]
     assert all(load.result() > _CHANGES / 4 for load in loads)
 
 

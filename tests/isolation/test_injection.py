@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.isolation.attacks import HARMLESS, REFUSED, STACKED, STATEMENTS
-from tests.isolation.twins import Twins
+from tests.isolation.attacks import HARMLESS, REFUSALS, REFUSED, STACKED, STATEMENTS, aim
+from tests.isolation.tenant_pair import TenantPair
 
 pytestmark = pytest.mark.anyio
 
@@ -23,19 +23,10 @@ _PLACES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("SELECT id FROM notes ORDER BY ({attack})::text", {}),
     ("UPDATE notes SET body = ({attack})::text WHERE id = :id RETURNING body", {"id": 1}),
 )
-# insufficient privilege, no such function or table (dblink), a file or setting that only a superuser may touch,
-# objects that are not there to be found, a parameter that must not be set.
-_REFUSALS = frozenset({"42501", "42883", "42P01", "0A000", "42704", "55000", "42602", "34000"})
 
 
-def _aim(attack: str, twins: Twins) -> str:
-    victim = twins.globex
-    return (
-        attack.replace("{victim_id}", str(victim.id))
-        .replace("{victim}", victim.schema)
-        .replace("{attacker}", twins.acme.schema)
-        .replace(":", r"\:")
-    )
+def _aim(attack: str, pair: TenantPair) -> str:
+    return aim(attack, pair).replace(":", r"\:")  # SQLAlchemy's text() reads a colon as a parameter
 
 
 def _state(error: DBAPIError) -> str:
@@ -43,77 +34,77 @@ def _state(error: DBAPIError) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _unharmed(twins: Twins) -> Iterator[None]:
+def _unharmed(tenant_pair: TenantPair) -> Iterator[None]:
     """Whatever was tried in this module, the victim's rows and the control schema are as before."""
-    before = twins.everything()
+    before = tenant_pair.everything()
     yield
-    assert twins.everything() == before
+    assert tenant_pair.everything() == before
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_an_injected_expression_is_refused(twins: Twins, name: str) -> None:
+async def test_an_injected_expression_is_refused(tenant_pair: TenantPair, name: str) -> None:
     """IS1: wherever it stands; and the connection is nobody's afterwards."""
     for statement, values in _PLACES:
         with pytest.raises(DBAPIError) as refusal:
-            await _run(twins, statement.replace("{attack}", _aim(REFUSED[name], twins)), values)
-        assert _state(refusal.value) in _REFUSALS, refusal.value
-    assert (await twins.pooled()).is_clean
+            await _run(tenant_pair, statement.replace("{attack}", _aim(REFUSED[name], tenant_pair)), values)
+        assert _state(refusal.value) in REFUSALS, refusal.value
+    assert (await tenant_pair.session_connection()).is_clean
 
 
-async def _run(twins: Twins, statement: str, values: dict[str, Any]) -> str:
-    async with twins.database.tenant(twins.acme) as session:
+async def _run(tenant_pair: TenantPair, statement: str, values: dict[str, Any]) -> str:
+    async with tenant_pair.database.tenant(tenant_pair.acme) as session:
         return str((await session.execute(text(statement), values)).all())
 
 
-async def test_the_last_sequence_value_of_the_session_is_the_tenants_own(twins: Twins) -> None:
+async def test_the_last_sequence_value_of_the_session_is_the_tenants_own(tenant_pair: TenantPair) -> None:
     """IS1: ``lastval()`` is the session's, and so the tenant's before; PostgreSQL asks for a right on the sequence."""
-    async with twins.database.tenant(twins.globex) as session:
+    async with tenant_pair.database.tenant(tenant_pair.globex) as session:
         await session.execute(text("SELECT nextval('replies_id_seq')"))
     with pytest.raises(DBAPIError, match="permission denied for sequence"):
-        await _run(twins, "SELECT lastval()", {})
+        await _run(tenant_pair, "SELECT lastval()", {})
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-async def test_an_expression_that_answers_tells_nothing_of_others(twins: Twins, name: str) -> None:
+async def test_an_expression_that_answers_tells_nothing_of_others(tenant_pair: TenantPair, name: str) -> None:
     """IS1: neither another tenant's name nor a control table."""
-    answer = await _run(twins, f"SELECT ({_aim(HARMLESS[name], twins)})::text", {})
-    for secret in ("globex", twins.globex.schema, "true", "tenantry", "alembic_version"):
+    answer = await _run(tenant_pair, f"SELECT ({_aim(HARMLESS[name], tenant_pair)})::text", {})
+    for secret in ("globex", tenant_pair.globex.schema, "true", "tenantry", "alembic_version"):
         assert secret not in answer, answer
-    assert (await twins.pooled()).is_clean
+    assert (await tenant_pair.session_connection()).is_clean
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-async def test_a_whole_statement_of_the_attackers_is_refused(twins: Twins, name: str) -> None:
+async def test_a_whole_statement_of_the_attackers_is_refused(tenant_pair: TenantPair, name: str) -> None:
     """IS1: the tenant's role has data rights on its own tables and nothing else."""
     with pytest.raises(DBAPIError) as refusal:
-        await _run(twins, _aim(STATEMENTS[name], twins), {})
-    assert _state(refusal.value) in _REFUSALS, refusal.value
-    assert (await twins.pooled()).is_clean
+        await _run(tenant_pair, _aim(STATEMENTS[name], tenant_pair), {})
+    assert _state(refusal.value) in REFUSALS, refusal.value
+    assert (await tenant_pair.session_connection()).is_clean
 
 
 @pytest.mark.parametrize("bound", [True, False], ids=["bound", "unbound"])
 @pytest.mark.parametrize("second", STACKED)
-async def test_a_second_statement_cannot_be_stacked(twins: Twins, second: str, *, bound: bool) -> None:
+async def test_a_second_statement_cannot_be_stacked(tenant_pair: TenantPair, second: str, *, bound: bool) -> None:
     """IS1: the extended protocol takes one statement, with parameters or without."""
     first, values = ("SELECT :n", {"n": 1}) if bound else ("SELECT 1", {})
     with pytest.raises(DBAPIError, match="multiple commands"):
-        await _run(twins, f"{first}; {_aim(second, twins)}", values)
-    assert (await twins.pooled()).is_clean
+        await _run(tenant_pair, f"{first}; {_aim(second, tenant_pair)}", values)
+    assert (await tenant_pair.session_connection()).is_clean
 
 
 @pytest.mark.parametrize("name", ["take another role", "change the search_path", "speak to every worker"])
-async def test_the_control_roles_rights_are_not_the_tenants(twins: Twins, name: str) -> None:
+async def test_the_control_roles_rights_are_not_the_tenants(tenant_pair: TenantPair, name: str) -> None:
     """IS1: a control part after the tenant's part of a transaction does not widen the next tenant's (DESIGN 2)."""
-    async with twins.database.control() as session:
+    async with tenant_pair.database.control() as session:
         await session.execute(text("SELECT count(*) FROM tenants"))
     with pytest.raises(DBAPIError):
-        await _run(twins, f"SELECT ({_aim(REFUSED[name], twins)})::text", {})
+        await _run(tenant_pair, f"SELECT ({_aim(REFUSED[name], tenant_pair)})::text", {})
 
 
-async def test_the_login_role_by_itself_reads_nothing(twins: Twins) -> None:
+async def test_the_login_role_by_itself_reads_nothing(tenant_pair: TenantPair) -> None:
     """DESIGN decision 2: being a member of every role gives it no right; an unscoped statement fails."""
-    async with twins.database.engine.connect() as connection:
-        for table in (f"{twins.acme.schema}.notes", "tenantry.api_keys"):
+    async with tenant_pair.database.engine.connect() as connection:
+        for table in (f"{tenant_pair.acme.schema}.notes", "tenantry.api_keys"):
             with pytest.raises(DBAPIError, match="permission denied"):
                 await connection.execute(text(f"TABLE {table}"))
             await connection.rollback()

@@ -7,20 +7,23 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData, text
 
 import migrations.jobs
+from migrations.autogenerate import comparison, difference
 from migrations.engine import owner_engine
 from migrations.jobs import steps_after
-from migrations.metadata import CONTROL_METADATA, CONTROL_MODELS
+from migrations.metadata import CONTROL_METADATA, CONTROL_MODELS, TENANT_METADATA
 from migrations.runner import migrate_control
 from migrations.scope import belongs_to_control
-from migrations.streams import control_stream, heads, tenant_stream
+from migrations.streams import control_stream, heads, tenant_stream, upgrade
+from tenants.database.names import OWN_TABLES
 from tests.fixtures.catalog import Catalog, describe_schema
 from tests.fixtures.databases import DatabaseUrls
 
 _ROOT = Path(__file__).parents[2]
-_READ_ONLY = {"alembic_version", "tenant_blueprints", "tenant_migrations"}  # the owner's runner writes them
+# Written by the owner's runner and functions alone.
+_READ_ONLY = {"alembic_version", "tenant_blueprints", "tenant_migrations", "event_counters"}
 
 
 @pytest.fixture
@@ -121,3 +124,43 @@ def test_upgraded_job_tables_equal_those_of_a_new_installation(
 def _unordered(catalog: Catalog) -> set[tuple[str, ...]]:
     # The library's own steps leave its columns in another order than a fresh start does: that is theirs to say.
     return {(aspect, row[0], *row[2:]) for aspect, rows in catalog.items() for row in rows}
+
+
+_INSERT_TRIGGERS = (
+    "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+    " WHERE tgrelid = 'tenantry.procrastinate_jobs'::regclass AND NOT tgisinternal AND tgtype & 4 > 0"
+)
+
+
+def test_no_trigger_fires_for_a_job_of_the_outbox(database_urls: DatabaseUrls) -> None:
+    """No NOTIFY from a data write, also after the library has replaced a trigger in a step of its own."""
+    with psycopg.connect(database_urls.owner, autocommit=True) as owner:
+        narrowed = owner.execute(_INSERT_TRIGGERS).fetchall()
+        for name, _ in narrowed:
+            assert name.startswith("procrastinate_")
+        replaced = "CREATE OR REPLACE TRIGGER procrastinate_trigger_new AFTER INSERT ON tenantry.procrastinate_jobs"
+        owner.execute("SET search_path = tenantry")
+        calls = "EXECUTE FUNCTION procrastinate_notify_queue_job_inserted_v1()"
+        owner.execute(f"{replaced} FOR EACH ROW WHEN (new.status = 'todo') {calls}".encode())
+        migrate_control(database_urls.owner)
+        definitions = [definition for _, definition in owner.execute(_INSERT_TRIGGERS)]
+        assert len(definitions) == len(narrowed) + 1 > 3
+        for definition in definitions:
+            assert definition.count("queue_name") == definition.count("outbox") == 1, definition
+        owner.execute(f"{replaced} FOR EACH ROW {calls}".encode())
+        with pytest.raises(Exception, match="no condition to narrow"):
+            migrate_control(database_urls.owner)
+
+
+def test_the_own_tables_of_a_tenant_are_what_the_models_say(database_urls: DatabaseUrls) -> None:
+    """The tables that Tenantry adds to every tenant's schema, compared as the SaaS's own are."""
+    models = MetaData(naming_convention=TENANT_METADATA.naming_convention)
+    for table in TENANT_METADATA.tables.values():
+        if table.name.startswith(OWN_TABLES):
+            table.to_metadata(models)
+    with owner_engine(database_urls.owner).begin() as connection:
+        connection.execute(text("CREATE SCHEMA t_compared"))
+        connection.execute(text("SET LOCAL search_path = t_compared"))
+        upgrade(tenant_stream(), connection)
+        assert models.tables
+        assert difference(comparison(connection), models).is_empty()

@@ -66,7 +66,7 @@ async def test_every_tenant_is_migrated_and_reported(deployment: Deployment) -> 
     write_saas(deployment.folder)
     seen: list[Progress] = []
     report = deployment.migrate(seen.append)
-    assert report == FleetReport(revisions=("saas_0003",), migrated=7, failed=(), skipped=0)
+    assert report == FleetReport(revisions=("saas_0003", "tenantry_0002"), migrated=7, failed=(), skipped=0)
     assert [(progress.done, progress.total) for progress in seen] == [(done, 7) for done in range(1, 8)]
     assert {progress.outcome.tenant.slug for progress in seen} == {tenant.slug for tenant in tenants}
     assert deployment.migrate().migrated == 0
@@ -83,7 +83,7 @@ async def test_a_failing_tenant_is_reported_and_the_others_are_migrated(deployme
     assert deployment.ask("SELECT slug FROM tenantry.tenants WHERE migration_failed_at IS NOT NULL") == [("tenant-1",)]
     assert deployment.ask(
         "SELECT revisions, state, attempts, error LIKE '%notes%' FROM tenantry.tenant_migrations WHERE state = 'failed'"
-    ) == [(["saas_0001"], "failed", 1, True)]
+    ) == [(["saas_0001", "tenantry_0002"], "failed", 1, True)]
 
 
 async def test_a_failed_tenant_is_served_again_after_its_migration(deployment: Deployment) -> None:
@@ -96,7 +96,7 @@ async def test_a_failed_tenant_is_served_again_after_its_migration(deployment: D
     with psycopg.connect(deployment.urls.owner) as owner:
         owner.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(tenants[0].schema)))
         owner.execute("CREATE TABLE notes (id uuid PRIMARY KEY, email text, body text, number int)")
-    assert deployment.migrate() == FleetReport(("saas_0003",), migrated=1, failed=(), skipped=0)
+    assert deployment.migrate() == FleetReport(("saas_0003", "tenantry_0002"), migrated=1, failed=(), skipped=0)
     assert deployment.ask("SELECT count(migration_failed_at) FROM tenantry.tenants") == [(0,)]
     assert deployment.ask("SELECT DISTINCT state, attempts, error FROM tenantry.tenant_migrations") == [
         ("applied", 0, None)
@@ -134,7 +134,9 @@ async def test_tenants_at_different_revisions_are_migrated_together(deployment: 
         owner.execute("CREATE TABLE notes (id uuid PRIMARY KEY, email text, body text, number int)")
     write_saas(deployment.folder)
     assert deployment.migrate().complete
-    assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [(["saas_0003"],)]
+    assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [
+        (["saas_0003", "tenantry_0002"],)
+    ]
 
 
 async def test_a_locked_table_delays_its_tenant_only(deployment: Deployment) -> None:
@@ -202,7 +204,7 @@ async def test_the_next_run_finishes_a_killed_one(deployment: Deployment) -> Non
             arrived += await run.stdout.receive()
         run.kill()
     ((arrived_tenants,),) = deployment.ask(
-        "SELECT count(*)::int FROM tenantry.tenant_migrations WHERE revisions = '{saas_0002}'"
+        "SELECT count(*)::int FROM tenantry.tenant_migrations WHERE revisions = '{saas_0002,tenantry_0002}'"
     )
     tables = deployment.ask("SELECT count(*) FROM pg_class WHERE relname = 'more'")
     assert 4 <= arrived_tenants < 12
@@ -211,7 +213,9 @@ async def test_the_next_run_finishes_a_killed_one(deployment: Deployment) -> Non
     assert report.complete
     assert report.migrated <= 12 - arrived_tenants
     assert deployment.ask("SELECT count(*) FROM pg_class WHERE relname = 'more'") == [(12,)]
-    assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [(["saas_0002"],)]
+    assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [
+        (["saas_0002", "tenantry_0002"],)
+    ]
 
 
 async def test_a_tenant_created_while_a_run_starts_is_not_missed(deployment: Deployment) -> None:
@@ -230,7 +234,7 @@ async def test_a_tenant_created_while_a_run_starts_is_not_missed(deployment: Dep
         group.start_soon(anyio.to_thread.run_sync, run)
         assert not await anyio.to_thread.run_sync(done.wait, 0.5)
     assert reports[0].migrated == 1
-    assert deployment.ask("SELECT revisions FROM tenantry.tenant_migrations") == [(["saas_0003"],)]
+    assert deployment.ask("SELECT revisions FROM tenantry.tenant_migrations") == [(["saas_0003", "tenantry_0002"],)]
 
 
 async def test_a_tenant_deleted_during_a_run_is_not_a_failure(deployment: Deployment) -> None:
@@ -256,7 +260,7 @@ async def test_a_ledger_that_disagrees_with_the_schema_fails_that_tenant(deploym
     (tenant,) = await deployment.add(1)
     with psycopg.connect(deployment.urls.owner) as owner:
         table = sql.Identifier(tenant.schema, "alembic_version")
-        owner.execute(sql.SQL("UPDATE {} SET version_num = 'other'").format(table))
+        owner.execute(sql.SQL("UPDATE {} SET version_num = 'other' WHERE version_num = 'saas_0001'").format(table))
     write_saas(deployment.folder)
     (failed,) = deployment.migrate().failed
     assert "version table" in (failed.error or "")

@@ -61,6 +61,8 @@ async def test_a_provisioned_tenant_has_the_tables_that_alembic_creates(
         upgrade(tenant_stream((saas,)), connection)
     ours = describe_schema(database_urls.superuser, tenant.schema)
     theirs = describe_schema(database_urls.superuser, by_hand)
+    for each in (ours, theirs):
+        each["columns"] = [(*column[:8], *column[9:]) for column in each["columns"]]  # without rights: not Alembic's
     for aspect in ("columns", "constraints", "indexes", "functions", "types"):
         assert ours[aspect] == theirs[aspect], aspect
 
@@ -84,6 +86,7 @@ async def test_a_tenant_role_has_data_privileges_only(database_urls: DatabaseUrl
         "entries": "ar",
         "entries_id_seq": "U",
         "loud": "r",
+        "tenantry_events": "r",  # and INSERT, column by column
     }
     assert {relation[4] for relation in relations} == {"tenantry_owner"}
 

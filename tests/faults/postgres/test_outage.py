@@ -16,10 +16,9 @@ from gateway.development.postgres import LocalPostgres
 from migrations.runner import migrate_control, migrate_tenants
 from tenants.database.cluster import set_up_cluster
 from tenants.database.sessions import Database
-from tenants.database.statements import Statements, prepare
+from tenants.database.statements import prepare
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
-from tenants.settings import DatabaseSettings
 from tests.fixtures.servers import PostgresFactory
 from tests.fixtures.tenants import make_tenant, open_database
 
@@ -40,7 +39,6 @@ class Part:
     server: LocalPostgres
     superuser: str
     database: Database
-    statements: Statements
     tenant: TenantRef
 
     async def in_tenant(self) -> None:
@@ -56,7 +54,7 @@ class Part:
             await session.execute(_SLOW)
 
     async def hot_read(self) -> None:
-        await self.statements.of(self.tenant).rows(_HOT, {})
+        await self.database.statements(self.tenant).rows(_HOT, {})
 
     async def use(self) -> None:
         """Fill both pools with connections that work."""
@@ -69,15 +67,13 @@ async def part(start_postgres: PostgresFactory) -> AsyncIterator[Part]:
     urls = set_up_cluster(server.superuser_url, "app", owner_password="owner", gateway_password="gateway")
     migrate_control(urls.owner)
     migrate_tenants(urls.owner)
-    statements = Statements(DatabaseSettings(url=urls.gateway, statement_connections=2))
     async with open_database(urls.gateway, pool_size=4) as database:
         tenant = await make_tenant(database, "acme")
         superuser = server.superuser_url.rpartition("/")[0] + "/app"
         with psycopg.connect(superuser) as connection:  # something that a tenant may read without having tables
             connection.execute(f"GRANT SELECT ON pg_catalog.pg_amop TO {tenant.role}".encode())
-        yield Part(server, superuser, database, statements, tenant)
+        yield Part(server, superuser, database, tenant)
         server.resume()
-        await statements.close()
 
 
 async def _unavailable(work: Callable[[], Awaitable[None]]) -> float:

@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from tenants.crud import service
-from tenants.database.statements import Work
+from tenants.database.sessions import TenantWork
 from tenants.errors import NotFound, PreconditionFailed, ValidationFailed
 from tenants.identifiers import new_id
+from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import load_registry
 from tests.fixtures.gateways import Gateway
 
@@ -25,57 +26,57 @@ class Deliberate(Exception):
 
 async def test_what_a_session_does_is_committed_together_or_not_at_all(gateway: Gateway) -> None:
     """STYLE 5: services never commit; two verbs that depend on each other fail together."""
-    alone = gateway.services.statements.of(gateway.acme.ref)
+    alone = gateway.services.database.statements(gateway.acme.ref)
     made: list[UUID] = []
     with pytest.raises(Deliberate):
         await _make_and_fail(gateway, made)
     with pytest.raises(NotFound):
         await service.read(alone, _CONTACTS, made.pop())
     async with gateway.services.database.tenant(gateway.acme.ref) as session:
-        kept = await service.create(session, _CONTACTS, {"name": "Ada"})
+        kept = await service.create(session, _CONTACTS, {"name": "Ada"}, actor=SYSTEM_ACTOR)
         with pytest.raises(NotFound):
-            await service.read(alone, _CONTACTS, kept[0])
-        await service.create(session, _DEALS, {"title": "Engine", "contact_id": kept[0]})
-    assert await service.read(alone, _CONTACTS, kept[0]) == kept
+            await service.read(alone, _CONTACTS, kept.id)
+        await service.create(session, _DEALS, {"title": "Engine", "contact_id": kept.id}, actor=SYSTEM_ACTOR)
+    assert await service.read(alone, _CONTACTS, kept.id) == kept
 
 
 async def _make_and_fail(gateway: Gateway, made: list[UUID]) -> None:
     async with gateway.services.database.tenant(gateway.acme.ref) as session:
-        contact = await service.create(session, _CONTACTS, {"name": "Ada"})
-        await service.create(session, _DEALS, {"title": "Engine", "contact_id": contact[0]})
-        made.append(contact[0])
+        contact = await service.create(session, _CONTACTS, {"name": "Ada"}, actor=SYSTEM_ACTOR)
+        await service.create(session, _DEALS, {"title": "Engine", "contact_id": contact.id}, actor=SYSTEM_ACTOR)
+        made.append(contact.id)
         raise Deliberate
 
 
 @asynccontextmanager
-async def _alone(gateway: Gateway) -> AsyncIterator[Work]:
-    yield gateway.services.statements.of(gateway.acme.ref)
+async def _alone(gateway: Gateway) -> AsyncIterator[TenantWork]:
+    yield gateway.services.database.statements(gateway.acme.ref)
 
 
-def _in_a_session(gateway: Gateway) -> AbstractAsyncContextManager[Work]:
+def _in_a_session(gateway: Gateway) -> AbstractAsyncContextManager[TenantWork]:
     return gateway.services.database.tenant(gateway.acme.ref)
 
 
 @pytest.mark.parametrize("way", [_alone, _in_a_session])
 async def test_every_verb_is_the_same_in_a_session_as_alone(
-    gateway: Gateway, way: Callable[[Gateway], AbstractAsyncContextManager[Work]]
+    gateway: Gateway, way: Callable[[Gateway], AbstractAsyncContextManager[TenantWork]]
 ) -> None:
     """The same rows, the same versions, the same refusals."""
     async with way(gateway) as work:
-        made = await service.create(work, _CONTACTS, {"name": "Ada", "value_cents": 2**40})
-        assert await service.read(work, _CONTACTS, made[0]) == made
-        changed = await service.update(work, _CONTACTS, made[0], {"company": "x"}, (1,))
-        assert (changed[0], changed[3], changed[-1]) == (made[0], "x", 2)
-        assert await service.update(work, _CONTACTS, made[0], {}, None) == changed
+        made = await service.create(work, _CONTACTS, {"name": "Ada", "value_cents": 2**40}, actor=SYSTEM_ACTOR)
+        assert await service.read(work, _CONTACTS, made.id) == made
+        changed = await service.update(work, _CONTACTS, made.id, {"company": "x"}, (1,), actor=SYSTEM_ACTOR)
+        assert (changed.id, changed.value_of(_CONTACTS, "company"), changed.version) == (made.id, "x", 2)
+        assert await service.update(work, _CONTACTS, made.id, {}, None, actor=SYSTEM_ACTOR) == changed
         with pytest.raises(PreconditionFailed):
-            await service.update(work, _CONTACTS, made[0], {"company": "y"}, (1,))
+            await service.update(work, _CONTACTS, made.id, {"company": "y"}, (1,), actor=SYSTEM_ACTOR)
         with pytest.raises(NotFound):
-            await service.update(work, _CONTACTS, new_id(), {"company": "y"}, None)
+            await service.update(work, _CONTACTS, new_id(), {"company": "y"}, None, actor=SYSTEM_ACTOR)
         with pytest.raises(PreconditionFailed):
-            await service.delete(work, _CONTACTS, made[0], (1,))
-        await service.delete(work, _CONTACTS, made[0], (2,))
+            await service.delete(work, _CONTACTS, made.id, (1,), actor=SYSTEM_ACTOR)
+        await service.delete(work, _CONTACTS, made.id, (2,), actor=SYSTEM_ACTOR)
         with pytest.raises(NotFound):
-            await service.delete(work, _CONTACTS, made[0], None)
+            await service.delete(work, _CONTACTS, made.id, None, actor=SYSTEM_ACTOR)
     async with way(gateway) as work:
         with pytest.raises(ValidationFailed):
-            await service.create(work, _DEALS, {"title": "Engine", "contact_id": new_id()})
+            await service.create(work, _DEALS, {"title": "Engine", "contact_id": new_id()}, actor=SYSTEM_ACTOR)

@@ -1,14 +1,15 @@
-"""Two tenants, and a pool of one pipelined connection."""
+"""Two tenants, and a database with one pipelined connection."""
 
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
-from tenants.database.statements import Statements
+from tenants.database.sessions import Database
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 from tests.fixtures.databases import DatabaseUrls
+from tests.fixtures.tenants import new_database
 from tests.integration.database.notes import make_tenant
 
 
@@ -20,8 +21,8 @@ def tenants(database_urls: DatabaseUrls) -> tuple[TenantRef, TenantRef]:
 
 
 @pytest.fixture
-async def statements(database_urls: DatabaseUrls) -> AsyncIterator[Statements]:
-    """One connection, so that every statement of a test shares it."""
-    opened = Statements(DatabaseSettings(url=database_urls.gateway, statement_connections=1, transaction_timeout=2))
+async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
+    """One pipelined connection, so that all statements of a test share it."""
+    opened = new_database(DatabaseSettings(url=database_urls.gateway, statement_connections=1, transaction_timeout=2))
     yield opened
     await opened.close()

@@ -1,7 +1,5 @@
 """Tenants whose notes have the same ids, and what the tests of this folder ask of them."""
 
-import asyncio
-
 import psycopg
 from psycopg import sql
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, bindparam, func, select
@@ -10,7 +8,6 @@ from tenants.database.names import tenant_schema
 from tenants.database.statements import prepare
 from tenants.identifiers import TenantId, new_id
 from tenants.principal import TenantRef, TenantStatus
-from tests.fixtures.databases import DatabaseUrls
 
 NOTES = Table("notes", MetaData(), Column("id", Integer), Column("body", Text), Column("cents", BigInteger))
 BODY = prepare(select(NOTES.c.body).where(NOTES.c.id == bindparam("id")).limit(5))
@@ -35,11 +32,3 @@ def make_tenant(owner: psycopg.Connection, slug: str) -> TenantRef:
     for statement in _STATEMENTS:
         owner.execute(sql.SQL(statement).format(name=sql.Identifier(name), slug=slug))
     return TenantRef(tenant, slug, TenantStatus.ACTIVE, name, name, "free")
-
-
-async def ask_sleepers(urls: DatabaseUrls, select: str) -> None:
-    """Ask it of every backend that sleeps in a statement, as soon as there is one."""
-    query = f"{select} FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-    async with await psycopg.AsyncConnection.connect(urls.superuser, autocommit=True) as superuser:
-        while not await (await superuser.execute(query.encode())).fetchall():  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.01)

@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tenants.database.sessions import Database
-from tenants.database.statements import Statements
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.relay import Relay, relayed
-from tests.fixtures.tenants import open_database
+from tests.fixtures.tenants import new_database, open_database
 from tests.integration.database.notes import BODY
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +32,7 @@ async def _enter(database: Database, tenant: TenantRef) -> None:
 
 
 async def _by_a_statement(url: str, tenant: TenantRef) -> None:
-    await Statements(DatabaseSettings(url=url)).of(tenant).rows(BODY, {"id": 1})
+    await new_database(DatabaseSettings(url=url)).statements(tenant).rows(BODY, {"id": 1})
 
 
 @asynccontextmanager

@@ -9,12 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from tenants.database.sessions import Database
-from tenants.database.statements import Statements
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
 from tests.fixtures.databases import DatabaseUrls
-from tests.fixtures.tenants import open_database
+from tests.fixtures.tenants import new_database, open_database
 from tests.integration.database.notes import BODY, SLOW
 
 pytestmark = pytest.mark.anyio
@@ -54,11 +53,11 @@ async def test_a_flood_of_slow_statements_holds_up_no_other_tenant(
     database_urls: DatabaseUrls, tenants: Tenants
 ) -> None:
     """IS10: there is a connection for whoever has none, however many the flood would take."""
-    statements = Statements(DatabaseSettings(url=database_urls.gateway))
-    acme, globex = [statements.of(tenant) for tenant in tenants]
+    database = new_database(DatabaseSettings(url=database_urls.gateway))
+    acme, globex = [database.statements(tenant) for tenant in tenants]
     async with _flood(lambda: acme.rows(SLOW, {"seconds": 1})):
         assert await _seconds(lambda: globex.rows(BODY, {"id": 1})) < 0.5
-    await statements.close()
+    await database.close()
 
 
 async def test_a_flood_of_slow_transactions_holds_up_neither_another_tenant_nor_our_own_work(
@@ -93,14 +92,14 @@ async def test_a_queue_that_is_too_long_is_refused_at_once_and_the_others_go_on(
     database_urls: DatabaseUrls, tenants: Tenants
 ) -> None:
     """IS10: 503 for the flood alone, before it has cost anybody anything."""
-    statements = Statements(
+    database = new_database(
         DatabaseSettings(url=database_urls.gateway, statement_connections=3, longest_queue=5, acquire_timeout=0.5)
     )
-    acme, globex = [statements.of(tenant) for tenant in tenants]
+    acme, globex = [database.statements(tenant) for tenant in tenants]
     flood = [asyncio.ensure_future(acme.rows(SLOW, {"seconds": 1})) for _ in range(_FLOOD)]
     await asyncio.sleep(0)
     assert await globex.rows(BODY, {"id": 1}) == [("globex",)]
     ended = await asyncio.gather(*flood, return_exceptions=True)
     assert sum(isinstance(each, Unavailable) for each in ended) >= _FLOOD - 2 - 5
     assert [each for each in ended if not isinstance(each, Unavailable | list)] == []
-    await statements.close()
+    await database.close()

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.database.fairness import HOUSE, FairShares
+from tenants.database.fairness import SYSTEM, FairShares
 from tenants.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
-_SCHEMAS = ("t_a", "t_b", "t_c", HOUSE)
+_SCHEMAS = ("t_a", "t_b", "t_c", SYSTEM)
 _KINDS = ("come", "come", "come", "end", "leave", "pause")
 _STEPS = st.lists(st.tuples(st.sampled_from(_KINDS), st.integers(0, 2**16)), min_size=40, max_size=120)
 
@@ -67,9 +67,9 @@ class Crowd:
         held = Counter(self.served.values())
         free = self.places - held.total()
         assert free >= 0
-        assert held.total() - held[HOUSE] <= self.places - self.reserved
+        assert held.total() - held[SYSTEM] <= self.places - self.reserved
         for schema in {schema for schema, _ in self.waiting.values()}:
-            kept = 0 if schema == HOUSE else max(0, self.reserved - held[HOUSE])
+            kept = 0 if schema == SYSTEM else max(0, self.reserved - held[SYSTEM])
             assert held[schema] >= 2 * (free - kept), f"{schema} waits and may take one"
 
     async def go(self) -> None:
@@ -192,8 +192,8 @@ async def test_our_own_work_has_a_place_that_no_tenant_takes() -> None:
     shares = _shares(4, reserved=1)
     floods = [await _holding(shares, f"t_{number}") for number in range(5)]
     async with asyncio.timeout(1):
-        await shares.take(HOUSE)
+        await shares.take(SYSTEM)
     assert sum(shares._held.values()) == 4
-    shares.give_back(HOUSE)
+    shares.give_back(SYSTEM)
     assert shares._held.get("t_4") is None  # and it is kept for the next
     await _end(*floods)

@@ -1,4 +1,4 @@
-"""The two tenants of the isolation tests, and what must never be seen to happen to them."""
+"""The two tenants of the isolation tests, and what must never change for them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,20 +8,19 @@ from sqlalchemy import text
 
 from tenants.database.pipeline import PipelineConnection
 from tenants.database.sessions import Database
-from tenants.database.statements import Statements
 from tenants.principal import TenantRef
 from tests.fixtures.databases import DatabaseUrls
 
 ROWS = 5  # notes of each tenant; the body of each is the tenant's slug
 
-_WHO = text(
+_IDENTITY = text(
     "SELECT current_user, session_user, current_setting('role'), current_setting('search_path'), pg_backend_pid()"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """As whom a connection would run its next statement."""
+class ConnectionIdentity:
+    """The role and search_path under which a connection would run its next statement."""
 
     current_user: str
     session_user: str
@@ -36,21 +35,20 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class TenantPair:
     urls: DatabaseUrls
     database: Database
-    statements: Statements
     acme: TenantRef
     globex: TenantRef
 
-    async def pooled(self) -> Standing:
-        """A connection of the pool as it lies there, with nothing set by a session of ours."""
+    async def session_connection(self) -> ConnectionIdentity:
+        """A connection of the sessions' pool, looked at outside any transaction of ours."""
         async with self.database.engine.connect() as connection:
-            return Standing(*(await connection.execute(_WHO)).one())
+            return ConnectionIdentity(*(await connection.execute(_IDENTITY)).one())
 
-    async def piped(self) -> list[Standing]:
-        """The connections of single statements as they lie there, asked outside of any group of ours."""
-        return [await _standing(connection) for connection in self.statements._idle]
+    async def pipeline_connections(self) -> list[ConnectionIdentity]:
+        """The idle pipelined connections, looked at outside any group of ours."""
+        return [await _identity(connection) for connection in self.database._groups._idle]
 
     def everything(self) -> dict[str, list[tuple[object, ...]]]:
         """All rows of the victim and of the control schema, as the superuser sees them."""
@@ -63,8 +61,8 @@ class Twins:
             return {table: connection.execute(f"TABLE {table}".encode()).fetchall() for (table,) in tables}
 
 
-async def _standing(connection: PipelineConnection) -> Standing:
-    connection._pg.send_query_params(str(_WHO).encode(), None)
+async def _identity(connection: PipelineConnection) -> ConnectionIdentity:
+    connection._pg.send_query_params(str(_IDENTITY).encode(), None)
     (answer,) = await connection._round_trip(asyncio.get_running_loop().time() + 5)
     current, session, role, path, backend = [(answer.get_value(0, place) or b"").decode() for place in range(5)]
-    return Standing(current, session, role, path, int(backend))
+    return ConnectionIdentity(current, session, role, path, int(backend))

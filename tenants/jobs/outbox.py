@@ -1,0 +1,67 @@
+"""Jobs that data writes defer: in a queue of their own, which sends no NOTIFY and keeps no history of its jobs.
+
+A commit that has sent a NOTIFY takes a lock over the whole server, so that all data writes would commit one by one. The
+migrations narrow the library's triggers by this queue's name (``migrations/jobs.py``), and workers poll it instead.
+
+Each write defers a job of its own, since a unique job would make a tenant's writers wait for one another; the first
+that runs drops the others. It is due after a pause, so that a stream of writes takes few runs.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from tenants.database.names import CONTROL_SCHEMA
+from tenants.database.sessions import ControlSession
+from tenants.database.statements import Bound, prepare
+from tenants.identifiers import TenantId
+
+OUTBOX = "outbox"
+
+_PAUSE: ColumnElement[timedelta] = literal_column("interval '500 milliseconds'")
+_JOBS = Table(
+    "procrastinate_jobs",
+    MetaData(schema=CONTROL_SCHEMA),
+    Column("queue_name", Text),
+    Column("task_name", Text),
+    Column("args", JSONB),
+    Column("scheduled_at", DateTime(timezone=True)),
+)
+_DEFER = prepare(
+    insert(_JOBS).values(
+        queue_name=literal(OUTBOX, Text()),
+        task_name=bindparam("task", type_=Text()),
+        args=func.jsonb_build_object(literal_column("'tenant'"), bindparam("tenant", type_=Text())),
+        scheduled_at=func.now() + _PAUSE,
+    )
+)
+# The condition is that of the index which migrations/jobs.py adds. A job that a worker takes now is locked: skipped.
+_DROP = text(
+    "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs"
+    " WHERE queue_name = 'outbox' AND status = 'todo' AND args ->> 'tenant' = :tenant AND task_name = :task"
+    " FOR UPDATE SKIP LOCKED)"
+)
+
+
+def deferred(task: str, tenant: TenantId) -> Bound:
+    """A job of the tenant, for the control part of a transaction: committed with the change, or not at all."""
+    return Bound(_DEFER, {"task": task, "tenant": str(tenant)})
+
+
+async def drop_queued(session: ControlSession, task: str, tenant: TenantId) -> None:
+    """Drop every visible job of that task and tenant that no worker has taken yet."""
+    await session.execute(_DROP, {"task": task, "tenant": str(tenant)})
