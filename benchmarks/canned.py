@@ -8,13 +8,13 @@ from starlette.types import ASGIApp
 from benchmarks.bare import create_app as bare_app
 from gateway.app import compose
 from gateway.authorization.authorizer import Authorizer
-from gateway.authorization.permissions import catalogue
 from gateway.gate.access_log import AccessLog
 from gateway.logs.setup import configure_logging
 from gateway.logs.stream import standard_error
 from gateway.request.route import Audience, Guard, Route
 from gateway.services import build_services
 from gateway.settings import Settings
+from tenants.roles.permissions import catalogue
 
 PATH = "/canned"
 MORE_RESOURCES = "BENCHMARK_RESOURCES"  # whose permissions there are as well; each is some 13 policy lines

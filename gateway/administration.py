@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import migrations.metadata  # noqa: F401 - every control model: a flush follows foreign keys to tables of any floor
 from gateway.authorization.authorizer import Authorizer
-from gateway.authorization.permissions import catalogue
 from gateway.identity.assembly import Identity, build_identity
 from gateway.settings import Settings
 from tenants.database.engine import open_engine
@@ -17,6 +16,7 @@ from tenants.directory.models import Tenant
 from tenants.errors import NotFound
 from tenants.identifiers import TENANT, TenantId, read
 from tenants.resources.registry import load_registry
+from tenants.roles.permissions import catalogue
 
 _Result = TypeVar("_Result")
 

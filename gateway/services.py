@@ -10,7 +10,6 @@ from fastapi import Request
 from billing.plans.book import PlanBook
 from billing.stripe_events.inbox import StripeInbox
 from gateway.authorization.authorizer import Authorizer
-from gateway.authorization.permissions import catalogue
 from gateway.health.loop_watch import LoopWatch
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
@@ -35,6 +34,7 @@ from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
 from tenants.jobs.queue import JobQueue
 from tenants.resources.registry import Registry, load_registry
+from tenants.roles.permissions import catalogue
 
 _FIRST_LISTEN = 5.0  # seconds that a start waits for PostgreSQL; without it we serve what needs none, and are not ready
 
