@@ -26,5 +26,6 @@ def create_app(settings: Settings) -> ASGIApp:
     services = build_services(settings)
     more = [f"a_resource_{number}" for number in range(int(os.environ.get(MORE_RESOURCES, "0")))]
     authorizer = Authorizer(catalogue([*more, *services.registry.names]))
+    features = replace(services.features, authorizer=authorizer)
     route = Route("GET", PATH, Guard(Audience.TENANTS, "contacts:read"), bare_app())
-    return compose(replace(services, authorizer=authorizer), AccessLog(logger, settings.access_log_share), [route])
+    return compose(replace(services, features=features), AccessLog(logger, settings.access_log_share), [route])

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from billing.settings import StripeSettings
 from gateway.throttle.settings import ThrottleSettings
 from gateway.usage.settings import UsageSettings
+from tenants.secrets.sealing import SealingKey
 from tenants.settings import DatabaseSettings, Pepper
 from tenants.sign_in.signing_keys import SigningKeys
 
@@ -265,6 +266,11 @@ class Settings(BaseSettings):
     def secret(self) -> bytes:
         """The bytes of ``secret_key``."""
         return _secret(self.secret_key.get_secret_value())
+
+    @property
+    def sealing_keys(self) -> tuple[SealingKey, ...]:
+        """Newest first: the first seals, all open."""
+        return (SealingKey(1, self.secret),)
 
     @property
     def peppers(self) -> tuple[Pepper, ...]:

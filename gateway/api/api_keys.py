@@ -31,7 +31,7 @@ async def create_key(request: Request, wanted: CreateApiKey) -> Response:
     services, issuer = services_of(request), _issuer(request)
     tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
-        issued = await services.identity.api_keys.create(session, tenant.id, issuer, wanted)
+        issued = await services.features.api_keys.create(session, tenant.id, issuer, wanted)
     shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -42,7 +42,7 @@ async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> R
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "api-keys", tenant.id, query)
     async with services.database.control(tenant) as session:
-        rows = await services.identity.api_keys.page(session, tenant.id, cursors.keyset())
+        rows = await services.features.api_keys.page(session, tenant.id, cursors.keyset())
     shown, following = cursors.cut(rows)
     return answered(
         Page(data=[ApiKeyShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
@@ -56,7 +56,7 @@ async def read_key(request: Request, key_id: str) -> Response:
     """One key, without its secret."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        key = await services.identity.api_keys.read(session, tenant.id, _id(key_id))
+        key = await services.features.api_keys.read(session, tenant.id, _id(key_id))
     return read(request, ApiKeyShown.of(key), Tagged(_REPRESENTATION, key.id.bytes, tenant.id.bytes), key.version)
 
 
@@ -71,7 +71,7 @@ async def rotate_key(request: Request, key_id: str, wanted: RotateApiKey = _PLAI
     services, issuer = services_of(request), _issuer(request)
     tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
-        issued = await services.identity.api_keys.rotate(session, tenant.id, issuer, _id(key_id), wanted)
+        issued = await services.features.api_keys.rotate(session, tenant.id, issuer, _id(key_id), wanted)
     shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -81,7 +81,7 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     """End this key for good, on every worker."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        await services.identity.api_keys.revoke(session, tenant.id, _id(key_id))
+        await services.features.api_keys.revoke(session, tenant.id, _id(key_id))
     return Response(status_code=204)
 
 

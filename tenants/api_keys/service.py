@@ -20,13 +20,14 @@ from tenants.api_keys.issuer import (
 )
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.recognition import recognise
 from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey
-from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.recognition import recognise
+from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 
 _KINDS = {"live": SecretKind.LIVE, "test": SecretKind.TEST}
 
@@ -102,7 +103,7 @@ class ApiKeys:
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
-        """See ``recognition.py``."""
+        """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)
 
     def _successor(self, old: ApiKey, issuer: Issuer, scopes: list[str] | None, now: datetime) -> ApiKey:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tenants.api_keys.secret import SecretHasher, SecretKind, checksum, generate, kind_of, last4_of, prefix_of
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind, checksum, generate, kind_of, last4_of, prefix_of
 from tenants.settings import Pepper
 
 _OLD, _NEW = Pepper(1, b"o" * 32), Pepper(2, b"n" * 32)
