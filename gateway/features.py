@@ -33,6 +33,9 @@ from tenants.database.sessions import Database
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.jobs.queue import JobQueue
+from tenants.mail.jobs import add_mail_jobs
+from tenants.mail.service import QUEUED_MAIL, Mail
+from tenants.mail.smtp import SmtpSender
 from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
@@ -82,6 +85,7 @@ class Features:
     usage: Usage
     ledger: Ledger
     stripe: StripeBilling | None  # None when billing is off
+    mail: Mail | None  # None when mail is off
 
     async def close(self) -> None:
         """End the connections and the threads."""
@@ -102,7 +106,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     authorizer = Authorizer(catalogue(registry.names))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     users, members, api_keys = Users(passwords), Members(), ApiKeys(hasher, authorizer.permissions_of_roles)
-    subscriptions = Subscriptions()
+    queue, subscriptions = JobQueue(), Subscriptions()
     return Features(
         database=database,
         registry=registry,
@@ -128,7 +132,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         subscriptions=subscriptions,
         usage=Usage(),
         ledger=Ledger(registry.migrations),
-        stripe=_stripe(settings.stripe, database, subscriptions) if settings.stripe else None,
+        stripe=_stripe(settings.stripe, database, queue, subscriptions) if settings.stripe else None,
+        mail=_mail(settings, queue),
     )
 
 
@@ -137,6 +142,8 @@ def add_jobs(app: App, features: Features) -> None:
     add_event_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
+    if features.mail is not None:
+        add_mail_jobs(app, features.mail)
 
 
 @asynccontextmanager
@@ -168,12 +175,20 @@ def _tokens(settings: Settings) -> AccessTokens:
     )
 
 
-def _stripe(settings: StripeSettings, database: Database, subscriptions: Subscriptions) -> StripeBilling:
+def _stripe(
+    settings: StripeSettings, database: Database, queue: JobQueue, subscriptions: Subscriptions
+) -> StripeBilling:
     payments = StripePayments(settings)
     applier = EventApplier(database, payments, subscriptions, settings)
     return StripeBilling(
         payments=payments,
-        inbox=StripeInbox(JobQueue(), settings),
+        inbox=StripeInbox(queue, settings),
         applier=applier,
         reconciler=Reconciler(database, payments, applier),
     )
+
+
+def _mail(settings: Settings, queue: JobQueue) -> Mail | None:
+    if settings.mail is None:
+        return None
+    return Mail(queue, Sealer(settings.sealing_keys, QUEUED_MAIL), SmtpSender(settings.mail))

@@ -6,7 +6,7 @@ from pydantic import SecretStr, model_validator
 
 from gateway.settings.credentials import CredentialGroup
 from gateway.settings.deployment import HttpGroup, ObservabilityGroup
-from gateway.settings.providers import StripeGroup
+from gateway.settings.providers import MailGroup, StripeGroup
 from gateway.settings.reading import EnvironmentSettings
 from gateway.settings.stores import DatabaseGroup, ThrottleGroup, UsageGroup
 from gateway.settings.values import Mode
@@ -16,6 +16,7 @@ class Settings(
     # `tenantry config` lists the groups from the last to the first: pydantic collects fields in that order.
     ObservabilityGroup,
     UsageGroup,
+    MailGroup,
     StripeGroup,
     CredentialGroup,
     ThrottleGroup,
