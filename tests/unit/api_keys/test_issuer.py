@@ -39,7 +39,7 @@ def _is_granted(issuer: Issuer | None, role: str, scopes: list[str] | None = Non
 def test_a_grant_is_accepted_exactly_when_it_is_within_the_issuer(
     own: frozenset[str], granted: frozenset[str], narrowed: frozenset[str] | None, data: st.DataObject
 ) -> None:
-    """AZ5, ID16: for any two roles, any scopes of the issuer and any of the key, by set inclusion written anew."""
+    """AZ5: for any two roles, any scopes of the issuer and any of the key, by set inclusion written anew."""
     scopes = data.draw(st.none() | st.lists(st.sampled_from(sorted(granted)), unique=True)) if granted else None
     policy = Policy(_TENANT, next(_REVISIONS), {"issuing": own, "requested": granted})
     accepted = _is_granted(_issuer(policy, "issuing", scopes=narrowed), "requested", scopes)

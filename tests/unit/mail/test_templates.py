@@ -12,7 +12,7 @@ _RESET = PasswordReset(product="Acme", link="https://acme.example/reset?token=ab
 
 
 def test_a_password_reset_says_what_to_do_in_text_and_html() -> None:
-    """ID13: link, how long it works, and what to do when nobody asked."""
+    """Link, how long it works, and what to do when nobody asked."""
     content = render(_RESET)
     assert content.subject == "Reset your Acme password"
     for part in (content.text, content.html):
