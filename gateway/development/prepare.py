@@ -126,6 +126,7 @@ def _demo(
             "webhook_secret": saved.stripe.webhook_secret,
             "prices": saved.stripe.prices,
         },
+        "mail_url": handover.mail_url,
         "tenants": [_demo_tenant(tenant, saved, customer) for _, tenant, customer in tenants],
     }
 
