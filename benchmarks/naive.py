@@ -28,7 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from gateway import authorization
-from gateway.authorization.permissions import catalogue, policy_lines
+from tenants.roles.permissions import built_in_policy, catalogue
 
 _SCHEMA = "naive"
 _LIMITS = "1000000000/second;1000000000/minute;1000000000/hour"
@@ -145,7 +145,7 @@ def create_app() -> FastAPI:
     engine = create_async_engine(_url(os.environ["NAIVE_DATABASE_URL"]), pool_size=10)
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     app.state.enforcer = casbin.Enforcer(str(_MODEL))
-    app.state.enforcer.add_policies(policy_lines(catalogue(_RESOURCES)))
+    app.state.enforcer.add_policies(_policy_lines())
     app.state.limiter = limiter = Limiter(key_func=_key_of, storage_uri=os.environ["TENANTRY_REDIS_URL"])
     app.add_exception_handler(RateLimitExceeded, _too_many)
     app.add_middleware(Recognition)
@@ -200,3 +200,8 @@ def _contact(key: ApiKey) -> Contact:
 
 def _url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _policy_lines() -> list[list[str]]:
+    roles = built_in_policy(catalogue(_RESOURCES)).roles
+    return [[role, *name.split(":")] for role, names in roles.items() for name in sorted(names)]

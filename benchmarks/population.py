@@ -15,9 +15,10 @@ import psycopg
 
 from benchmarks.stand import DATABASE, PLAN, Stand, settings_of
 from gateway.services import build_services
-from tenants.api_keys.secret import SecretHasher, SecretKind, checksum, last4_of, prefix_of
 from tenants.database.names import CONTROL_ROLE
 from tenants.identifiers import TenantId, UserId, new_id
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind, checksum, last4_of, prefix_of
 from tenants.sign_in.access_tokens import AccessTokens
 
 _ENTER = "SELECT set_config('role', %s, true), set_config('search_path', 'tenantry', true)"
@@ -106,9 +107,9 @@ def open_tokens(stand: Stand) -> Iterator[AccessTokens]:
     """What issues the tokens that the stand's gateways verify."""
     services = build_services(settings_of(stand.environment))
     try:
-        yield services.identity.tokens
+        yield services.features.tokens
     finally:
-        services.identity.close()
+        services.features.passwords.close()
 
 
 def new_person(stand: Stand) -> str:

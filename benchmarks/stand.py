@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.servers import OTHER_CORE, SERVER_CORE, Servers
-from billing.plans import service as plans
 from billing.plans.schemas import PlanSpec, WindowSpec
 from gateway.development.postgres import LocalPostgres
 from gateway.development.redis import LocalRedis
@@ -111,12 +110,14 @@ async def _add_plans(environment: dict[str, str]) -> None:
     async with _services(environment) as services, services.database.control() as session:
         for rank, (code, count) in enumerate(_WINDOWS.items()):
             windows = [WindowSpec(name=name, quota=_QUOTA, window_seconds=each) for name, each in lengths[:count]]
-            await plans.create(session, PlanSpec(code=code, name=code, rank=rank, windows=tuple(windows)))
+            await services.features.plans.create(
+                session, PlanSpec(code=code, name=code, rank=rank, windows=tuple(windows))
+            )
 
 
 async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> Caller:
     async with _services(environment) as services, services.database.control() as session:
-        made = await services.identity.onboarding.create(session, CreateTenant(slug=slug, name="Benchmark", plan=plan))
+        made = await services.features.onboarding.create(session, CreateTenant(slug=slug, name="Benchmark", plan=plan))
     return Caller(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
 
 
@@ -127,7 +128,7 @@ async def _services(environment: dict[str, str]) -> AsyncIterator[Services]:
         yield services
     finally:
         await services.database.close()
-        services.identity.close()
+        services.features.passwords.close()
 
 
 def settings_of(environment: dict[str, str]) -> Settings:

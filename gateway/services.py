@@ -1,4 +1,4 @@
-"""What endpoints and stages are given: built once for a worker process, reached through ``app.state``."""
+"""The runtime of one gateway process: the features, and what requests need beside them. In ``app.state``."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,11 +8,12 @@ from typing import cast
 from fastapi import Request
 
 from billing.plans.book import PlanBook
-from billing.stripe_events.inbox import StripeInbox
 from gateway.authorization.authorizer import Authorizer
-from gateway.authorization.permissions import catalogue
+from gateway.features import Features, build_features
 from gateway.health.loop_watch import LoopWatch
-from gateway.identity.assembly import Identity, build_identity, build_principals
+from gateway.identity.cache import Channel, PrincipalCache
+from gateway.identity.loading import Loader
+from gateway.identity.loads import Loads
 from gateway.identity.principals import Principals
 from gateway.metrics.parts import (
     change_samples,
@@ -28,45 +29,51 @@ from gateway.request.entity_tags import EntityTags
 from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
-from migrations.ledger import Ledger
 from migrations.readiness import ControlRevision
-from tenants.database.engine import open_engine
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
-from tenants.jobs.queue import JobQueue
-from tenants.resources.registry import Registry, load_registry
+from tenants.resources.registry import Registry
 
 _FIRST_LISTEN = 5.0  # seconds that a start waits for PostgreSQL; without it we serve what needs none, and are not ready
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of one worker process. Frozen: nothing is swapped while requests run."""
+    """Frozen: nothing is replaced while requests run."""
 
     settings: Settings
-    registry: Registry
-    database: Database
+    features: Features
     listener: ChangeListener
     plan_book: PlanBook
     control_revision: ControlRevision
-    ledger: Ledger
-    authorizer: Authorizer
     tags: EntityTags
-    identity: Identity
     principals: Principals
-    stripe_inbox: StripeInbox | None  # None when billing is off
     limiter: PlanLimiter
     usage: UsageRecorder
     meter: RequestMeter
     watch: LoopWatch
     metrics: Metrics
 
+    @property
+    def database(self) -> Database:
+        """Where endpoints open their transactions."""
+        return self.features.database
+
+    @property
+    def registry(self) -> Registry:
+        """The declared resources."""
+        return self.features.registry
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """What decides whether a principal may do something."""
+        return self.features.authorizer
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Everything that works behind the requests, started in order and closed in reverse."""
+        """Start everything that works in the background, in order; close it in reverse."""
         async with AsyncExitStack() as stack:
-            stack.callback(self.identity.close)
-            stack.push_async_callback(self.database.close)
+            stack.push_async_callback(self.features.close)
             self.watch.start()
             stack.callback(self.watch.stop)
             await self.metrics.start(self._sources())
@@ -86,7 +93,7 @@ class Services:
         return (
             self.meter.samples,
             lambda: throttle_samples(self.limiter),
-            lambda: identity_samples(self.principals, self.identity.passwords),
+            lambda: identity_samples(self.principals, self.features.passwords),
             lambda: change_samples(self.listener, self.plan_book),
             lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
@@ -96,26 +103,18 @@ class Services:
 
 def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
-    registry = load_registry(settings.resources)
-    database = Database(open_engine(settings.database), settings.database)
+    features = build_features(settings)
     listener = ChangeListener(settings.database)
-    authorizer = Authorizer(catalogue(registry.names))
-    identity = build_identity(settings, database, authorizer)
     return Services(
         settings=settings,
-        registry=registry,
-        database=database,
+        features=features,
         listener=listener,
-        plan_book=PlanBook(database, listener),
+        plan_book=PlanBook(features.database, listener),
         control_revision=ControlRevision(),
-        ledger=Ledger(registry.migrations),
-        authorizer=authorizer,
         tags=EntityTags(settings.secret),
-        identity=identity,
-        principals=build_principals(identity, database, listener),
-        stripe_inbox=StripeInbox(database, JobQueue(), settings.stripe) if settings.stripe else None,
+        principals=_principals(features, listener),
         limiter=PlanLimiter(settings.throttle),
-        usage=UsageRecorder(settings.usage, database),
+        usage=UsageRecorder(settings.usage, features.database),
         meter=RequestMeter(),
         watch=LoopWatch(),
         metrics=Metrics(settings.metrics_folder),
@@ -125,3 +124,9 @@ def build_services(settings: Settings) -> Services:
 def services_of(request: Request) -> Services:
     """The services of the app that answers this request."""
     return cast("Services", request.app.state.services)
+
+
+def _principals(features: Features, channel: Channel) -> Principals:
+    cache = PrincipalCache(channel)
+    loader = Loader(features.database, features.hasher, features.api_keys, features.operator_keys)
+    return Principals(cache, Loads(cache, loader.load), features.tokens)

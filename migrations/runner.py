@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, MetaData, text
 from migrations.blueprint import append_only_tables, store_blueprint
 from migrations.engine import LOCK_TIMEOUT, owner_connection, owner_engine
 from migrations.fleet import Fleet, Outcome, Step, TenantBehind, tenants_behind
-from migrations.jobs import make_job_tables, set_up_outbox, upgrade_job_tables
+from migrations.job_tables import make_job_tables, set_up_outbox, upgrade_job_tables
 from migrations.metadata import TENANT_METADATA
 from migrations.streams import control_stream, render, tenant_stream, upgrade
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
 from tenants.identifiers import TenantId
+from tenants.policy import NO_OWN_ROLES, Policy
 
 
 class TenantStatus(StrEnum):
@@ -70,6 +71,7 @@ class Principal:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # addresses that may use the key; empty allows any
     expires_at: float | None = None  # seconds since the epoch
     user_id: UUID | None = field(default=None)  # the user's own id, or the user who created the key
+    policy: Policy = NO_OWN_ROLES  # of the tenant's own roles; needed when one of ``roles`` is not built in
 
     @property
     def actor(self) -> Actor:

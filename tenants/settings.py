@@ -1,6 +1,8 @@
 """Settings of the tenants layer: frozen. Only the gateway reads them from the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parseaddr
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +26,27 @@ class Pepper:
 
     version: int
     secret: bytes  # at least 32 bytes
+
+
+class SmtpTls(StrEnum):
+    STARTTLS = "starttls"  # RFC 3207, required: never without
+    IMPLICIT = "implicit"  # RFC 8314 section 3
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """How to reach the mail server, and whom mail comes from."""
+
+    host: str
+    sender: str  # an address, with a display name or without: Acme <no-reply@acme.example>
+    port: int = 587
+    tls: SmtpTls = SmtpTls.STARTTLS
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    deadline: float = 10.0  # seconds for one message
+
+    @property
+    def address(self) -> str:
+        """The sender's address, without the display name."""
+        return parseaddr(self.sender)[1]

@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fixtures.billing",
     "tests.fixtures.deployment",
     "tests.fixtures.http1",
+    "tests.fixtures.mail",
 ]
 
 

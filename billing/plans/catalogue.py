@@ -17,10 +17,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from billing.plans import repository
 from billing.plans.plan import DEFAULT_RANK
 from billing.plans.schemas import PlanSpec
-from tenants.database.sessions import ControlSession
 
 
 class Catalogue(BaseModel):
@@ -56,9 +54,3 @@ def read_catalogue(path: Path) -> Catalogue:
     """Read the file. Raises OSError, tomllib.TOMLDecodeError, or pydantic.ValidationError."""
     with path.open("rb") as file:
         return Catalogue.model_validate(tomllib.load(file))
-
-
-async def seed(session: ControlSession, catalogue: Catalogue) -> list[str]:
-    """Write the plans and return the codes of those that are new or changed. Other plans stay."""
-    written = [(each.code, await repository.upsert(session, each.model_dump(mode="json"))) for each in catalogue.plans]
-    return [code for code, changed in written if changed]

@@ -1,4 +1,4 @@
-"""Plans for operators: list, read, create, change. Every call runs in the caller's transaction."""
+"""Plans: list, read, create, change, seed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from billing.plans import repository
+from billing.plans.catalogue import Catalogue
 from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
 from billing.plans.schemas import PlanChange, PlanSpec
 from tenants.database.sessions import ControlSession
@@ -24,50 +25,56 @@ class DefaultPlanRequired(Conflict):
     message = "Exactly one plan must have rank 0: the plan of tenants without a subscription."
 
 
-async def every(session: ControlSession) -> list[Plan]:
-    """All plans, lowest rank first."""
-    return [plan_of(row) for row in await repository.every(session)]
+class Plans:
+    """Every call runs in the caller's transaction."""
 
+    async def every(self, session: ControlSession) -> list[Plan]:
+        """All plans, lowest rank first."""
+        return [plan_of(row) for row in await repository.every(session)]
 
-async def read(session: ControlSession, code: str) -> Plan:
-    """One plan. Raises NotFound."""
-    row = await repository.find(session, code)
-    if row is None:
-        raise NotFound(detail="no such plan")
-    return plan_of(row)
+    async def read(self, session: ControlSession, code: str) -> Plan:
+        """One plan. Raises NotFound."""
+        row = await repository.find(session, code)
+        if row is None:
+            raise NotFound(detail="no such plan")
+        return plan_of(row)
 
+    async def create(self, session: ControlSession, spec: PlanSpec) -> Plan:
+        """Create a plan. Raises PlanExists, PriceTaken or DefaultPlanRequired."""
+        try:
+            if not await repository.insert_new(session, spec.model_dump(mode="json")):
+                raise PlanExists
+        except IntegrityError as error:
+            raise PriceTaken from error
+        _check_default(await repository.every(session))
+        return await self.read(session, spec.code)
 
-async def create(session: ControlSession, spec: PlanSpec) -> Plan:
-    """Create a plan. Raises PlanExists, PriceTaken or DefaultPlanRequired."""
-    try:
-        if not await repository.insert_new(session, spec.model_dump(mode="json")):
-            raise PlanExists
-    except IntegrityError as error:
-        raise PriceTaken from error
-    _check_default(await repository.every(session))
-    return await read(session, spec.code)
+    async def change(
+        self, session: ControlSession, code: str, change: PlanChange, versions: tuple[int, ...] | None = None
+    ) -> Plan:
+        """Change the members that were sent. Raises NotFound, PriceTaken, DefaultPlanRequired.
 
+        Only at one of ``versions``, otherwise raises PreconditionFailed; None allows any version.
+        """
+        row = await repository.find(session, code, lock=True)
+        if row is None:
+            raise NotFound(detail="no such plan")
+        check_version(row.version, versions)
+        sent: dict[str, Any] = change.model_dump(mode="json", include=change.model_fields_set)
+        for name, value in sent.items():
+            setattr(row, name, value)
+        try:
+            await session.flush()
+        except IntegrityError as error:
+            raise PriceTaken from error
+        _check_default(await repository.every(session))
+        return plan_of(row)
 
-async def change(
-    session: ControlSession, code: str, change: PlanChange, versions: tuple[int, ...] | None = None
-) -> Plan:
-    """Change the members that were sent. Raises NotFound, PriceTaken, DefaultPlanRequired.
-
-    Only at one of ``versions``, otherwise raises PreconditionFailed; None allows any version.
-    """
-    row = await repository.find(session, code, lock=True)
-    if row is None:
-        raise NotFound(detail="no such plan")
-    check_version(row.version, versions)
-    sent: dict[str, Any] = change.model_dump(mode="json", include=change.model_fields_set)
-    for name, value in sent.items():
-        setattr(row, name, value)
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        raise PriceTaken from error
-    _check_default(await repository.every(session))
-    return plan_of(row)
+    async def seed(self, session: ControlSession, catalogue: Catalogue) -> list[str]:
+        """Write the plans and return the codes of those that are new or changed. Other plans stay."""
+        plans = catalogue.plans
+        written = [(each.code, await repository.upsert(session, each.model_dump(mode="json"))) for each in plans]
+        return [code for code, changed in written if changed]
 
 
 def _check_default(rows: Sequence[Any]) -> None:

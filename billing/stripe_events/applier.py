@@ -11,7 +11,7 @@ from billing.settings import StripeSettings
 from billing.stripe_events import repository
 from billing.stripe_events.event import ReceivedEvent, read_event, reason_to_ignore
 from billing.subscriptions import repository as subscriptions_repository
-from billing.subscriptions.service import Snapshot, apply_snapshot
+from billing.subscriptions.service import Snapshot, Subscriptions
 from tenants.database.sessions import Database
 from tenants.errors import TenantryError
 from tenants.identifiers import TenantId
@@ -23,11 +23,14 @@ _log = structlog.get_logger(__name__)
 
 
 class EventApplier:
-    """One per worker process."""
+    """Opens its own transactions, since Stripe is read between two of them. One per worker process."""
 
-    def __init__(self, database: Database, payments: Payments, settings: StripeSettings) -> None:
+    def __init__(
+        self, database: Database, payments: Payments, subscriptions: Subscriptions, settings: StripeSettings
+    ) -> None:
         self._database = database
         self._payments = payments
+        self._subscriptions = subscriptions
         self._settings = settings
 
     async def apply(self, event_id: str) -> None:
@@ -49,7 +52,7 @@ class EventApplier:
             read_at = await subscriptions_repository.clock(session)
         snapshot = Snapshot(customer, await self._payments.subscriptions_of(customer), read_at)
         async with self._database.control() as session:
-            return await apply_snapshot(session, snapshot)
+            return await self._subscriptions.apply(session, snapshot)
 
     async def _begin(self, event_id: str) -> bytes | None:
         """Count the attempt and commit before anything can fail. None when the event is settled."""
@@ -71,7 +74,7 @@ class EventApplier:
                 return
         snapshot = Snapshot(event.customer, await self._payments.subscriptions_of(event.customer), read_at)
         async with self._database.control() as session:
-            tenant = await apply_snapshot(session, snapshot)
+            tenant = await self._subscriptions.apply(session, snapshot)
             status, note = ("ignored", _UNKNOWN_CUSTOMER) if tenant is None else ("applied", None)
             await repository.settle(session, event.id, status, note)
 

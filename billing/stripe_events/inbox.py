@@ -2,43 +2,53 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from billing.settings import StripeSettings
 from billing.stripe_events import repository
 from billing.stripe_events.event import ReceivedEvent, read_event, reason_to_ignore
 from billing.stripe_events.models import StripeEvent
 from billing.stripe_events.signature import verify
-from tenants.database.sessions import ControlSession, Database
+from tenants.database.sessions import ControlSession
 from tenants.errors import NotFound
 from tenants.jobs.queue import JobQueue
 
 APPLY_TASK = "stripe_events.apply"
 
 
-class StripeInbox:
-    """``receive`` serves Stripe; the other calls serve operators and run in the caller's transaction."""
+@dataclass(frozen=True, slots=True)
+class SignedEvent:
+    """An event with a valid signature, and the bytes that were signed."""
 
-    def __init__(
-        self, database: Database, queue: JobQueue, settings: StripeSettings, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._database = database
+    event: ReceivedEvent
+    raw: bytes
+
+
+class StripeInbox:
+    """``verify`` needs no database; the other calls run in the caller's transaction."""
+
+    def __init__(self, queue: JobQueue, settings: StripeSettings, clock: Callable[[], float] = time.time) -> None:
         self._queue = queue
         self._settings = settings
         self._clock = clock
 
-    async def receive(self, raw: bytes, header: str | None) -> None:
-        """Store the event and its job in one transaction, then return. A duplicate changes nothing (SI3, SI5).
+    def verify(self, raw: bytes, header: str | None) -> SignedEvent:
+        """The event in a request: ``raw`` is the unparsed body, ``header`` its ``Stripe-Signature``.
 
-        ``raw`` is the unparsed body, ``header`` its ``Stripe-Signature``. Raises SignatureInvalid or EventUnreadable
-        before any database work, and Unavailable when the event cannot be stored: Stripe then sends it again.
+        Raises SignatureInvalid or EventUnreadable.
         """
         verify(raw, header, self._settings.webhook_secrets, self._clock())
-        event = read_event(raw)
-        ignored = reason_to_ignore(event, self._settings)
-        async with self._database.control() as session:
-            new = await repository.insert_once(session, _values(event, raw, ignored))
-            if new and ignored is None:
-                await self._queue.enqueue(session, APPLY_TASK, event_id=event.id)
+        return SignedEvent(read_event(raw), raw)
+
+    async def store(self, session: ControlSession, signed: SignedEvent) -> None:
+        """Store the event and its job. A duplicate changes nothing (SI3, SI5).
+
+        When this or the commit fails, the request is answered 503 and Stripe sends the event again.
+        """
+        ignored = reason_to_ignore(signed.event, self._settings)
+        new = await repository.insert_once(session, _values(signed, ignored))
+        if new and ignored is None:
+            await self._queue.enqueue(session, APPLY_TASK, event_id=signed.event.id)
 
     async def read(self, session: ControlSession, event: str) -> StripeEvent:
         """One event. Raises NotFound."""
@@ -64,14 +74,15 @@ class StripeInbox:
         return found
 
 
-def _values(event: ReceivedEvent, raw: bytes, ignored: str | None) -> dict[str, object]:
+def _values(signed: SignedEvent, ignored: str | None) -> dict[str, object]:
+    event = signed.event
     return {
         "id": event.id,
         "type": event.type,
         "account": event.account,
         "livemode": event.livemode,
         "created": event.created,
-        "payload": raw,
+        "payload": signed.raw,
         "status": "received" if ignored is None else "ignored",
         "last_error": ignored,
     }

@@ -1,4 +1,4 @@
-"""Jobs and cron of billing, registered with procrastinate."""
+"""Jobs and cron of Stripe events, registered with procrastinate."""
 
 from procrastinate import App
 

@@ -39,40 +39,42 @@ class CustomerTaken(Conflict):
     message = "The tenant already has another Stripe customer, or this customer belongs to another tenant."
 
 
-async def link_customer(session: ControlSession, tenant: TenantId, customer: str) -> None:
-    """Assign the Stripe customer to this tenant for good (SI8). Raises CustomerTaken."""
-    try:
-        linked = await repository.set_customer(session, tenant, customer)
-    except IntegrityError as error:
-        raise CustomerTaken from error
-    if not linked:
-        raise CustomerTaken(detail="no such tenant, or it has another customer")
+class Subscriptions:
+    """Every call runs in the caller's transaction."""
 
+    async def link_customer(self, session: ControlSession, tenant: TenantId, customer: str) -> None:
+        """Assign the Stripe customer to this tenant for good (SI8). Raises CustomerTaken."""
+        try:
+            linked = await repository.set_customer(session, tenant, customer)
+        except IntegrityError as error:
+            raise CustomerTaken from error
+        if not linked:
+            raise CustomerTaken(detail="no such tenant, or it has another customer")
 
-async def apply_snapshot(session: ControlSession, snapshot: Snapshot) -> TenantId | None:
-    """Update subscriptions and plan of the customer's tenant in this transaction. None when no tenant has the customer.
+    async def apply(self, session: ControlSession, snapshot: Snapshot) -> TenantId | None:
+        """Update subscriptions and plan of the customer's tenant. None when no tenant has the customer.
 
-    Idempotent. Snapshots can arrive in any order: one that began before the last applied one is dropped, since every
-    change that it missed has an event, and therefore a later snapshot (SI4).
-    """
-    tenant = await repository.owner_of(session, snapshot.customer, lock=True)
-    if tenant is None:
-        return None
-    known = await repository.of_tenant(session, tenant.id)
-    if any(each.read_at > snapshot.read_at for each in known):
+        Idempotent. Snapshots can arrive in any order: one that began before the last applied one is dropped, since
+        every change that it missed has an event, and therefore a later snapshot (SI4).
+        """
+        tenant = await repository.owner_of(session, snapshot.customer, lock=True)
+        if tenant is None:
+            return None
+        known = await repository.of_tenant(session, tenant.id)
+        if any(each.read_at > snapshot.read_at for each in known):
+            return tenant.id
+        plans = [plan_of(row) for row in await plans_repository.every(session)]
+        ranks = {plan.code: plan.rank for plan in plans}
+        before = entitlement((Holding(each.status, each.plan_code) for each in known), ranks)
+        rows = [_row(tenant.id, each, plans, snapshot.read_at) for each in snapshot.subscriptions]
+        after = entitlement((Holding(row["status"], row["plan_code"]) for row in _after(known, rows)), ranks)
+        for row in rows:
+            await repository.write(session, row)
+        await repository.end_missing(session, tenant.id, [row["stripe_id"] for row in rows], snapshot.read_at)
+        # The plan follows changes at Stripe only: a plan set by an operator stays until then.
+        if after != before and after is not None:
+            await repository.set_plan(session, tenant.id, _default(plans) if isinstance(after, Ended) else after)
         return tenant.id
-    plans = [plan_of(row) for row in await plans_repository.every(session)]
-    ranks = {plan.code: plan.rank for plan in plans}
-    before = entitlement((Holding(each.status, each.plan_code) for each in known), ranks)
-    rows = [_row(tenant.id, each, plans, snapshot.read_at) for each in snapshot.subscriptions]
-    after = entitlement((Holding(row["status"], row["plan_code"]) for row in _after(known, rows)), ranks)
-    for row in rows:
-        await repository.write(session, row)
-    await repository.end_missing(session, tenant.id, [row["stripe_id"] for row in rows], snapshot.read_at)
-    # The plan follows changes at Stripe only: a plan set by an operator stays until then.
-    if after != before and after is not None:
-        await repository.set_plan(session, tenant.id, _default(plans) if isinstance(after, Ended) else after)
-    return tenant.id
 
 
 def differs(known: Sequence[Subscription], current: Sequence[BoughtSubscription], plans: list[Plan]) -> bool:

@@ -1,4 +1,4 @@
-"""Adds batches of usage and reads usage. Every call runs in the caller's transaction."""
+"""Adds batches of usage and reads usage."""
 
 from billing.usage import repository
 from billing.usage.batch import Batch
@@ -7,14 +7,16 @@ from billing.usage.repository import UsageTotal
 from tenants.database.sessions import ControlSession
 
 
-async def apply(session: ControlSession, batch: Batch) -> bool:
-    """Add the batch's counts. Changes nothing and returns False when the batch was added before."""
-    if not await repository.insert_batch(session, batch.journal, batch.sequence):
-        return False
-    await repository.add(session, batch.columns)
-    return True
+class Usage:
+    """Every call runs in the caller's transaction."""
 
+    async def apply(self, session: ControlSession, batch: Batch) -> bool:
+        """Add the batch's counts. Changes nothing and returns False when the batch was added before."""
+        if not await repository.insert_batch(session, batch.journal, batch.sequence):
+            return False
+        await repository.add(session, batch.columns)
+        return True
 
-async def read(session: ControlSession, query: UsageQuery) -> list[UsageTotal]:
-    """The usage that workers have added so far."""
-    return await repository.totals(session, query)
+    async def read(self, session: ControlSession, query: UsageQuery) -> list[UsageTotal]:
+        """The usage that workers have added so far."""
+        return await repository.totals(session, query)

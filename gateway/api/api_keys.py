@@ -12,7 +12,7 @@ from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.strict_route import StrictRoute
 from gateway.services import services_of
-from tenants.api_keys.maker import Maker
+from tenants.api_keys.issuer import Issuer
 from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey, RotateApiKey
 from tenants.errors import NotFound
 from tenants.identifiers import API_KEY, ApiKeyId
@@ -28,10 +28,10 @@ router = APIRouter(route_class=StrictRoute, tags=["api keys"])
 @router.post(_PATH, status_code=201, response_model=ApiKeyIssued, dependencies=[Depends(requires("api_keys:create"))])
 async def create_key(request: Request, wanted: CreateApiKey) -> Response:
     """Make a key. Its secret stands in this answer and in no other."""
-    services, maker = services_of(request), _maker(request)
-    tenant = maker.principal.tenant
+    services, issuer = services_of(request), _issuer(request)
+    tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
-        issued = await services.identity.api_keys.create(session, tenant.id, maker, wanted)
+        issued = await services.features.api_keys.create(session, tenant.id, issuer, wanted)
     shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -42,7 +42,7 @@ async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> R
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "api-keys", tenant.id, query)
     async with services.database.control(tenant) as session:
-        rows = await services.identity.api_keys.page(session, tenant.id, cursors.keyset())
+        rows = await services.features.api_keys.page(session, tenant.id, cursors.keyset())
     shown, following = cursors.cut(rows)
     return answered(
         Page(data=[ApiKeyShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
@@ -56,7 +56,7 @@ async def read_key(request: Request, key_id: str) -> Response:
     """One key, without its secret."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        key = await services.identity.api_keys.read(session, tenant.id, _id(key_id))
+        key = await services.features.api_keys.read(session, tenant.id, _id(key_id))
     return read(request, ApiKeyShown.of(key), Tagged(_REPRESENTATION, key.id.bytes, tenant.id.bytes), key.version)
 
 
@@ -68,10 +68,10 @@ async def read_key(request: Request, key_id: str) -> Response:
 )
 async def rotate_key(request: Request, key_id: str, wanted: RotateApiKey = _PLAIN_ROTATION) -> Response:
     """Make a key that takes the place of this one, which ends with the overlap."""
-    services, maker = services_of(request), _maker(request)
-    tenant = maker.principal.tenant
+    services, issuer = services_of(request), _issuer(request)
+    tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
-        issued = await services.identity.api_keys.rotate(session, tenant.id, maker, _id(key_id), wanted)
+        issued = await services.features.api_keys.rotate(session, tenant.id, issuer, _id(key_id), wanted)
     shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -81,13 +81,13 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     """End this key for good, on every worker."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        await services.identity.api_keys.revoke(session, tenant.id, _id(key_id))
+        await services.features.api_keys.revoke(session, tenant.id, _id(key_id))
     return Response(status_code=204)
 
 
-def _maker(request: Request) -> Maker:
+def _issuer(request: Request) -> Issuer:
     principal = principal_of(request.scope)
-    return Maker(principal, frozenset(services_of(request).authorizer.permissions_of(principal)))
+    return Issuer(principal, frozenset(services_of(request).authorizer.permissions_of(principal)))
 
 
 def _id(text: str) -> ApiKeyId:

@@ -22,7 +22,7 @@ router = APIRouter(route_class=StrictRoute, tags=["sign-in"])
 @per_sender(_SIGN_INS, seconds=_MINUTE)
 async def log_in(request: Request, wanted: LoginRequest) -> Response:
     """Sign in to one tenant. The answer to a failure is the same for every reason."""
-    sign_in = services_of(request).identity.sign_in
+    sign_in = services_of(request).features.sign_in
     return answered(await sign_in.login(wanted.email, wanted.password, wanted.tenant))
 
 
@@ -30,19 +30,19 @@ async def log_in(request: Request, wanted: LoginRequest) -> Response:
 @per_sender(_REFRESHES, seconds=_MINUTE)
 async def refresh(request: Request, wanted: RefreshRequest) -> Response:
     """The next access token. A refresh token is good once; using it again ends the sign-in."""
-    return answered(await services_of(request).identity.sign_in.refresh(wanted.refresh_token))
+    return answered(await services_of(request).features.sign_in.refresh(wanted.refresh_token))
 
 
 @router.post("/v1/auth/logout", status_code=204, dependencies=[Depends(public)])
 @per_sender(_REFRESHES, seconds=_MINUTE)
 async def log_out(request: Request, wanted: RefreshRequest) -> Response:
     """End the sign-in, and with it its access tokens."""
-    await services_of(request).identity.sign_in.logout(wanted.refresh_token)
+    await services_of(request).features.sign_in.logout(wanted.refresh_token)
     return Response(status_code=204)
 
 
 @router.get("/.well-known/jwks.json", dependencies=[Depends(public)])
 async def read_signing_keys(request: Request) -> Response:
     """The JWK Set (RFC 7517) that access tokens are verified with."""
-    body = services_of(request).identity.tokens.keys.public_document
+    body = services_of(request).features.tokens.keys.public_document
     return Response(body, headers={"cache-control": _KEYS_FRESH}, media_type="application/jwk-set+json")

@@ -102,10 +102,10 @@ def _page(rows: Sequence[StripeEvent], limit: int, cursors: SignedCursors) -> Pa
 
 
 def _inbox(request: Request) -> StripeInbox:
-    inbox = services_of(request).stripe_inbox
-    if inbox is None:
+    stripe = services_of(request).features.stripe
+    if stripe is None:
         raise NotFound(detail="billing is off: no Stripe key is set")
-    return inbox
+    return stripe.inbox
 
 
 def _cursors(services: Services, status: Status | None) -> SignedCursors:

@@ -41,7 +41,7 @@ async def list_migrations(request: Request, query: Annotated[MigrationQuery, Que
     services = services_of(request)
     cursors = ListCursors(services.settings.secret, "migrations", None, query)
     async with services.database.control() as session:
-        rows = await services.ledger.page(session, cursors.keyset(), state=query.state, behind=query.behind)
+        rows = await services.features.ledger.page(session, cursors.keyset(), state=query.state, behind=query.behind)
     shown, following = cursors.cut(rows)
     data = [TenantMigrationShown.of(each) for each in shown]
     return answered(Page(data=data, has_more=following is not None, next_cursor=following))
@@ -67,5 +67,5 @@ async def read_migration(request: Request, tenant_id: str) -> Response:
     if found is None:
         raise NotFound
     async with services.database.control() as session:
-        standing = await services.ledger.read(session, TenantId(found))
+        standing = await services.features.ledger.read(session, TenantId(found))
     return read_view(request, TenantMigrationShown.of(standing), Tagged(_TENANT, found.bytes))

@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from billing.plans import service
 from billing.plans.plan import Plan
 from billing.plans.schemas import PlanChange, PlanSpec
 from gateway.api.answers import answered, created, read
@@ -66,7 +65,7 @@ async def create_plan(request: Request, wanted: PlanSpec) -> Response:
     """Make a plan; tenants can be moved to it, and its Stripe price buys it."""
     services = services_of(request)
     async with services.database.control() as session:
-        plan = await service.create(session, wanted)
+        plan = await services.features.plans.create(session, wanted)
     tag = services.tags.of(_tagged(plan.code), plan.version)
     return created(PlanShown.of(plan), f"{_PATH}/{plan.code}", tag)
 
@@ -74,16 +73,18 @@ async def create_plan(request: Request, wanted: PlanSpec) -> Response:
 @router.get(_PATH, response_model=Page[PlanShown], dependencies=[Depends(requires_operator)])
 async def list_plans(request: Request) -> Response:
     """Every plan, the lowest rank first. A SaaS has few: they are one page."""
-    async with services_of(request).database.control() as session:
-        plans = await service.every(session)
+    features = services_of(request).features
+    async with features.database.control() as session:
+        plans = await features.plans.every(session)
     return answered(Page(data=[PlanShown.of(each) for each in plans], has_more=False, next_cursor=None))
 
 
 @router.get(_ONE, response_model=PlanShown, dependencies=[Depends(requires_operator)], **TAGGED)
 async def read_plan(request: Request, code: str) -> Response:
     """One plan."""
-    async with services_of(request).database.control() as session:
-        plan = await service.read(session, code)
+    features = services_of(request).features
+    async with features.database.control() as session:
+        plan = await features.plans.read(session, code)
     return read(request, PlanShown.of(plan), _tagged(code), plan.version)
 
 
@@ -93,7 +94,7 @@ async def change_plan(request: Request, code: str, wanted: PlanChange) -> Respon
     services = services_of(request)
     expected = services.tags.expected(_tagged(code), request.scope)
     async with services.database.control() as session:
-        plan = await service.change(session, code, wanted, expected)
+        plan = await services.features.plans.change(session, code, wanted, expected)
     return answered(PlanShown.of(plan), services.tags.of(_tagged(code), plan.version))
 
 

@@ -31,7 +31,7 @@ async def create_tenant(request: Request, wanted: CreateTenant) -> Response:
     """Make a tenant with its schema, its role, and a first key, whose secret stands in this answer alone."""
     services = services_of(request)
     async with services.database.control() as session:
-        made = await services.identity.onboarding.create(session, wanted)
+        made = await services.features.onboarding.create(session, wanted)
     shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
     return created(shown, f"{_PATH}/{shown.id}")
 
@@ -42,7 +42,7 @@ async def list_tenants(request: Request, query: Annotated[ListQuery, Query()]) -
     services = services_of(request)
     cursors = ListCursors(services.settings.secret, "tenants", None, query)
     async with services.database.control() as session:
-        rows = await services.identity.directory.page(session, cursors.keyset())
+        rows = await services.features.directory.page(session, cursors.keyset())
     shown, following = cursors.cut(rows)
     return answered(
         Page(data=[TenantShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
@@ -54,7 +54,7 @@ async def read_tenant(request: Request, tenant_id: str) -> Response:
     """One tenant."""
     services = services_of(request)
     async with services.database.control() as session:
-        tenant = await services.identity.directory.read(session, _id(tenant_id))
+        tenant = await services.features.directory.read(session, _id(tenant_id))
     return read(request, TenantShown.of(tenant), _tagged(tenant.id), tenant.version)
 
 
@@ -64,7 +64,7 @@ async def change_tenant(request: Request, tenant_id: str, wanted: ChangeTenant) 
     services, identifier = services_of(request), _id(tenant_id)
     expected = _expected(request, identifier)
     async with services.database.control() as session:
-        tenant = await services.identity.directory.change_plan(session, identifier, wanted.plan, expected)
+        tenant = await services.features.directory.change_plan(session, identifier, wanted.plan, expected)
     return _answer(request, tenant)
 
 
@@ -85,14 +85,14 @@ async def delete_tenant(request: Request, tenant_id: str) -> Response:
     """Delete the tenant with all its data, for good."""
     services, identifier = services_of(request), _id(tenant_id)
     async with services.database.control() as session:
-        await services.identity.directory.delete(session, identifier, _expected(request, identifier))
+        await services.features.directory.delete(session, identifier, _expected(request, identifier))
     return Response(status_code=204)
 
 
 async def _set_status(request: Request, tenant_id: str, status: TenantStatus) -> Response:
     services = services_of(request)
     async with services.database.control() as session:
-        tenant = await services.identity.directory.set_status(session, _id(tenant_id), status)
+        tenant = await services.features.directory.set_status(session, _id(tenant_id), status)
     return _answer(request, tenant)
 
 

@@ -28,10 +28,13 @@ async def receive_event(
     request: Request, stripe_signature: Annotated[str | None, Header(alias="Stripe-Signature")] = None
 ) -> Received:
     """Verify, store, answer; a job applies it. Not found while billing is off."""
-    inbox = services_of(request).stripe_inbox
-    if inbox is None:
+    features = services_of(request).features
+    if features.stripe is None:
         raise NotFound(detail="billing is off: no Stripe key is set")
-    await inbox.receive(await _raw(request), stripe_signature)
+    inbox = features.stripe.inbox
+    signed = inbox.verify(await _raw(request), stripe_signature)
+    async with features.database.control() as session:
+        await inbox.store(session, signed)
     return Received()
 
 

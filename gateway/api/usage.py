@@ -9,7 +9,6 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from billing.usage import query as usage
-from billing.usage import service
 from billing.usage.query import Granularity, Group, PagePosition, Period
 from billing.usage.repository import UsageTotal
 from billing.usage.schemas import UsageShown
@@ -81,7 +80,7 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
         after=cursors.read(query.cursor) if query.cursor else None,
     )
     async with services.database.control(tenant) as session:
-        rows = await service.read(session, selection)
+        rows = await services.features.usage.read(session, selection)
     return _answer(rows, query, cursors)
 
 

@@ -1,21 +1,23 @@
-"""The decision: may a principal do this? Casbin answers once, a dictionary afterwards.
+"""The decision: may a principal do this? Casbin decides once, a dictionary afterwards.
 
-pycasbin takes 70 µs and more for a decision, linear in its lines; a remembered one takes a look-up. The key of what is
-remembered is the policy (fixed while the process runs, for the built-in roles), the roles, and the permission.
+pycasbin takes 70 µs and more for a decision; a remembered one takes a look-up. A decision is remembered under the
+policy that it was taken by (its owner and its revision), the roles, and the permission: roles of the same name in two
+tenants are two keys, and a new revision of a policy has none of the decisions of the old one.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
-import casbin
 import structlog
-from casbin.persist.adapters.string_adapter import StringAdapter
 
-from gateway.authorization.permissions import Permission, policy_lines
+from gateway.authorization.enforcers import Enforcers
+from tenants.policy import Policy
 from tenants.principal import Principal
+from tenants.roles.permissions import Permission, built_in_policy
 
-_MODEL = Path(__file__).with_name("model.conf")
-_REMEMBERED = 50_000  # decisions; dropped together when full, which costs one decision each to refill
+MOST_DECISIONS = 50_000  # all are forgotten when there are more, which costs one decision each to learn again
+
+_DecisionKey = tuple[str, tuple[str, ...], str]  # key of the policy, roles, permission
 
 _log = structlog.get_logger(__name__)
 
@@ -26,38 +28,48 @@ class Authorizer:
     def __init__(self, permissions: Sequence[Permission]) -> None:
         self.permissions = tuple(permissions)
         self._by_name = {permission.name: permission for permission in permissions}
-        # From an adapter: lines that are added are each looked for among all others first (21 s for 40,000 of them).
-        lines = "\n".join(", ".join(("p", *line)) for line in policy_lines(permissions))
-        self._enforcer = casbin.Enforcer(str(_MODEL), StringAdapter(lines))
-        self._decisions: dict[tuple[tuple[str, ...], str], bool] = {}
+        self._enforcers = Enforcers(built_in_policy(permissions), permissions, on_drop=self._forget)
+        self._decisions: dict[_DecisionKey, bool] = {}
+        self._keys_of: defaultdict[str, list[_DecisionKey]] = defaultdict(list)  # by policy, to forget them together
 
     def allows(self, principal: Principal, permission: str) -> bool:
-        """True when one of the principal's roles grants the permission and its scopes do not narrow it away."""
+        """True when one of the principal's roles holds the permission and its scopes do not exclude it."""
         if principal.scopes is not None and permission not in principal.scopes:
             return False
-        return self._decisions.get((principal.roles, permission)) or self._decide(principal.roles, permission)
+        key = (principal.policy.key, principal.roles, permission)
+        return self._decisions.get(key) or self._decide(principal.policy, principal.roles, permission)
 
     def permissions_of(self, principal: Principal) -> list[str]:
         """Names of all that the principal may do, sorted."""
         return [name for name in self._by_name if self.allows(principal, name)]
 
-    def permissions_of_roles(self, roles: tuple[str, ...]) -> frozenset[str]:
-        """Names of all that these roles grant, scopes aside."""
-        return frozenset(name for name in self._by_name if self._decide(roles, name))
+    def permissions_of_roles(self, policy: Policy, roles: tuple[str, ...]) -> frozenset[str]:
+        """Names of all that these roles hold, built-in ones and those of ``policy``; scopes are not considered."""
+        return frozenset(name for name in self._by_name if self._decide(policy, roles, name))
 
-    def _decide(self, roles: tuple[str, ...], permission: str) -> bool:
-        known = self._decisions.get((roles, permission))
+    def _decide(self, policy: Policy, roles: tuple[str, ...], permission: str) -> bool:
+        key = (policy.key, roles, permission)
+        known = self._decisions.get(key)
         if known is not None:
             return known
-        wanted = self._by_name.get(permission)
-        if wanted is None:
-            return False  # and not remembered: whoever asks of permissions that there are not takes no room
+        target = self._by_name.get(permission)
+        if target is None:
+            return False  # not remembered: permissions that do not exist must not fill the memory
         try:
-            allowed = any(self._enforcer.enforce(role, wanted.object, wanted.action) for role in roles)
-        except Exception:  # noqa: BLE001 - whatever goes wrong in a decision is a denial, and an alarm
-            _log.exception("authorization_failed", permission=permission, roles=roles)
-            return False  # and not remembered: a denial by accident ends with the accident
-        if len(self._decisions) >= _REMEMBERED:
-            self._decisions.clear()
-        self._decisions[(roles, permission)] = allowed
+            allowed = any(self._enforcers.allows(policy, role, target) for role in roles)
+        except Exception:  # noqa: BLE001 - any failure of a decision is a denial, and an alarm
+            _log.exception("authorization_failed", permission=permission, roles=roles, policy=policy.key)
+            return False  # not remembered: the denial ends with the failure
+        self._remember(key, allowed=allowed)
         return allowed
+
+    def _remember(self, key: _DecisionKey, *, allowed: bool) -> None:
+        if len(self._decisions) >= MOST_DECISIONS:
+            self._decisions.clear()
+            self._keys_of.clear()
+        self._decisions[key] = allowed
+        self._keys_of[key[0]].append(key)
+
+    def _forget(self, policy: Policy) -> None:
+        for key in self._keys_of.pop(policy.key, ()):
+            self._decisions.pop(key, None)

@@ -15,7 +15,7 @@ from gateway.cli.faults import fault_of, show_fault
 from gateway.cli.groups import AS_JSON, invocation
 from gateway.cli.loading import load_settings
 from gateway.cli.output import print_json, print_rows
-from gateway.settings import PREFIX, Settings, Unreadable
+from gateway.settings import PREFIX, SECRET_FIELDS, Settings, Unreadable
 
 app = typer.Typer()
 
@@ -97,7 +97,7 @@ def _setting(name: str, field: FieldInfo, given: dict[str, tuple[str, Any]]) -> 
 def _value(name: str, value: Any) -> str | None:
     if isinstance(value, Unreadable):
         return str(value)
-    if value is None or name in Settings.SECRET_FIELDS or isinstance(value, SecretStr):
+    if value is None or name in SECRET_FIELDS or isinstance(value, SecretStr):
         return None if value is None else _HIDDEN
     if name.endswith("_url"):
         return _without_password(str(value))

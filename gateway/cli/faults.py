@@ -17,6 +17,7 @@ from migrations.blueprint import DatabaseIsNewer
 from tenants.database.outage import is_outage
 from tenants.errors import TenantryError, ValidationFailed
 from tenants.resources.errors import DeclarationError
+from tenants.roles.permissions import PermissionDeclaredTwice
 
 _NOT_MIGRATED = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction, pg.UndefinedColumn)
 
@@ -113,7 +114,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callab
     ((DBAPIError, psycopg.Error), _database),
     (PartMissing, _plain("part_missing")),
     (PartFailed, _plain("part_failed")),
-    (DeclarationError, _plain("declaration_invalid")),
+    ((DeclarationError, PermissionDeclaredTwice), _plain("declaration_invalid")),
     (DatabaseIsNewer, _plain("database_is_newer")),
     (NothingChanged, _plain("nothing_changed")),
     (SeveralHeads, _plain("several_heads")),

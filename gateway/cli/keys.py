@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.administration import Administration, administer
 from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.features import Features, administer
 from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey
 from tenants.database.keyset import Keyset
 from tenants.errors import NotFound
@@ -53,10 +53,10 @@ def create(
         allowed_cidrs=allowed_cidr or [],
     )
 
-    async def work(administration: Administration) -> dict[str, Any]:
-        async with administration.database.control() as session:
-            owner = await administration.tenant(session, tenant)
-            made = await administration.identity.api_keys.create(session, owner.id, None, wanted)
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            made = await features.api_keys.create(session, owner.id, None, wanted)
             return ApiKeyIssued.with_secret(made.key, made.secret).model_dump(mode="json")
 
     made = administer(settings_of(context), work)
@@ -72,10 +72,10 @@ def list_keys(
 ) -> None:
     """Show every key of a tenant, the newest first, those that have ended too."""
 
-    async def work(administration: Administration) -> list[dict[str, Any]]:
-        async with administration.database.control() as session:
-            owner = await administration.tenant(session, tenant)
-        return await _all(administration, owner.id)
+    async def work(features: Features) -> list[dict[str, Any]]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+        return await _all(features, owner.id)
 
     found = administer(settings_of(context), work)
     if as_json:
@@ -94,14 +94,14 @@ def revoke(
 ) -> None:
     """End a key for good, on every worker within a second."""
 
-    async def work(administration: Administration) -> dict[str, Any]:
+    async def work(features: Features) -> dict[str, Any]:
         identifier = read(API_KEY, key)
         if identifier is None:
             raise NotFound("This is not the id of a key (key_…).")
-        async with administration.database.control() as session:
-            owner = await administration.tenant(session, tenant)
-            await administration.identity.api_keys.revoke(session, owner.id, ApiKeyId(identifier))
-            found = await administration.identity.api_keys.read(session, owner.id, ApiKeyId(identifier))
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            await features.api_keys.revoke(session, owner.id, ApiKeyId(identifier))
+            found = await features.api_keys.read(session, owner.id, ApiKeyId(identifier))
             return ApiKeyShown.of(found).model_dump(mode="json")
 
     revoked = administer(settings_of(context), work)
@@ -111,12 +111,12 @@ def revoke(
         print_fields({name: revoked[name] for name in ("id", "name", "role", "revoked_at")})
 
 
-async def _all(administration: Administration, tenant: TenantId) -> list[dict[str, Any]]:
+async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after: ApiKeyId | None = None
     while True:
-        async with administration.database.control() as session:
-            page = await administration.identity.api_keys.page(session, tenant, Keyset(_PAGE, after))
+        async with features.database.control() as session:
+            page = await features.api_keys.page(session, tenant, Keyset(_PAGE, after))
             found.extend(ApiKeyShown.of(key).model_dump(mode="json") for key in page)
         if len(page) < _PAGE:
             return found

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.administration import Administration, administer
 from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json
+from gateway.features import Features, administer
 from tenants.identifiers import OPERATOR_KEY, show
 
 app = typer.Typer(help="Make the keys of the SaaS's own staff.", no_args_is_help=True)
@@ -30,9 +30,9 @@ def create(
     """Make a key for /operator/v1. Its secret is shown this once and kept nowhere."""
     expires_at = datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None
 
-    async def work(administration: Administration) -> dict[str, Any]:
-        async with administration.database.control() as session:
-            made = await administration.identity.operator_keys.create(session, name, expires_at)
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            made = await features.operator_keys.create(session, name, expires_at)
             return {
                 "id": show(OPERATOR_KEY, made.key.id),
                 "name": made.key.name,

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from billing.plans.catalogue import read_catalogue, seed
-from gateway.administration import Administration, administer
+from billing.plans.catalogue import read_catalogue
 from gateway.cli.faults import CommandFailed
 from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json
+from gateway.features import Features, administer
 
 app = typer.Typer(help="Write the plans that tenants may be on.", no_args_is_help=True)
 
@@ -34,9 +34,9 @@ def seed_plans(
     except tomllib.TOMLDecodeError as error:
         raise CommandFailed("validation_failed", f"{file} is not TOML: {error}") from error
 
-    async def work(administration: Administration) -> list[str]:
-        async with administration.database.control() as session:
-            return await seed(session, catalogue)
+    async def work(features: Features) -> list[str]:
+        async with features.database.control() as session:
+            return await features.plans.seed(session, catalogue)
 
     changed = administer(settings_of(context), work)
     answer = {"plans": [each.code for each in catalogue.plans], "changed": changed}

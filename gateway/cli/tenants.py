@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.administration import Administration, administer
 from gateway.cli.faults import CommandFailed
 from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.features import Features, administer
 from tenants.database.keyset import Keyset
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import TenantShown
@@ -37,9 +37,9 @@ def create(
     """Make a tenant with its schema, its role and a first key, whose secret is shown this once."""
     wanted = CreateTenant(slug=slug, name=name or slug, plan=plan, owner_email=owner)
 
-    async def work(administration: Administration) -> dict[str, Any]:
-        async with administration.database.control() as session:
-            made = await administration.identity.onboarding.create(session, wanted)
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            made = await features.onboarding.create(session, wanted)
             shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
             return shown.model_dump(mode="json", by_alias=True)
 
@@ -91,13 +91,13 @@ def delete(
 ) -> None:
     """Delete a tenant with all its data, for good."""
 
-    async def find(administration: Administration) -> Tenant:
-        async with administration.database.control() as session:
-            return await administration.tenant(session, tenant)
+    async def find(features: Features) -> Tenant:
+        async with features.database.control() as session:
+            return await features.directory.read_named(session, tenant)
 
-    async def remove(administration: Administration) -> None:
-        async with administration.database.control() as session:
-            await administration.identity.directory.delete(session, found.id)
+    async def remove(features: Features) -> None:
+        async with features.database.control() as session:
+            await features.directory.delete(session, found.id)
 
     # Two transactions: nobody waits for a lock while somebody thinks. What was named in the question is what goes.
     found = administer(settings_of(context), find)
@@ -120,12 +120,12 @@ def _confirm(tenant: Tenant) -> None:
         raise CommandFailed("not_confirmed", "Nothing was deleted.")
 
 
-async def _all(administration: Administration) -> list[dict[str, Any]]:
+async def _all(features: Features) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after: TenantId | None = None
     while True:
-        async with administration.database.control() as session:
-            page = await administration.identity.directory.page(session, Keyset(_PAGE, after))
+        async with features.database.control() as session:
+            page = await features.directory.page(session, Keyset(_PAGE, after))
             found.extend(_shown(tenant) for tenant in page)
         if len(page) < _PAGE:
             return found
@@ -133,10 +133,10 @@ async def _all(administration: Administration) -> list[dict[str, Any]]:
 
 
 def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_json: bool) -> None:
-    async def work(administration: Administration) -> dict[str, Any]:
-        async with administration.database.control() as session:
-            tenant = await administration.tenant(session, named)
-            return _shown(await administration.identity.directory.set_status(session, tenant.id, status))
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            tenant = await features.directory.read_named(session, named)
+            return _shown(await features.directory.set_status(session, tenant.id, status))
 
     changed = administer(settings_of(context), work)
     if as_json:

@@ -33,6 +33,10 @@ class DataFolder:
         return self.root / "stripe"
 
     @property
+    def mail(self) -> Path:
+        return self.root / "mail"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -68,7 +72,7 @@ class DataFolder:
     def empty(self) -> None:
         """Delete what we made in it, and nothing else: it may be anybody's folder."""
         discard(self.postgres)
-        for folder in (self.redis, self.stripe, self.logs, self.usage):
+        for folder in (self.redis, self.stripe, self.mail, self.logs, self.usage):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.saved, self.environment, self.prepared, self.demo, self._stripe_key):
             file.unlink(missing_ok=True)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import token_urlsafe
 
-from billing.subscriptions.service import CustomerTaken, link_customer
-from gateway.administration import Administration
+from billing.subscriptions.service import CustomerTaken
 from gateway.development.demo_data import KEY_ROLES, USER_ROLES, DemoTenant, email_of
 from gateway.development.ports import PartFailed
 from gateway.development.saved import Saved, SavedTenant, SavedUser
 from gateway.development.shop import Shop
+from gateway.features import Features
 from tenants.api_keys.schemas import CreateApiKey
 from tenants.crud import service as crud
 from tenants.database.sessions import ControlSession
@@ -17,7 +17,6 @@ from tenants.directory.models import Tenant
 from tenants.directory.reference import tenant_reference
 from tenants.errors import NotFound
 from tenants.identifiers import TENANT, TenantId, UserId, show
-from tenants.members.service import put_member
 from tenants.onboarding.schemas import CreateTenant
 from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import Registry
@@ -33,7 +32,7 @@ class DemoTenants:
     A start that is cut short between the two leaves an id that no tenant has, and the next one makes the tenant anew.
     """
 
-    administration: Administration
+    features: Features
     registry: Registry
     saved: Saved
     store: Callable[[], None]
@@ -55,8 +54,8 @@ class DemoTenants:
         known.stripe_customer = customer
         self.store()
         try:
-            async with self.administration.database.control() as session:
-                await link_customer(session, tenant.id, customer)
+            async with self.features.database.control() as session:
+                await self.features.subscriptions.link_customer(session, tenant.id, customer)
         except CustomerTaken as error:
             raise PartFailed(f"Tenant {tenant.slug!r} has a Stripe customer that is gone. {_RESET}") from error
         return customer
@@ -66,7 +65,7 @@ class DemoTenants:
         known = self.saved.tenants[tenant.slug]
         if known.has_data or not {"contacts", "deals"}.issubset(self.registry.names):
             return
-        async with self.administration.database.tenant(tenant_reference(tenant)) as session:
+        async with self.features.database.tenant(tenant_reference(tenant)) as session:
             contacts = self.registry["contacts"]
             made = [await crud.create(session, contacts, values, actor=SYSTEM_ACTOR) for values in wanted.contacts]
             for position, values in wanted.deals:
@@ -77,18 +76,18 @@ class DemoTenants:
 
     async def _find(self, slug: str) -> Tenant | None:
         try:
-            async with self.administration.database.control() as session:
-                return await self.administration.identity.directory.read_by_slug(session, slug)
+            async with self.features.database.control() as session:
+                return await self.features.directory.read_by_slug(session, slug)
         except NotFound:
             return None
 
     async def _create(self, wanted: DemoTenant, plan: str) -> Tenant:
         people = [_person_of(role, wanted.slug) for role in USER_ROLES]
-        users = self.administration.identity.users
+        users = self.features.users
         hashes = [await users.hash_password(person.password, person.email) for person in people]
-        async with self.administration.database.control() as session:
+        async with self.features.database.control() as session:
             begin = CreateTenant(slug=wanted.slug, name=wanted.name, plan=plan)
-            made = await self.administration.identity.onboarding.create(session, begin)
+            made = await self.features.onboarding.create(session, begin)
             keys = {"admin": made.key.secret, **await self._keys(session, made.tenant.id)}
             for person, password_hash in zip(people, hashes, strict=True):
                 await self._person(session, made.tenant.id, person, password_hash)
@@ -97,7 +96,7 @@ class DemoTenants:
         return made.tenant
 
     async def _keys(self, session: ControlSession, tenant: TenantId) -> dict[str, str]:
-        api_keys = self.administration.identity.api_keys
+        api_keys = self.features.api_keys
         keys = {}
         for role in KEY_ROLES:
             if role != BuiltInRole.ADMIN:  # the tenant's first key is the admin's
@@ -106,10 +105,10 @@ class DemoTenants:
         return keys
 
     async def _person(self, session: ControlSession, tenant: TenantId, person: SavedUser, password_hash: str) -> None:
-        users = self.administration.identity.users
+        users = self.features.users
         user = await users.ensure(session, person.email, f"Demo {person.role}")
         await users.set_password(session, UserId(user.id), password_hash)
-        await put_member(session, tenant, UserId(user.id), [BuiltInRole(person.role)])
+        await self.features.members.put(session, tenant, UserId(user.id), [BuiltInRole(person.role)])
 
 
 def _person_of(role: str, slug: str) -> SavedUser:

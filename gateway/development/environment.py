@@ -9,11 +9,14 @@ from pydantic_settings import DotEnvSettingsSource
 from gateway.development.data_folder import DataFolder
 from gateway.development.folders import write_secret
 from gateway.development.handover import Handover
+from gateway.development.processes import LOOPBACK
 from gateway.development.saved import Saved
 from gateway.settings import PREFIX, Settings
 from tenants.database.cluster import ClusterUrls
+from tenants.settings import SmtpTls
 
 DEMO_RESOURCES = "examples.crm.resources"
+_MAIL_FROM = "Tenantry demo <no-reply@demo.example>"
 _USERS_CHOICE = "resources"  # a default of ours; the user's own environment goes before it
 
 
@@ -33,11 +36,19 @@ def demo_environment(handover: Handover, saved: Saved, urls: ClusterUrls) -> dic
         "stripe_webhook_secrets": saved.stripe.webhook_secret,
         "stripe_api_base": handover.stripe_url,
         "stripe_livemode": "false",
+        **_mail(handover),
         "stop_notice_seconds": "0",  # nobody balances load before it
         "usage_folder": str(DataFolder(handover.folder).usage),
         "resources": DEMO_RESOURCES,
     }
     return {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value is not None}
+
+
+def _mail(handover: Handover) -> dict[str, str]:
+    if handover.smtp_port is None:
+        return {}
+    server = {"smtp_host": LOOPBACK, "smtp_port": str(handover.smtp_port), "smtp_tls": SmtpTls.NONE.value}
+    return {**server, "mail_from": _MAIL_FROM}
 
 
 def write_environment(path: Path, values: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ def guide(demo_file: Path, environment: Path) -> str:
     buy = f"{stripe['api_base']}/v1/subscriptions -u {stripe['api_key']}: -d customer={acme['stripe_customer']}"
     steps = (
         (f"The API's documentation: {base}/docs", ""),
+        *([(f"The mail that it sends: {demo['mail_url']}", "")] if demo["mail_url"] else []),
         ("Acme's contacts, by one of its keys: 200", f"curl -i {base}/v1/contacts -H {member}"),
         (
             "A viewer may read and not write: 403",

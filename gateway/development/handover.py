@@ -17,6 +17,8 @@ class Handover:
     redis_url: str | None
     stripe_url: str
     stripe_api_key: str
+    smtp_port: int | None  # of the mail sink; None where its program is missing
+    mail_url: str | None  # where the sink shows its messages
 
     def encode(self) -> bytes:
         """As ``decode`` reads it."""

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from billing.plans.catalogue import Catalogue, read_catalogue, seed
-from gateway.administration import Administration, opened
+from billing.plans.catalogue import Catalogue, read_catalogue
 from gateway.development.data_folder import DataFolder
 from gateway.development.demo_data import TENANTS, DemoTenant
 from gateway.development.demo_tenants import DemoTenants
@@ -17,6 +16,7 @@ from gateway.development.handover import Handover
 from gateway.development.ports import PartFailed
 from gateway.development.saved import Saved, load_saved, store_saved
 from gateway.development.shop import Shop
+from gateway.features import Features, opened
 from gateway.settings import Settings
 from migrations.runner import migrate_control, migrate_tenants
 from tenants.database.cluster import ClusterUrls, set_up_cluster
@@ -77,10 +77,10 @@ async def _fill(
     settings: Settings, registry: Registry, saved: Saved, folder: DataFolder, shop: Shop
 ) -> list[tuple[DemoTenant, Tenant, str]]:
     catalogue = _catalogue(registry).priced(saved.stripe.prices)
-    async with opened(settings) as administration:
-        async with administration.database.control() as session:
-            await seed(session, catalogue)
-        tenants = DemoTenants(administration, registry, saved, lambda: store_saved(folder.saved, saved))
+    async with opened(settings) as features:
+        async with features.database.control() as session:
+            await features.plans.seed(session, catalogue)
+        tenants = DemoTenants(features, registry, saved, lambda: store_saved(folder.saved, saved))
         made = []
         for wanted in TENANTS:
             tenant = await tenants.ensure(wanted, wanted.plan)
@@ -89,7 +89,7 @@ async def _fill(
                 shop.subscribe(customer, saved.stripe.prices[wanted.plan])
             await tenants.ensure_data(tenant, wanted)
             made.append((wanted, tenant, customer))
-        await _ensure_operator_key(administration, saved)
+        await _ensure_operator_key(features, saved)
         store_saved(folder.saved, saved)
     return made
 
@@ -103,11 +103,11 @@ def _catalogue(registry: Registry) -> Catalogue:
     raise PartFailed("There is no plans.toml beside the module that TENANTRY_RESOURCES names.")
 
 
-async def _ensure_operator_key(administration: Administration, saved: Saved) -> None:
-    operator_keys = administration.identity.operator_keys
-    if saved.operator_key and await operator_keys.recognise(administration.database, [saved.operator_key]):
+async def _ensure_operator_key(features: Features, saved: Saved) -> None:
+    operator_keys = features.operator_keys
+    if saved.operator_key and await operator_keys.recognise(features.database, [saved.operator_key]):
         return
-    async with administration.database.control() as session:
+    async with features.database.control() as session:
         saved.operator_key = (await operator_keys.create(session, "demo operator")).secret
 
 
@@ -126,6 +126,7 @@ def _demo(
             "webhook_secret": saved.stripe.webhook_secret,
             "prices": saved.stripe.prices,
         },
+        "mail_url": handover.mail_url,
         "tenants": [_demo_tenant(tenant, saved, customer) for _, tenant, customer in tenants],
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.development.data_folder import DataFolder
 from gateway.development.handover import Handover
+from gateway.development.mail.server import MailSink
 from gateway.development.ports import PartMissing, Server, StopOrder
 from gateway.development.postgres import LocalPostgres
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
@@ -83,6 +84,7 @@ class Stack:
         stripe_key = self.folder.stripe_key()
         stripe = StripeStandIn(self.folder.stripe, StandInOptions(stripe_key, retry_first=_RETRY_WEBHOOKS))
         self._begin("The Stripe stand-in", stripe)
+        mail = self._mail()
         redis_url = self._redis()
         database_url = self._postgres()
         for server in self._servers.values():
@@ -96,7 +98,18 @@ class Stack:
             redis_url=redis_url(),
             stripe_url=stripe.url,
             stripe_api_key=stripe_key,
+            smtp_port=mail.port if mail else None,
+            mail_url=mail.url if mail else None,
         )
+
+    def _mail(self) -> MailSink | None:
+        sink = MailSink(self.folder.mail)
+        try:
+            self._begin("The mail sink", sink)
+        except PartMissing as missing:
+            self._tell(f"NO MAIL: mail is off. {missing}")
+            return None
+        return sink
 
     def _redis(self) -> Callable[[], str | None]:
         given = self.wish.redis_url

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.wanted import Secret, Wanted
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.secret import SecretHasher, SecretKind
 from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.listener import ChangeKind
@@ -19,6 +18,8 @@ from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
 from tenants.principal import Operator, Principal, PrincipalKind, Window
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessClaims
 

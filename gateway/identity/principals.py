@@ -5,8 +5,8 @@ from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential import Credential, text_of
 from gateway.identity.loads import Loads
 from gateway.identity.wanted import Secret, Wanted
-from tenants.api_keys.secret import SecretKind, kind_of
 from tenants.credentials import CredentialInvalid
+from tenants.secrets.tokens import SecretKind, kind_of
 from tenants.sign_in.access_tokens import AccessClaims, AccessTokens
 
 _TOKEN_DOTS = 2  # header.payload.signature

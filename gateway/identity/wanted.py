@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tenants.api_keys.secret import SecretKind
+from tenants.secrets.tokens import SecretKind
 from tenants.sign_in.access_tokens import AccessClaims
 
 

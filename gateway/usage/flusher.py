@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from billing.usage import service
+from billing.usage.service import Usage
 from gateway.usage.abandoned import Abandoned, take
 from gateway.usage.journal import Journal
 from gateway.usage.names import SegmentName
@@ -44,6 +44,7 @@ class Flusher:
     def __init__(self, journal: Journal, database: Database, settings: UsageSettings) -> None:
         self._journal = journal
         self._database = database
+        self._usage = Usage()
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._down = False
@@ -131,7 +132,7 @@ class Flusher:
             if reading.counts:
                 batch = await asyncio.to_thread(reading.batch)
                 async with self._database.control() as session:
-                    await service.apply(session, batch)
+                    await self._usage.apply(session, batch)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - logged, kept and tried again

@@ -7,13 +7,13 @@ from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.secret import SecretDigest
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
 from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import ApiKeyId, TenantId
+from tenants.secrets.hashing import SecretDigest
 
 _KEY_COLUMNS = (
     ApiKey.id,

@@ -1,6 +1,6 @@
-"""API keys: made, listed, rotated, revoked and recognised.
+"""API keys: create, list, rotate, revoke and recognise.
 
-Recognising reads for itself; every other call runs in the caller's transaction.
+Recognising reads on its own connections; every other call runs in the caller's transaction.
 """
 
 from collections.abc import Sequence
@@ -8,25 +8,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tenants.api_keys import repository
-from tenants.api_keys.maker import (
-    ExceedsMaker,
-    Maker,
+from tenants.api_keys.issuer import (
+    ExceedsIssuer,
+    Issuer,
     PermissionsOfRoles,
+    RoleGrant,
     check_grant,
-    granted_role,
     narrowed_expiry,
     narrowed_limits,
     narrowed_networks,
 )
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.recognition import recognise
 from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey
-from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.recognition import recognise
+from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 
 _KINDS = {"live": SecretKind.LIVE, "test": SecretKind.TEST}
 
@@ -37,38 +38,37 @@ class KeyHasEnded(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key and its secret, which is kept nowhere: whoever gets this must show it now."""
+    """A key and its secret, which is stored nowhere: show it now or never."""
 
     key: ApiKey
     secret: str
 
 
 class ApiKeys:
-    """``permissions_of`` says what roles hold; that is the gateway's to know."""
+    """``permissions_of`` gives the permissions of roles, by the policy that requests are authorized with."""
 
     def __init__(self, hasher: SecretHasher, permissions_of: PermissionsOfRoles) -> None:
         self._hasher = hasher
         self._permissions_of = permissions_of
 
     async def create(
-        self, session: ControlSession, tenant: TenantId, maker: Maker | None, wanted: CreateApiKey
+        self, session: ControlSession, tenant: TenantId, issuer: Issuer | None, requested: CreateApiKey
     ) -> IssuedKey:
-        """Make a key. ``maker`` is None only for the SaaS's own staff.
+        """Create a key. ``issuer`` is None only for the SaaS's own staff.
 
-        Raises ValidationFailed, and ExceedsMaker for a key that would hold more than its maker.
+        Raises ValidationFailed, and ExceedsIssuer.
         """
-        role = granted_role(wanted.role)
-        check_grant(maker, role, wanted.scopes, self._permissions_of)
+        check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of)
         key = ApiKey(
             tenant_id=tenant,
-            name=wanted.name,
-            role=role.value,
-            scopes=None if wanted.scopes is None else sorted(set(wanted.scopes)),
-            environment=wanted.environment,
-            allowed_cidrs=narrowed_networks(maker, wanted.allowed_cidrs),
-            limits=[limit.model_dump() for limit in narrowed_limits(maker, wanted.limits)],
-            created_by_user_id=_person(maker),
-            expires_at=narrowed_expiry(maker, wanted.expires_at, datetime.now(UTC)),
+            name=requested.name,
+            role=requested.role,
+            scopes=None if requested.scopes is None else sorted(set(requested.scopes)),
+            environment=requested.environment,
+            allowed_cidrs=narrowed_networks(issuer, requested.allowed_cidrs),
+            limits=[limit.model_dump() for limit in narrowed_limits(issuer, requested.limits)],
+            created_by_user_id=_person(issuer),
+            expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
         return await self._issue(session, key)
 
@@ -81,20 +81,20 @@ class ApiKeys:
         return await self._found(session, tenant, key)
 
     async def rotate(
-        self, session: ControlSession, tenant: TenantId, maker: Maker, key: ApiKeyId, wanted: RotateApiKey
+        self, session: ControlSession, tenant: TenantId, issuer: Issuer, key: ApiKeyId, requested: RotateApiKey
     ) -> IssuedKey:
-        """Make a key that takes the place of another, which ends with the overlap.
+        """Create the successor of a key, which ends after the overlap.
 
-        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ExceedsMaker for one that holds more
-        than whoever rotates it, since they would hold its secret.
+        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ExceedsIssuer for one that holds more
+        than the issuer, who would get its secret.
         """
         old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
         if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
             raise KeyHasEnded
-        scopes = old.scopes if wanted.scopes is None else sorted(set(wanted.scopes))
-        check_grant(maker, granted_role(old.role), scopes, self._permissions_of)
-        successor = self._successor(old, maker, scopes, now)
-        await repository.end_at(session, old, now + timedelta(seconds=wanted.overlap_seconds))
+        scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
+        check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
+        successor = self._successor(old, issuer, scopes, now)
+        await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
         return await self._issue(session, successor)
 
     async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> None:
@@ -103,15 +103,15 @@ class ApiKeys:
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
-        """See ``recognition.py``."""
+        """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)
 
-    def _successor(self, old: ApiKey, maker: Maker, scopes: list[str] | None, now: datetime) -> ApiKey:
+    def _successor(self, old: ApiKey, issuer: Issuer, scopes: list[str] | None, now: datetime) -> ApiKey:
         limits = [KeyLimit.model_validate(limit) for limit in old.limits]
-        networks = narrowed_networks(maker, old.allowed_cidrs)
-        expires_at = narrowed_expiry(maker, old.expires_at, now)
+        networks = narrowed_networks(issuer, old.allowed_cidrs)
+        expires_at = narrowed_expiry(issuer, old.expires_at, now)
         if networks != old.allowed_cidrs or expires_at != old.expires_at:
-            raise ExceedsMaker(detail="the old key may be used from more places or for longer than its rotator")
+            raise ExceedsIssuer(detail="the old key has wider networks or ends later than its issuer")
         return ApiKey(
             tenant_id=old.tenant_id,
             name=old.name,
@@ -119,8 +119,8 @@ class ApiKeys:
             scopes=scopes,
             environment=old.environment,
             allowed_cidrs=networks,
-            limits=[limit.model_dump() for limit in narrowed_limits(maker, limits)],
-            created_by_user_id=_person(maker),
+            limits=[limit.model_dump() for limit in narrowed_limits(issuer, limits)],
+            created_by_user_id=_person(issuer),
             rotated_from_id=old.id,
             expires_at=expires_at,
         )
@@ -144,5 +144,5 @@ class ApiKeys:
         return found
 
 
-def _person(maker: Maker | None) -> UserId | None:
-    return UserId(maker.principal.user_id) if maker and maker.principal.user_id else None
+def _person(issuer: Issuer | None) -> UserId | None:
+    return UserId(issuer.principal.user_id) if issuer and issuer.principal.user_id else None

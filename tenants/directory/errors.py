@@ -1,6 +1,6 @@
 """Errors of tenants."""
 
-from tenants.errors import Conflict, ErrorKind, FieldError, TenantryError, ValidationFailed
+from tenants.errors import Conflict, ErrorKind, FieldError, NotFound, TenantryError, ValidationFailed
 
 
 class TenantSuspended(TenantryError):
@@ -8,6 +8,10 @@ class TenantSuspended(TenantryError):
     code = "tenant_suspended"
     title = "Tenant suspended"
     message = "The credential is valid, but its tenant is suspended."
+
+
+class NoSuchTenant(NotFound):
+    message = "There is no tenant of this slug or id."
 
 
 class SlugTaken(Conflict):

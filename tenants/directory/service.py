@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
+from tenants.directory.errors import NoSuchTenant
 from tenants.directory.models import Tenant
 from tenants.errors import NotFound, check_version
-from tenants.identifiers import TenantId
+from tenants.identifiers import TENANT, TenantId, read
 from tenants.principal import TenantStatus
 
 
@@ -25,6 +26,17 @@ class Directory:
     async def read_by_slug(self, session: ControlSession, slug: str) -> Tenant:
         """One tenant by its slug. Raises NotFound."""
         return _found(await repository.find_by_slug(session, slug))
+
+    async def read_named(self, session: ControlSession, named: str) -> Tenant:
+        """One tenant, by its slug or its id (tnt_…). Raises NoSuchTenant."""
+        identifier = read(TENANT, named)
+        if identifier is not None:
+            found = await repository.find(session, TenantId(identifier))
+        else:
+            found = await repository.find_by_slug(session, named)
+        if found is None:
+            raise NoSuchTenant
+        return found
 
     async def set_status(self, session: ControlSession, tenant: TenantId, status: TenantStatus) -> Tenant:
         """Suspend or resume; idempotent. Raises NotFound."""

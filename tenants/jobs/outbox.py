@@ -1,7 +1,7 @@
 """Jobs that data writes defer: in a queue of their own, which sends no NOTIFY and keeps no history of its jobs.
 
 A commit that has sent a NOTIFY takes a lock over the whole server, so that all data writes would commit one by one. The
-migrations narrow the library's triggers by this queue's name (``migrations/jobs.py``), and workers poll it instead.
+migrations narrow the library's triggers by this queue's name (``migrations/job_tables.py``), and workers poll it.
 
 Each write defers a job of its own, since a unique job would make a tenant's writers wait for one another; the first
 that runs drops the others. It is due after a pause, so that a stream of writes takes few runs.
@@ -49,7 +49,7 @@ _DEFER = prepare(
         scheduled_at=func.now() + _PAUSE,
     )
 )
-# The condition is that of the index which migrations/jobs.py adds. A job that a worker takes now is locked: skipped.
+# The condition is that of the index in migrations/job_tables.py. A job that a worker takes now is locked: skipped.
 _DROP = text(
     "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs"
     " WHERE queue_name = 'outbox' AND status = 'todo' AND args ->> 'tenant' = :tenant AND task_name = :task"

@@ -8,6 +8,9 @@ from tenants.members import repository
 from tenants.roles.builtin import BuiltInRole
 
 
-async def put_member(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[BuiltInRole]) -> None:
-    """Make the person a member of the tenant with exactly these roles."""
-    await repository.put(session, tenant, user, [role.value for role in roles])
+class Members:
+    """Every call runs in the caller's transaction."""
+
+    async def put(self, session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[BuiltInRole]) -> None:
+        """Make the person a member of the tenant with exactly these roles."""
+        await repository.put(session, tenant, user, [role.value for role in roles])

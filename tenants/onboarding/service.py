@@ -8,7 +8,7 @@ from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.models import Tenant
 from tenants.identifiers import TenantId, new_id
-from tenants.members.service import put_member
+from tenants.members.service import Members
 from tenants.onboarding.schemas import CreateTenant
 from tenants.roles.builtin import BuiltInRole
 from tenants.users.service import Users
@@ -25,11 +25,12 @@ class CreatedTenant:
 
 
 class Onboarding:
-    """Runs in the caller's transaction. Uses the directory, users, members and API keys."""
+    """Every call runs in the caller's transaction."""
 
-    def __init__(self, api_keys: ApiKeys, users: Users) -> None:
+    def __init__(self, api_keys: ApiKeys, users: Users, members: Members) -> None:
         self._api_keys = api_keys
         self._users = users
+        self._members = members
 
     async def create(self, session: ControlSession, wanted: CreateTenant) -> CreatedTenant:
         """Row, schema, role, owner and first key. Raises SlugTaken and UnknownPlan.
@@ -39,6 +40,6 @@ class Onboarding:
         tenant = await repository.add(session, TenantId(new_id()), wanted.slug, wanted.name, wanted.plan)
         if wanted.owner_email is not None:
             owner = await self._users.ensure(session, wanted.owner_email)
-            await put_member(session, tenant.id, owner.id, [BuiltInRole.OWNER])
+            await self._members.put(session, tenant.id, owner.id, [BuiltInRole.OWNER])
         key = await self._api_keys.create(session, tenant.id, None, _FIRST_KEY)
         return CreatedTenant(tenant, key)

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 
-from tenants.api_keys.secret import SecretDigest
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
 from tenants.identifiers import OperatorKeyId
 from tenants.operator_keys.models import OperatorKey
+from tenants.secrets.hashing import SecretDigest
 
 
 @dataclass(frozen=True, slots=True)

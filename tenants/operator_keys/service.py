@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tenants.api_keys.recognition import recognise
-from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound
 from tenants.identifiers import OperatorKeyId, new_id
 from tenants.operator_keys import repository
 from tenants.operator_keys.models import OperatorKey
 from tenants.operator_keys.repository import RecognisedOperatorKey
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.recognition import recognise
+from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +59,5 @@ class OperatorKeys:
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedOperatorKey]:
-        """See ``recognition.py``."""
+        """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)

@@ -1,1 +1,1 @@
-"""The roles that a tenant may give."""
+"""Roles and permissions: the vocabulary of authorization, without HTTP."""

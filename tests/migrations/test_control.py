@@ -9,10 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, text
 
-import migrations.jobs
+import migrations.job_tables
 from migrations.autogenerate import comparison, difference
 from migrations.engine import owner_engine
-from migrations.jobs import steps_after
+from migrations.job_tables import steps_after
 from migrations.metadata import CONTROL_METADATA, CONTROL_MODELS, TENANT_METADATA
 from migrations.runner import migrate_control
 from migrations.scope import belongs_to_control
@@ -82,7 +82,7 @@ def test_a_failed_control_migration_leaves_nothing(
     empty_database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IS9: all or nothing, so the next run starts at the same revision."""
-    monkeypatch.setattr(migrations.jobs, "_GRANTS", "SELECT 1 / 0")
+    monkeypatch.setattr(migrations.job_tables, "_GRANTS", "SELECT 1 / 0")
     with pytest.raises(Exception, match="division by zero"):
         migrate_control(empty_database_urls.owner)
     assert describe_schema(empty_database_urls.superuser, "tenantry")["schema"] == []

@@ -1,14 +1,15 @@
-"""What settings refuse, that a refusal names the setting, and that it tells no secret."""
+"""What settings refuse, that a refusal names the setting, and that it shows no secret."""
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import Mode, Settings
+from gateway.settings import SECRET_FIELDS, Mode, Settings
 from tenants.sign_in.signing_keys import generate_signing_keys
 
 _SECRET = base64.b64encode(b"hunter2 hunter2 hunter2 hunter2!").decode()
@@ -52,10 +53,12 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("security_contact", "mailto:hunter2@example.com\nExpires: never"),
         ("stripe_api_base", "hunter2"),
         ("stripe_webhook_secrets", " , "),
+        ("mail_from", "hunter2"),
+        ("mail_from", "Acme <no-reply@acme.example>\nBcc: hunter2@example.com"),
     ],
 )
 def test_a_refused_setting_is_named_and_its_value_is_not(name: str, wrong: str) -> None:
-    """SE2: the start of a service is logged, and passwords stand in URLs."""
+    """SE2: start-up errors are logged, and URLs hold passwords."""
     with pytest.raises(ValidationError) as refused:
         Settings.model_validate(_GIVEN | {name: wrong})
     assert [each["loc"] for each in refused.value.errors()] == [(name,)]
@@ -103,3 +106,46 @@ def test_a_file_that_cannot_be_read_is_told_under_the_name_of_its_setting(
     [fault] = refused.value.errors()
     assert fault["loc"] == ("secret_key",)
     assert f"{file} cannot be read" in fault["msg"]
+
+
+def test_every_setting_has_a_description_and_a_group() -> None:
+    """`tenantry config` and the documentation explain each of them; none is declared outside a group."""
+    groups = [each for each in Settings.__mro__ if each.__name__.endswith("Group")]
+    grouped = [name for group in groups for name in group.__annotations__]
+    assert sorted(grouped) == sorted(Settings.model_fields)
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_secret_is_known_by_its_type() -> None:
+    """SE2: `tenantry config` hides every setting that is declared as a secret, without a list to keep."""
+    secrets = {name for name in Settings.model_fields if re.search("secret|pepper|signing|api_key|password", name)}
+    assert secrets == SECRET_FIELDS
+
+
+_MAIL = {"smtp_host": "mail.example", "mail_from": "Acme <no-reply@acme.example>"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"mail_from": None}, "TENANTRY_MAIL_FROM"),
+        ({"smtp_username": "acme"}, "TENANTRY_SMTP_PASSWORD"),
+        ({"smtp_password": "hunter2"}, "TENANTRY_SMTP_USERNAME"),
+        ({"smtp_username": "acme", "smtp_password": "hunter2", "smtp_tls": "none"}, "clear text"),
+    ],
+)
+def test_incomplete_mail_settings_are_refused_by_name(changes: dict[str, Any], named: str) -> None:
+    """SE2: neither a half configured mail server nor a password in clear text."""
+    with pytest.raises(ValidationError, match=named) as refused:
+        Settings.model_validate(_GIVEN | _MAIL | changes)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_mail_is_off_without_a_server_and_on_with_one() -> None:
+    assert Settings.model_validate(_GIVEN | {"mail_from": "a@acme.example"}).mail is None
+    login = {"smtp_username": "acme", "smtp_password": "hunter2"}
+    mail = Settings.model_validate(_GIVEN | _MAIL | login).mail
+    assert mail is not None
+    assert (mail.host, mail.address, mail.password) == ("mail.example", "no-reply@acme.example", "hunter2")
+    local = login | {"smtp_host": "127.0.0.1", "smtp_tls": "none"}
+    assert Settings.model_validate(_GIVEN | _MAIL | local).mail is not None

@@ -18,8 +18,9 @@ from gateway.identity.loads import Loads
 from gateway.identity.principals import Principals
 from gateway.identity.wanted import Wanted
 from gateway.services import Services
-from tenants.api_keys.secret import SecretHasher, SecretKind, generate
 from tenants.identifiers import TENANT, new_id, show
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind, generate
 from tests.asgi import HOST, Answer, ask, http_scope
 from tests.fixtures.gateways import Gateway, GatewayFactory
 
@@ -41,15 +42,15 @@ class SmallCaches:
         self.cache: PrincipalCache
 
     def rebuilt(self, services: Services) -> Services:
-        identity = services.identity
+        features = services.features
         self.cache = PrincipalCache(services.listener, size=_SUBJECTS, refusals=_REFUSALS)
-        loader = Loader(services.database, identity.hasher, identity.api_keys, identity.operator_keys)
+        loader = Loader(services.database, features.hasher, features.api_keys, features.operator_keys)
 
         async def load(wanted: Sequence[Wanted]) -> list[Loaded | Exception]:
             self.questions += 1
             return await loader.load(wanted)
 
-        return replace(services, principals=Principals(self.cache, Loads(self.cache, load), identity.tokens))
+        return replace(services, principals=Principals(self.cache, Loads(self.cache, load), features.tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _new_keys(count: int) -> list[str]:
 def _add_tenants(gateway: Gateway) -> dict[str, UUID]:
     """Rows of tenants without schemas, which nothing here looks into, and a key for each."""
     tenants = {key: new_id() for key in _new_keys(_TENANTS)}
-    hasher = gateway.services.identity.hasher
+    hasher = gateway.services.features.hasher
     with psycopg.connect(gateway.urls.superuser) as connection, connection.cursor() as cursor:
         with cursor.copy("COPY tenantry.tenants (id, slug, name, plan_code) FROM STDIN") as copy:
             for tenant in tenants.values():

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.development.postgres import LocalPostgres
 from gateway.identity.cache import TRUST
-from tenants.api_keys.secret import SecretKind, generate
+from tenants.secrets.tokens import SecretKind, generate
 from tests.fixtures.gateways import PASSWORD, Gateway, Template, make_template, running_gateway
 from tests.fixtures.servers import PostgresFactory
 

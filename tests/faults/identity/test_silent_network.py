@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from gateway.identity.cache import TRUST
-from tenants.api_keys.secret import SecretKind, generate
+from tenants.secrets.tokens import SecretKind, generate
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Gateway, Template, running_gateway
 from tests.fixtures.network import Network, Wire

@@ -11,7 +11,7 @@ import pytest
 
 from billing.payments.port import BoughtItem, BoughtSubscription
 from billing.subscriptions import repository
-from billing.subscriptions.service import CustomerTaken, Snapshot, apply_snapshot, link_customer
+from billing.subscriptions.service import CustomerTaken, Snapshot
 from tests.fixtures.billing import Shop, ShopFactory, eventually_so
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +85,7 @@ async def test_a_plan_set_by_an_operator_stays_until_something_changes_at_stripe
     await shop.work_off()
     gateway = shop.gateway
     async with gateway.services.database.control() as session:
-        await gateway.services.identity.directory.change_plan(session, gateway.acme.ref.id, "scale")
+        await gateway.services.features.directory.change_plan(session, gateway.acme.ref.id, "scale")
     shop.client.v1.subscriptions.update(bought.id, {"metadata": {"note": "no new plan"}})
     await _deliver_all(shop, shop.events()[-1:])
     await shop.work_off()
@@ -116,7 +116,7 @@ async def test_a_stripe_customer_belongs_to_one_tenant_for_good(shop: Shop) -> N
     for tenant, customer in ((gateway.globex, shop.customer), (gateway.acme, "cus_another")):
         with pytest.raises(CustomerTaken):
             async with gateway.services.database.control() as session:
-                await link_customer(session, tenant.ref.id, customer)
+                await gateway.services.features.subscriptions.link_customer(session, tenant.ref.id, customer)
 
 
 async def test_a_failing_event_blocks_no_other_is_visible_and_can_be_replayed(shop: Shop) -> None:
@@ -182,25 +182,25 @@ async def test_the_reconciler_reads_all_pages(shop: Shop) -> None:
 
 async def test_an_earlier_snapshot_never_replaces_a_later_one(shop: Shop) -> None:
     """SI4: two jobs read Stripe concurrently, and the one with the old state commits last."""
-    database = shop.gateway.services.database
+    database, subscriptions = shop.gateway.services.database, shop.gateway.services.features.subscriptions
     async with database.control() as session:
         begun = await repository.clock(session)
     early = Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun)
     late = Snapshot(shop.customer, (_bought(shop, "pro", "canceled"),), begun + timedelta(milliseconds=1))
     for snapshot in (late, early, replace(early, read_at=begun - timedelta(seconds=1))):
         async with database.control() as session:
-            assert await apply_snapshot(session, snapshot) == shop.gateway.acme.ref.id
+            assert await subscriptions.apply(session, snapshot) == shop.gateway.acme.ref.id
     assert await shop.plan() == "free"
 
 
 async def test_a_subscription_missing_at_stripe_counts_as_canceled(shop: Shop) -> None:
-    database = shop.gateway.services.database
+    database, subscriptions = shop.gateway.services.database, shop.gateway.services.features.subscriptions
     async with database.control() as session:
         begun = await repository.clock(session)
-        await apply_snapshot(session, Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun))
+        await subscriptions.apply(session, Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun))
     assert await shop.plan() == "pro"
     async with database.control() as session:
-        await apply_snapshot(session, Snapshot(shop.customer, (), begun + timedelta(seconds=1)))
+        await subscriptions.apply(session, Snapshot(shop.customer, (), begun + timedelta(seconds=1)))
     assert await shop.plan() == "free"
 
 

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from billing.plans.book import PlanNotLoaded
-from billing.plans.catalogue import read_catalogue, seed
+from billing.plans.catalogue import read_catalogue
+from billing.plans.service import Plans
 from tests.fixtures.billing import eventually_so
 from tests.fixtures.gateways import Gateway
 
@@ -30,9 +31,9 @@ def _rename(gateway: Gateway, name: str) -> None:
 async def test_seeding_again_changes_nothing_and_keeps_the_prices(gateway: Gateway) -> None:
     catalogue = read_catalogue(PLANS)
     async with gateway.services.database.control() as session:
-        assert await seed(session, catalogue.priced({"pro": "price_1"})) == ["pro"]
+        assert await Plans().seed(session, catalogue.priced({"pro": "price_1"})) == ["pro"]
     async with gateway.services.database.control() as session:
-        assert await seed(session, catalogue) == []
+        assert await Plans().seed(session, catalogue) == []
     await gateway.services.plan_book.load()
     assert gateway.services.plan_book.plan("pro").stripe_price_id == "price_1"
 

@@ -303,5 +303,5 @@ async def test_a_key_is_kept_as_its_hash_under_the_newest_pepper(gateway: Gatewa
     with psycopg.connect(gateway.urls.owner) as connection:
         query = "SELECT digest, pepper_version FROM tenantry.api_keys WHERE last4 = %s AND prefix = %s"
         ((digest, version),) = connection.execute(query, (made["last4"], made["prefix"])).fetchall()
-    assert digest == gateway.services.identity.hasher.digest(made["secret"]).value
+    assert digest == gateway.services.features.hasher.digest(made["secret"]).value
     assert version == 1

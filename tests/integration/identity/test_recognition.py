@@ -12,8 +12,9 @@ import httpx
 import psycopg
 import pytest
 
-from tenants.api_keys.secret import SecretHasher, SecretKind, generate, last4_of, prefix_of
 from tenants.identifiers import API_KEY, new_id, read
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 from tenants.settings import Pepper
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 
@@ -129,7 +130,7 @@ async def test_a_key_that_was_refused_works_as_soon_as_it_is_made(gateway: Gatew
     secret = generate(SecretKind.LIVE)
     headers = {"X-API-Key": secret}
     assert _code(await gateway.client.get(_ME, headers=headers)) == (401, "credential_invalid")
-    digest = gateway.services.identity.hasher.digest(secret)
+    digest = gateway.services.features.hasher.digest(secret)
     await _execute(
         gateway,
         "INSERT INTO tenantry.api_keys (id, tenant_id, name, role, prefix, last4, digest, pepper_version)"
@@ -153,8 +154,8 @@ async def test_a_pepper_is_rotated_while_keys_go_on_working(gateways: GatewayFac
         assert (await gateway.client.get("/operator/v1/tenants", headers=operator)).status_code == 200
         hasher = SecretHasher([Pepper(2, b"n" * 32)])
         for secret, service in (
-            (key, gateway.services.identity.api_keys),
-            (operator["X-API-Key"], gateway.services.identity.operator_keys),
+            (key, gateway.services.features.api_keys),
+            (operator["X-API-Key"], gateway.services.features.operator_keys),
         ):
             row = (await service.recognise(gateway.services.database, [secret]))[secret]
             assert (row.pepper_version, row.digest) == (2, hasher.digest(secret).value)
@@ -207,11 +208,11 @@ async def test_operator_keys_open_operator_routes_and_tenants_keys_do_not(gatewa
 async def test_an_operator_key_ends_at_once(gateway: Gateway) -> None:
     """ID4 for the SaaS's own staff."""
     async with gateway.services.database.control() as session:
-        made = await gateway.services.identity.operator_keys.create(session, "short")
+        made = await gateway.services.features.operator_keys.create(session, "short")
     headers = _bearer(made.secret)
     assert (await gateway.client.get("/operator/v1/tenants", headers=headers)).status_code == 200
     async with gateway.services.database.control() as session:
-        await gateway.services.identity.operator_keys.revoke(session, made.key.id)
+        await gateway.services.features.operator_keys.revoke(session, made.key.id)
     await _until(lambda: gateway.client.get("/operator/v1/tenants", headers=headers), 401)
     assert _code(await gateway.client.get("/operator/v1/tenants", headers=headers)) == (401, "credential_revoked")
 

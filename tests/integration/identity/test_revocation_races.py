@@ -15,10 +15,10 @@ from sqlalchemy import text
 from gateway.identity.answer import Refusal, Subject
 from gateway.identity.credential import Credential, hash_of
 from gateway.identity.principals import Principals
-from tenants.api_keys.secret import SecretKind, generate, last4_of, prefix_of
 from tenants.credentials import CredentialInvalid, CredentialRevoked
 from tenants.identifiers import TenantId, UserId, new_id
 from tenants.principal import Principal, TenantStatus
+from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 from tests.fixtures.gateways import Gateway, GatewayFactory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
@@ -103,7 +103,7 @@ async def _execute(gateway: Gateway, statements: tuple[str, ...], values: dict[s
 def _names(gateway: Gateway) -> tuple[str, dict[str, Any]]:
     """A new secret, and everything that a statement may want."""
     secret, tenant = generate(SecretKind.LIVE), new_id()
-    digest = gateway.services.identity.hasher.digest(secret)
+    digest = gateway.services.features.hasher.digest(secret)
     return secret, {
         "tenant": tenant,
         "slug": f"t{tenant.hex}",
@@ -139,7 +139,7 @@ async def _change(gateway: Gateway, kind: _Kind, values: dict[str, Any], after: 
 async def _race(workers: list[Gateway], kind: _Kind, choice: random.Random) -> float:
     secret, values = _names(workers[0])
     await _execute(workers[0], kind.before, values)
-    tokens = workers[0].services.identity.tokens
+    tokens = workers[0].services.features.tokens
     token = tokens.issue(UserId(values["user"]), TenantId(values["tenant"]), UUID(int=0))
     credential = (token if kind.by_token else secret).encode()
     memories = [worker.services.principals for worker in workers]

@@ -16,7 +16,7 @@ async def _log_in(gateway: Gateway, password: str) -> int:
 
 async def test_a_person_who_is_made_known_twice_is_one(gateway: Gateway) -> None:
     """An address is one person, whatever its case."""
-    users = gateway.services.identity.users
+    users = gateway.services.features.users
     async with gateway.services.database.control() as session:
         first = await users.ensure(session, "Somebody@example.test")
         second = await users.ensure(session, "somebody@EXAMPLE.test")
@@ -26,7 +26,7 @@ async def test_a_person_who_is_made_known_twice_is_one(gateway: Gateway) -> None
 
 async def test_a_new_password_takes_the_place_of_the_old(gateway: Gateway) -> None:
     """ID9: checked and hashed before a transaction is opened."""
-    users, email = gateway.services.identity.users, gateway.acme.emails["member"]
+    users, email = gateway.services.features.users, gateway.acme.emails["member"]
     new = "umbrella walnut 42 glacier"
     with pytest.raises(ValidationFailed):
         await users.hash_password("short", email)
@@ -39,7 +39,7 @@ async def test_a_new_password_takes_the_place_of_the_old(gateway: Gateway) -> No
 
 async def test_a_disabled_person_is_shut_out_until_enabled_again(gateway: Gateway) -> None:
     """ID4: doing so twice is once."""
-    users = gateway.services.identity.users
+    users = gateway.services.features.users
     for _ in range(2):
         async with gateway.services.database.control() as session:
             member = await users.ensure(session, gateway.acme.emails["member"])
@@ -52,7 +52,7 @@ async def test_a_disabled_person_is_shut_out_until_enabled_again(gateway: Gatewa
 
 async def test_nobody_is_not_found(gateway: Gateway) -> None:
     """A person who is not there cannot be changed."""
-    users, nobody = gateway.services.identity.users, UserId(new_id())
+    users, nobody = gateway.services.features.users, UserId(new_id())
     async with gateway.services.database.control() as session:
         for change in (users.disable(session, nobody), users.enable(session, nobody)):
             with pytest.raises(NotFound):

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from billing.usage import service
 from billing.usage.batch import Batch
 from billing.usage.counts import Count, Counted
+from billing.usage.service import Usage
 from tenants.identifiers import API_KEY, USER, new_id, read, show
 from tenants.principal import PrincipalKind, TenantRef
 from tests.fixtures.gateways import Gateway
@@ -38,7 +38,7 @@ async def _seed(gateway: Gateway) -> None:
         counts[_counted(acme, timedelta(hours=hour), _USER, "/v1/deals", 5)] = Count(10, 10)
     other = {_counted(gateway.globex.ref, timedelta(0), _KEY, "/v1/contacts", 2): Count(999, 999)}
     async with gateway.services.database.control() as session:
-        assert await service.apply(session, Batch.of(uuid4(), 1, counts | other))
+        assert await Usage().apply(session, Batch.of(uuid4(), 1, counts | other))
 
 
 async def _ask(gateway: Gateway, **query: str | int) -> Any:

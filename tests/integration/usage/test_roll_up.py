@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from billing.usage import service
 from billing.usage.batch import Batch
 from billing.usage.counts import Count, Counted
+from billing.usage.service import Usage
 from gateway.usage.layout import SLOT
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings
@@ -59,7 +59,7 @@ def _damage(folder: Path) -> bytes:
 
 async def _apply(database: Database, batch: Batch) -> bool:
     async with database.control() as session:
-        return await service.apply(session, batch)
+        return await Usage().apply(session, batch)
 
 
 def _batch(*counted: Counted) -> Batch:

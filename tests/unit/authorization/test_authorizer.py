@@ -6,28 +6,28 @@ from structlog.testing import capture_logs
 
 from gateway.authorization import authorizer as module
 from gateway.authorization.authorizer import Authorizer
-from gateway.authorization.permissions import catalogue
 from tenants.identifiers import TenantId, new_id
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.roles.permissions import catalogue
 
 _DATA = {f"contacts:{verb}" for verb in ("read", "create", "update", "delete")}
 _KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "rotate", "revoke")}
 _MANAGED = _KEYS | {"usage:read"}
 
-# Written out by hand, so that it can disagree with the policy lines (AZ3).
+# Written by hand, so that it can disagree with the policy (AZ3).
 _ORACLE = {
-    "owner": _DATA | _MANAGED,
+    "owner": _DATA | _MANAGED | {"owners:manage"},
     "admin": _DATA | _MANAGED,
     "member": _DATA,
     "viewer": {"contacts:read"},
-    "nobody": set(),
+    "unknown": set(),
 }
 
 
 def _principal(*roles: str, scopes: frozenset[str] | None = None) -> Principal:
     tenant = TenantId(new_id())
-    room = TenantRef(tenant, "acme", TenantStatus.ACTIVE, f"t_{tenant.hex}", f"t_{tenant.hex}", "free")
-    return Principal(PrincipalKind.API_KEY, new_id(), room, roles, scopes=scopes)
+    reference = TenantRef(tenant, "acme", TenantStatus.ACTIVE, f"t_{tenant.hex}", f"t_{tenant.hex}", "free")
+    return Principal(PrincipalKind.API_KEY, new_id(), reference, roles, scopes=scopes)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_several_roles_grant_what_any_of_them_grants(authorizer: Authorizer) -> 
 @pytest.mark.parametrize(
     "name", ["contacts:*", "*", "contacts", "", "contacts:read ", "invoices:read", "contacts:READ"]
 )
-def test_what_is_no_permission_is_denied_even_to_the_owner(authorizer: Authorizer, name: str) -> None:
+def test_an_unknown_permission_is_denied_even_to_the_owner(authorizer: Authorizer, name: str) -> None:
     """AZ1: no globs and no guesses."""
     assert authorizer.allows(_principal("owner"), name) is False
 
@@ -65,7 +65,7 @@ def test_scopes_narrow_and_never_widen(authorizer: Authorizer) -> None:
 def test_a_failure_inside_the_decision_is_a_denial_and_an_alarm(
     authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AZ2: an exception never lets anybody through."""
+    """AZ2: an exception never allows anything."""
 
     def explode(*_: object) -> bool:
         raise RuntimeError("the model is broken")
@@ -99,9 +99,9 @@ def test_a_denial_by_accident_ends_with_the_accident(authorizer: Authorizer, mon
     assert authorizer.allows(_principal("owner"), "contacts:read") is True
 
 
-def test_what_is_remembered_is_bounded(authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither many roles nor permissions that there are not fill the memory; decisions stay right all the while."""
-    monkeypatch.setattr(module, "_REMEMBERED", 100)
+def test_remembered_decisions_are_bounded(authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither many roles nor unknown permissions fill the memory, and decisions stay right."""
+    monkeypatch.setattr(module, "MOST_DECISIONS", 100)
     for number in range(1000):
         assert authorizer.allows(_principal("viewer", f"role {number}"), "contacts:read") is True
         assert authorizer.allows(_principal(f"role {number}"), "contacts:read") is False

@@ -8,9 +8,9 @@ from gateway.identity.answer import Answer
 from gateway.identity.cache import PrincipalCache
 from gateway.identity.loads import Load, Loads, Outcome
 from gateway.identity.wanted import Secret, Wanted
-from tenants.api_keys.secret import SecretKind
 from tenants.identifiers import OperatorKeyId, new_id
 from tenants.principal import Operator
+from tenants.secrets.tokens import SecretKind
 from tests.unit.identity.world import Channel
 
 TENANT = "tenant 1"

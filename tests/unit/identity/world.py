@@ -20,11 +20,11 @@ from gateway.identity.credential import hash_of
 from gateway.identity.loads import Loads, Outcome
 from gateway.identity.principals import Principals
 from gateway.identity.wanted import Secret, Wanted
-from tenants.api_keys.secret import SecretKind, generate
 from tenants.credentials import CredentialInvalid, CredentialRevoked
 from tenants.database.listener import Subscriber
 from tenants.identifiers import TenantId, UserId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.secrets.tokens import SecretKind, generate
 from tenants.sign_in.access_tokens import AccessClaims, AccessTokens
 
 REVOKED = 3

@@ -1,10 +1,13 @@
-"""Every permission there is, and what the built-in roles hold of them. Spelled ``<object>:<action>``."""
+"""The vocabulary of permissions, and the ones that each built-in role holds. A name is ``<object>:<action>``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tenants.policy import Policy
 from tenants.roles.builtin import BuiltInRole
+
+_BUILT_IN_REVISION = 1  # the built-in roles are fixed while a process runs
 
 
 class Grade(StrEnum):
@@ -13,12 +16,14 @@ class Grade(StrEnum):
     READ_DATA = "read_data"
     WRITE_DATA = "write_data"
     MANAGE = "manage"
+    OWN = "own"
 
 
 _HELD_BY: dict[Grade, frozenset[BuiltInRole]] = {
     Grade.READ_DATA: frozenset(BuiltInRole),
     Grade.WRITE_DATA: frozenset({BuiltInRole.OWNER, BuiltInRole.ADMIN, BuiltInRole.MEMBER}),
     Grade.MANAGE: frozenset({BuiltInRole.OWNER, BuiltInRole.ADMIN}),
+    Grade.OWN: frozenset({BuiltInRole.OWNER}),
 }
 
 
@@ -36,12 +41,18 @@ class Permission:
         return f"{self.object}:{self.action}"
 
 
+class PermissionDeclaredTwice(ValueError):
+    """Two declarations of one permission differ in their grade, so it is unclear who holds it."""
+
+
 MANAGEMENT = (
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
     Permission("usage", "read", Grade.MANAGE),
+    # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
+    Permission("owners", "manage", Grade.OWN),
 )
 
 
@@ -51,16 +62,21 @@ def data_permissions(resource: str) -> tuple[Permission, ...]:
     return (Permission(resource, "read", Grade.READ_DATA), *writes)
 
 
-def catalogue(resources: Iterable[str]) -> tuple[Permission, ...]:
-    """All permissions of this deployment, sorted by name."""
+def catalogue(resources: Iterable[str], extra: Iterable[Permission] = ()) -> tuple[Permission, ...]:
+    """All permissions of this deployment, each once, sorted by name.
+
+    ``extra`` are those that the SaaS team declares at its own endpoints. Raises PermissionDeclaredTwice.
+    """
     data = (permission for resource in resources for permission in data_permissions(resource))
-    return tuple(sorted((*MANAGEMENT, *data), key=lambda permission: permission.name))
+    found: dict[str, Permission] = {}
+    for permission in (*MANAGEMENT, *data, *extra):
+        if found.setdefault(permission.name, permission) != permission:
+            raise PermissionDeclaredTwice(f"Permission {permission.name} is declared twice, with different grades.")
+    return tuple(found[name] for name in sorted(found))
 
 
-def policy_lines(permissions: Iterable[Permission]) -> list[list[str]]:
-    """Casbin's lines for the built-in roles: role, object, action. No globs, no inheritance."""
-    return [
-        [role.value, permission.object, permission.action]
-        for permission in permissions
-        for role in sorted(_HELD_BY[permission.grade])
-    ]
+def built_in_policy(permissions: Iterable[Permission]) -> Policy:
+    """What the built-in roles hold of these permissions. No globs, no inheritance."""
+    known = tuple(permissions)
+    roles = {role.value: frozenset(each.name for each in known if role in _HELD_BY[each.grade]) for role in BuiltInRole}
+    return Policy(None, _BUILT_IN_REVISION, roles)

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tenants.api_keys.secret import SecretHasher, SecretKind, checksum, generate, kind_of, last4_of, prefix_of
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind, checksum, generate, kind_of, last4_of, prefix_of
 from tenants.settings import Pepper
 
 _OLD, _NEW = Pepper(1, b"o" * 32), Pepper(2, b"n" * 32)
@@ -12,7 +13,7 @@ _OLD, _NEW = Pepper(1, b"o" * 32), Pepper(2, b"n" * 32)
 
 @pytest.mark.parametrize("kind", SecretKind)
 def test_a_new_secret_begins_with_its_kind_and_ends_with_its_checksum(kind: SecretKind) -> None:
-    """CONTRACT: at least 160 random bits in base62, then six characters of base62 CRC32 over all before."""
+    """ID1: at least 160 random bits in base62, then six characters of base62 CRC32 over all before."""
     secret = generate(kind)
     assert re.fullmatch(f"{kind}[0-9A-Za-z]{{36}}[0-9A-Za-z]{{6}}", secret)
     assert secret.endswith(checksum(secret[:-6]))

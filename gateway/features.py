@@ -1,0 +1,194 @@
+"""The features of the product, put together once: for the gateway, the job worker and the command line alike.
+
+Rule for all of them: a service is a class that gets its collaborators when it is built. Its methods take the caller's
+session first, run in the caller's transaction and never commit. What must span several transactions (a sign-in waits
+for a password hash and holds no connection meanwhile) holds the database instead, and its docstring says so.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
+
+from procrastinate import App
+
+import migrations.metadata  # noqa: F401 - every control model: a flush follows foreign keys to tables of any layer
+from billing.payments.stripe_payments import StripePayments
+from billing.plans.service import Plans
+from billing.settings import StripeSettings
+from billing.stripe_events.applier import EventApplier
+from billing.stripe_events.inbox import StripeInbox
+from billing.stripe_events.jobs import add_stripe_jobs
+from billing.stripe_events.reconciler import Reconciler
+from billing.subscriptions.service import Subscriptions
+from billing.usage.service import Usage
+from gateway.authorization.authorizer import Authorizer
+from gateway.settings import Settings
+from migrations.ledger import Ledger
+from tenants.api_keys.service import ApiKeys
+from tenants.database.engine import open_engine
+from tenants.database.sessions import Database
+from tenants.directory.service import Directory
+from tenants.events.jobs import add_event_jobs
+from tenants.jobs.queue import JobQueue
+from tenants.mail.jobs import add_mail_jobs
+from tenants.mail.service import QUEUED_MAIL, Mail
+from tenants.mail.smtp import SmtpSender
+from tenants.members.service import Members
+from tenants.onboarding.service import Onboarding
+from tenants.operator_keys.service import OperatorKeys
+from tenants.resources.registry import Registry, load_registry
+from tenants.roles.permissions import catalogue
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.sealing import Sealer
+from tenants.settings import DatabaseSettings
+from tenants.sign_in.access_tokens import AccessTokens
+from tenants.sign_in.service import REFRESH_ANSWER, SignIn
+from tenants.sign_in.signing_keys import SigningKeys
+from tenants.users.passwords import PasswordHasher
+from tenants.users.service import Users
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class StripeBilling:
+    """What there is beside plans when a Stripe key is set."""
+
+    payments: StripePayments
+    inbox: StripeInbox
+    applier: EventApplier
+    reconciler: Reconciler
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One of each. Frozen: nothing is replaced while a process runs. ``close`` is due at its end."""
+
+    database: Database
+    registry: Registry
+    authorizer: Authorizer
+    hasher: SecretHasher
+    passwords: PasswordHasher
+    tokens: AccessTokens
+    directory: Directory
+    users: Users
+    members: Members
+    api_keys: ApiKeys
+    operator_keys: OperatorKeys
+    onboarding: Onboarding
+    sign_in: SignIn
+    plans: Plans
+    subscriptions: Subscriptions
+    usage: Usage
+    ledger: Ledger
+    stripe: StripeBilling | None  # None when billing is off
+    mail: Mail | None  # None when mail is off
+
+    async def close(self) -> None:
+        """End the connections and the threads."""
+        if self.stripe is not None:
+            await self.stripe.payments.close()
+        self.passwords.close()
+        await self.database.close()
+
+
+def build_features(settings: Settings, database_settings: DatabaseSettings | None = None) -> Features:
+    """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set.
+
+    ``database_settings`` are those of the settings unless a command needs fewer connections.
+    """
+    database_settings = database_settings or settings.database
+    database = Database(open_engine(database_settings), database_settings)
+    registry = load_registry(settings.resources)
+    authorizer = Authorizer(catalogue(registry.names))
+    hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
+    users, members, api_keys = Users(passwords), Members(), ApiKeys(hasher, authorizer.permissions_of_roles)
+    queue, subscriptions = JobQueue(), Subscriptions()
+    return Features(
+        database=database,
+        registry=registry,
+        authorizer=authorizer,
+        hasher=hasher,
+        passwords=passwords,
+        tokens=tokens,
+        directory=Directory(),
+        users=users,
+        members=members,
+        api_keys=api_keys,
+        operator_keys=OperatorKeys(hasher),
+        onboarding=Onboarding(api_keys, users, members),
+        sign_in=SignIn(
+            database,
+            hasher=hasher,
+            passwords=passwords,
+            tokens=tokens,
+            sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
+            refresh_life=timedelta(days=settings.refresh_token_days),
+        ),
+        plans=Plans(),
+        subscriptions=subscriptions,
+        usage=Usage(),
+        ledger=Ledger(registry.migrations),
+        stripe=_stripe(settings.stripe, database, queue, subscriptions) if settings.stripe else None,
+        mail=_mail(settings, queue),
+    )
+
+
+def add_jobs(app: App, features: Features) -> None:
+    """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
+    add_event_jobs(app, features.database)
+    if features.stripe is not None:
+        add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
+    if features.mail is not None:
+        add_mail_jobs(app, features.mail)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Features]:
+    """The features for one command: no requests, no listener, one connection for sessions."""
+    features = build_features(settings, replace(settings.database, session_connections=1))
+    try:
+        yield features
+    finally:
+        await features.close()
+
+
+def administer(settings: Settings, work: Callable[[Features], Awaitable[_Result]]) -> _Result:
+    """Open the features, do the work, close them. Raises Unavailable when PostgreSQL does not answer."""
+
+    async def run() -> _Result:
+        async with opened(settings) as features:
+            return await work(features)
+
+    return asyncio.run(run())
+
+
+def _tokens(settings: Settings) -> AccessTokens:
+    return AccessTokens(
+        SigningKeys.load(settings.signing_keys.get_secret_value()),
+        issuer=settings.public_url,
+        audience=settings.audience,
+        lifetime=settings.access_token_seconds,
+    )
+
+
+def _stripe(
+    settings: StripeSettings, database: Database, queue: JobQueue, subscriptions: Subscriptions
+) -> StripeBilling:
+    payments = StripePayments(settings)
+    applier = EventApplier(database, payments, subscriptions, settings)
+    return StripeBilling(
+        payments=payments,
+        inbox=StripeInbox(queue, settings),
+        applier=applier,
+        reconciler=Reconciler(database, payments, applier),
+    )
+
+
+def _mail(settings: Settings, queue: JobQueue) -> Mail | None:
+    if settings.mail is None:
+        return None
+    return Mail(queue, Sealer(settings.sealing_keys, QUEUED_MAIL), SmtpSender(settings.mail))

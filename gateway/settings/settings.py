@@ -1,0 +1,40 @@
+"""All settings as one frozen object. A part of the gateway that needs one group takes that group's type."""
+
+from typing import Self, get_args
+
+from pydantic import SecretStr, model_validator
+
+from gateway.settings.credentials import CredentialGroup
+from gateway.settings.deployment import HttpGroup, ObservabilityGroup
+from gateway.settings.providers import MailGroup, StripeGroup
+from gateway.settings.reading import EnvironmentSettings
+from gateway.settings.stores import DatabaseGroup, ThrottleGroup, UsageGroup
+from gateway.settings.values import Mode
+
+
+class Settings(
+    # `tenantry config` lists the groups from the last to the first: pydantic collects fields in that order.
+    ObservabilityGroup,
+    UsageGroup,
+    MailGroup,
+    StripeGroup,
+    CredentialGroup,
+    ThrottleGroup,
+    DatabaseGroup,
+    HttpGroup,
+    EnvironmentSettings,
+):
+    """Every setting of the gateway and the worker. ``tenantry config`` lists them with their sources."""
+
+    @model_validator(mode="after")
+    def _billing_is_complete(self) -> Self:
+        if self.mode is Mode.PRODUCTION and self.stripe_api_key and not self.stripe_webhook_secrets:
+            raise ValueError("TENANTRY_STRIPE_WEBHOOK_SECRETS is missing while TENANTRY_STRIPE_API_KEY is set")
+        return self
+
+
+SECRET_FIELDS = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if SecretStr in {field.annotation, *get_args(field.annotation)}
+)

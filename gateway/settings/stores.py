@@ -1,0 +1,84 @@
+"""Settings of what keeps data and counts: PostgreSQL, Redis, and the journals of usage."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, PostgresDsn, RedisDsn
+
+from gateway.throttle.settings import ThrottleSettings
+from gateway.usage.settings import UsageSettings
+from tenants.settings import DatabaseSettings
+
+
+class DatabaseGroup(BaseModel):
+    """PostgreSQL."""
+
+    database_url: Annotated[
+        PostgresDsn, Field(repr=False, description="PostgreSQL, as the login role of the gateway's workers.")
+    ]
+    owner_database_url: Annotated[
+        PostgresDsn | None,
+        Field(repr=False, description="PostgreSQL, as the owner of the schemas; only `tenantry migrate` needs it."),
+    ] = None
+    admin_database_url: Annotated[
+        PostgresDsn | None,
+        Field(
+            repr=False, description="PostgreSQL, as a superuser; if set, `tenantry migrate` creates roles and database."
+        ),
+    ] = None
+    database_pool_size: Annotated[
+        int, Field(ge=2, le=200, description="Maximum connections of one worker, beside the one that listens.")
+    ] = 10
+
+    @property
+    def database(self) -> DatabaseSettings:
+        """What ``tenants/database`` needs."""
+        sessions = max(1, self.database_pool_size * 2 // 5)
+        return DatabaseSettings(
+            url=str(self.database_url),
+            statement_connections=self.database_pool_size - sessions,
+            session_connections=sessions,
+        )
+
+
+class ThrottleGroup(BaseModel):
+    """Counters of limits."""
+
+    redis_url: Annotated[
+        RedisDsn | None,
+        Field(repr=False, description="Redis, for the counters of limits; without it each worker counts its share."),
+    ] = None
+    workers: Annotated[
+        int, Field(ge=1, description="Worker processes on all hosts; without Redis, a limit is divided by this.")
+    ] = 1
+    takes_over: Annotated[
+        bool,
+        Field(description="Replacement worker: without Redis, assume that the predecessor's share is spent."),
+    ] = False
+
+    @property
+    def throttle(self) -> ThrottleSettings:
+        """What ``gateway/throttle`` needs."""
+        redis_url = str(self.redis_url) if self.redis_url else None
+        return ThrottleSettings(redis_url=redis_url, workers=self.workers, takes_over=self.takes_over)
+
+
+class UsageGroup(BaseModel):
+    """Journals of usage."""
+
+    usage_folder: Annotated[
+        Path,
+        Field(description="Folder for usage journals, of this deployment alone; must survive a worker's restart."),
+    ] = Path(".tenantry/usage")
+    usage_journal_megabytes: Annotated[
+        int,
+        Field(ge=4, le=65_536, description="Maximum size of a worker's journal while PostgreSQL is down; then 503."),
+    ] = 256
+    usage_flush_seconds: Annotated[
+        float, Field(ge=0.1, le=60, description="Seconds between two flushes of a worker's journal to PostgreSQL.")
+    ] = 10.0
+
+    @property
+    def usage(self) -> UsageSettings:
+        """What ``gateway/usage`` needs."""
+        return UsageSettings(self.usage_folder, self.usage_journal_megabytes * 2**20, self.usage_flush_seconds)

@@ -1,0 +1,106 @@
+"""A key never holds more than the principal that issues it: not in role, scopes, time, networks or limits (AZ5, ID16).
+
+Otherwise a narrow key could issue a wide one, which would go on working after the narrow one has ended.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from tenants.api_keys.schemas import KeyLimit
+from tenants.errors import Forbidden, ValidationFailed
+from tenants.policy import NO_OWN_ROLES, Policy
+from tenants.principal import Principal
+from tenants.roles.builtin import BUILT_IN_ROLES
+
+PermissionsOfRoles = Callable[[Policy, tuple[str, ...]], frozenset[str]]
+
+
+class ExceedsIssuer(Forbidden):
+    message = "A key cannot hold more than the credential that issues it."
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """The principal that issues a key, all that it may do itself, and its tenant's own roles, which it may grant."""
+
+    principal: Principal
+    permissions: frozenset[str]
+    policy: Policy = NO_OWN_ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGrant:
+    """What a key is given: a role by name, and the permissions that it is narrowed to; None is all of the role's."""
+
+    role: str
+    scopes: Sequence[str] | None
+
+
+def check_grant(issuer: Issuer | None, grant: RoleGrant, permissions_of: PermissionsOfRoles) -> None:
+    """Return when the grant is within what the issuer holds. ``issuer`` is None for the SaaS's own staff.
+
+    The role as a whole must be within the issuer's roles, and what is granted of it within the issuer's permissions,
+    which its own scopes may narrow. Raises ValidationFailed for a role that does not exist and for scopes that the
+    role does not hold, ExceedsIssuer for what the issuer does not hold.
+    """
+    policy = issuer.policy if issuer else NO_OWN_ROLES
+    held = permissions_of(policy, (_existing(grant.role, policy),))
+    for position, scope in enumerate(grant.scopes or ()):
+        if scope not in held:
+            raise ValidationFailed.at(f"/scopes/{position}", "unknown_scope", "The role holds no such permission.")
+    if issuer is None:
+        return
+    granted = held if grant.scopes is None else frozenset(grant.scopes)
+    if not (held <= permissions_of(policy, issuer.principal.roles) and granted <= issuer.permissions):
+        raise ExceedsIssuer
+
+
+def _existing(role: str, policy: Policy) -> str:
+    if role not in BUILT_IN_ROLES and role not in policy.roles:
+        raise ValidationFailed.at("/role", "unknown_role", "There is no role of this name.")
+    return role
+
+
+def narrowed_expiry(issuer: Issuer | None, requested: datetime | None, now: datetime) -> datetime | None:
+    """When the key ends: as requested, and never later than its issuer."""
+    if requested is not None and requested <= now:
+        raise ValidationFailed.at("/expires_at", "not_in_future", "Must be in the future.")
+    if issuer is None or issuer.principal.expires_at is None or issuer.principal.user_id == issuer.principal.id:
+        return requested  # an access token ends in minutes, its person does not
+    end = datetime.fromtimestamp(issuer.principal.expires_at, UTC)
+    if requested is not None and requested > end:
+        raise ExceedsIssuer
+    return requested or end
+
+
+def narrowed_networks(issuer: Issuer | None, requested: Sequence[str]) -> list[str]:
+    """Networks that the key may be used from: as requested, and never outside its issuer's."""
+    own = issuer.principal.networks if issuer else ()
+    if not own:
+        return list(requested)
+    if any(not _inside(ip_network(each), own) for each in requested):
+        raise ExceedsIssuer
+    return list(requested) or [str(each) for each in own]
+
+
+def narrowed_limits(issuer: Issuer | None, requested: Sequence[KeyLimit]) -> list[KeyLimit]:
+    """The key's own windows: those requested, and its issuer's, where no tighter one of the same name is requested."""
+    named = {limit.name: limit for limit in requested}
+    if len(named) != len(requested):
+        raise ValidationFailed.at("/limits", "duplicate", "Two limits have the same name.")
+    for own in issuer.principal.windows if issuer else ():
+        other = named.setdefault(own.name, KeyLimit(name=own.name, quota=own.quota, window_seconds=own.seconds))
+        if other.window_seconds != own.seconds or other.quota > own.quota:
+            raise ExceedsIssuer
+    return list(named.values())
+
+
+def _inside(network: IPv4Network | IPv6Network, own: Sequence[IPv4Network | IPv6Network]) -> bool:
+    for each in own:
+        if isinstance(network, IPv4Network) and isinstance(each, IPv4Network) and network.subnet_of(each):
+            return True
+        if isinstance(network, IPv6Network) and isinstance(each, IPv6Network) and network.subnet_of(each):
+            return True
+    return False

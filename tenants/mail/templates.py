@@ -1,0 +1,47 @@
+"""The messages that the product sends. Each is a frozen dataclass: its fields are what its templates may use.
+
+A template is two files: ``<name>.txt``, whose first line is the subject, and ``<name>.html``, where every value is
+escaped. A name that a template uses and its dataclass lacks is an error (``StrictUndefined``).
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from tenants.mail.port import Content
+
+_SUBJECT = "Subject: "
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Template(Protocol):
+    """A message before it is rendered."""
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordReset(Template):
+    """The link with which a person sets a new password."""
+
+    name: ClassVar[str] = "password_reset"
+
+    product: str  # as people know the SaaS
+    link: str
+    valid_minutes: int
+
+
+def render(template: PasswordReset) -> Content:
+    """The message in text and HTML. Raises jinja2.UndefinedError for a template that asks for more than it gets."""
+    values = {each.name: getattr(template, each.name) for each in fields(template)}
+    head, _, text = _environment.get_template(f"{template.name}.txt").render(values).partition("\n\n")
+    subject = " ".join(head.removeprefix(_SUBJECT).split())  # one line, whatever the values hold
+    return Content(subject, text, _environment.get_template(f"{template.name}.html").render(values))

@@ -1,0 +1,1 @@
+"""Secrets that several features use: opaque tokens, their hashes, and sealed values."""
