@@ -66,15 +66,15 @@ def _behind(target: Target) -> ColumnElement[bool]:
 
 
 def _status(row: Row[TenantMigration, str, bool], target: Target) -> TenantMigrationStatus:
-    kept, slug, behind = row
+    stored, slug, behind = row
     return TenantMigrationStatus(
-        id=kept.tenant_id,
+        id=stored.tenant_id,
         slug=slug,
-        state=kept.state,
-        revisions=tuple(kept.revisions),
+        state=stored.state,
+        revisions=tuple(stored.revisions),
         target=target.heads,
         behind=behind,
-        attempts=kept.attempts,
-        error=kept.error,
-        changed_at=kept.changed_at,
+        attempts=stored.attempts,
+        error=stored.error,
+        changed_at=stored.changed_at,
     )

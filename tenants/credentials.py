@@ -11,7 +11,7 @@ class CredentialMissing(TenantryError):
 
 
 class CredentialInvalid(TenantryError):
-    """Unknown, malformed, ambiguous or issued for another audience; the caller is not told which."""
+    """Unknown, malformed, ambiguous or issued for another audience; the response does not say which."""
 
     kind = ErrorKind.UNAUTHENTICATED
     code = "credential_invalid"

@@ -91,8 +91,8 @@ def _facts(values: Mapping[str, Any]) -> tuple[Any, ...]:
 def _after(known: Sequence[Subscription], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The subscriptions after this snapshot: the rows just read, and those that Stripe no longer has as canceled."""
     present = {row["stripe_id"] for row in rows}
-    gone = [each for each in known if each.stripe_id not in present]
-    return [*rows, *({"status": "canceled", "plan_code": each.plan_code} for each in gone)]
+    missing = [each for each in known if each.stripe_id not in present]
+    return [*rows, *({"status": "canceled", "plan_code": each.plan_code} for each in missing)]
 
 
 def _row(tenant: TenantId, bought: BoughtSubscription, plans: list[Plan], read_at: datetime) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class ApiKeyShown(BaseModel):
     @classmethod
     def of(cls, key: ApiKey) -> "ApiKeyShown":
         """Convert a row; internal columns are left out."""
-        return cls(**_shown(key))
+        return cls(**_fields_of(key))
 
 
 class ApiKeyIssued(ApiKeyShown):
@@ -108,10 +108,10 @@ class ApiKeyIssued(ApiKeyShown):
     @classmethod
     def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyIssued":
         """Convert a row and add the secret, which is stored nowhere."""
-        return cls(**_shown(key), secret=secret)
+        return cls(**_fields_of(key), secret=secret)
 
 
-def _shown(key: ApiKey) -> dict[str, Any]:
+def _fields_of(key: ApiKey) -> dict[str, Any]:
     plain = ("name", "role", "scopes", "environment", "prefix", "last4", "allowed_cidrs", "limits")
     times = ("created_at", "expires_at", "revoked_at")
     return {

@@ -13,8 +13,8 @@ from sqlalchemy.engine import URL, make_url
 from tenants.database.hardening import close_catalog
 from tenants.database.names import CONTROL_ROLE, GATEWAY_ROLE, OWNER_ROLE
 
-# Inside one injected statement these would undo SET LOCAL ROLE, speak to every worker, or leave things behind that
-# belong to no tenant (DESIGN decision 2).
+# Inside one injected statement these would undo SET LOCAL ROLE, notify every worker, or create objects that belong to
+# no tenant (docs/architecture.md, "Isolation in PostgreSQL").
 _SET_ROLE_FUNCTIONS = ("pg_catalog.set_config(text, text, boolean)",)
 _SHARED_FUNCTIONS = (
     "pg_catalog.pg_notify(text, text)",

@@ -30,7 +30,7 @@ def work_deadline(settings: DatabaseSettings) -> float:
 class ExtendedCursor(psycopg.AsyncCursor[Any]):
     """Sends even a statement without parameters by the extended protocol, which takes one statement and no second.
 
-    psycopg would send it by the simple protocol, where ``SELECT …; RESET ROLE`` is two (DESIGN decision 2).
+    psycopg would send it by the simple protocol, where ``SELECT …; RESET ROLE`` is two (docs/decisions/0006).
     """
 
     def _execute_send(self, *arguments: Any, **options: Any) -> None:

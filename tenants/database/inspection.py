@@ -1,4 +1,4 @@
-"""What a server and a login role look like from inside: the facts that isolation stands on (DESIGN decision 2)."""
+"""The facts about server and login role that isolation depends on (docs/architecture.md)."""
 
 from dataclasses import dataclass, fields
 

@@ -36,10 +36,10 @@ class TenantShown(BaseModel):
     @classmethod
     def of(cls, tenant: Tenant) -> "TenantShown":
         """Convert a row."""
-        return cls.model_validate(_shown(tenant))
+        return cls.model_validate(_fields_of(tenant))
 
 
-def _shown(tenant: Tenant) -> dict[str, object]:
+def _fields_of(tenant: Tenant) -> dict[str, object]:
     """The fields of ``TenantShown``."""
     return {
         "id": show(TENANT, tenant.id),

@@ -1,4 +1,4 @@
-"""``GET /v1/me`` as CONTRACT says it."""
+"""``GET /v1/me``: the caller, its permissions and its plan."""
 
 import pytest
 

@@ -33,7 +33,7 @@ def _value(metrics: dict[str, Metric], name: str, **labels: str) -> float:
 
 
 async def test_every_part_of_a_worker_can_be_watched(gateway: Gateway) -> None:
-    """CONTRACT, Health and docs."""
+    """docs/api.md, "Endpoints"."""
     key = gateway.acme.key("admin")
     for path, headers in (("/v1/me", key), ("/v1/contacts", key), ("/v1/me", {}), ("/v1/nowhere", key)):
         await gateway.client.get(path, headers=headers)

@@ -49,7 +49,7 @@ async def test_a_worker_that_hears_of_no_changes_is_alive_and_not_ready(gateway:
 
 
 async def test_the_documentation_loads_nothing_from_elsewhere(gateway: Gateway) -> None:
-    """CONTRACT: /docs works offline; CO2: and runs no inline script."""
+    """/docs works offline; CO2: it runs no inline script."""
     page = await gateway.client.get("/docs")
     assert page.status_code == 200
     assert "http" not in page.text.replace(BASE_URL, "")

@@ -94,7 +94,7 @@ async def test_a_second_statement_cannot_be_stacked(tenant_pair: TenantPair, sec
 
 @pytest.mark.parametrize("name", ["take another role", "change the search_path", "speak to every worker"])
 async def test_the_control_roles_rights_are_not_the_tenants(tenant_pair: TenantPair, name: str) -> None:
-    """IS1: a control part after the tenant's part of a transaction does not widen the next tenant's (DESIGN 2)."""
+    """IS1: a control part after a tenant's part of a transaction does not widen the next tenant's privileges."""
     async with tenant_pair.database.control() as session:
         await session.execute(text("SELECT count(*) FROM tenants"))
     with pytest.raises(DBAPIError):
@@ -102,7 +102,7 @@ async def test_the_control_roles_rights_are_not_the_tenants(tenant_pair: TenantP
 
 
 async def test_the_login_role_by_itself_reads_nothing(tenant_pair: TenantPair) -> None:
-    """DESIGN decision 2: being a member of every role gives it no right; an unscoped statement fails."""
+    """IS1: membership in every role gives the login role no privilege; an unscoped statement fails."""
     async with tenant_pair.database.engine.connect() as connection:
         for table in (f"{tenant_pair.acme.schema}.notes", "tenantry.api_keys"):
             with pytest.raises(DBAPIError, match="permission denied"):

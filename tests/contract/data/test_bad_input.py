@@ -37,7 +37,7 @@ def _pointers(answer: Any) -> list[tuple[str, str]]:
 async def test_a_body_is_refused_where_it_is_wrong(
     shared_gateway: Gateway, method: str, body: Any, faults: list[tuple[str, str]]
 ) -> None:
-    """CONTRACT: 422 with pointers. AZ7: unknown and read-only fields are refused."""
+    """docs/api.md: 422 with pointers. AZ7: unknown and read-only fields are rejected."""
     key = shared_gateway.acme.key()
     path = "/v1/contacts"
     if method == "PATCH":
@@ -95,7 +95,7 @@ async def test_what_is_no_json_is_refused_and_not_echoed(shared_gateway: Gateway
     ],
 )
 async def test_a_list_takes_what_is_listed(shared_gateway: Gateway, query: str, faults: list[tuple[str, str]]) -> None:
-    """CONTRACT: unknown fields, operators and parameters are refused with 422; IS6."""
+    """IS6: unknown fields, operators and parameters are rejected with 422 (docs/api.md)."""
     answer = await shared_gateway.client.get(f"/v1/contacts?{query}", headers=shared_gateway.acme.key())
     assert answer.status_code == 422, answer.text
     assert _pointers(answer) == faults

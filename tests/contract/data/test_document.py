@@ -92,7 +92,7 @@ async def _answer(gateway: Gateway, case: Case[Any]) -> httpx.Response:
 @_TRIES
 @given(case=_ALLOWED)
 async def test_what_the_document_allows_is_taken(shared_gateway: Gateway, case: Case[Any]) -> None:
-    """CONTRACT: every documented filter, sort, field and value works, and answers are as documented."""
+    """docs/api.md: every documented filter, sort, field and value works, and responses are as documented."""
     answer = await _answer(shared_gateway, case)
     if answer.status_code == 422:
         refused = {error["pointer"] for error in answer.json()["errors"] if error["code"] != _NUL}

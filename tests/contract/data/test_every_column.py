@@ -120,7 +120,7 @@ async def test_a_row_refers_to_another_of_its_own_kind(things: Gateway) -> None:
 
 
 async def test_a_tenant_without_the_table_answers_503_alone(gateway_template: Template) -> None:
-    """DESIGN decision 9: a tenant whose migration has not been here yet is unavailable, and no other is."""
+    """Only a tenant whose schema lacks the tables is unavailable (migrations/README.md)."""
     with ExitStack() as stack:
         urls = copy_database(gateway_template.urls, stack)
         create_tables(urls.owner, [gateway_template.acme.ref])

@@ -142,7 +142,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 async def test_a_comparison_finds_what_python_finds(
     filled: tuple[Gateway, list[Row]], name: str, text: str, operator: str
 ) -> None:
-    """CONTRACT: field=value, ne, gt, gte, lt, lte; what has no value is not equal, greater or less."""
+    """docs/api.md: field=value, ne, gt, gte, lt, lte; null is neither equal, greater nor less."""
     gateway, rows = filled
     wanted = _typed(name, text.replace("%2B", "+"))
     wanted = int(wanted) if name in ("small", "medium", "large") else wanted
@@ -204,7 +204,7 @@ async def test_filters_by_id_take_typed_ids(filled: tuple[Gateway, list[Row]]) -
 
 
 async def test_a_page_without_parameters_is_the_newest_25(filled: tuple[Gateway, list[Row]]) -> None:
-    """CONTRACT: limit 25, sort -created_at."""
+    """docs/api.md: limit 25, sort -created_at."""
     gateway, rows = filled
     answer = await gateway.client.get("/v1/things", headers=gateway.acme.key())
     assert answer.json()["data"] == rows[:-26:-1]
@@ -231,7 +231,7 @@ async def test_the_limit_may_change_from_page_to_page_and_nothing_else(filled: t
 
 
 async def test_an_empty_list_is_a_list(filled: tuple[Gateway, list[Row]]) -> None:
-    """CONTRACT: the same three members."""
+    """docs/api.md: the same three members."""
     gateway, _ = filled
     answer = await gateway.client.get("/v1/things", headers=gateway.globex.key())
     assert answer.json() == {"data": [], "has_more": False, "next_cursor": None}

@@ -1,4 +1,4 @@
-"""``/v1/<resource>``: the five verbs as CONTRACT says them, over the whole way of a request."""
+"""``/v1/<resource>``: the five operations of docs/api.md, through the whole gateway."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def _create(shared_gateway: Gateway, path: str = "/v1/contacts", body: dic
 
 
 async def test_create_answers_the_object_and_where_it_is(shared_gateway: Gateway) -> None:
-    """CONTRACT: create 201 with Location; the object itself; ids are typed."""
+    """docs/api.md: create 201 with Location; the object itself; ids are typed."""
     answer = await shared_gateway.client.post("/v1/contacts", json=_ADA, headers=shared_gateway.acme.key())
     assert answer.status_code == 201
     made = answer.json()
@@ -48,7 +48,7 @@ async def test_read_answers_304_to_whoever_has_it(shared_gateway: Gateway) -> No
 
 
 async def test_update_changes_what_it_names_and_nothing_else(shared_gateway: Gateway) -> None:
-    """CONTRACT: PATCH 200; null is a value; the time of the change moves."""
+    """docs/api.md: PATCH 200; null is a value; updated_at changes."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     answer = await shared_gateway.client.patch(path, json={"email": None, "stage": "customer"}, headers=key)
@@ -90,7 +90,7 @@ async def test_a_stale_if_match_is_refused(shared_gateway: Gateway, method: str)
 
 
 async def test_delete_answers_204_and_then_404(shared_gateway: Gateway) -> None:
-    """CONTRACT: delete 204."""
+    """docs/api.md: delete 204."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     gone = await shared_gateway.client.delete(path, headers={**key, "If-Match": tag})

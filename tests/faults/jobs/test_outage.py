@@ -93,7 +93,7 @@ async def test_jobs_go_on_after_postgresql_was_away(start_postgres: PostgresFact
 
 
 async def test_a_job_is_enqueued_with_its_transaction_or_not_at_all(start_postgres: PostgresFactory) -> None:
-    """DESIGN decision 8."""
+    """OP3: jobs are in PostgreSQL, in the transaction of the change."""
     async with _working(start_postgres()) as working:
 
         async def fail() -> None:

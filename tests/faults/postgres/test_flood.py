@@ -80,7 +80,7 @@ async def test_a_flood_that_hangs_fails_nobody_else(gateway: Gateway) -> None:
 
 
 async def test_a_worker_opens_no_more_connections_than_it_was_given(gateways: GatewayFactory) -> None:
-    """DESIGN 2: what ``TENANTRY_DATABASE_POOL_SIZE`` says, three that look up, and the one that listens."""
+    """docs/deployment.md: ``TENANTRY_DATABASE_POOL_SIZE``, three for look-ups, and one that listens."""
     async with gateways(database_pool_size=5) as gateway, asyncio.TaskGroup() as group:
         count = group.create_task(_most_connections(gateway))
         for tenant in (gateway.acme, gateway.globex):

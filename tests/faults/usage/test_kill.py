@@ -113,7 +113,7 @@ def stand(gateway_template: Template, redis_server: LocalRedis, tmp_path: Path) 
 
 
 async def test_a_worker_killed_under_load_again_and_again_loses_no_answered_request(stand: Stand) -> None:
-    """DESIGN decision 6. Each caller has at most one request in hand, so a kill leaves at most one in doubt."""
+    """OP2: each caller has at most one request in flight, so a kill leaves at most one uncertain."""
     for round_ in range(3):
         worker = stand.start()
         load = asyncio.create_task(stand.load(worker.port, seconds=60))

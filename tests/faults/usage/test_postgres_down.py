@@ -39,7 +39,7 @@ async def _round(gateway: Gateway) -> None:
 async def test_what_is_counted_while_postgresql_is_down_is_rolled_up_when_it_is_back(
     server: LocalPostgres, template: Template, tmp_path: Path
 ) -> None:
-    """Answers from the cache go on for a bound (DESIGN, "When something is down"), and each of them is counted."""
+    """Cached credentials keep working for a bounded time (docs/architecture.md), and their requests are counted."""
     async with running_gateway(template, template.urls, usage_folder=tmp_path, usage_flush_seconds=_MINUTE) as gateway:
         await _ask(gateway, 10)
         await _round(gateway)

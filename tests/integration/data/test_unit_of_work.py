@@ -25,7 +25,7 @@ class Deliberate(Exception):
 
 
 async def test_what_a_session_does_is_committed_together_or_not_at_all(gateway: Gateway) -> None:
-    """STYLE 5: services never commit; two verbs that depend on each other fail together."""
+    """Services never commit: two operations that depend on each other fail together."""
     alone = gateway.services.database.statements(gateway.acme.ref)
     made: list[UUID] = []
     with pytest.raises(Deliberate):

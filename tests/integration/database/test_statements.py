@@ -104,7 +104,7 @@ async def test_no_more_connections_than_the_pool_allows(
 async def test_each_tenant_stays_with_its_connection(
     database_urls: DatabaseUrls, tenants: tuple[TenantRef, TenantRef]
 ) -> None:
-    """DESIGN 2: a backend keeps the catalog of each tenant that it has served, and plans anew for another."""
+    """A backend caches the catalog of each tenant that it has served, and plans again for another tenant."""
     database = new_database(DatabaseSettings(url=database_urls.gateway, statement_connections=2))
     acme, globex = [database.statements(tenant) for tenant in tenants]
     await asyncio.gather(acme.rows(SLOW, {"seconds": 0}), globex.rows(SLOW, {"seconds": 0}))  # each opens one
@@ -117,7 +117,7 @@ async def test_each_tenant_stays_with_its_connection(
 async def test_a_connection_that_has_grown_old_is_replaced(
     database: Database, tenants: tuple[TenantRef, TenantRef]
 ) -> None:
-    """DESIGN 2: what a backend keeps of the tenants it has served is given back in time."""
+    """Connections are replaced, which frees what a backend caches of its tenants."""
     work = database.statements(tenants[0])
     before = await work.rows(_BACKEND, {})
     (connection,) = database._groups._idle

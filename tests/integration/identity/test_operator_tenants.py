@@ -30,7 +30,7 @@ async def _drop(gateway: Gateway, tenant: str) -> None:
 
 
 async def test_a_new_tenant_is_complete_and_its_first_key_works(gateway: Gateway) -> None:
-    """CONTRACT: POST /operator/v1/tenants; schema, role, owner and key in one transaction."""
+    """POST /operator/v1/tenants: schema, role, owner and key in one transaction."""
     answer = await _create(gateway, owner_email="boss@initech.example")
     made = answer.json()
     assert answer.status_code == 201, answer.text
@@ -119,7 +119,7 @@ async def test_an_owner_who_is_known_already_is_the_same_person(gateway: Gateway
 
 
 async def test_the_plan_of_a_tenant_is_changed_by_the_operator(gateway: Gateway) -> None:
-    """CONTRACT: change plan."""
+    """PATCH /operator/v1/tenants/{id}: change the plan."""
     path = f"{_TENANTS}/{(await gateway.client.get('/v1/me', headers=gateway.acme.key())).json()['tenant']['id']}"
     changed = await gateway.client.patch(path, json={"plan": "pro"}, headers=gateway.operator)
     assert (changed.status_code, changed.json()["plan"]) == (200, "pro")
@@ -178,7 +178,7 @@ async def test_unknown_tenants_are_not_found(gateway: Gateway) -> None:
 
 
 async def test_tenants_are_listed_the_newest_first(gateway: Gateway) -> None:
-    """CONTRACT: lists."""
+    """docs/api.md, "Lists"."""
     page = (await gateway.client.get(_TENANTS, params={"limit": 1}, headers=gateway.operator)).json()
     assert [each["slug"] for each in page["data"]] == ["globex"]
     rest = await gateway.client.get(_TENANTS, params={"cursor": page["next_cursor"]}, headers=gateway.operator)

@@ -36,7 +36,7 @@ def _faults(*parameters: tuple[str, str]) -> tuple[FieldError, ...]:
 
 
 def test_without_parameters_a_list_is_the_newest_first() -> None:
-    """CONTRACT: 25 at a time, by -created_at."""
+    """docs/api.md: limit 25, sort -created_at."""
     query = _read()
     assert (query.limit, str(query.listing.sort), query.after) == (DEFAULT_LIMIT, "-created_at", None)
     assert (query.listing.filters, query.listing.search) == ((), ())
@@ -63,7 +63,7 @@ def test_without_parameters_a_list_is_the_newest_first() -> None:
     ],
 )
 def test_a_filter_is_read_as_its_column_is_typed(parameter: str, text: str, expected: tuple[Any, ...]) -> None:
-    """CONTRACT: field=value and field[op]=value."""
+    """docs/api.md: field=value and field[op]=value."""
     assert _read((parameter, text)).listing.filters == (Filter(*expected),)
 
 
