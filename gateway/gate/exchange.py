@@ -23,16 +23,16 @@ class Common:
 class Exchange(RequestContext):
     """The only wrapper of ``send``. Closers are called once, before the last byte of the answer leaves."""
 
-    __slots__ = ("_common", "_send", "ended", "status")
+    __slots__ = ("_send", "ended", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, common: Common) -> None:
         fields: RequestFields = scope.get(FIELDS) or RequestFields.of(scope["headers"])  # what the server knows of them
         source = fields.source
         if source is None:
             source = fields.source = common.source(scope)
-        RequestContext.__init__(self, scope, fields, receive, common.ids.next(), source)  # super() is a look-up more
+        super().__init__(scope, fields, receive, common.ids.next(), source)
+        self.closers = common.closers  # one tuple for all requests that add none
         self._send = send
-        self._common = common
         self.status = 0  # nothing was sent yet
         self.ended = False
 
@@ -42,14 +42,12 @@ class Exchange(RequestContext):
             self.status = message["status"]
             request_id = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message["headers"], *self.response_headers, request_id]
-        elif not message.get("more_body", False):
+        elif not (self.ended or message.get("more_body", False)):
             self.end(self.status)
         return self._send(message)
 
     def end(self, status: int = 0) -> None:
         """The request is over. Cut short, or cancelled, it was used all the same, and we failed."""
         self.ended = True
-        if self.at_end is not None:
-            self.at_end(self, status)
-        for closer in self._common.closers:
+        for closer in self.closers:
             closer(self, status)

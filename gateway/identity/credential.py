@@ -2,25 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
 
 from starlette.types import Scope
 
-from gateway.request.fields import Field, RequestFields
+from gateway.request.fields import Credential, Field, RequestFields
 from tenants.credentials import CredentialInvalid
 
 LONGEST = 8192  # bytes; nothing longer is hashed or decoded (ID6)
 _KEY_PREFIX = b"tn_"
 # RFC 9110 section 11.2, token68: what a credential may be made of.
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
-
-
-class Credential(NamedTuple):
-    """The one credential of a request."""
-
-    sent: bytes  # the fields that carry it, as they were sent
-    text: bytes
-    key: bytes  # SHA-256 of the text, by which it is remembered
 
 
 def sent_credentials(fields: RequestFields) -> bytes | None:

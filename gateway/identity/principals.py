@@ -2,9 +2,10 @@
 
 from gateway.identity.answer import Subject
 from gateway.identity.cache import PrincipalCache
-from gateway.identity.credential import Credential, text_of
+from gateway.identity.credential import text_of
 from gateway.identity.loads import Loads
 from gateway.identity.wanted import Secret, Wanted
+from gateway.request.fields import Credential
 from tenants.api_keys.secret import SecretKind, kind_of
 from tenants.credentials import CredentialInvalid
 from tenants.sign_in.access_tokens import AccessClaims, AccessTokens

@@ -5,9 +5,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
-from gateway.identity.credential import Credential, read_credential, sent_credentials
+from gateway.identity.credential import read_credential, sent_credentials
 from gateway.identity.principals import Principals
 from gateway.request.context import RequestContext
+from gateway.request.fields import Credential
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.principal import Operator, Principal, TenantStatus
@@ -53,7 +54,7 @@ class IdentityStage:
         self._failures = failures
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
-        credential: Credential | None = request.fields.credential
+        credential = request.fields.credential
         sent = sent_credentials(request.fields) if credential is None else credential.sent
         if sent is None:
             return None

@@ -13,7 +13,7 @@ from gateway.throttle.leases import Grant, Leases
 from gateway.throttle.script import GRANT
 from gateway.throttle.share import Share
 from gateway.throttle.slots import Slots
-from gateway.throttle.windows import LEASE_AHEAD, LEASE_LIFE, WindowSet
+from gateway.throttle.windows import LEASE_AHEAD, LEASE_LIFE, Limit, WindowSet
 from tenants.principal import Window
 
 _MICROSECONDS = 1_000_000
@@ -147,6 +147,14 @@ class Account(Leased[TokenAsk]):
         """Seconds until something can be had."""
         begin = self.leases.next_begin
         return max(0.0, (self.closed_until if begin is None else min(begin, self.closed_until)) - now)
+
+    def exhausted_window(self, cost: int) -> Limit:
+        """The window that refuses a request of this cost: of several the one that resets last."""
+        states = list(zip(self._remaining, self._resets, self.windows.limits, strict=True))
+        exhausted = [state for state in states if state[0] < cost]
+        if exhausted:
+            return max(exhausted, key=_reset_of)[2]
+        return min(states, key=_remaining_of)[2]  # what remains is leased to other workers
 
     # -- header fields
 
@@ -283,6 +291,14 @@ class Account(Leased[TokenAsk]):
 
 def _grants(flat: list[int]) -> list[Grant]:
     return [Grant(*flat[at : at + 2]) for at in range(0, len(flat), 2)]
+
+
+def _remaining_of(state: tuple[int, float, Limit]) -> int:
+    return state[0]
+
+
+def _reset_of(state: tuple[int, float, Limit]) -> float:
+    return state[1]
 
 
 def whole_seconds(wait: float) -> int:

@@ -1,16 +1,17 @@
 """SlowAPI's limiter with its check replaced: the limits of a plan are resolved once, not at every request."""
 
-from collections.abc import Callable
+from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from slowapi import Limiter
 
 from gateway.request.context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
-from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits, RateLimited
+from gateway.throttle.errors import CostBeyondLimits, RateLimited, concurrency_limited, rate_limited
 from gateway.throttle.figures import Figures
 from gateway.throttle.settings import ThrottleSettings
+from gateway.throttle.slots import Slots
 from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
 from tenants.errors import TenantryError
@@ -38,9 +39,8 @@ class PlanLimiter(Limiter):
 
     ``account`` finds what is charged, and ``admit`` charges it: a warm request waits for nothing. Where too little is
     at hand, ``lease`` awaits Redis, and ``check`` admits or refuses. Both judge by one moment, ``now``: were the clock
-    read again to spend, a process that stood still in between would refuse what had just been found. ``release`` is
-    told when the request has ended. SlowAPI's own check would parse limit strings and inspect signatures each time,
-    and call Redis on the event loop.
+    read again to spend, a process that stood still in between would refuse what had just been found. SlowAPI's own
+    check would parse limit strings and inspect signatures each time, and call Redis on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -106,15 +106,14 @@ class PlanLimiter(Limiter):
         request.response_headers += (account.policy_field, self._limit_field(account, now))
         if slots is not None:
             self._leased.enter(slots, now)
-            request.slots, request.at_end = slots, self.release
+            request.on_close(partial(self._leave, slots))
         return True
 
-    async def lease(self, request: RequestContext) -> float:
+    async def lease(self, request: RequestContext, account: Account) -> float:
         """The moment at which ``check`` can decide: after Redis has answered, or was silent for too long.
 
         Raises CostBeyondLimits.
         """
-        account: Account = request.account
         cost = _cost_of(request)
         if cost > account.dearest:
             request.response_headers += (account.policy_field, self._limit_field(account, monotonic()))
@@ -123,12 +122,11 @@ class PlanLimiter(Limiter):
             return await self._refills.lease((account, cost))
         return await self._refills.lease((account.slots, 1), (account, cost))
 
-    def check(self, request: RequestContext, now: float) -> None:
+    def check(self, request: RequestContext, account: Account, now: float) -> None:
         """Admit the request, or refuse it, with the header fields on either answer.
 
         Raises RateLimited and ConcurrencyLimited; then nothing was spent.
         """
-        account: Account = request.account
         cost = _cost_of(request)
         if self.admit(request, account, now, cost):
             return
@@ -139,19 +137,9 @@ class PlanLimiter(Limiter):
         account.refused += cost
         raise self._refusal(account, fields, now, cost)
 
-    def release(self, request: RequestContext, _status: int) -> None:
+    def _leave(self, slots: Slots, request: RequestContext, _status: int) -> None:
         """The request has ended, however it did: its slot is free."""
-        if request.slots is not None:
-            self._leased.leave(request.slots, monotonic(), perf_counter() - request.started)
-            request.slots = None
-
-    def _check_request_limit(
-        self,
-        request: Any,  # a RequestContext; SlowAPI's own decorator would pass a Request
-        endpoint_func: Callable[..., Any] | None,  # noqa: ARG002 - limits come with the principal, not with a function
-        in_middleware: bool = True,  # noqa: ARG002, FBT001, FBT002 - SlowAPI's own signature
-    ) -> None:
-        self.check(request, monotonic())
+        self._leased.leave(slots, monotonic(), perf_counter() - request.started)
 
     def _limit_field(self, account: Account, now: float) -> Header:
         return account.share_field(now) if self._breaker.open else account.limit_field()
@@ -163,16 +151,18 @@ class PlanLimiter(Limiter):
             return self._refusal(account, fields, now, cost)
         fields.append(self._limit_field(account, now))
         wait = min(whole_seconds(slots.typical), _LONGEST_ADVICE)
-        return ConcurrencyLimited(detail=f"account {account.name}", retry_after=wait)
+        return concurrency_limited(slots.limit, account.name, wait)
 
     def _refusal(self, account: Account, fields: list[Header], now: float, cost: int) -> RateLimited:
         if self._breaker.open:
             fields.append(account.share_field(now))
-            wait = max(account.share.waits(now, cost))
+            waits = account.share.waits(now, cost)
+            wait = max(waits)
+            window = account.windows.limits[waits.index(wait)]
         else:
             fields.append(account.refused_field(now))
-            wait = account.wait(now)
-        return RateLimited(detail=f"account {account.name}", retry_after=whole_seconds(wait))
+            wait, window = account.wait(now), account.exhausted_window(cost)
+        return rate_limited(window, account.name, whole_seconds(wait))
 
     def _resolve(self, account: Account | None, name: str, principal: Principal, plan: PlanLimits) -> Account | None:
         """The slow way: first request, or a plan that changed, in force with the very request that brings it."""

@@ -5,6 +5,7 @@ from time import monotonic
 from typing import Protocol
 
 from gateway.request.context import RequestContext
+from gateway.throttle.account import Account
 from gateway.throttle.limiter import PlanLimiter, PlanLimits
 
 
@@ -34,10 +35,9 @@ class ThrottleStage:
         account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan))
         if account is None:
             return None
-        request.account = account
         if self._limiter.admit(request, account, monotonic(), route.cost):
             return None
-        return self._lease(request)
+        return self._lease(request, account)
 
-    async def _lease(self, request: RequestContext) -> None:
-        self._limiter.check(request, await self._limiter.lease(request))
+    async def _lease(self, request: RequestContext, account: Account) -> None:
+        self._limiter.check(request, account, await self._limiter.lease(request, account))

@@ -15,7 +15,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.slots import Slots
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, meet, request_of
+from tests.asgi import end, http_scope, meet, request_of
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.hammer import Plans, principal
 
@@ -40,7 +40,7 @@ async def _ask(limiter: PlanLimiter, caller: Principal) -> None:
     request.principal = caller
     async with asyncio.timeout(5):
         await meet(ThrottleStage(limiter, _PLANS), request)
-    limiter.release(request, 200)
+    end(request)
 
 
 @pytest.mark.parametrize("kind", [Account, Slots])

@@ -15,7 +15,7 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
-from tests.asgi import http_scope, meet, request_of
+from tests.asgi import end, http_scope, meet, request_of
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.hammer import Plans, principal
 
@@ -63,7 +63,7 @@ class Crowd:
         self.most = max(self.most, self.present)
         await asyncio.sleep(lasts)
         self.present -= 1
-        self.limiters[worker].release(request, 200)
+        end(request)
 
     async def end(self) -> None:
         """Cut off what still runs. Raises what any request raised that was not refused."""

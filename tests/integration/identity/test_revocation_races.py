@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from gateway.identity.answer import Refusal, Subject
-from gateway.identity.credential import Credential, hash_of
+from gateway.identity.credential import hash_of
 from gateway.identity.principals import Principals
+from gateway.request.fields import Credential
 from tenants.api_keys.secret import SecretKind, generate, last4_of, prefix_of
 from tenants.credentials import CredentialInvalid, CredentialRevoked
 from tenants.identifiers import TenantId, UserId, new_id

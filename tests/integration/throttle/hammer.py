@@ -25,7 +25,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.identifiers import TenantId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus, Window
-from tests.asgi import http_scope, meet, request_of
+from tests.asgi import end, http_scope, meet, request_of
 
 _MOMENT = struct.Struct("d")
 
@@ -126,7 +126,7 @@ class Load:
     async def _last(self, request: RequestContext) -> None:
         await asyncio.sleep(self.job.lasts)
         self.ends.append(monotonic())
-        self.limiter.release(request, 200)
+        end(request)
 
     async def _flat_out(self, end: float) -> None:
         while monotonic() < end:

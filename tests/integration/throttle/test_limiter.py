@@ -7,23 +7,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import cache
 from time import monotonic
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import redis.asyncio as aioredis
 
 from gateway.development.redis import LocalRedis
-from gateway.request.context import RequestContext
 from gateway.throttle import account as throttle_account
 from gateway.throttle.account import Account
 from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
-from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
-from tests.integration.throttle.hammer import Plan, Plans, principal
+from tests.asgi import http_scope, leads_to, request_of, says_ok
+from tests.integration.throttle.hammer import Plan, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -78,9 +76,8 @@ async def _ask(
     account = _account(limiter, caller, windows)
     request = request_of(http_scope())
     leads_to(says_ok, cost=cost)(request)
-    request.account = account
     if not limiter.admit(request, account, monotonic(), cost):
-        limiter.check(request, await limiter.lease(request))
+        limiter.check(request, account, await limiter.lease(request, account))
     return {name.decode(): value.decode() for name, value in request.response_headers}
 
 
@@ -112,6 +109,21 @@ async def test_the_fields_count_down_to_the_refusal(limiter: PlanLimiter) -> Non
         await _ask(limiter, caller)
     assert refused.value.code == "rate_limited"
     assert refused.value.retry_after in {1, 2}
+
+
+async def test_a_refusal_names_the_window_that_refuses(limiter: PlanLimiter) -> None:
+    """TH6: its name and size, to the caller and in the log; of several the one with the longest wait."""
+    caller, windows = principal(uuid4()), (Window("burst", 50, 1), Window("sustained", 6, 60))
+    assert await _admitted(limiter, caller, 7, windows) == 6
+    with pytest.raises(RateLimited) as refused:
+        await _ask(limiter, caller, windows)
+    assert 'Rate limit "sustained" (6 per 60 s) exceeded' in refused.value.message
+    assert 'window "sustained" (6 per 60 s)' in (refused.value.detail or "")
+    busy = principal(uuid4())
+    await _ask(limiter, busy, cost=10)
+    with pytest.raises(RateLimited) as refused:
+        await _ask(limiter, busy)
+    assert 'Rate limit "burst" (10 per 1 s) exceeded' in refused.value.message
 
 
 @pytest.mark.parametrize("windows", [(Window("a", 3, 1),), (Window("a", 50, 1), Window("b", 6, 2))])
@@ -245,12 +257,11 @@ async def test_a_process_that_stands_still_refuses_nobody_what_was_just_granted(
     """TH1: a token lives for milliseconds; what was found at one moment is spent as of that moment."""
     account, request = _account(limiter, principal(uuid4())), request_of(http_scope())
     leads_to(says_ok)(request)
-    request.account = account
-    now = await limiter.lease(request)
+    now = await limiter.lease(request, account)
     time.sleep(2 * account.windows.grain)  # noqa: ASYNC251 - nothing else may run meanwhile
-    limiter.check(request, now)
+    limiter.check(request, account, now)
     with pytest.raises(RateLimited):
-        limiter.check(request, monotonic())
+        limiter.check(request, account, monotonic())
 
 
 async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
@@ -294,6 +305,17 @@ async def test_a_client_that_leaves_while_it_waits_takes_nothing_with_it(limiter
     assert await _admitted(limiter, caller, 10) in {5, 6}
 
 
+async def test_without_redis_a_refusal_names_the_window_too() -> None:
+    """TH6, TH8: the window whose share has the longest wait."""
+    async with AsyncExitStack() as stack:
+        alone, caller = await _started(stack, None, workers=2), principal(uuid4())
+        windows = (Window("burst", 4, 1), Window("sustained", 4, 60))
+        assert await _admitted(alone, caller, 3, windows) == 2
+        with pytest.raises(RateLimited) as refused:
+            await _ask(alone, caller, windows)
+        assert '"sustained" (4 per 60 s)' in refused.value.message
+
+
 async def test_without_any_redis_a_worker_gives_its_share_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """TH8: out loud, in the log."""
     async with AsyncExitStack() as stack:
@@ -308,39 +330,3 @@ async def test_the_environment_cannot_open_the_gate(redis_server: LocalRedis, mo
     async with AsyncExitStack() as stack:
         limiter = await _started(stack, redis_server.url)
         assert await _admitted(limiter, principal(uuid4()), 12) == 10
-
-
-async def _through(stage: ThrottleStage, caller: Principal | None, cost: int = 1) -> RequestContext:
-    request = request_of(http_scope())
-    request.principal = caller
-    leads_to(says_ok, "/v1/export", cost)(request)
-    try:
-        await meet(stage, request)
-    except RateLimited as error:
-        request.log["refused"] = error.retry_after
-    return request
-
-
-async def test_the_stage_charges_tenants_and_nobody_else(limiter: PlanLimiter) -> None:
-    """TH2: public routes and operators pass; the fields are on a refusal too."""
-    stage = ThrottleStage(limiter, Plans((Window("burst", 2, 1),)))
-    caller = principal(UUID(int=uuid4().int))
-    assert (await _through(stage, None)).response_headers == []
-    contexts = [await _through(stage, caller) for _ in range(3)]
-    assert ["refused" in context.log for context in contexts] == [False, False, True]
-    for context, left in zip(contexts, (1, 0, 0), strict=True):
-        names = [name for name, _ in context.response_headers]
-        assert names == [b"ratelimit-policy", b"ratelimit"]
-        assert context.response_headers[1][1].startswith(b'"burst";r=%d;' % left)
-
-
-async def test_the_stage_charges_what_the_route_costs(limiter: PlanLimiter) -> None:
-    """A dear route takes several tokens of every window at once, or none."""
-    stage, caller = ThrottleStage(limiter, Plans((Window("burst", 10, 1),))), principal(uuid4())
-    answers = [await _through(stage, caller, cost) for cost in (6, 6, 4)]
-    assert ["refused" in context.log for context in answers] == [False, True, False]
-    assert [context.response_headers[1][1].split(b";")[1] for context in answers] == [b"r=4", b"r=4", b"r=0"]
-
-
-async def test_a_plan_without_windows_limits_nothing(limiter: PlanLimiter) -> None:
-    assert (await _through(ThrottleStage(limiter, Plans(())), principal(uuid4()))).response_headers == []

@@ -24,7 +24,7 @@ from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.errors import Forbidden
 from tenants.principal import Principal, Window
-from tests.asgi import ask, http_scope, leads_to, meet, request_of, says_ok
+from tests.asgi import ask, end, http_scope, leads_to, meet, request_of, says_ok
 from tests.integration.throttle.hammer import Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ class Worker:
         return request
 
     def end(self, request: RequestContext) -> None:
-        self.limiter.release(request, 200)
+        end(request)
 
     async def begins(self, caller: Principal) -> bool:
         """Whether one more may begin; it ends at once."""
@@ -106,6 +106,7 @@ async def test_a_refusal_costs_no_token_and_says_when_to_come_back(start: Start)
         with pytest.raises(ConcurrencyLimited) as refused:
             await meet(worker.stage, request)
         assert (refused.value.code, refused.value.retry_after) == ("concurrency_limited", 1)
+        assert refused.value.message == "Concurrency limit of 1 reached. Retry when a request completes."
         fields = dict(request.response_headers)
         assert fields[b"ratelimit-policy"] == b'"burst";q=10;w=60'
         found = remaining.match(fields[b"ratelimit"])

@@ -14,7 +14,7 @@ from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.gate.request_id import RequestIds
 from gateway.problems.documents import Problems
 from gateway.problems.errors import MalformedRequest
-from gateway.request.context import context_of
+from gateway.request.context import Closer, context_of
 from gateway.request.source import SourceReader
 from tenants.errors import NotFound, Unavailable
 from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
@@ -201,6 +201,33 @@ async def test_of_good_answers_a_share_leaves_a_line_and_every_refusal_does() ->
     await ask(bad, http_scope())
     assert 30 < len(good.lines.calls) < 250
     assert bad.line["status"] == 404
+
+
+async def test_every_closer_of_a_request_is_called_once_the_gates_own_last() -> None:
+    """A slot, a span, a transaction: one stage's closer does not displace another's."""
+    calls: list[tuple[str, int]] = []
+
+    def closer(name: str) -> Closer:
+        return lambda _request, status: calls.append((name, status))
+
+    async def registers_two(scope: Scope, receive: Receive, send: Send) -> None:
+        for name in ("first", "second"):
+            context_of(scope).on_close(closer(name))
+        await says_ok(scope, receive, send)
+        await send({"type": "http.response.body", "body": b""})
+
+    gate = Gate(
+        registers_two,
+        stages=(leads_to(registers_two),),
+        closers=(closer("gate"),),
+        problems=Problems("https://gateway.test"),
+        source=SourceReader(),
+        access=AccessLog(CapturingLogger()),
+    )
+    await ask(gate, http_scope())
+    assert calls == [("second", 200), ("first", 200), ("gate", 200)]
+    await ask(gate, http_scope())
+    assert calls[3:] == calls[:3], "and the next request begins with the gate's alone"
 
 
 async def test_head_is_answered_as_get_and_logged_as_head() -> None:

@@ -4,10 +4,10 @@ from typing import cast
 
 import pytest
 
-from gateway.identity.credential import Credential
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
 from gateway.identity.stage import IdentityStage
+from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
 from tests.asgi import HOST, http_scope, meet, request_of
 

@@ -15,11 +15,11 @@ from uuid import UUID
 
 from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.cache import PrincipalCache
-from gateway.identity.credential import Credential as Presented
 from gateway.identity.credential import hash_of
 from gateway.identity.loads import Loads, Outcome
 from gateway.identity.principals import Principals
 from gateway.identity.wanted import Secret, Wanted
+from gateway.request.fields import Credential as Presented
 from tenants.api_keys.secret import SecretKind, generate
 from tenants.credentials import CredentialInvalid, CredentialRevoked
 from tenants.database.listener import Subscriber
