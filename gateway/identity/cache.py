@@ -9,7 +9,6 @@ again. Comparison and insertion happen in one step of the event loop, as do chan
 from time import monotonic, time
 from typing import NamedTuple, Protocol, TypeVar
 
-from gateway.health.garbage import exempt
 from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.entries import Entries, Entry
 from gateway.identity.versions import Versions
@@ -51,7 +50,6 @@ class PrincipalCache:
         self._generation = 0
         self._changes: dict[str, int] = {}  # tag -> generation of its last change
         self._all_changed = 0  # loads that began in an earlier generation may have missed anything
-        self._entry_of = self._subjects.get
         channel.subscribe(self.on_change)
 
     def __len__(self) -> int:
@@ -60,7 +58,7 @@ class PrincipalCache:
 
     def recall(self, key: bytes) -> Subject | None:
         """The subject, when it is known and may still be believed. Raises CredentialExpired when its time is over."""
-        entry = self._entry_of(key)
+        entry = self._subjects.get(key)
         if entry is None or not (entry.tenant.current and entry.user.current):
             return None
         now = monotonic()
@@ -82,7 +80,7 @@ class PrincipalCache:
 
     def tenant_of(self, key: bytes) -> TenantId | None:
         """Whose credential this was when it was last loaded, believed or not."""
-        entry = self._entry_of(key)
+        entry = self._subjects.get(key)
         return entry.what.tenant.id if entry is not None and isinstance(entry.what, Principal) else None
 
     def moment(self) -> Moment:
@@ -98,7 +96,7 @@ class PrincipalCache:
             self._fill(self._refusals, key, answer, answer.subject, began.at)
         else:
             self._refusals.drop(key)
-            _exempt(self._fill(self._subjects, key, answer, answer.subject, began.at))
+            self._fill(self._subjects, key, answer, answer.subject, began.at)
         return True
 
     def on_change(self, kind: str, changed: str) -> None:
@@ -132,13 +130,3 @@ class PrincipalCache:
     def _miss_all(self) -> None:
         self._all_changed = self._generation
         self._changes.clear()
-
-
-def _exempt(entry: Entry[Subject]) -> None:
-    """A tree of ids and words, and one of very many: not for the collector of garbage to look at."""
-    subject = entry.what
-    exempt(entry, entry.own, subject)
-    if subject is not None:
-        exempt(subject.id)
-    if isinstance(subject, Principal):
-        exempt(subject.tenant, subject.tenant.id, subject.roles, subject.user_id)

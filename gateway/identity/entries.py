@@ -48,11 +48,14 @@ class Entries(Generic[What]):
         self._ring: list[Entry[What]] = []  # all of them, the free ones too
         self._free: list[Entry[What]] = []
         self._hand = 0
-        self.get = self._by_key.get
 
     def __len__(self) -> int:
         """Credentials that are remembered, void ones too."""
         return len(self._by_key)
+
+    def get(self, key: bytes) -> Entry[What] | None:
+        """The entry of this credential, void or not."""
+        return self._by_key.get(key)
 
     def place(self, key: bytes, own: tuple[str, ...]) -> Entry[What]:
         """The entry of this credential, to be filled; the one it had, or an empty one."""

@@ -19,7 +19,6 @@ class Principals:
 
     def __init__(self, cache: PrincipalCache, loads: Loads, tokens: AccessTokens) -> None:
         self._cache = cache
-        self.recall = cache.recall  # of a credential's key, at every request: a method of its own would only pass it on
         self._loads = loads
         self._tokens = tokens
 
@@ -32,6 +31,10 @@ class Principals:
     def loads(self) -> int:
         """How many were asked of the database so far."""
         return self._loads.begun
+
+    def recall(self, key: bytes) -> Subject | None:
+        """The cached subject of a warm credential, else None. Raises CredentialExpired."""
+        return self._cache.recall(key)
 
     async def find(self, credential: Credential, source: str = "") -> Subject:
         """The subject of a credential that is not warm. Unknown ones of one ``source`` wait behind each other.

@@ -160,16 +160,8 @@ class Account(Leased[TokenAsk]):
 
     def limit_field(self) -> tuple[bytes, bytes]:
         """``RateLimit`` after a request was admitted from a lease."""
-        more = self.leases.tokens
-        remaining: tuple[int, ...]
-        match self._remaining:  # written out where it can be: a comprehension is a function of its own
-            case (first, second, third):
-                remaining = first + more, second + more, third + more
-            case (first, second):
-                remaining = first + more, second + more
-            case others:
-                remaining = tuple([each + more for each in others])
-        return b"ratelimit", self._template % remaining
+        tokens = self.leases.tokens
+        return b"ratelimit", self._template % tuple([remaining + tokens for remaining in self._remaining])
 
     def refused_field(self, now: float) -> tuple[bytes, bytes]:
         """``RateLimit`` of a request that was refused while Redis answers."""

@@ -75,7 +75,7 @@ class Journal:
         if at is None:
             self._count_first(principal, route, status_class, cost)
         else:
-            self._words[at] += cost << 32 | 1  # layout.word, which would cost as much again
+            self._words[at] += word(cost)
 
     def cut(self) -> None:
         """Let what was counted so far be rolled up: the next request begins another segment."""
