@@ -75,15 +75,15 @@ _PASSWORDS = Measure(Kind.TOTAL, "tenantry_passwords_waiting", "Passwords that a
 
 def throttle_samples(limiter: PlanLimiter) -> Iterator[Sample]:
     """The throttle and its calls to Redis."""
-    figures = limiter.figures
-    yield _CALLS.of(figures.answered, "answered")
-    yield _CALLS.of(figures.unanswered, "unanswered")
-    yield _CALL_SECONDS.of(figures.seconds)
-    yield _TOKENS.of(figures.leased, "leased")
-    yield _TOKENS.of(figures.spent, "spent")
-    yield _TOKENS.of(figures.given_back, "given_back")
-    yield _ALONE.of(not limiter.answering)
-    yield _OUTAGES.of(figures.outages)
+    stats = limiter.stats
+    yield _CALLS.of(stats.calls_answered, "answered")
+    yield _CALLS.of(stats.calls_failed, "unanswered")
+    yield _CALL_SECONDS.of(stats.call_seconds)
+    yield _TOKENS.of(stats.leased, "leased")
+    yield _TOKENS.of(stats.spent, "spent")
+    yield _TOKENS.of(stats.returned, "given_back")
+    yield _ALONE.of(not limiter.uses_redis)
+    yield _OUTAGES.of(stats.outages)
     yield _ACCOUNTS.of(limiter.accounts)
 
 

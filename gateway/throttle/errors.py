@@ -18,8 +18,8 @@ class RateLimited(TenantryError):
 class ConcurrencyLimited(TenantryError):
     """The tenant has as many requests in flight as its plan allows.
 
-    ``retry_after`` is the tenant's typical request duration in whole seconds: an estimate, since nobody knows when a
-    request completes and who takes its place.
+    ``retry_after`` is the tenant's typical request duration in whole seconds: an estimate, since it is not known when
+    a request completes, and which one takes its place.
     """
 
     kind = ErrorKind.THROTTLED

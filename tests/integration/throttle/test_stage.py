@@ -1,4 +1,4 @@
-"""The throttle stage: whom it charges, and how much."""
+"""The throttle stage: which requests it charges, and how much."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
-from tests.integration.throttle.hammer import Plans, principal
+from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -37,8 +37,8 @@ async def _through(stage: ThrottleStage, caller: Principal | None, cost: int = 1
     return request
 
 
-async def test_the_stage_charges_tenants_and_nobody_else(limiter: PlanLimiter) -> None:
-    """TH2: public routes and operators pass; the fields are on a refusal too."""
+async def test_only_requests_of_tenants_are_charged(limiter: PlanLimiter) -> None:
+    """TH2: public routes and operators pass; the header fields are on refusals too."""
     stage = ThrottleStage(limiter, Plans((Window("burst", 2, 1),)))
     caller = principal(UUID(int=uuid4().int))
     assert (await _through(stage, None)).response_headers == []
@@ -50,8 +50,8 @@ async def test_the_stage_charges_tenants_and_nobody_else(limiter: PlanLimiter) -
         assert context.response_headers[1][1].startswith(b'"burst";r=%d;' % left)
 
 
-async def test_the_stage_charges_what_the_route_costs(limiter: PlanLimiter) -> None:
-    """A dear route takes several tokens of every window at once, or none."""
+async def test_a_request_is_charged_the_cost_of_its_route(limiter: PlanLimiter) -> None:
+    """An expensive route takes several tokens of every window at once, or none."""
     stage, caller = ThrottleStage(limiter, Plans((Window("burst", 10, 1),))), principal(uuid4())
     answers = [await _through(stage, caller, cost) for cost in (6, 6, 4)]
     assert ["refused" in context.log for context in answers] == [False, True, False]

@@ -203,8 +203,8 @@ async def test_of_good_answers_a_share_leaves_a_line_and_every_refusal_does() ->
     assert bad.line["status"] == 404
 
 
-async def test_every_closer_of_a_request_is_called_once_the_gates_own_last() -> None:
-    """A slot, a span, a transaction: one stage's closer does not displace another's."""
+async def test_every_closer_of_a_request_is_called_once_and_the_gates_last() -> None:
+    """One stage's closer does not replace another's."""
     calls: list[tuple[str, int]] = []
 
     def closer(name: str) -> Closer:
@@ -227,7 +227,7 @@ async def test_every_closer_of_a_request_is_called_once_the_gates_own_last() -> 
     await ask(gate, http_scope())
     assert calls == [("second", 200), ("first", 200), ("gate", 200)]
     await ask(gate, http_scope())
-    assert calls[3:] == calls[:3], "and the next request begins with the gate's alone"
+    assert calls[3:] == calls[:3], "the next request has only the gate's"
 
 
 async def test_head_is_answered_as_get_and_logged_as_head() -> None:

@@ -1,4 +1,4 @@
-"""Slots that are held over real sockets: their worker is killed, their clients leave."""
+"""Concurrency permits of requests over real sockets: a worker is killed, clients disconnect."""
 
 import socket
 import struct
@@ -12,40 +12,40 @@ import pytest
 import redis
 
 from gateway.development.redis import LocalRedis
-from gateway.throttle.slots import SLOT_LIFE
+from gateway.throttle.concurrency import PERMIT_TTL
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Template, settings_for
 from tests.fixtures.workers import Worker, launch_worker, wait_ready
 from tests.raw_http import RawAnswer, RawClient, connected
 
 _LIMIT = 4
-_SOON = 5.0  # seconds: half of what a client may take over the next piece of its body
+_SOON = 5.0  # seconds: half of the body timeout
 _RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: closing sends RST instead of FIN
 
 
 class Tenant:
-    """A tenant of whose requests four may be in flight, on two workers."""
+    """A tenant with a concurrency limit of four, on two workers."""
 
     def __init__(self, workers: list[Worker], key: str) -> None:
         self.workers = workers
         self._key = key
 
     def ask(self, worker: Worker) -> RawAnswer:
-        """A request that ends at once."""
+        """A request that completes at once."""
         with connected(worker.port) as client:
             client.send(self._head("GET", "/v1/me") + b"\r\n")
             return client.answer()
 
     def begin(self, worker: Worker, stack: ExitStack) -> RawClient:
-        """A request that is in flight, since what it waits for does not come: the server has asked for its body."""
+        """A request that stays in flight: the server waits for its body."""
         request = self._head("POST", "/v1/contacts") + b"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n"
         end = monotonic() + _SOON
-        while monotonic() < end:  # for a moment the other worker may keep a slot for its next request
+        while monotonic() < end:  # the other worker may keep an idle permit for a moment
             client = stack.enter_context(connected(worker.port))
             client.send(request)
             if client.answer().status == 100:
                 return client
-        pytest.fail("no slot came free")
+        pytest.fail("no permit became free")
 
     def is_full(self, worker: Worker) -> bool:
         answer = self.ask(worker)
@@ -90,8 +90,8 @@ def _reset(client: RawClient) -> None:
     client.socket.close()
 
 
-def test_slots_of_a_worker_that_is_killed_come_back_when_its_lease_has_ended(tenant: Tenant) -> None:
-    """TH2, TH8: not before, since nobody knows what it began, and all of them."""
+def test_permits_of_a_killed_worker_are_free_when_its_lease_ends(tenant: Tenant) -> None:
+    """TH2, TH8: all of them, and not before, since nobody knows which requests it began."""
     killed, left = tenant.workers
     with ExitStack() as stack:
         for _ in range(_LIMIT):
@@ -99,17 +99,17 @@ def test_slots_of_a_worker_that_is_killed_come_back_when_its_lease_has_ended(ten
         assert tenant.is_full(left)
         killed.child.kill()
         assert tenant.is_full(left)
-        assert tenant.has_room_within(SLOT_LIFE + _SOON, left)
+        assert tenant.has_room_within(PERMIT_TTL + _SOON, left)
         for _ in range(_LIMIT):
             tenant.begin(left, stack)
         assert tenant.is_full(left)
 
 
 @pytest.mark.parametrize("leave", [_close, _reset])
-def test_the_slot_of_a_client_that_leaves_is_free_for_others(
+def test_the_permit_of_a_disconnected_client_is_free_for_others(
     tenant: Tenant, leave: Callable[[RawClient], None]
 ) -> None:
-    """TH2: at once, on both workers, long before its patience would have run out."""
+    """TH2: at once, on both workers, long before the body timeout."""
     first, other = tenant.workers
     for _ in range(3):
         with ExitStack() as stack:

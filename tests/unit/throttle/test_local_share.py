@@ -1,12 +1,12 @@
-"""A worker's own share: all workers together give at most the limit."""
+"""Local shares: all workers together admit at most the limit."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.throttle.share import Counters, Share
+from gateway.throttle.local_share import Counters, LocalShare
 from gateway.throttle.windows import WindowSet, window_set
 from tenants.principal import Window
-from tests.integration.throttle.loads import most_in_any_window
+from tests.integration.throttle.fleet import most_in_any_window
 
 
 def _set(*windows: Window, own: tuple[Window, ...] = ()) -> WindowSet:
@@ -26,9 +26,9 @@ _FREE = _set(Window("burst", 10, 1), Window("sustained", 120, 60))
 def test_no_sliding_window_over_all_workers_holds_more_than_the_quota(
     workers: int, quota: int, arrivals: list[tuple[int, float]]
 ) -> None:
-    """TH8: whoever the requests come to, and whenever."""
+    """TH8: whichever worker gets the requests, and whenever."""
     windows = _set(Window("a", quota, 1), Window("b", 2 * quota, 3))
-    shares = [Share(windows, workers, {}) for _ in range(workers)]
+    shares = [LocalShare(windows, workers, {}) for _ in range(workers)]
     now, admitted = 1000.0, []
     for worker, pause in arrivals:
         now += pause
@@ -40,40 +40,40 @@ def test_no_sliding_window_over_all_workers_holds_more_than_the_quota(
 
 
 def test_all_windows_are_charged_or_none() -> None:
-    share = Share(_set(Window("a", 10, 1), Window("b", 2, 60)), 1, {})
+    share = LocalShare(_set(Window("a", 10, 1), Window("b", 2, 60)), 1, {})
     assert [share.spend(0.0, 1) for _ in range(3)] == [True, True, False]
     assert share.remaining(0.0) == (8, 0)
 
 
-def test_keys_with_limits_of_their_own_share_the_tenants() -> None:
-    """TH2: without Redis too."""
+def test_keys_with_their_own_limits_also_share_the_tenants() -> None:
+    """TH2: also without Redis."""
     counters: Counters = {}
-    plain = Share(_FREE, 1, counters)
-    narrow = Share(_set(Window("burst", 10, 1), own=(Window("own", 2, 1),)), 1, counters, "key")
+    plain = LocalShare(_FREE, 1, counters)
+    narrow = LocalShare(_set(Window("burst", 10, 1), own=(Window("own", 2, 1),)), 1, counters, "key")
     assert [narrow.spend(0.0, 1) for _ in range(3)] == [True, True, False]
     assert [plain.spend(0.0, 1) for _ in range(9)] == [True] * 8 + [False]
 
 
-def test_a_change_of_plan_does_not_start_the_counters_anew() -> None:
-    """TH7: what was used of a window of the same length counts under the next plan."""
+def test_a_change_of_plan_does_not_reset_the_counters() -> None:
+    """TH7: usage counts under the next plan, by the length of its windows."""
     counters: Counters = {}
-    Share(_FREE, 1, counters).spend(0.0, 8)
-    assert Share(_set(Window("burst", 100, 1)), 1, counters).remaining(0.0) == (92,)
+    LocalShare(_FREE, 1, counters).spend(0.0, 8)
+    assert LocalShare(_set(Window("burst", 100, 1)), 1, counters).remaining(0.0) == (92,)
 
 
-def test_what_redis_last_said_counts_for_one_window_more() -> None:
-    """TH8: when Redis goes, what it has granted is not granted again."""
-    share = Share(_FREE, 2, {})
-    share.carry((10, 20), 100.0)
+def test_usage_by_the_last_reply_counts_for_one_more_window() -> None:
+    """TH8: what Redis has granted before it fails is not granted again."""
+    share = LocalShare(_FREE, 2, {})
+    share.carry_over((10, 20), 100.0)
     assert not share.spend(100.5, 1)
     assert share.waits(100.5, 1)[0] > 0.5
     assert share.spend(101.1, 1)
     assert share.remaining(101.1) == (4, 49)
 
 
-def test_a_caller_that_waits_as_told_succeeds() -> None:
-    """TH6: without Redis too."""
-    share = Share(_FREE, 1, {})
+def test_a_retry_after_the_advised_wait_succeeds() -> None:
+    """TH6: also without Redis."""
+    share = LocalShare(_FREE, 1, {})
     while share.spend(0.013, 1):
         pass
     wait = max(share.waits(0.02, 1))
@@ -81,19 +81,19 @@ def test_a_caller_that_waits_as_told_succeeds() -> None:
     assert share.spend(0.02 + wait, 1)
 
 
-def test_debts_are_told_once_and_again_when_the_telling_failed() -> None:
-    """TH8: Redis learns what was spent while it was away."""
-    share = Share(_FREE, 1, {})
+def test_debts_are_reported_once_and_again_after_a_failed_report() -> None:
+    """TH8: Redis learns what was spent while it was unreachable."""
+    share = LocalShare(_FREE, 1, {})
     share.spend(0.0, 3)
-    assert share.owes
-    ages = share.take_debts(0.5)
+    assert share.has_unreported
+    ages = share.take_unreported(0.5)
     assert [debts[1::2] for debts in ages] == [[3], [3]]
     assert all(debts[0] <= 500_000 for debts in ages)
-    assert share.take_debts(0.5) == [[], []]
-    share.owe_again()
-    assert share.take_debts(0.5) == ages
+    assert share.take_unreported(0.5) == [[], []]
+    share.restore_unreported()
+    assert share.take_unreported(0.5) == ages
 
 
-def test_a_quota_smaller_than_the_number_of_workers_gives_nothing() -> None:
+def test_a_quota_smaller_than_the_number_of_workers_admits_nothing() -> None:
     """TH8: at most the limit."""
-    assert not Share(_set(Window("a", 3, 1)), 4, {}).spend(0.0, 1)
+    assert not LocalShare(_set(Window("a", 3, 1)), 4, {}).spend(0.0, 1)

@@ -1,4 +1,4 @@
-"""A worker in another's place: what that one gave is not given again."""
+"""A replacement worker does not admit again what its predecessor admitted."""
 
 import re
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import _OVERLAP
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, meet, request_of
-from tests.integration.throttle.hammer import Plans, principal
+from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ _WIDE = Plans((Window("sustained", 1_000_000, 60),))
 
 
 @asynccontextmanager
-async def _successor(url: str | None) -> AsyncIterator[PlanLimiter]:
+async def _replacement(url: str | None) -> AsyncIterator[PlanLimiter]:
     limiter = PlanLimiter(ThrottleSettings(url, workers=2, takes_over=True))
     await limiter.start()
     try:
@@ -41,9 +41,9 @@ def _account(limiter: PlanLimiter) -> Account:
     return account
 
 
-async def test_without_redis_a_successor_gives_nothing_before_its_predecessors_windows_are_over() -> None:
-    """TH8: the predecessor may have given its whole share in its last moment."""
-    async with _successor(None) as limiter:
+async def test_without_redis_a_replacement_admits_nothing_before_its_predecessors_windows_are_over() -> None:
+    """TH8: the predecessor may have spent its whole share in its last moment."""
+    async with _replacement(None) as limiter:
         began = monotonic()
         share = _account(limiter).share
         admitted = [after for after in range(100) if share.spend(began + after, 1)]
@@ -52,9 +52,9 @@ async def test_without_redis_a_successor_gives_nothing_before_its_predecessors_w
     assert admitted[0] <= _OVERLAP + 63
 
 
-async def test_a_caller_is_told_how_long_that_takes() -> None:
+async def test_retry_after_covers_that_wait() -> None:
     """TH6."""
-    async with _successor(None) as limiter:
+    async with _replacement(None) as limiter:
         request = request_of(http_scope())
         request.principal = principal(uuid4())
         with pytest.raises(RateLimited) as refused:
@@ -72,19 +72,19 @@ async def _remaining(limiter: PlanLimiter, caller: Principal) -> int:
     return int(found[1])
 
 
-async def test_a_worker_that_ends_gives_back_what_it_has_not_spent(redis_server: LocalRedis) -> None:
-    """TH1: what lies at a worker for a quiet tenant is missed by no other once it has gone, however many tenants."""
+async def test_a_stopping_worker_returns_unspent_tokens(redis_server: LocalRedis) -> None:
+    """TH1: its reserves are available to the others once it has stopped, for any number of tenants."""
     callers = [principal(uuid4()) for _ in range(300)]
-    async with _successor(redis_server.url) as limiter:
+    async with _replacement(redis_server.url) as limiter:
         for caller in callers:
             await _remaining(limiter, caller)
-    async with _successor(redis_server.url) as limiter:
+    async with _replacement(redis_server.url) as limiter:
         assert {await _remaining(limiter, caller) for caller in callers} == {1_000_000 - 2}
 
 
-async def test_where_redis_answers_a_successor_gives_what_is_left(redis_server: LocalRedis) -> None:
-    """TH1: Redis knows what the predecessor was granted."""
-    async with _successor(redis_server.url) as limiter:
+async def test_with_redis_a_replacement_admits_what_remains(redis_server: LocalRedis) -> None:
+    """TH1: Redis knows what the predecessor leased."""
+    async with _replacement(redis_server.url) as limiter:
         request = request_of(http_scope())
         request.principal = principal(uuid4())
         await meet(ThrottleStage(limiter, _PLANS), request)

@@ -1,8 +1,8 @@
-"""One worker process of a load: the real stage against the real Redis, the moment of every admission written down.
+"""One worker process under load: the real stage against the real Redis; records the moment of every admission.
 
-Run as ``python -m tests.integration.throttle.hammer <job.json>``; the job is a ``Job``. Writes the admissions as
-doubles (moments of the system's monotonic clock, the same for all processes) to ``<out>``, the ends of those that
-lasted to ``<out>.ends``, a summary to ``<out>.json``.
+Run as ``python -m tests.integration.throttle.load_worker <job.json>``; the job is a ``Job``. Writes the admissions as
+doubles (moments of the system's monotonic clock, the same for all processes) to ``<out>``, the ends of those with a
+duration to ``<out>.ends``, a summary to ``<out>.json``.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _MOMENT = struct.Struct("d")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one worker does."""
+    """The load on one worker."""
 
     out: str
     redis_url: str | None
@@ -40,23 +40,23 @@ class Job:
     windows: list[tuple[str, int, int]]  # name, quota, seconds
     tenant: str
     seconds: float
-    rate: float  # requests a second, Poisson; 0 is as fast as it can
+    rate: float  # requests a second, Poisson; 0 is unlimited
     seed: int = 1
     deadline_seconds: float = 0.005
     concurrency: int | None = None
-    lasts: float = 0.0  # seconds that a request is in flight after it was admitted
+    duration: float = 0.0  # seconds for which an admitted request is in flight
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a plan says of limits."""
+    """The limits of a plan."""
 
     windows: tuple[Window, ...]
     concurrency: int | None = None
 
 
 class Plans:
-    """The one plan of a load."""
+    """Looks up one plan, whatever its code."""
 
     def __init__(self, windows: tuple[Window, ...], concurrency: int | None = None) -> None:
         self.current = Plan(windows, concurrency)
@@ -67,14 +67,14 @@ class Plans:
 
 
 def principal(tenant: UUID, windows: tuple[Window, ...] = (), key: int = 1) -> Principal:
-    """A key of that tenant."""
+    """The principal of a key of that tenant."""
     name = f"t_{tenant.hex}"
     ref = TenantRef(TenantId(tenant), "load", TenantStatus.ACTIVE, name, name, "plan")
     return Principal(PrincipalKind.API_KEY, UUID(int=key), ref, ("member",), windows=windows)
 
 
 class Load:
-    """Requests of one tenant, one after another, through the stage."""
+    """Sequential requests of one tenant through the stage."""
 
     def __init__(self, job: Job) -> None:
         windows = tuple(Window(*each) for each in job.windows)
@@ -93,9 +93,9 @@ class Load:
         self._rng = random.Random(job.seed)  # noqa: S311 - arrivals, not secrets
 
     async def run(self) -> None:
-        """The load, then its results."""
+        """Run the load."""
         await self.limiter.start()
-        print("ready", flush=True)  # noqa: T201 - told to the parent, which answers with the common start
+        print("ready", flush=True)  # noqa: T201 - to the parent, which replies with the common start
         self.start = float(await asyncio.to_thread(sys.stdin.readline))
         await asyncio.sleep(max(0.0, self.start - monotonic()))
         end = self.start + self.job.seconds
@@ -104,7 +104,7 @@ class Load:
         await self.limiter.close()
 
     async def request(self) -> bool:
-        """One request; whether it was admitted."""
+        """One request; True when admitted."""
         request = request_of(http_scope())
         request.principal = self.principal
         began = monotonic()
@@ -117,14 +117,14 @@ class Load:
             self.slowest = max(self.slowest, monotonic() - began)
         self._out.write(_MOMENT.pack(monotonic()))
         self.admitted += 1
-        if self.job.lasts:
+        if self.job.duration:
             running = asyncio.create_task(self._last(request))
             self._running.add(running)
             running.add_done_callback(self._running.discard)
         return True
 
     async def _last(self, request: RequestContext) -> None:
-        await asyncio.sleep(self.job.lasts)
+        await asyncio.sleep(self.job.duration)
         self.ends.append(monotonic())
         end(request)
 

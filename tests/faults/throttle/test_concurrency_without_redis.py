@@ -1,4 +1,4 @@
-"""Slots while Redis hangs, is killed, restarted empty and emptied: two workers (two limiters in one loop)."""
+"""The concurrency limit while Redis hangs, dies, restarts empty and is flushed, with two workers in one event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,17 +17,17 @@ from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
 from tests.asgi import end, http_scope, meet, request_of
 from tests.fixtures.servers import RedisFactory
-from tests.integration.throttle.hammer import Plans, principal
+from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
 
 _LIMIT = 8
-_LASTS = 0.03  # seconds
+_DURATION = 0.03  # seconds
 
 
 @dataclass(slots=True)
-class Crowd:
-    """Requests that come to two workers in turn, each in flight for a while."""
+class Traffic:
+    """Requests to two workers in turn, each in flight for a while."""
 
     stages: list[ThrottleStage]
     limiters: list[PlanLimiter]
@@ -38,20 +38,20 @@ class Crowd:
     requests: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def load(self, seconds: float, *, only: int | None = None) -> tuple[int, int]:
-        """For a while, four times of what the limit lets through: how many were admitted, the most in flight."""
+        """Four times the admissible rate for ``seconds``: how many were admitted, and the most in flight."""
         self.most = self.present
         before, end, turn = self.admitted, monotonic() + seconds, 0
         while monotonic() < end:
             turn += 1
             self.begin(turn % 2 if only is None else only)
-            await asyncio.sleep(_LASTS / _LIMIT / 4)
+            await asyncio.sleep(_DURATION / _LIMIT / 4)
         return self.admitted - before, self.most
 
-    def begin(self, worker: int, lasts: float = _LASTS) -> None:
+    def begin(self, worker: int, duration: float = _DURATION) -> None:
         """One request."""
-        self.requests.append(asyncio.create_task(self._request(worker, lasts)))
+        self.requests.append(asyncio.create_task(self._request(worker, duration)))
 
-    async def _request(self, worker: int, lasts: float) -> None:
+    async def _request(self, worker: int, duration: float) -> None:
         request = request_of(http_scope())
         request.principal = principal(self.tenant)
         try:
@@ -61,101 +61,101 @@ class Crowd:
         self.admitted += 1
         self.present += 1
         self.most = max(self.most, self.present)
-        await asyncio.sleep(lasts)
+        await asyncio.sleep(duration)
         self.present -= 1
         end(request)
 
     async def end(self) -> None:
-        """Cut off what still runs. Raises what any request raised that was not refused."""
+        """Cancel running requests. Raises the error of any request that failed."""
         for request in self.requests:
             request.cancel()
         for error in await asyncio.gather(*self.requests, return_exceptions=True):
             if isinstance(error, Exception):
                 raise error
 
-    async def until_redis_decides(self) -> None:
+    async def until_redis_is_used(self) -> None:
         async with asyncio.timeout(5):
             while not all(limiter._storage.check() for limiter in self.limiters):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def _crowd(url: str) -> AsyncIterator[Crowd]:
+async def _traffic(url: str) -> AsyncIterator[Traffic]:
     limiters = [PlanLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
     plans = Plans((Window("burst", 100_000, 1),), _LIMIT)
     for limiter in limiters:
         await limiter.start()
-    crowd = Crowd([ThrottleStage(limiter, plans) for limiter in limiters], limiters)
+    traffic = Traffic([ThrottleStage(limiter, plans) for limiter in limiters], limiters)
     try:
-        yield crowd
-        await crowd.end()
+        yield traffic
+        await traffic.end()
     finally:
         for limiter in limiters:
             await limiter.close()
 
 
 @pytest.mark.parametrize("fault", ["hangs", "dies"])
-async def test_all_workers_together_have_at_most_the_limit_in_flight_while_redis_is_away(
+async def test_all_workers_together_have_at_most_the_limit_in_flight_while_redis_is_down(
     start_redis: RedisFactory, fault: str
 ) -> None:
-    """TH8, OP3: before, while and after, and over the moments of change; a Redis that died comes back empty."""
+    """TH8, OP3: before, during and after the outage; a Redis that died restarts empty."""
     server = start_redis()
-    async with _crowd(server.url) as crowd:
-        admitted, most = await crowd.load(0.5)
+    async with _traffic(server.url) as traffic:
+        admitted, most = await traffic.load(0.5)
         assert admitted >= 50
         assert most <= _LIMIT
         server.pause() if fault == "hangs" else server.kill()
-        admitted, most = await crowd.load(1.5)
+        admitted, most = await traffic.load(1.5)
         assert most <= _LIMIT
         assert admitted >= 50
         server.resume() if fault == "hangs" else await asyncio.to_thread(server.start)
-        await crowd.until_redis_decides()
-        admitted, most = await crowd.load(1.5)
+        await traffic.until_redis_is_used()
+        admitted, most = await traffic.load(1.5)
         assert most <= _LIMIT
         assert admitted >= 50
 
 
-async def test_what_runs_when_redis_goes_is_left_to_it_by_the_others(start_redis: RedisFactory) -> None:
-    """TH8: seven of eight run at one worker, so the other gives the eighth, though its share is four."""
+async def test_requests_in_flight_elsewhere_when_redis_fails_count_against_the_share(start_redis: RedisFactory) -> None:
+    """TH8: seven of eight run on one worker, so the other admits one, though its share is four."""
     server = start_redis()
-    async with _crowd(server.url) as crowd:
-        crowd.begin(1, 0.2)
+    async with _traffic(server.url) as traffic:
+        traffic.begin(1, 0.2)
         for _ in range(7):
-            crowd.begin(0, 2.0)
+            traffic.begin(0, 2.0)
         await asyncio.sleep(0.1)
-        assert crowd.present == _LIMIT
+        assert traffic.present == _LIMIT
         await asyncio.sleep(0.2)
-        crowd.begin(1, 0.01)
+        traffic.begin(1, 0.01)
         await asyncio.sleep(0.1)
         server.kill()
-        assert (await crowd.load(0.5, only=1))[1] <= _LIMIT
+        assert (await traffic.load(0.5, only=1))[1] <= _LIMIT
 
 
-async def test_what_runs_when_redis_comes_back_is_told_to_it(start_redis: RedisFactory) -> None:
-    """TH9: a Redis that was restarted empty does not give away what was begun before and without it."""
+async def test_requests_in_flight_are_reported_when_redis_is_back(start_redis: RedisFactory) -> None:
+    """TH9: a Redis that restarted empty does not grant the permits of requests that are still in flight."""
     server = start_redis()
-    async with _crowd(server.url) as crowd:
+    async with _traffic(server.url) as traffic:
         for _ in range(3):
-            crowd.begin(0, 6.0)
+            traffic.begin(0, 6.0)
         await asyncio.sleep(0.1)
         server.kill()
         for _ in range(9):
-            crowd.begin(1, 6.0)
+            traffic.begin(1, 6.0)
         await asyncio.sleep(0.2)
-        begun = crowd.present
+        begun = traffic.present
         await asyncio.to_thread(server.start)
-        await crowd.until_redis_decides()
-        await crowd.load(1.5)
+        await traffic.until_redis_is_used()
+        await traffic.load(1.5)
         assert 3 < begun <= _LIMIT
-        assert crowd.most <= _LIMIT
+        assert traffic.most <= _LIMIT
 
 
-async def test_a_redis_that_is_emptied_gives_at_most_the_limit_more_for_a_second(start_redis: RedisFactory) -> None:
-    """TH9: every worker tells it with its next call what is in use."""
+async def test_a_flushed_redis_admits_at_most_twice_the_limit_for_a_second(start_redis: RedisFactory) -> None:
+    """TH9: every worker reports the permits in use with its next call."""
     server = start_redis()
-    async with _crowd(server.url) as crowd:
-        await crowd.load(0.5)
+    async with _traffic(server.url) as traffic:
+        await traffic.load(0.5)
         async with aioredis.Redis.from_url(server.url) as client:
             await client.flushall()
-        assert (await crowd.load(1.3))[1] <= 2 * _LIMIT
-        assert (await crowd.load(1.0))[1] <= _LIMIT
+        assert (await traffic.load(1.3))[1] <= 2 * _LIMIT
+        assert (await traffic.load(1.0))[1] <= _LIMIT

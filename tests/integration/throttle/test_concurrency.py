@@ -1,4 +1,4 @@
-"""Requests in flight at once: the limiter of one worker, or of several in one process, over a real Redis."""
+"""The concurrency limit: the limiters of one or several workers in one process, over a real Redis."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from gateway.throttle.storage import LeasedStorage
 from tenants.errors import Forbidden
 from tenants.principal import Principal, Window
 from tests.asgi import ask, end, http_scope, leads_to, meet, request_of, says_ok
-from tests.integration.throttle.hammer import Plans, principal
+from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -33,14 +33,14 @@ _BURST = (Window("burst", 1000, 1),)
 
 
 class Worker:
-    """A limiter and its stage, under a plan that may change."""
+    """A limiter and its stage under a plan that may change."""
 
     def __init__(self, limiter: PlanLimiter, plans: Plans) -> None:
         self.limiter = limiter
         self.stage = ThrottleStage(limiter, plans)
 
     async def begin(self, caller: Principal) -> RequestContext:
-        """A request that is in flight until ``end``. Raises ConcurrencyLimited and RateLimited."""
+        """Begin a request that is in flight until ``end``. Raises ConcurrencyLimited and RateLimited."""
         request = request_of(http_scope())
         request.principal = caller
         await meet(self.stage, request)
@@ -49,18 +49,18 @@ class Worker:
     def end(self, request: RequestContext) -> None:
         end(request)
 
-    async def begins(self, caller: Principal) -> bool:
-        """Whether one more may begin; it ends at once."""
+    async def can_begin(self, caller: Principal) -> bool:
+        """True if one more request is admitted; it ends at once."""
         try:
             self.end(await self.begin(caller))
         except ConcurrencyLimited:
             return False
         return True
 
-    async def until_begins(self, caller: Principal) -> None:
-        """Return when one more may begin: a slot that another worker gives back is on its way for a moment."""
+    async def until_can_begin(self, caller: Principal) -> None:
+        """Return when one more request is admitted: a permit that another worker returns takes a moment."""
         async with asyncio.timeout(5):
-            while not await self.begins(caller):  # noqa: ASYNC110 - another worker's timer
+            while not await self.can_begin(caller):  # noqa: ASYNC110 - another worker's timer
                 await asyncio.sleep(0.005)
 
 
@@ -69,7 +69,7 @@ Start = Callable[[Plans], Awaitable[Worker]]
 
 @pytest.fixture
 async def start(redis_server: LocalRedis) -> AsyncIterator[Start]:
-    """Starts workers as so many processes would."""
+    """Starts workers as separate processes would."""
     async with AsyncExitStack() as stack:
 
         async def one(plans: Plans) -> Worker:
@@ -81,22 +81,22 @@ async def start(redis_server: LocalRedis) -> AsyncIterator[Start]:
         yield one
 
 
-async def test_one_more_than_the_plan_allows_is_refused_whichever_key_and_worker(start: Start) -> None:
-    """TH2: the limit is the tenant's, over all its keys, also those with windows of their own."""
+async def test_requests_beyond_the_limit_are_refused_for_every_key_and_worker(start: Start) -> None:
+    """TH2: the limit covers all keys of the tenant, also those with their own windows."""
     plans, tenant = Plans(_BURST, 3), uuid4()
     workers = [await start(plans), await start(plans)]
     keys = [principal(tenant), principal(tenant, key=2), principal(tenant, (Window("own", 50, 1),), key=3)]
     running = [await workers[number % 2].begin(key) for number, key in enumerate(keys)]
     for worker in workers:
         for key in keys:
-            assert not await worker.begins(key)
-    assert await workers[0].begins(principal(uuid4()))
+            assert not await worker.can_begin(key)
+    assert await workers[0].can_begin(principal(uuid4()))
     workers[0].end(running[0])
-    await workers[1].until_begins(keys[1])
+    await workers[1].until_can_begin(keys[1])
 
 
-async def test_a_refusal_costs_no_token_and_says_when_to_come_back(start: Start) -> None:
-    """TH6: an integer, as long as this tenant's requests take; and the fields of the windows are on it too."""
+async def test_a_refusal_costs_no_token_and_says_when_to_retry(start: Start) -> None:
+    """TH6: an integer, the typical duration of the tenant's requests, beside the fields of the windows."""
     worker, caller = await start(Plans((Window("burst", 10, 60),), 1)), principal(uuid4())
     running = await worker.begin(caller)
     remaining = re.compile(rb'"burst";r=(\d+)')
@@ -112,7 +112,7 @@ async def test_a_refusal_costs_no_token_and_says_when_to_come_back(start: Start)
         found = remaining.match(fields[b"ratelimit"])
         assert found is not None
         assert int(found[1]) == 9
-    running.started -= 36.0  # it took so long, which counts for an eighth
+    running.started -= 36.0  # the request took 36 s, which count for an eighth
     worker.end(running)
     await worker.begin(caller)
     with pytest.raises(ConcurrencyLimited) as refused:
@@ -120,21 +120,21 @@ async def test_a_refusal_costs_no_token_and_says_when_to_come_back(start: Start)
     assert refused.value.retry_after == 5
 
 
-async def test_a_request_that_a_window_refuses_takes_no_slot(start: Start) -> None:
+async def test_a_request_that_a_window_refuses_takes_no_permit(start: Start) -> None:
     worker, caller = await start(Plans((Window("burst", 2, 60),), 2)), principal(uuid4())
     for _ in range(2):
         worker.end(await worker.begin(caller))
     for _ in range(5):
         with pytest.raises(RateLimited):
             await worker.begin(caller)
-    slots = worker.stage._limiter.account(caller, worker.stage._plans.plan("plan"))
-    assert slots is not None
-    assert slots.slots is not None
-    assert slots.slots.used == 0
+    account = worker.stage._limiter.account(caller, worker.stage._plans.plan("plan"))
+    assert account is not None
+    assert account.permits is not None
+    assert account.permits.used == 0
 
 
-async def test_what_both_refuse_is_told_of_the_window(start: Start) -> None:
-    """TH6: there it is known how long to wait."""
+async def test_a_request_that_both_refuse_is_refused_by_the_window(start: Start) -> None:
+    """TH6: the wait of a window is known."""
     worker, caller = await start(Plans((Window("burst", 1, 60),), 1)), principal(uuid4())
     await worker.begin(caller)
     for _ in range(3):
@@ -143,36 +143,36 @@ async def test_what_both_refuse_is_told_of_the_window(start: Start) -> None:
         assert (refused.value.retry_after or 0) > 30
 
 
-async def test_a_plan_that_changes_in_flight_forgets_no_slot_and_frees_none_twice(start: Start) -> None:
-    """TH7: from a limit to none and back, and to a lower one: what is in flight counts."""
+async def test_a_plan_change_with_requests_in_flight_loses_no_permit_and_frees_none_twice(start: Start) -> None:
+    """TH7: from a limit to none and back, and to a lower one: requests in flight count."""
     plans, caller = Plans(_BURST, 2), principal(uuid4())
     worker = await start(plans)
     running = [await worker.begin(caller), await worker.begin(caller)]
     plans.current = Plans(_BURST).current
     unlimited = [await worker.begin(caller) for _ in range(5)]
     plans.current = Plans(_BURST, 2).current
-    assert not await worker.begins(caller)
+    assert not await worker.can_begin(caller)
     for request in unlimited:
         worker.end(request)
-    assert not await worker.begins(caller)
+    assert not await worker.can_begin(caller)
     plans.current = Plans(_BURST, 1).current
     worker.end(running[0])
-    assert not await worker.begins(caller)
+    assert not await worker.can_begin(caller)
     worker.end(running[1])
-    await worker.until_begins(caller)
+    await worker.until_can_begin(caller)
 
 
-async def test_a_client_that_leaves_while_it_waits_holds_no_slot(start: Start) -> None:
+async def test_a_client_that_disconnects_while_it_waits_holds_no_permit(start: Start) -> None:
     """PX9."""
     worker, caller = await start(Plans(_BURST, 1)), principal(uuid4())
     waiting = asyncio.ensure_future(worker.begin(caller))
     await asyncio.sleep(0)
     waiting.cancel()
-    await worker.until_begins(caller)
+    await worker.until_can_begin(caller)
 
 
-async def test_a_worker_that_has_ended_asks_redis_nothing_more(start: Start, redis_server: LocalRedis) -> None:
-    """OP1: slots that would be given back in a moment must not open a connection that nobody closes."""
+async def test_a_stopped_worker_opens_no_connection(start: Start, redis_server: LocalRedis) -> None:
+    """OP1: a scheduled report must not open a connection that is never closed."""
     worker, caller = await start(Plans(_BURST, 2)), principal(uuid4())
     first, _ = await worker.begin(caller), await worker.begin(caller)
     async with aioredis.Redis.from_url(redis_server.url) as client:
@@ -183,10 +183,8 @@ async def test_a_worker_that_has_ended_asks_redis_nothing_more(start: Start, red
         assert len(await client.client_list()) <= connections
 
 
-async def test_slots_lie_where_the_tenants_counters_lie_and_end_by_themselves(
-    start: Start, redis_server: LocalRedis
-) -> None:
-    """IS7, DESIGN decision 10: one hash tag, and no key that stays."""
+async def test_permits_share_the_tenants_hash_tag_and_expire(start: Start, redis_server: LocalRedis) -> None:
+    """IS7: one hash tag for Redis Cluster, and no key without a TTL."""
     worker, tenant = await start(Plans(_BURST, 5)), uuid4()
     await worker.begin(principal(tenant))
     async with aioredis.Redis.from_url(redis_server.url) as client:
@@ -197,25 +195,25 @@ async def test_slots_lie_where_the_tenants_counters_lie_and_end_by_themselves(
 
 
 async def test_idle_tenants_are_forgotten_and_busy_ones_are_not(start: Start) -> None:
-    """A request may run for longer than its tenant's account is kept."""
-    plans = Plans((Window("burst", 90, 1),), 4)  # so few that no tokens lie ready
+    """A request may run for longer than its idle tenant is remembered."""
+    plans = Plans((Window("burst", 90, 1),), 4)  # so few that no tokens are held in reserve
     worker, busy = await start(plans), principal(uuid4())
     storage = worker.limiter._storage
     assert isinstance(storage, LeasedStorage)
     running = [await worker.begin(busy) for _ in range(4)]
     for _ in range(20):
-        assert await worker.begins(principal(uuid4()))
+        assert await worker.can_begin(principal(uuid4()))
     async with asyncio.timeout(10):
-        while len(storage._slots) > 1:
+        while len(storage._permits) > 1:
             await asyncio.sleep(0.1)
             await storage.sweep()
-    assert not await worker.begins(busy)
+    assert not await worker.can_begin(busy)
     worker.end(running[0])
-    await worker.until_begins(busy)
+    await worker.until_can_begin(busy)
 
 
 async def _crashes(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise RuntimeError("a fault of ours")
+    raise RuntimeError("an internal error")
 
 
 async def _breaks_off(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -250,19 +248,19 @@ def _gate(worker: Worker, app: ASGIApp, caller: Principal) -> Gate:
 
 
 @pytest.mark.parametrize("app", [says_ok, _crashes, _breaks_off, _refuses, _loses_its_client, _waits])
-async def test_the_slot_is_free_again_however_the_request_ended(start: Start, app: ASGIApp) -> None:
-    """Answered, crashed, broken off, refused further on, its client gone, cancelled."""
+async def test_the_permit_is_free_again_however_the_request_ends(start: Start, app: ASGIApp) -> None:
+    """Completed, crashed, cut short, refused by a later stage, client disconnected, cancelled."""
     worker, caller = await start(Plans(_BURST, 1)), principal(uuid4())
     gate = _gate(worker, app, caller)
     for _ in range(3):
         with capture_logs(), suppress(ResponseCutShortError, TimeoutError):
             async with asyncio.timeout(0.05 if app is _waits else 5):
                 await ask(gate, http_scope())
-        assert await worker.begins(caller)
+        assert await worker.can_begin(caller)
 
 
-async def test_the_answer_is_a_problem_document_and_the_slot_is_free_before_its_last_byte(start: Start) -> None:
-    """A client that sends its next request as soon as it has the answer finds its slot free."""
+async def test_the_refusal_is_a_problem_document_and_the_permit_is_free_before_the_last_byte(start: Start) -> None:
+    """A client that sends its next request as soon as it has the response finds its permit free."""
     worker, caller = await start(Plans(_BURST, 1)), principal(UUID(int=uuid4().int))
     gate, answers = _gate(worker, says_ok, caller), []
 
@@ -281,4 +279,4 @@ async def test_the_answer_is_a_problem_document_and_the_slot_is_free_before_its_
 
 
 async def _never() -> Message:
-    raise AssertionError("nobody reads the body")
+    raise AssertionError("the body is not read")

@@ -1,6 +1,6 @@
-"""Many workers that share a tenant's slots, in virtual time: the real slots and the real script in a real Redis.
+"""Many workers that share a tenant's permits, in virtual time: the real permits and script in a real Redis.
 
-As ``simulation.py`` does it for tokens. A request that is admitted is in flight for as long as the load says.
+As ``simulation.py`` for tokens. An admitted request is in flight for as long as the load says.
 """
 
 import heapq
@@ -13,8 +13,8 @@ from functools import partial
 
 import redis
 
-from gateway.throttle.script import SLOTS
-from gateway.throttle.slots import SlotAsk, Slots
+from gateway.throttle.concurrency import ConcurrencyPermits, PermitRequest
+from gateway.throttle.leased_resource import CONCURRENCY
 
 _START = 1000.0  # our clock, seconds
 _SERVER_AHEAD = 1_795_000_000.0  # seconds that Redis's clock is ahead of ours
@@ -23,30 +23,30 @@ _GIVEN_TIME = "local time = {ARGV[2], ARGV[3]}"
 
 
 @dataclass(slots=True)
-class SlotLoad:
-    """What is asked of the workers, and how the world is."""
+class PermitLoad:
+    """The load on the workers, and the faults."""
 
     limit: int
-    rates: Sequence[float]  # requests a second that come to each worker, Poisson
-    lasts: Callable[[random.Random], float]  # seconds for which a request is in flight
+    rates: Sequence[float]  # requests a second for each worker, Poisson
+    duration: Callable[[random.Random], float]  # seconds for which a request is in flight
     seconds: float
     seed: int = 1
     trip: Callable[[random.Random], float] = lambda rng: rng.uniform(0.0002, 0.0008)  # seconds of a call
     killed: dict[int, float] = field(default_factory=dict)  # worker: seconds after the start
-    quiet: dict[int, float] = field(default_factory=dict)  # worker: seconds after which no request comes to it any more
-    emptied: float | None = None  # seconds after the start at which Redis loses everything
-    set_by: tuple[float, float] | None = None  # at which its clock is set, and by how much
-    limits: Sequence[tuple[float, int]] = ()  # moments at which the plan changes, and to what
+    quiet: dict[int, float] = field(default_factory=dict)  # worker: seconds after which it gets no more requests
+    emptied: float | None = None  # seconds after the start at which Redis loses its data
+    set_by: tuple[float, float] | None = None  # when its clock is set, and by how much
+    limits: Sequence[tuple[float, int]] = ()  # when the plan's limit changes, and to what
 
 
 @dataclass(slots=True)
-class SlotResult:
+class PermitResult:
     """Moments are seconds after the start."""
 
     admitted: list[tuple[float, float]] = field(default_factory=list)  # began, ended
     by_worker: Counter[int] = field(default_factory=Counter)  # of those
     refused: list[float] = field(default_factory=list)
-    offered: list[tuple[float, float]] = field(default_factory=list)  # came, and would be in flight for so long
+    offered: list[tuple[float, float]] = field(default_factory=list)  # arrival and duration
     calls: list[float] = field(default_factory=list)
 
     def admitted_in(self, begin: float, end: float) -> int:
@@ -59,7 +59,7 @@ class SlotResult:
 
 
 def most_at_once(spans: Sequence[tuple[float, float]], begin: float = 0.0, end: float = float("inf")) -> int:
-    """The most of the half-open spans that hold one moment of that time."""
+    """The most half-open intervals that overlap at any moment between these two."""
     changes = sorted([(first, 1) for first, _ in spans] + [(last, -1) for _, last in spans])
     most = present = 0
     for moment, change in changes:
@@ -70,36 +70,36 @@ def most_at_once(spans: Sequence[tuple[float, float]], begin: float = 0.0, end: 
 
 
 def ideally(offered: Sequence[tuple[float, float]], limit: int) -> int:
-    """How many of these a semaphore in one process would admit."""
+    """How many of these requests a semaphore in one process would admit."""
     ends: list[float] = []
     admitted = 0
-    for came, lasts in sorted(offered):
-        while ends and ends[0] <= came:
+    for arrived, duration in sorted(offered):
+        while ends and ends[0] <= arrived:
             heapq.heappop(ends)
         if len(ends) < limit:
-            heapq.heappush(ends, came + lasts)
+            heapq.heappush(ends, arrived + duration)
             admitted += 1
     return admitted
 
 
-class SlotSimulation:
-    """Runs one load, asking as ``Refills`` does."""
+class PermitSimulation:
+    """Runs one load, calling Redis as ``LeaseManager`` does."""
 
-    def __init__(self, client: redis.Redis, load: SlotLoad) -> None:
+    def __init__(self, client: redis.Redis, load: PermitLoad) -> None:
         client.flushall()
-        assert _TIME in SLOTS.text
-        self._script = client.register_script(SLOTS.text.replace(_TIME, _GIVEN_TIME))
+        assert _TIME in CONCURRENCY.text
+        self._script = client.register_script(CONCURRENCY.text.replace(_TIME, _GIVEN_TIME))
         self._client = client
         self._load = load
         self._rng = random.Random(load.seed)  # noqa: S311 - arrivals, not secrets
-        self.workers = [self._slots(number) for number, _ in enumerate(load.rates)]
+        self.workers = [self._permits(number) for number, _ in enumerate(load.rates)]
         self._waiting: list[list[tuple[float, float]]] = [[] for _ in load.rates]
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._number = itertools.count()
-        self.result = SlotResult()
+        self.result = PermitResult()
 
-    def run(self) -> SlotResult:
-        """All of it."""
+    def run(self) -> PermitResult:
+        """Run to the end."""
         for worker, rate in enumerate(self._load.rates):
             if rate:
                 self._at(_START + self._rng.expovariate(rate), partial(self._arrive, worker))
@@ -113,10 +113,10 @@ class SlotSimulation:
             action(now)
         return self.result
 
-    def _slots(self, number: int) -> Slots:
-        slots = Slots("t", ("simulated:{t}",), workers=len(self._load.rates), asker=number + 1)
-        slots.resize(self._load.limit)
-        return slots
+    def _permits(self, number: int) -> ConcurrencyPermits:
+        permits = ConcurrencyPermits("t", ("simulated:{t}",), workers=len(self._load.rates), worker_id=number + 1)
+        permits.set_limit(self._load.limit)
+        return permits
 
     def _at(self, moment: float, action: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (moment, next(self._number), action))
@@ -128,57 +128,57 @@ class SlotSimulation:
         return now - _START < self._load.killed.get(worker, float("inf"))
 
     def _resize(self, _now: float, limit: int) -> None:
-        for slots in self.workers:
-            slots.resize(limit)
+        for permits in self.workers:
+            permits.set_limit(limit)
 
     def _arrive(self, worker: int, now: float) -> None:
         if not self._alive(worker, now) or now - _START >= self._load.quiet.get(worker, float("inf")):
             return
-        lasts = self._load.lasts(self._rng)
-        self.result.offered.append((now - _START, lasts))
-        self._request(worker, now, now, lasts)
+        duration = self._load.duration(self._rng)
+        self.result.offered.append((now - _START, duration))
+        self._request(worker, now, now, duration)
         self._at(now + self._rng.expovariate(self._load.rates[worker]), partial(self._arrive, worker))
 
-    def _request(self, worker: int, now: float, came: float, lasts: float) -> None:
-        """As the limiter and the refills do it."""
-        slots = self.workers[worker]
-        if slots.at_hand(now):
-            slots.enter()
-            self._begin(worker, now, lasts)
-            if slots.wants_more(now):
+    def _request(self, worker: int, now: float, arrived: float, duration: float) -> None:
+        """As the limiter and the lease manager do it."""
+        permits = self.workers[worker]
+        if permits.available(now):
+            permits.acquire()
+            self._begin(worker, now, duration)
+            if permits.needs_refill(now):
                 self._ask(worker, now)
-        elif slots.closed(now):
+        elif permits.exhausted(now):
             self.result.refused.append(now - _START)
         else:
-            self._waiting[worker].append((came, lasts))
-            if not slots.asking:
+            self._waiting[worker].append((arrived, duration))
+            if not permits.call_pending:
                 self._ask(worker, now)
 
-    def _begin(self, worker: int, now: float, lasts: float) -> None:
+    def _begin(self, worker: int, now: float, duration: float) -> None:
         died = _START + self._load.killed.get(worker, float("inf"))
         self.result.by_worker[worker] += 1
-        self.result.admitted.append((now - _START, min(now + lasts, died) - _START))
-        self._at(now + lasts, partial(self._end, worker, lasts))
+        self.result.admitted.append((now - _START, min(now + duration, died) - _START))
+        self._at(now + duration, partial(self._end, worker, duration))
 
-    def _end(self, worker: int, lasts: float, now: float) -> None:
-        if self._alive(worker, now) and self.workers[worker].leave(now, lasts):
+    def _end(self, worker: int, duration: float, now: float) -> None:
+        if self._alive(worker, now) and self.workers[worker].release(now, duration):
             self._watch(worker, now)
 
     def _ask(self, worker: int, now: float, *, ahead: bool = True) -> None:
-        slots = self.workers[worker]
-        asked = slots.ask(now, [1] * len(self._waiting[worker]), ahead=ahead)
-        if asked.worth_sending:
-            slots.asking = True
-            self._send(worker, now, asked)
+        permits = self.workers[worker]
+        request = permits.next_request(now, [1] * len(self._waiting[worker]), ahead=ahead)
+        if request.worth_sending:
+            permits.call_pending = True
+            self._send(worker, now, request)
 
-    def _send(self, worker: int, now: float, asked: SlotAsk) -> None:
-        slots, trip = self.workers[worker], self._load.trip(self._rng)
+    def _send(self, worker: int, now: float, request: PermitRequest) -> None:
+        permits, trip = self.workers[worker], self._load.trip(self._rng)
         self.result.calls.append(now - _START)
 
         def arrive(there: float) -> None:
             seconds, microseconds = divmod(int(self._server(there) * 1_000_000), 1_000_000)
-            reply = self._script(keys=slots.keys, args=[*asked.arguments, seconds, microseconds])
-            self._at(now + trip, lambda later: self._answer(worker, reply, now, later, asked))
+            reply = self._script(keys=permits.keys, args=[*request.arguments, seconds, microseconds])
+            self._at(now + trip, lambda later: self._answer(worker, reply, now, later, request))
 
         self._at(now + trip * self._rng.random(), arrive)
 
@@ -186,30 +186,30 @@ class SlotSimulation:
         at, by = self._load.set_by or (float("inf"), 0.0)
         return now + _SERVER_AHEAD + (by if now - _START >= at else 0.0)
 
-    def _answer(self, worker: int, reply: list[int], sent: float, now: float, asked: SlotAsk) -> None:
+    def _answer(self, worker: int, reply: list[int], sent: float, now: float, request: PermitRequest) -> None:
         if not self._alive(worker, now):
             return
-        slots = self.workers[worker]
-        slots.answered(reply, sent=sent, received=now, asked=asked)
-        slots.asking = False
+        permits = self.workers[worker]
+        permits.apply_reply(reply, sent=sent, received=now, request=request)
+        permits.call_pending = False
         waiting, self._waiting[worker] = self._waiting[worker], []
-        for came, lasts in waiting:
-            self._request(worker, now, came, lasts)
+        for arrived, duration in waiting:
+            self._request(worker, now, arrived, duration)
         self._watch(worker, now)
 
     def _watch(self, worker: int, now: float) -> None:
-        slots = self.workers[worker]
-        due = slots.due()
-        if due is not None and not slots.asking and due < slots.wakes_at:
-            slots.wakes_at = due
+        permits = self.workers[worker]
+        due = permits.report_due()
+        if due is not None and not permits.call_pending and due < permits.timer_at:
+            permits.timer_at = due
             self._at(max(now, due), partial(self._wake, worker, due))
 
     def _wake(self, worker: int, due: float, now: float) -> None:
-        slots = self.workers[worker]
-        if slots.wakes_at != due or not self._alive(worker, now):
+        permits = self.workers[worker]
+        if permits.timer_at != due or not self._alive(worker, now):
             return
-        slots.wakes_at = float("inf")
-        if not slots.has_news(now):
+        permits.timer_at = float("inf")
+        if not permits.report_pending(now):
             self._watch(worker, now)
-        elif not slots.asking:
+        elif not permits.call_pending:
             self._ask(worker, now, ahead=False)

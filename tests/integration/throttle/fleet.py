@@ -1,4 +1,4 @@
-"""Loads of several worker processes, and an exact check of what they admitted."""
+"""Load on several worker processes, and an exact check of what they admitted."""
 
 import json
 import subprocess
@@ -12,25 +12,25 @@ from uuid import uuid4
 
 import redis
 
-from tests.integration.throttle.hammer import Job
+from tests.integration.throttle.load_worker import Job
 
 _REPOSITORY = Path(__file__).parents[3]
-_TOGETHER = 0.2  # seconds from the last process being ready to the common start
+_TOGETHER = 0.2  # seconds from the last process's readiness to the common start
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of all processes together."""
+    """Totals of all processes."""
 
     admissions: list[float]  # sorted moments, seconds
     refused: int
-    slowest: float  # seconds that a request took
+    slowest: float  # seconds
     calls: int  # of Redis
     start: float
-    ends: list[float]  # of requests that lasted, sorted
+    ends: list[float]  # of requests with a duration, sorted
 
     def most_in_flight(self) -> int:
-        """At any moment, over all processes."""
+        """Maximum over all moments and processes."""
         most = ended = 0
         for number, began in enumerate(self.admissions, start=1):
             while ended < len(self.ends) and self.ends[ended] <= began:
@@ -40,7 +40,7 @@ class Outcome:
 
 
 class Fleet:
-    """Worker processes that share one tenant."""
+    """Worker processes under load of one tenant."""
 
     def __init__(self, folder: Path, redis_url: str | None, windows: Sequence[tuple[str, int, int]]) -> None:
         self.folder = folder
@@ -59,9 +59,9 @@ class Fleet:
         *,
         seed: int = 1,
         concurrency: int | None = None,
-        lasts: float = 0.0,
+        duration: float = 0.0,
     ) -> None:
-        """One process for each rate (0 is as fast as it can); returns when all are about to start."""
+        """One process for each rate (0 is unlimited); returns when all are about to start."""
         self._before = self._calls()
         for number, rate in enumerate(rates):
             out = self.folder / f"worker-{uuid4().hex}"
@@ -75,11 +75,11 @@ class Fleet:
                 rate,
                 seed + number,
                 concurrency=concurrency,
-                lasts=lasts,
+                duration=duration,
             )
             config = out.with_suffix(".job")
             config.write_text(json.dumps(asdict(job)), encoding="utf-8")
-            command = [sys.executable, "-m", "tests.integration.throttle.hammer", str(config)]
+            command = [sys.executable, "-m", "tests.integration.throttle.load_worker", str(config)]
             process = subprocess.Popen(command, cwd=_REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
             self.processes.append(process)
             self._outs.append(out)
@@ -90,7 +90,7 @@ class Fleet:
             _tell(process, self.start)
 
     def join(self, *, killed: Sequence[int] = ()) -> Outcome:
-        """Wait for all. What those admitted that were killed counts as well."""
+        """Wait for all. Admissions of killed processes count as well."""
         admissions: list[float] = []
         ends: list[float] = []
         refused, slowest = 0, 0.0
