@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from gateway.authorization.authorizer import Authorizer
 from gateway.identity.cache import Channel, PrincipalCache
-from gateway.identity.loading import Loader
-from gateway.identity.loads import Loads
+from gateway.identity.credential_loader import CredentialLoader
+from gateway.identity.database_lookup import DatabaseLookup
 from gateway.identity.principals import Principals
 from gateway.settings import Settings
 from tenants.api_keys.secret import SecretHasher
@@ -76,5 +76,5 @@ def build_identity(settings: Settings, database: Database, authorizer: Authorize
 def build_principals(identity: Identity, database: Database, channel: Channel) -> Principals:
     """What recognises the credentials of requests, told of every change by the channel."""
     cache = PrincipalCache(channel)
-    loader = Loader(database, identity.hasher, identity.api_keys, identity.operator_keys)
-    return Principals(cache, Loads(cache, loader.load), identity.tokens)
+    loader = DatabaseLookup(database, identity.hasher, identity.api_keys, identity.operator_keys)
+    return Principals(cache, CredentialLoader(cache, loader.load), identity.tokens)

@@ -89,7 +89,7 @@ def throttle_samples(limiter: PlanLimiter) -> Iterator[Sample]:
 
 def identity_samples(principals: Principals, passwords: PasswordHasher) -> Iterator[Sample]:
     """What is remembered of credentials, and the hashing of passwords."""
-    yield _PRINCIPALS.of(principals.remembered)
+    yield _PRINCIPALS.of(principals.cached)
     yield _PRINCIPAL_LOADS.of(principals.loads)
     yield _PASSWORDS.of(passwords.waiting)
 

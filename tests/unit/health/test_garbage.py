@@ -8,8 +8,8 @@ import pytest
 
 from gateway.health import garbage
 from gateway.health.garbage import GarbageWatch
-from gateway.identity.answer import Answer
 from gateway.identity.cache import PrincipalCache
+from gateway.identity.lookup import LookupResult
 from tenants.database.listener import ChangeKind, Subscriber
 from tenants.identifiers import TenantId, new_id
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
@@ -38,10 +38,10 @@ def watch() -> Iterator[GarbageWatch]:
     watch.stop()
 
 
-def _answer(slug: str, tenant: TenantId) -> Answer:
+def _answer(slug: str, tenant: TenantId) -> LookupResult:
     reference = TenantRef(tenant, slug, TenantStatus.ACTIVE, f"t_{tenant.hex}", f"t_{tenant.hex}", "free")
     principal = Principal(PrincipalKind.API_KEY, new_id(), reference, (f"role {slug}",), user_id=new_id())
-    return Answer(principal, (f"{ChangeKind.API_KEY} {slug}",), f"{ChangeKind.TENANT} {tenant}")
+    return LookupResult(principal, (f"{ChangeKind.API_KEY} {slug}",), f"{ChangeKind.TENANT} {tenant}")
 
 
 @pytest.mark.usefixtures("watch")
@@ -50,7 +50,7 @@ def test_a_slow_full_collection_is_the_last_to_visit_its_survivors(monkeypatch: 
     monkeypatch.setattr(garbage, "_SLOW", 0.0)
     cache, tenant = PrincipalCache(_Channel()), TenantId(new_id())
     for number in range(_MANY):
-        cache.keep(number.to_bytes(32), _answer(f"acme {number}", tenant), cache.moment())
+        cache.keep(number.to_bytes(32), _answer(f"acme {number}", tenant), cache.begin_load())
     assert len(gc.get_objects()) > _MANY
     gc.collect()
     assert len(cache) == _MANY
@@ -72,7 +72,7 @@ def test_a_frozen_principal_is_freed_when_the_cache_drops_it(monkeypatch: pytest
     cache = PrincipalCache(_Channel())
     slug = _Slug("acme")
     seen = weakref.ref(slug)
-    assert cache.keep(bytes(32), _answer(slug, TenantId(new_id())), cache.moment())
+    assert cache.keep(bytes(32), _answer(slug, TenantId(new_id())), cache.begin_load())
     del slug
     gc.collect()
     assert seen() is not None

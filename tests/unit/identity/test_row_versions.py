@@ -1,11 +1,11 @@
 """Versions of rows that many credentials were made from."""
 
-from gateway.identity.versions import Versions
+from gateway.identity.row_versions import RowVersions
 
 
-def test_a_change_ends_what_was_made_before_and_nothing_that_is_made_after() -> None:
-    """ID4: in one step, for as many as share the row."""
-    versions = Versions()
+def test_a_change_ends_earlier_versions_and_no_later_one() -> None:
+    """ID4: in one step for all entries of the row."""
+    versions = RowVersions()
     before, other = versions.of("tenant 1"), versions.of("tenant 2")
     assert versions.of("tenant 1") is before
     versions.end("tenant 1")
@@ -14,9 +14,9 @@ def test_a_change_ends_what_was_made_before_and_nothing_that_is_made_after() -> 
     assert versions.of("tenant 1").current
 
 
-def test_a_reset_ends_all_also_what_hangs_on_no_row() -> None:
+def test_a_reset_ends_all_versions_and_that_of_entries_without_a_row() -> None:
     """ID4: an operator, a refusal."""
-    versions = Versions()
+    versions = RowVersions()
     held = [versions.of("tenant 1"), versions.of("user 1"), versions.of(None)]
     versions.end_all()
     assert not any(version.current for version in held)
@@ -24,9 +24,9 @@ def test_a_reset_ends_all_also_what_hangs_on_no_row() -> None:
     assert versions.of(None).current
 
 
-def test_what_nobody_holds_is_not_remembered() -> None:
-    """Bounded by what is remembered, however many tenants have passed through."""
-    versions = Versions()
+def test_an_unused_version_is_freed() -> None:
+    """Bounded by the cache, for any number of tenants."""
+    versions = RowVersions()
     held = [versions.of(f"tenant {number % 3}") for number in range(1000)]
     for number in range(1000):
         versions.of(f"other {number}")

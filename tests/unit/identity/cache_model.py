@@ -1,7 +1,7 @@
-"""A small world for the memory of credentials: rows that change, a channel that tells of it, a database that answers.
+"""A model for the principal cache: rows that change, a channel that notifies, a database that replies.
 
-Every row has a state, a number that only grows: a key is 0 before it is made, then changed, and revoked at ``REVOKED``;
-a tenant and a person have had so many changes. A subject shows the states of the rows that it was made from.
+Every row has a state, a number that only grows: a key is 0 before its creation, and revoked at ``REVOKED``;
+of a tenant and a user it is the number of changes. A subject contains the states of the rows it was made from.
 """
 
 import random
@@ -13,12 +13,11 @@ from functools import cache
 from typing import cast
 from uuid import UUID
 
-from gateway.identity.answer import Answer, Refusal, Subject
 from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential import hash_of
-from gateway.identity.loads import Loads, Outcome
+from gateway.identity.credential_loader import CredentialLoader, Outcome
+from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
 from gateway.identity.principals import Principals
-from gateway.identity.wanted import Secret, Wanted
 from gateway.request.fields import Credential as Presented
 from tenants.api_keys.secret import SecretKind, generate
 from tenants.credentials import CredentialInvalid, CredentialRevoked
@@ -33,24 +32,24 @@ _FAR = 2**33  # seconds since the epoch
 
 @dataclass
 class Channel:
-    """Stands where the listener does; the listener itself is tested on PostgreSQL."""
+    """Replaces the change listener, which is tested on PostgreSQL."""
 
     confirmed_at: float = field(default_factory=time.monotonic)
     subscribers: list[Subscriber] = field(default_factory=list)
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """As the listener's."""
+        """As the listener does."""
         self.subscribers.append(subscriber)
 
     def tell(self, kind: str, changed: str = "") -> None:
-        """A notification has arrived."""
+        """Deliver a notification."""
         for subscriber in self.subscribers:
             subscriber(kind, changed)
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a caller sends, and the rows that it hangs on, each as a notification names it."""
+    """A credential as sent, and the tags of its rows."""
 
     sent: bytes
     tenant: str
@@ -59,7 +58,7 @@ class Credential:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """All of them."""
+        """All tags."""
         return tuple(row for row in (self.own, self.tenant, self.user) if row)
 
 
@@ -69,74 +68,74 @@ def key_of(name: str, tenant: UUID) -> Credential:
 
 
 def token_of(name: str, tenant: UUID, user: UUID) -> Credential:
-    """An access token of this person."""
+    """An access token of this user."""
     return Credential(f"{name}.of.somebody".encode(), f"tenant {tenant}", user=f"user {user}")
 
 
-class World:
-    """Rows by tag, and a gateway's memory over them. ``told`` is what the channel has told of each row."""
+class CacheModel:
+    """Rows by tag, and a principal cache over them. ``notified`` is the state of each row by the last notification."""
 
     def __init__(self, credentials: Sequence[Credential], pause: Callable[[], Awaitable[None]], *, size: int) -> None:
         self.channel = Channel()
         self.rows = {row: 0 for each in credentials for row in each.rows}
-        self.told = dict(self.rows)
-        self.questions = 0
+        self.notified = dict(self.rows)
+        self.queries = 0
         self._credentials = {each.sent: each for each in credentials}
         self._pause = pause
-        self._untold: deque[str] = deque()
+        self._unsent: deque[str] = deque()
         cache = PrincipalCache(self.channel, size=size, refusals=size)
-        self.loads = Loads(cache, self.load)
-        self.principals = Principals(cache, self.loads, cast("AccessTokens", self))
+        self.loader = CredentialLoader(cache, self.load)
+        self.principals = Principals(cache, self.loader, cast("AccessTokens", self))
 
     def commit(self, row: str) -> None:
-        """Change a row; nobody has heard of it yet."""
+        """Change a row, without a notification yet."""
         self.rows[row] += 1
-        self._untold.append(row)
+        self._unsent.append(row)
 
     def tell(self, *, reset: bool = False) -> None:
-        """The next notification arrives; or the channel is new, and tells that anything may have changed."""
+        """Deliver the next notification, or a reset."""
         if reset:
-            self._untold.clear()
+            self._unsent.clear()
             self.channel.tell("reset")
-            self.told = dict(self.rows)
-        elif self._untold:
-            row = self._untold.popleft()
+            self.notified = dict(self.rows)
+        elif self._unsent:
+            row = self._unsent.popleft()
             self.channel.tell(*row.split(" "))
-            self.told[row] = self.rows[row] - self._untold.count(row)
+            self.notified[row] = self.rows[row] - self._unsent.count(row)
 
     async def find(self, credential: Credential) -> Subject | Refusal:
         """As the identity stage does it."""
         try:
             sent = Presented(credential.sent, credential.sent, hash_of(credential.sent))
-            return self.principals.recall(sent.key) or await self.principals.find(sent)
+            return self.principals.get(sent.key) or await self.principals.load(sent)
         except (CredentialInvalid, CredentialRevoked) as refusal:
             return type(refusal)
 
-    async def load(self, wanted: Sequence[Wanted]) -> list[Outcome]:
-        """Read the rows as they are at some moment, and answer at a later one."""
-        self.questions += 1
+    async def load(self, lookups: Sequence[Lookup]) -> list[Outcome]:
+        """Read the rows at one moment, and return them at a later one."""
+        self.queries += 1
         answers: list[Outcome] = []
-        for each in wanted:
+        for each in lookups:
             await self._pause()
             answers.append(self.answer(self._credentials[_sent(each)]))
         await self._pause()
         return answers
 
-    def answer(self, credential: Credential) -> Answer:
-        """What the database says of this credential now."""
+    def answer(self, credential: Credential) -> LookupResult:
+        """The result for this credential now."""
         subject = self._subject(credential)
         own = (credential.own,) if credential.own else ()
         unknown = subject is CredentialInvalid
-        return Answer(subject, own, None if unknown else credential.tenant, credential.user)
+        return LookupResult(subject, own, None if unknown else credential.tenant, credential.user)
 
     def verify(self, token: bytes) -> AccessClaims:
-        """Stands where ``AccessTokens`` does."""
+        """As ``AccessTokens`` does."""
         found = self._credentials[token]
         assert found.user is not None
         return _Claims(UserId(_id(found.user)), TenantId(_id(found.tenant)), None, _FAR, token)
 
     def states_of(self, credential: Credential, found: Subject | Refusal) -> dict[str, int]:
-        """The states of the rows that this answer was made from, as far as it shows them."""
+        """The states of the rows that this result was made from, as far as it contains them."""
         if not isinstance(found, Principal):
             state = 0 if found is CredentialInvalid else REVOKED
             return {credential.own or credential.user or "": state}
@@ -159,8 +158,8 @@ class _Claims(AccessClaims):
     sent: bytes = b""
 
 
-def _sent(wanted: Wanted) -> bytes:
-    return wanted.text.encode() if isinstance(wanted, Secret) else cast("_Claims", wanted).sent
+def _sent(lookups: Lookup) -> bytes:
+    return lookups.text.encode() if isinstance(lookups, KeySecret) else cast("_Claims", lookups).sent
 
 
 @cache
@@ -169,7 +168,7 @@ def _id(row: str) -> UUID:
 
 
 class Pauses:
-    """Gives way to others as chance has it, repeatably."""
+    """Yields to other tasks at random, repeatably."""
 
     def __init__(self, seed: int, turn: Callable[[], Awaitable[None]]) -> None:
         self.choice = random.Random(seed)  # noqa: S311 - repeatable on purpose

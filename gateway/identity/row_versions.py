@@ -1,14 +1,13 @@
-"""Versions of the rows that many remembered credentials share: a tenant's, a person's.
+"""Versions of the rows that many cached credentials share: a tenant's, a user's.
 
-Whatever was made from such a row holds its version. A change ends the version, and with it everything that was made
-from it, in one step: a worker that remembers 100,000 keys of one tenant would stand still for a third of a second if it
-had to find and forget each of them.
+A cached entry holds the versions of the rows that it was made from. A change ends a version, and so invalidates every
+entry at once: to find and drop 100,000 keys of one tenant would stop a worker for a third of a second.
 """
 
 from weakref import WeakValueDictionary
 
 
-class Version:
+class RowVersion:
     """One state of a row. ``current`` until the row changes."""
 
     __slots__ = ("__weakref__", "current")
@@ -17,24 +16,24 @@ class Version:
         self.current = True
 
 
-class Versions:
-    """The current version of each row that something was made from; those that nothing holds go by themselves."""
+class RowVersions:
+    """The current version of each row that an entry was made from. Versions without an entry are freed."""
 
     def __init__(self) -> None:
-        self._by_tag: WeakValueDictionary[str, Version] = WeakValueDictionary()
-        self._everything = Version()
+        self._by_tag: WeakValueDictionary[str, RowVersion] = WeakValueDictionary()
+        self._everything = RowVersion()
 
     def __len__(self) -> int:
-        """Rows that something remembered was made from."""
+        """Number of rows that cached entries were made from."""
         return len(self._by_tag)
 
-    def of(self, tag: str | None) -> Version:
+    def of(self, tag: str | None) -> RowVersion:
         """The version of this row; without a tag one that lasts until ``end_all``."""
         if tag is None:
             return self._everything
         version = self._by_tag.get(tag)
         if version is None:
-            version = self._by_tag[tag] = Version()
+            version = self._by_tag[tag] = RowVersion()
         return version
 
     def end(self, tag: str) -> None:
@@ -49,4 +48,4 @@ class Versions:
             version.current = False
         self._by_tag.clear()
         self._everything.current = False
-        self._everything = Version()
+        self._everything = RowVersion()

@@ -1,4 +1,4 @@
-"""From credentials that are not remembered to their subjects, by way of the database."""
+"""Looks up credentials in the database, many with one query, and builds their subjects."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, TypeVar
 
-from gateway.identity.answer import Answer, Refusal, Subject
-from gateway.identity.wanted import Secret, Wanted
+from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.secret import SecretHasher, SecretKind
 from tenants.api_keys.service import ApiKeys
@@ -22,74 +21,74 @@ from tenants.principal import Operator, Principal, PrincipalKind, Window
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessClaims
 
-Outcomes = Mapping[Wanted, Answer | Exception]
+Outcomes = Mapping[Lookup, LookupResult | Exception]
 Value = TypeVar("Value")
 
-_SHARED = 10_000  # equal parts of principals that are one object, where a worker remembers 100,000 principals
+_INTERNED = 10_000  # distinct parts of principals; equal parts share one object, which saves memory at 100,000
 
 
 @dataclass(frozen=True, slots=True)
-class Loader:
-    """Asks the database about many credentials with one question for each kind."""
+class DatabaseLookup:
+    """Looks up many credentials with one query for each kind."""
 
     database: Database
     hasher: SecretHasher
     api_keys: ApiKeys
     operator_keys: OperatorKeys
 
-    async def load(self, wanted: Sequence[Wanted]) -> list[Answer | Exception]:
-        """What each of them is, in order; an exception in the place of one whose rows make no subject.
+    async def load(self, lookups: Sequence[Lookup]) -> list[LookupResult | Exception]:
+        """The results in order; an exception in place of a result whose rows cannot be read as a subject.
 
         Raises Unavailable when the database is down, never a refusal.
         """
-        secrets = [each for each in wanted if isinstance(each, Secret)]
+        secrets = [each for each in lookups if isinstance(each, KeySecret)]
         operators = [each for each in secrets if each.kind is SecretKind.OPERATOR]
         keys = [each for each in secrets if each.kind is not SecretKind.OPERATOR]
-        claims = [each for each in wanted if isinstance(each, AccessClaims)]
-        found: dict[Wanted, Answer | Exception] = {}
+        claims = [each for each in lookups if isinstance(each, AccessClaims)]
+        found: dict[Lookup, LookupResult | Exception] = {}
         if keys:
             found |= await self._keys(keys)
         if operators:
             found |= await self._operators(operators)
         if claims:
-            found |= await self._people(claims)
-        return [found[each] for each in wanted]
+            found |= await self._users(claims)
+        return [found[each] for each in lookups]
 
-    async def _keys(self, secrets: Sequence[Secret]) -> Outcomes:
+    async def _keys(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])
-        return {each: _guarded(self._key_answer, each.text, rows.get(each.text)) for each in secrets}
+        return {each: _guarded(self._key_result, each.text, rows.get(each.text)) for each in secrets}
 
-    async def _operators(self, secrets: Sequence[Secret]) -> Outcomes:
+    async def _operators(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.operator_keys.recognise(self.database, [each.text for each in secrets])
-        return {each: _guarded(self._operator_answer, each.text, rows.get(each.text)) for each in secrets}
+        return {each: _guarded(self._operator_result, each.text, rows.get(each.text)) for each in secrets}
 
-    async def _people(self, claims: Sequence[AccessClaims]) -> Outcomes:
+    async def _users(self, claims: Sequence[AccessClaims]) -> Outcomes:
         rows = await sign_ins.holders(self.database.control_reads, claims)
-        return {each: _guarded(_person_answer, each, rows.get(each)) for each in claims}
+        return {each: _guarded(_user_result, each, rows.get(each)) for each in claims}
 
-    def _key_answer(self, secret: str, key: RecognisedKey | None) -> Answer:
+    def _key_result(self, secret: str, key: RecognisedKey | None) -> LookupResult:
         own = self._own(ChangeKind.API_KEY, secret)
         if key is None:
-            return Answer(CredentialInvalid, own)
+            return LookupResult(CredentialInvalid, own)
         tenant = _tag(ChangeKind.TENANT, key.tenant.id)
-        return Answer(_ended(key) or _key_principal(key), own, tenant, expires_at=_epoch(key.expires_at))
+        return LookupResult(_ended(key) or _key_principal(key), own, tenant, expires_at=_epoch(key.expires_at))
 
-    def _operator_answer(self, secret: str, key: RecognisedOperatorKey | None) -> Answer:
+    def _operator_result(self, secret: str, key: RecognisedOperatorKey | None) -> LookupResult:
         own = self._own(ChangeKind.OPERATOR_KEY, secret)
         if key is None:
-            return Answer(CredentialInvalid, own)
-        return Answer(_ended(key) or Operator(key.id, key.name), own, expires_at=_epoch(key.expires_at))
+            return LookupResult(CredentialInvalid, own)
+        return LookupResult(_ended(key) or Operator(key.id, key.name), own, expires_at=_epoch(key.expires_at))
 
     def _own(self, kind: ChangeKind, secret: str) -> tuple[str, ...]:
-        # Under every pepper: another worker may have made the key under one that is newer, or older, than ours.
+        # Under every pepper: another worker may have created the key under a newer or older one.
         return tuple(f"{kind} {each.value.hex()}" for each in self.hasher.candidates(secret))
 
 
-def _person_answer(claims: AccessClaims, holder: sign_ins.Holder | None) -> Answer:
+def _user_result(claims: AccessClaims, holder: sign_ins.Holder | None) -> LookupResult:
     subject: Subject | Refusal = CredentialRevoked
     if holder is not None and not (holder.is_disabled or holder.has_signed_out):
-        subject = _person(claims, holder)
-    return Answer(
+        subject = _user(claims, holder)
+    return LookupResult(
         subject,
         tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
         user=_tag(ChangeKind.USER, claims.user_id),
@@ -97,11 +96,11 @@ def _person_answer(claims: AccessClaims, holder: sign_ins.Holder | None) -> Answ
     )
 
 
-def _guarded(answer: Callable[..., Answer], *arguments: Any) -> Answer | Exception:
-    # A row that makes no principal must not take the credentials of others with it, which share its question.
+def _guarded(build: Callable[..., LookupResult], *arguments: Any) -> LookupResult | Exception:
+    # A row that cannot be read as a principal must not fail the other credentials of the same query.
     try:
-        return answer(*arguments)
-    except Exception as error:  # noqa: BLE001 - raised to whoever sent the credential
+        return build(*arguments)
+    except Exception as error:  # noqa: BLE001 - raised to the caller that sent the credential
         return error
 
 
@@ -117,38 +116,38 @@ def _key_principal(key: RecognisedKey) -> Principal:
     return Principal(
         kind=PrincipalKind.API_KEY,
         id=key.id,
-        tenant=_one(key.tenant),
-        roles=_one((key.role,)),
-        scopes=None if key.scopes is None else _one(frozenset(key.scopes)),
-        windows=_one(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
-        networks=_one(tuple(_network(each) for each in key.allowed_cidrs)),
+        tenant=_interned(key.tenant),
+        roles=_interned((key.role,)),
+        scopes=None if key.scopes is None else _interned(frozenset(key.scopes)),
+        windows=_interned(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
+        networks=_interned(tuple(_network(each) for each in key.allowed_cidrs)),
         expires_at=_epoch(key.expires_at),
-        user_id=_one(key.created_by_user_id),
+        user_id=_interned(key.created_by_user_id),
     )
 
 
-def _person(claims: AccessClaims, holder: sign_ins.Holder) -> Principal:
+def _user(claims: AccessClaims, holder: sign_ins.Holder) -> Principal:
     return Principal(
         kind=PrincipalKind.USER,
         id=claims.user_id,
-        tenant=_one(holder.tenant),
-        roles=_one(holder.roles),
+        tenant=_interned(holder.tenant),
+        roles=_interned(holder.roles),
         expires_at=claims.expires_at,
         user_id=claims.user_id,
     )
 
 
-@lru_cache(maxsize=_SHARED)
+@lru_cache(maxsize=_INTERNED)
 def _same(value: object) -> object:
     return value
 
 
-def _one(value: Value) -> Value:
-    """The one object for all equal values of a kind."""
-    return _same(value)  # type: ignore[return-value]  # the first of its equals, which are of its type
+def _interned(value: Value) -> Value:
+    """One object for all equal values."""
+    return _same(value)  # type: ignore[return-value]  # the cached equal value has the same type
 
 
-@lru_cache(maxsize=_SHARED)
+@lru_cache(maxsize=_INTERNED)
 def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network(text)
 

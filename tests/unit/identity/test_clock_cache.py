@@ -1,27 +1,27 @@
-"""The bounded memory under the principal cache."""
+"""The bounded map under the principal cache."""
 
 import random
 
-from gateway.identity.entries import _SPARED, Entries
-from gateway.identity.versions import Version
+from gateway.identity.clock_cache import _MAX_STEPS, ClockCache
+from gateway.identity.row_versions import RowVersion
 
 
-def _put(entries: Entries[int], number: int, *, version: Version | None = None) -> None:
+def _put(entries: ClockCache[int], number: int, *, version: RowVersion | None = None) -> None:
     entry = entries.place(b"%d" % number, (f"api_key {number}",))
-    entry.what = number
-    entry.tenant = entry.user = version or Version()
+    entry.value = number
+    entry.tenant = entry.user = version or RowVersion()
 
 
-def _use(entries: Entries[int], number: int) -> bool:
+def _use(entries: ClockCache[int], number: int) -> bool:
     entry = entries.get(b"%d" % number)
     if entry is not None:
-        entry.visited = True
+        entry.recently_used = True
     return entry is not None
 
 
-def test_the_one_that_is_used_between_others_stays_whatever_passes_through() -> None:
-    """Bounded, and of use: a flood of keys that come once evicts none that comes often."""
-    entries: Entries[int] = Entries(10)
+def test_an_entry_in_regular_use_is_not_evicted() -> None:
+    """A flood of keys that are used once evicts none in regular use."""
+    entries: ClockCache[int] = ClockCache(10)
     for number in range(1000):
         _put(entries, number)
         _use(entries, 0)
@@ -29,10 +29,10 @@ def test_the_one_that_is_used_between_others_stays_whatever_passes_through() -> 
     assert len(entries) == len(entries._ring) == len(entries._by_own) == 10
 
 
-def test_a_void_one_makes_room_before_one_that_holds() -> None:
-    """What must be loaded again anyway is missed least."""
-    entries: Entries[int] = Entries(10)
-    changed = Version()
+def test_an_invalid_entry_is_evicted_before_a_valid_one() -> None:
+    """It must be loaded again anyway."""
+    entries: ClockCache[int] = ClockCache(10)
+    changed = RowVersion()
     for number in range(10):
         _put(entries, number, version=changed if number == 7 else None)
         _use(entries, number)
@@ -41,19 +41,19 @@ def test_a_void_one_makes_room_before_one_that_holds() -> None:
     assert [number for number in range(11) if _use(entries, number)] == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]
 
 
-def test_making_room_never_looks_at_more_than_a_few() -> None:
-    """A memory of 200,000 that are all in use is not walked through while a request waits."""
-    entries: Entries[int] = Entries(10 * _SPARED)
-    for number in range(10 * _SPARED):
+def test_an_eviction_checks_few_entries() -> None:
+    """A request must not wait for a walk over 200,000 entries in use."""
+    entries: ClockCache[int] = ClockCache(10 * _MAX_STEPS)
+    for number in range(10 * _MAX_STEPS):
         _put(entries, number)
         _use(entries, number)
     _put(entries, -1)
-    assert sum(not entry.visited for entry in entries._ring) == _SPARED + 1
+    assert sum(not entry.recently_used for entry in entries._ring) == _MAX_STEPS + 1
 
 
-def test_whatever_comes_and_goes_the_memory_is_as_large_as_what_it_holds() -> None:
-    """Bounded: keys revoked, loaded again under other names, and dropped leave no place taken and no name behind."""
-    entries: Entries[int] = Entries(50)
+def test_no_entry_and_no_tag_leaks() -> None:
+    """Keys that are revoked, loaded again under other tags, and dropped leave nothing behind."""
+    entries: ClockCache[int] = ClockCache(50)
     choice = random.Random(20261124)  # noqa: S311 - repeatable on purpose
     held: set[int] = set()
     for _ in range(20_000):
@@ -71,21 +71,21 @@ def test_whatever_comes_and_goes_the_memory_is_as_large_as_what_it_holds() -> No
     for number in held:
         entry = entries.get(b"%d" % number)
         assert entry is not None
-        assert entry.what == number
+        assert entry.value == number
 
 
-def test_an_entry_that_was_dropped_holds_nothing_of_its_subject() -> None:
-    """What is free keeps no principal alive."""
-    entries: Entries[int] = Entries(2)
+def test_a_dropped_entry_releases_its_subject() -> None:
+    """A free entry keeps no principal alive."""
+    entries: ClockCache[int] = ClockCache(2)
     _put(entries, 1)
     entries.drop(b"1")
-    assert entries._ring[0].what is None
+    assert entries._ring[0].value is None
     assert entries._ring[0].own == ()
 
 
-def test_a_credential_that_is_placed_again_is_found_by_its_new_names_alone() -> None:
-    """Bounded: what it was called before is forgotten."""
-    entries: Entries[int] = Entries(2)
+def test_a_credential_placed_again_has_only_its_new_tags() -> None:
+    """The former tags are dropped."""
+    entries: ClockCache[int] = ClockCache(2)
     entries.place(b"1", ("api_key old",))
     entries.place(b"1", ("api_key new",))
     entries.drop_own("api_key old")
