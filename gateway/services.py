@@ -14,7 +14,7 @@ from gateway.authorization.permissions import catalogue
 from gateway.health.loop_watch import LoopWatch
 from gateway.identity.assembly import Identity, build_identity, build_principals
 from gateway.identity.principals import Principals
-from gateway.metrics.parts import (
+from gateway.metrics.component_samples import (
     change_samples,
     identity_samples,
     loop_samples,

@@ -105,9 +105,7 @@ async def test_reading_a_key_returns_an_etag_for_conditional_requests(gateway: G
         ({"tenant_id": "tnt_1"}, "/tenant_id"),
     ],
 )
-async def test_validation_errors_point_to_their_fields(
-    gateway: Gateway, wanted: dict[str, Any], pointer: str
-) -> None:
+async def test_validation_errors_point_to_their_fields(gateway: Gateway, wanted: dict[str, Any], pointer: str) -> None:
     """AZ7: unknown and read-only fields are refused, every field is validated, no input is echoed."""
     answer = await _create(gateway, gateway.acme.key("admin"), **wanted)
     assert answer.status_code == 422, answer.text

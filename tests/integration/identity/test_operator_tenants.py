@@ -93,9 +93,7 @@ async def test_a_failed_creation_leaves_nothing_behind(gateway: Gateway) -> None
         ({"id": "tnt_1"}, "/id"),
     ],
 )
-async def test_validation_errors_point_to_their_fields(
-    gateway: Gateway, wanted: dict[str, Any], pointer: str
-) -> None:
+async def test_validation_errors_point_to_their_fields(gateway: Gateway, wanted: dict[str, Any], pointer: str) -> None:
     """AZ7, IS5: no input becomes a schema's name."""
     answer = await _create(gateway, **wanted)
     assert answer.status_code == 422
