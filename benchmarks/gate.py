@@ -64,7 +64,7 @@ def _rows(gate: Gate) -> dict[str, ASGIApp]:
     for count in range(1, len(stages) + 1):
         one = copy.copy(gate)
         one._stages = tuple(stages[:count])  # noqa: SLF001
-        one._common = dataclasses.replace(gate._common, closers=())  # noqa: SLF001
+        one._shared = dataclasses.replace(gate._shared, closers=())  # noqa: SLF001
         rows["gate alone, routing" if count == 1 else _name(stages[count - 1])] = one
     rows["closers"] = copy.copy(gate)
     open_route = Route("GET", canned.PATH, PUBLIC, bare_app())

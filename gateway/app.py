@@ -14,7 +14,7 @@ from gateway.authorization.stage import AuthorizationStage
 from gateway.data.router import data_router
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
-from gateway.health.garbage import set_apart
+from gateway.health.garbage import freeze_loaded_objects
 from gateway.health.readiness import LEAVE, Readiness
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.stage import IdentityStage
@@ -77,7 +77,7 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with services.running():
-            set_apart()
+            freeze_loaded_objects()
             yield {LEAVE: readiness.leave}
 
     api = DescribedApi(

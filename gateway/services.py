@@ -12,10 +12,10 @@ from gateway.authorization.authorizer import Authorizer
 from gateway.features import Features, build_features
 from gateway.health.loop_watch import LoopWatch
 from gateway.identity.cache import Channel, PrincipalCache
-from gateway.identity.loading import Loader
-from gateway.identity.loads import Loads
+from gateway.identity.credential_loader import CredentialLoader
+from gateway.identity.database_lookup import DatabaseLookup
 from gateway.identity.principals import Principals
-from gateway.metrics.parts import (
+from gateway.metrics.component_samples import (
     change_samples,
     identity_samples,
     loop_samples,
@@ -128,5 +128,5 @@ def services_of(request: Request) -> Services:
 
 def _principals(features: Features, channel: Channel) -> Principals:
     cache = PrincipalCache(channel)
-    loader = Loader(features.database, features.hasher, features.api_keys, features.operator_keys)
-    return Principals(cache, Loads(cache, loader.load), features.tokens)
+    lookup = DatabaseLookup(features.database, features.hasher, features.api_keys, features.operator_keys)
+    return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)

@@ -93,6 +93,12 @@ async def meet(stage: Stage, request: RequestContext) -> None:
         await waiting
 
 
+def end(request: RequestContext, status: int = 200) -> None:
+    """End the request, as the gate does."""
+    for closer in request.closers:
+        closer(request, status)
+
+
 async def ask(app: ASGIApp, scope: Scope, body: Iterable[bytes] = (b"",), *, leaves: bool = False) -> Answer:
     """Send the body's chunks and gather the answer. With ``leaves`` the client goes away after the last chunk."""
     chunks = list(body)

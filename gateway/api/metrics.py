@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.authorization.guards import public
-from gateway.metrics.gathering import MEDIA_TYPE
 from gateway.metrics.recorder import Metrics
+from gateway.metrics.worker_files import MEDIA_TYPE
 from gateway.request.context import RequestContext, context_of
 from gateway.request.source import parse_address
 from tenants.errors import NotFound

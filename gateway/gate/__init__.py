@@ -1,1 +1,1 @@
-"""The gate: stages in order, the request id, the access log."""
+"""The gate: the stages in order, request ids, the access log."""

@@ -1,4 +1,4 @@
-"""One line for each request: who asked, what was matched, how it ended, how long it took. No path, query or secret."""
+"""The access log: one line for each request, without path, query and secrets."""
 
 import random
 import time
@@ -9,13 +9,13 @@ from gateway.logs.redaction import redacted
 from gateway.logs.setup import InfoLogger, who_asks
 from gateway.request.context import RequestContext
 
-_FIRST_REFUSAL = 400
+_FIRST_ERROR = 400
 
 
 class AccessLog:
-    """Writes the line through ``logger``: the one that ``configure_logging`` returns, which is cheap enough for it.
+    """Writes through ``logger``, for which ``configure_logging`` returns a cheap one.
 
-    Of the requests that were answered well only ``share`` (0 to 1), by chance, leave a line; all others do.
+    Successful requests are sampled at the rate ``share`` (0 to 1); all others are logged.
     """
 
     def __init__(self, logger: InfoLogger | None = None, share: float = 1.0) -> None:
@@ -23,8 +23,8 @@ class AccessLog:
         self._share = share
 
     def write(self, request: RequestContext, status: int) -> None:
-        """``status`` is 0 when the request ended before an answer began."""
-        if self._share < 1 and 0 < status < _FIRST_REFUSAL and random.random() >= self._share:  # noqa: S311 - a sample
+        """``status`` is 0 when the request ended before a response began."""
+        if self._share < 1 and 0 < status < _FIRST_ERROR and random.random() >= self._share:  # noqa: S311 - a sample
             return
         self._logger.info(
             "request",

@@ -1,4 +1,4 @@
-"""One request and its answer: the context that the gate opens, with a ``send`` that knows how far the answer got."""
+"""One request and its response: the context that the gate creates, with a ``send`` that tracks the response."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from gateway.request.source import SourceReader
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """What all exchanges of a gate have in common."""
+class Shared:
+    """What all exchanges of a gate share."""
 
     ids: RequestIds
     source: SourceReader
@@ -21,35 +21,33 @@ class Common:
 
 
 class Exchange(RequestContext):
-    """The only wrapper of ``send``. Closers are called once, before the last byte of the answer leaves."""
+    """The only wrapper of ``send``. Closers are called once, before the last byte of the response is sent."""
 
-    __slots__ = ("_common", "_send", "ended", "status")
+    __slots__ = ("_send", "ended", "status")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, common: Common) -> None:
-        fields: RequestFields = scope.get(FIELDS) or RequestFields.of(scope["headers"])  # what the server knows of them
+    def __init__(self, scope: Scope, receive: Receive, send: Send, shared: Shared) -> None:
+        fields: RequestFields = scope.get(FIELDS) or RequestFields.of(scope["headers"])  # from the server
         source = fields.source
         if source is None:
-            source = fields.source = common.source(scope)
-        RequestContext.__init__(self, scope, fields, receive, common.ids.next(), source)  # super() is a look-up more
+            source = fields.source = shared.source(scope)
+        super().__init__(scope, fields, receive, shared.ids.next(), source)
+        self.closers = shared.closers  # shared by all requests that add none
         self._send = send
-        self._common = common
-        self.status = 0  # nothing was sent yet
+        self.status = 0  # before the response begins
         self.ended = False
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass a message on, the first with the id and what the stages add. To be awaited, as the server's own is."""
+        """Send a message; the first one gets the request id and the headers of the stages. To be awaited."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             request_id = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message["headers"], *self.response_headers, request_id]
-        elif not message.get("more_body", False):
+        elif not (self.ended or message.get("more_body", False)):
             self.end(self.status)
         return self._send(message)
 
     def end(self, status: int = 0) -> None:
-        """The request is over. Cut short, or cancelled, it was used all the same, and we failed."""
+        """The request has ended; ``status`` is 0 when it was cut short or cancelled."""
         self.ended = True
-        if self.at_end is not None:
-            self.at_end(self, status)
-        for closer in self._common.closers:
+        for closer in self.closers:
             closer(self, status)

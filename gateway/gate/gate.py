@@ -1,10 +1,10 @@
-"""The gate: every request meets the stages one after another, then whoever answers its route, then leaves through here.
+"""The gate: every request passes the stages in order, and is then handled by the application of its route.
 
-A stage is a callable of the request's context. It returns None when it is done, which costs no coroutine; something to
-await when it must wait; and raises what the caller is to be told. So a warm request passes all of them in one step.
+A stage is a callable of the request's context. It returns None when it is done, which costs no coroutine, or an
+awaitable when it must wait, and raises the error for the caller. A warm request passes all stages without suspending.
 
-Every answer leaves with ``X-Request-Id`` and whatever stages put into the context; every request leaves one line in the
-log; whatever is raised becomes a problem document.
+Every response has ``X-Request-Id`` and the headers that stages added to the context. Every request is logged in one
+line. Every exception becomes a problem document.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.gate.access_log import AccessLog
-from gateway.gate.exchange import Common, Exchange
+from gateway.gate.exchange import Exchange, Shared
 from gateway.gate.request_id import RequestIds
 from gateway.logs.setup import request_in_hand
 from gateway.problems.documents import Problems, as_tenantry_error, note
@@ -27,13 +27,13 @@ Stage = Callable[[RequestContext], Awaitable[None] | None]
 
 
 class ResponseCutShortError(Exception):
-    """Tells the server to break the connection off: the answer had begun, and its end must not look like an end."""
+    """Makes the server abort the connection: the response has begun, and must not look complete."""
 
 
 class Gate:
-    """Leads requests through ``stages``, one of which finds the route, and to the application of the route.
+    """Passes requests through ``stages``, one of which finds the route, and to the application of the route.
 
-    ``closers`` are told of every request when it ends. ``lifespan`` starts and stops with the server.
+    ``closers`` are called when a request ends. ``lifespan`` starts and stops with the server.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Gate:
         self._stages = tuple(stages)
         self._problems = problems
         self._access = access
-        self._common = Common(RequestIds(), source, tuple(closers))
+        self._shared = Shared(RequestIds(), source, tuple(closers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._other(scope, receive, send)
+            await self._non_http(scope, receive, send)
             return
-        request = Exchange(scope, receive, send, self._common)
+        request = Exchange(scope, receive, send, self._shared)
         request_in_hand.set(request)
         try:
             for stage in self._stages:
@@ -65,26 +65,26 @@ class Gate:
                     await waiting
             route = request.route
             if route is None:
-                raise LookupError("no stage has found a route")  # noqa: TRY301 - told as any other fault
+                raise LookupError("no stage has found a route")  # noqa: TRY301 - handled as any other error
             await route.app(scope if scope["method"] != "HEAD" else _as_get(scope), request.receive, request.send)
         except TenantryError as error:
-            await self._explain(error, request)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller is owed an answer
+            await self._send_problem(error, request)
+        except Exception as error:  # noqa: BLE001 - every error gets a response
             _log.exception("request_failed")
-            await self._explain(error, request)
+            await self._send_problem(error, request)
         finally:
             if not request.ended:
                 request.end()
             request.close()
             self._access.write(request, request.status)
 
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _non_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        else:  # a WebSocket would pass the stages unseen; none is served
+        else:  # a WebSocket would bypass the stages; none is served
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _explain(self, error: Exception, request: Exchange) -> None:
+    async def _send_problem(self, error: Exception, request: Exchange) -> None:
         if request.ended:
             return
         if request.status:
@@ -96,5 +96,5 @@ class Gate:
 
 
 def _as_get(scope: Scope) -> Scope:
-    """HEAD is answered as GET (RFC 9110 section 9.3.2): the server, which keeps the scope it made, drops the body."""
+    """HEAD is handled as GET (RFC 9110 section 9.3.2). The server, which has the original scope, omits the body."""
     return {**scope, "method": "GET"}

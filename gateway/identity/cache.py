@@ -1,144 +1,131 @@
-"""The memory of recognised credentials: bounded, and unable to bring back what has been revoked.
+"""The principal cache: bounded, and unable to restore a revoked credential.
 
-Each entry carries the names of what it was made from (its tags, in the words of a notification: ``tenant <uuid>``), and
-goes when one of them changes. A load that began before a change and ends after it must not be kept: every change has a
-generation number, a load remembers the generation at which it began, and what one of its own tags overtook is loaded
-again. Comparison and insertion happen in one step of the event loop, as do changes, so nothing slips in between.
+Each entry has tags of the rows that it was made from, in the form of notifications (``tenant <uuid>``), and is
+invalidated when one of them changes. A result that was loaded while a change was made must not be kept: every change
+has a generation number, a load remembers the generation at which it began, and a result with a tag that changed since
+is loaded again. Comparison and insertion are one step of the event loop, and so are changes: nothing interleaves.
 """
 
 from time import monotonic, time
 from typing import NamedTuple, Protocol, TypeVar
 
-from gateway.health.garbage import exempt
-from gateway.identity.answer import Answer, Refusal, Subject
-from gateway.identity.entries import Entries, Entry
-from gateway.identity.versions import Versions
+from gateway.identity.clock_cache import ClockCache
+from gateway.identity.lookup import LookupResult, Refusal, Subject
+from gateway.identity.row_versions import RowVersions
 from tenants.credentials import CredentialExpired
 from tenants.database.listener import ChangeKind, Subscriber
 from tenants.identifiers import TenantId
 from tenants.principal import Principal
 
-TRUST = 5.0  # seconds that an entry is believed after the last sign that nothing has changed (ID4)
-REFUSAL_TRUST = 2.5  # seconds; a refusal is believed only while the channel is alive, so that no new key waits for it
-_CHANGES = 4096  # the latest, which loads that are under way may have missed; more than a load sees in its time
+MAX_STALENESS = 5.0  # seconds after the last confirmation of the channel for which an entry is valid (ID4)
+MAX_REFUSAL_STALENESS = 2.5  # seconds; refusals are valid only while the channel is alive: a new key must not wait
+_MAX_CHANGES = 4096  # the latest, which pending loads may have missed; more than occur during a load
 
-What = TypeVar("What")
+Value = TypeVar("Value")
 
 
 class Channel(Protocol):
-    """What is asked of ``tenants/database/listener.py``."""
+    """The part of ``tenants/database/listener.py`` that the cache uses."""
 
     confirmed_at: float
 
     def subscribe(self, subscriber: Subscriber) -> None: ...
 
 
-class Moment(NamedTuple):
-    """When a load began: what changed afterwards may be missing from its answer."""
+class LoadStart(NamedTuple):
+    """When a load began: its result may lack later changes."""
 
     generation: int
     at: float  # time.monotonic()
 
 
 class PrincipalCache:
-    """Maps the hash of a credential to its subject. Refusals are kept apart: a flood of bad keys evicts no good one."""
+    """Maps the hash of a credential to its subject. Refusals are separate: a flood of bad keys evicts no good one."""
 
     def __init__(self, channel: Channel, *, size: int = 200_000, refusals: int = 20_000) -> None:
         self._channel = channel
-        self._subjects: Entries[Subject] = Entries(size)
-        self._refusals: Entries[Refusal] = Entries(refusals)
-        self._versions = Versions()
+        self._subjects: ClockCache[Subject] = ClockCache(size)
+        self._refusals: ClockCache[Refusal] = ClockCache(refusals)
+        self._versions = RowVersions()
         self._generation = 0
         self._changes: dict[str, int] = {}  # tag -> generation of its last change
-        self._all_changed = 0  # loads that began in an earlier generation may have missed anything
-        self._entry_of = self._subjects.get
+        self._all_changed = 0  # loads that began in an earlier generation may have missed any change
         channel.subscribe(self.on_change)
 
     def __len__(self) -> int:
-        """Credentials that are remembered as good, also those that must be loaded again before they are believed."""
+        """Number of good credentials, including those that must be loaded again before use."""
         return len(self._subjects)
 
-    def recall(self, key: bytes) -> Subject | None:
-        """The subject, when it is known and may still be believed. Raises CredentialExpired when its time is over."""
-        entry = self._entry_of(key)
+    def get(self, key: bytes) -> Subject | None:
+        """The subject, if it is cached and valid. Raises CredentialExpired."""
+        entry = self._subjects.get(key)
         if entry is None or not (entry.tenant.current and entry.user.current):
             return None
         now = monotonic()
-        if now - self._channel.confirmed_at > TRUST and now - entry.loaded_at > TRUST:
+        if now - self._channel.confirmed_at > MAX_STALENESS and now - entry.loaded_at > MAX_STALENESS:
             return None
         if entry.expires_at is not None and entry.expires_at <= time():
             raise CredentialExpired
-        entry.visited = True
-        return entry.what
+        entry.recently_used = True
+        return entry.value
 
-    def recall_refusal(self, key: bytes) -> Refusal | None:
-        """Why the credential was refused a moment ago, while that may still be believed."""
+    def get_refusal(self, key: bytes) -> Refusal | None:
+        """The error that the credential was refused with, if it is cached and valid."""
         entry, now = self._refusals.get(key), monotonic()
         if entry is None or not entry.current:
             return None
-        if now - entry.loaded_at > TRUST or now - self._channel.confirmed_at > REFUSAL_TRUST:
+        if now - entry.loaded_at > MAX_STALENESS or now - self._channel.confirmed_at > MAX_REFUSAL_STALENESS:
             return None
-        return entry.what
+        return entry.value
 
     def tenant_of(self, key: bytes) -> TenantId | None:
-        """Whose credential this was when it was last loaded, believed or not."""
-        entry = self._entry_of(key)
-        return entry.what.tenant.id if entry is not None and isinstance(entry.what, Principal) else None
+        """The tenant of this credential when it was last loaded, valid or not."""
+        entry = self._subjects.get(key)
+        return entry.value.tenant.id if entry is not None and isinstance(entry.value, Principal) else None
 
-    def moment(self) -> Moment:
-        """To be taken before the database is asked."""
-        return Moment(self._generation, monotonic())
+    def begin_load(self) -> LoadStart:
+        """Must be called before the database is queried."""
+        return LoadStart(self._generation, monotonic())
 
-    def keep(self, key: bytes, answer: Answer, began: Moment) -> bool:
-        """Remember the answer. False when a change of what it was made from has overtaken it: then ask again."""
-        if self._overtaken(answer, began.generation):
+    def keep(self, key: bytes, result: LookupResult, began: LoadStart) -> bool:
+        """Cache the result. False when one of its rows has changed since the load began: load again."""
+        if self._is_outdated(result, began.generation):
             return False
-        if isinstance(answer.subject, type):
+        if isinstance(result.subject, type):
             self._subjects.drop(key)
-            self._fill(self._refusals, key, answer, answer.subject, began.at)
+            self._fill(self._refusals, key, result, result.subject, began.at)
         else:
             self._refusals.drop(key)
-            _exempt(self._fill(self._subjects, key, answer, answer.subject, began.at))
+            self._fill(self._subjects, key, result, result.subject, began.at)
         return True
 
     def on_change(self, kind: str, changed: str) -> None:
-        """Believe no longer what was made from this. Called by the channel, in order of commit."""
+        """Invalidate what was made from this row. Called by the channel, in order of commit."""
         self._generation += 1
         if kind == ChangeKind.RESET:
-            self._miss_all()
+            self._invalidate_loads()
             self._versions.end_all()
             return
         tag = f"{kind} {changed}"
-        if len(self._changes) >= _CHANGES:
-            self._miss_all()
+        if len(self._changes) >= _MAX_CHANGES:
+            self._invalidate_loads()
         self._changes[tag] = self._generation
         self._versions.end(tag)
         self._subjects.drop_own(tag)
         self._refusals.drop_own(tag)
 
-    def _overtaken(self, answer: Answer, began: int) -> bool:
-        tags = (*answer.own, answer.tenant, answer.user)
+    def _is_outdated(self, result: LookupResult, began: int) -> bool:
+        tags = (*result.own, result.tenant, result.user)
         return self._all_changed > began or any(tag and self._changes.get(tag, 0) > began for tag in tags)
 
-    def _fill(self, entries: Entries[What], key: bytes, answer: Answer, what: What, at: float) -> Entry[What]:
-        entry = entries.place(key, answer.own)
-        entry.what = what
-        entry.tenant = self._versions.of(answer.tenant)
-        entry.user = self._versions.of(answer.user)
+    def _fill(self, entries: ClockCache[Value], key: bytes, result: LookupResult, value: Value, at: float) -> None:
+        entry = entries.place(key, result.own)
+        entry.value = value
+        entry.tenant = self._versions.of(result.tenant)
+        entry.user = self._versions.of(result.user)
         entry.loaded_at = at
-        entry.expires_at = answer.expires_at
-        return entry
+        entry.expires_at = result.expires_at
 
-    def _miss_all(self) -> None:
+    def _invalidate_loads(self) -> None:
         self._all_changed = self._generation
         self._changes.clear()
-
-
-def _exempt(entry: Entry[Subject]) -> None:
-    """A tree of ids and words, and one of very many: not for the collector of garbage to look at."""
-    subject = entry.what
-    exempt(entry, entry.own, subject)
-    if subject is not None:
-        exempt(subject.id)
-    if isinstance(subject, Principal):
-        exempt(subject.tenant, subject.tenant.id, subject.roles, subject.user_id)

@@ -1,30 +1,21 @@
-"""Finds the one credential of a request in its raw headers, and refuses whatever could be read in two ways."""
+"""Parses the one credential of a request from its header fields, and refuses everything ambiguous."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
 
 from starlette.types import Scope
 
-from gateway.request.fields import Field, RequestFields
+from gateway.request.fields import Credential, Field, RequestFields
 from tenants.credentials import CredentialInvalid
 
-LONGEST = 8192  # bytes; nothing longer is hashed or decoded (ID6)
+MAX_LENGTH = 8192  # bytes; nothing longer is hashed or decoded (ID6)
 _KEY_PREFIX = b"tn_"
-# RFC 9110 section 11.2, token68: what a credential may be made of.
+# RFC 9110 section 11.2, token68: the characters of a credential.
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
-class Credential(NamedTuple):
-    """The one credential of a request."""
-
-    sent: bytes  # the fields that carry it, as they were sent
-    text: bytes
-    key: bytes  # SHA-256 of the text, by which it is remembered
-
-
 def sent_credentials(fields: RequestFields) -> bytes | None:
-    """All that the fields carry as credentials, as it was sent; None when they carry nothing."""
+    """The header values that carry credentials, unparsed; None without any."""
     authorization, api_key = fields.by_name.get(b"authorization"), fields.by_name.get(b"x-api-key")
     if authorization is None:
         return api_key
@@ -32,10 +23,10 @@ def sent_credentials(fields: RequestFields) -> bytes | None:
 
 
 def read_credential(sent: bytes, scope: Scope, fields: RequestFields) -> Credential:
-    """What ``Authorization: Bearer`` or ``X-API-Key`` carries, for a request that has ``sent`` either.
+    """Parse ``Authorization: Bearer`` or ``X-API-Key``; ``sent`` is what ``sent_credentials`` returned.
 
-    Raises CredentialInvalid when there are two different credentials, one header several times, another scheme, or
-    nothing after the name.
+    Raises CredentialInvalid for two different credentials, a repeated header field, a scheme other than Bearer, and an
+    empty or overlong value.
     """
     if fields.repeated:
         _refuse_repeated(scope["headers"])
@@ -44,7 +35,7 @@ def read_credential(sent: bytes, scope: Scope, fields: RequestFields) -> Credent
 
 
 def hash_of(text: bytes) -> bytes:
-    """A credential has at least 160 random bits or a signature, so a plain hash gives nothing away."""
+    """A plain hash: a credential has at least 160 random bits or a signature, so that the hash reveals nothing."""
     return sha256(text).digest()
 
 
@@ -63,31 +54,31 @@ def _refuse_repeated(headers: Iterable[Field]) -> None:
     names = [name for name, _ in headers]
     for name in (b"authorization", b"x-api-key"):
         if names.count(name) > 1:
-            raise CredentialInvalid(detail=f"several {name.decode('ascii')} headers")
+            raise CredentialInvalid(detail=f"repeated {name.decode('ascii')} field")
 
 
 def text_of(credential: bytes) -> str:
-    """The credential as text. Raises CredentialInvalid when it holds anything but the characters of a token."""
+    """The credential as text. Raises CredentialInvalid for characters outside token68."""
     if credential.translate(None, _TOKEN68):
-        raise CredentialInvalid(detail="characters that no credential has")
+        raise CredentialInvalid(detail="characters outside token68")
     return credential.decode("ascii")
 
 
 def _bearer(value: bytes) -> bytes:
     scheme, _, rest = value.partition(b" ")
     if scheme.lower() != b"bearer":
-        raise CredentialInvalid(detail="another scheme than Bearer")
+        raise CredentialInvalid(detail="a scheme other than Bearer")
     return _bounded(rest.strip(b" "))
 
 
 def _key(value: bytes) -> bytes:
     key = _bounded(value.strip(b" \t"))
     if not key.startswith(_KEY_PREFIX):
-        raise CredentialInvalid(detail="X-API-Key holds no API key")
+        raise CredentialInvalid(detail="X-API-Key without an API key")
     return key
 
 
 def _bounded(credential: bytes) -> bytes:
-    if not 0 < len(credential) <= LONGEST:
+    if not 0 < len(credential) <= MAX_LENGTH:
         raise CredentialInvalid(detail="empty or longer than 8 KB")
     return credential

@@ -1,8 +1,8 @@
-"""Failed credentials cost the sender: past a bound, a source is refused before any hash or database work (TH4).
+"""Bounds what failed credentials cost: past a limit a source is refused before any hash or database work (TH4).
 
-Credentials that were good a moment ago still pass, so that a neighbour behind the same address, or a client that also
-sends bad ones, is not shut out. They are recognised by Python's keyed 64-bit hash of what was sent, which says nothing
-of it, grants nothing (identity still decides), and is forgotten with the process.
+A credential that was good a moment ago still passes, so that a client behind the same address, or one that also sends
+bad credentials, is not shut out. It is recognised by Python's keyed 64-bit hash of the header value, which reveals
+nothing, grants nothing (the identity stage still decides) and is lost with the process.
 """
 
 import math
@@ -20,8 +20,8 @@ _Value = TypeVar("_Value")
 class FailedCredentials:
     """Allows ``failures`` failed credentials in any ``seconds`` to each source; then raises RateLimited.
 
-    A generic cell rate algorithm: one number for each source, the time at which its failures will be forgotten.
-    At most ``remembered`` sources and as many good credentials are kept, the oldest forgotten first.
+    A generic cell rate algorithm: one number for each source, the time at which its failures are forgotten.
+    At most ``capacity`` sources and as many good credentials are kept; the oldest is dropped first.
     """
 
     def __init__(
@@ -29,38 +29,42 @@ class FailedCredentials:
         *,
         failures: int = 100,
         seconds: float = 60.0,
-        remembered: int = 10_000,
+        capacity: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval = seconds / failures
         self._window = seconds
-        self._remembered = remembered
+        self._capacity = capacity
         self._clock = clock
-        self.sources: dict[str, float] = {}  # and when their failures will be forgotten
+        self.sources: dict[str, float] = {}  # when their failures are forgotten
         self._good: dict[int, None] = {}
 
-    def refuse_repeated(self, source: str, sent: bytes) -> None:
-        """Raise RateLimited when too many credentials from this source have failed, unless this one was good."""
+    def check(self, source: str, sent: bytes) -> None:
+        """Raise RateLimited if too many credentials of this source have failed, unless this one was good."""
         if hash(sent) in self._good:
             return
         forgotten_at = self.sources.get(source_bucket(source), 0.0)
-        room_in = forgotten_at + self._interval - self._clock() - self._window
-        if room_in > 0:
-            raise RateLimited("Too many failed credentials from this address.", retry_after=math.ceil(room_in))
+        wait = forgotten_at + self._interval - self._clock() - self._window
+        if wait > 0:
+            raise RateLimited(
+                "Too many failed credentials from this address. Retry after the number of seconds in the Retry-After"
+                " header.",
+                retry_after=math.ceil(wait),
+            )
 
-    def count(self, source: str, sent: bytes) -> None:
-        """Remember that this credential has failed."""
+    def record_failure(self, source: str, sent: bytes) -> None:
+        """Record a failed credential."""
         self._good.pop(hash(sent), None)
         bucket = source_bucket(source)
         until = max(self.sources.pop(bucket, 0.0), self._clock()) + self._interval
-        _keep(self.sources, bucket, until, self._remembered)
+        _put(self.sources, bucket, until, self._capacity)
 
-    def clear(self, sent: bytes) -> None:
-        """Remember that this credential is good."""
-        _keep(self._good, hash(sent), None, self._remembered)
+    def record_success(self, sent: bytes) -> None:
+        """Record a good credential."""
+        _put(self._good, hash(sent), None, self._capacity)
 
 
-def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
-    if key not in kept and len(kept) >= most:
+def _put(kept: dict[_Key, _Value], key: _Key, value: _Value, capacity: int) -> None:
+    if key not in kept and len(kept) >= capacity:
         del kept[next(iter(kept))]
     kept[key] = value

@@ -1,10 +1,10 @@
-"""The one way from a credential to a subject: remembered, or loaded once for all who wait."""
+"""Credential to subject: from the cache, or loaded once for all callers."""
 
-from gateway.identity.answer import Subject
 from gateway.identity.cache import PrincipalCache
-from gateway.identity.credential import Credential, text_of
-from gateway.identity.loads import Loads
-from gateway.identity.wanted import Secret, Wanted
+from gateway.identity.credential import text_of
+from gateway.identity.credential_loader import CredentialLoader
+from gateway.identity.lookup import KeySecret, Lookup, Subject
+from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
 from tenants.secrets.tokens import SecretKind, kind_of
 from tenants.sign_in.access_tokens import AccessClaims, AccessTokens
@@ -14,51 +14,53 @@ _KEYS = frozenset({SecretKind.LIVE, SecretKind.TEST, SecretKind.OPERATOR})
 
 
 class Principals:
-    """Recognises credentials: keys and tokens alike are remembered by their hash."""
+    """Finds the subject of a credential. Keys and tokens alike are cached by their hash."""
 
-    def __init__(self, cache: PrincipalCache, loads: Loads, tokens: AccessTokens) -> None:
+    def __init__(self, cache: PrincipalCache, loader: CredentialLoader, tokens: AccessTokens) -> None:
         self._cache = cache
-        self.recall = cache.recall  # of a credential's key, at every request: a method of its own would only pass it on
-        self._loads = loads
+        self._loader = loader
         self._tokens = tokens
 
     @property
-    def remembered(self) -> int:
-        """Credentials that are remembered as good."""
+    def cached(self) -> int:
+        """Number of good credentials in the cache."""
         return len(self._cache)
 
     @property
     def loads(self) -> int:
-        """How many were asked of the database so far."""
-        return self._loads.begun
+        """Number of credentials requested from the database so far."""
+        return self._loader.started
 
-    async def find(self, credential: Credential, source: str = "") -> Subject:
-        """The subject of a credential that is not warm. Unknown ones of one ``source`` wait behind each other.
+    def get(self, key: bytes) -> Subject | None:
+        """The cached subject of the credential with this hash, else None. Raises CredentialExpired."""
+        return self._cache.get(key)
 
-        Raises the refusal that it has earned, or Unavailable when the database cannot be asked; never the one for the
-        other.
+    async def load(self, credential: Credential, source: str = "") -> Subject:
+        """The subject of a credential that is not cached. Unknown credentials of one ``source`` queue together.
+
+        Raises the refusal of a bad credential, or Unavailable when the database is unavailable; never confuses them.
         """
         key = credential.key
-        refusal = self._cache.recall_refusal(key)
+        refusal = self._cache.get_refusal(key)
         if refusal is not None:
             raise refusal
-        wanted = self._read(credential.text)
-        answer = await self._loads.answer(key, wanted, self._lane(key, wanted, source))
-        if isinstance(answer.subject, type):
-            raise answer.subject
-        return answer.subject
+        lookup = self._parse(credential.text)
+        result = await self._loader.load(key, lookup, self._queue_of(key, lookup, source))
+        if isinstance(result.subject, type):
+            raise result.subject
+        return result.subject
 
-    def _read(self, sent: bytes) -> Wanted:
+    def _parse(self, sent: bytes) -> Lookup:
         text = text_of(sent)
         kind = kind_of(text)
         if kind in _KEYS:
-            return Secret(kind, text)
+            return KeySecret(kind, text)
         if kind is None and sent.count(b".") == _TOKEN_DOTS:
             return self._tokens.verify(sent)
-        raise CredentialInvalid(detail="neither a key of ours nor a token")
+        raise CredentialInvalid(detail="neither an API key nor a token")
 
-    def _lane(self, key: bytes, wanted: Wanted, source: str) -> object:
-        # A tenant's own flood waits behind itself. Whose an unknown key is, only the database knows: then it is the
-        # sender's, and one who sends many waits behind himself as well.
-        known = wanted.tenant_id if isinstance(wanted, AccessClaims) else self._cache.tenant_of(key)
+    def _queue_of(self, key: bytes, lookup: Lookup, source: str) -> object:
+        # A tenant's own flood queues behind itself. The tenant of an unknown key is not known yet: such keys queue by
+        # source address.
+        known = lookup.tenant_id if isinstance(lookup, AccessClaims) else self._cache.tenant_of(key)
         return known or source

@@ -1,1 +1,1 @@
-"""What an operator can measure: counted in plain numbers on the way of requests, gathered from all workers."""
+"""Prometheus metrics of all workers of one host."""

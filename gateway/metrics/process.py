@@ -1,20 +1,21 @@
-"""What the operating system and the interpreter tell of a worker, by prometheus-client's own collectors and names."""
+"""Samples of the operating system and the interpreter, from prometheus-client's own collectors."""
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, GCCollector, Metric, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import Metric as Family
 
-from gateway.metrics.measure import Kind, Measure, Sample
+from gateway.metrics.metric import Metric, MetricKind, Sample
 from gateway.version import VERSION
 
-_OF_THE_LARGEST = frozenset({"process_start_time_seconds", "process_max_fds", "python_info"})
+_MAXIMA = frozenset({"process_start_time_seconds", "process_max_fds", "python_info"})
 
-_WORKERS = Measure(Kind.TOTAL, "tenantry_workers", "Worker processes that are alive.")
-_BUILD = Measure(Kind.LARGEST, "tenantry_build_info", "Which Tenantry serves.", ("version",))
+_WORKERS = Metric(MetricKind.SUM, "tenantry_workers", "Worker processes that are alive.")
+_BUILD = Metric(MetricKind.MAX, "tenantry_build_info", "Version of Tenantry.", ("version",))
 
 
 class ProcessSource:
-    """Reads ``/proc``: to be asked in a thread."""
+    """Reads ``/proc``: to be used in a thread."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -22,20 +23,20 @@ class ProcessSource:
             collector(registry=self._registry)
 
     def samples(self) -> Iterator[Sample]:
-        """Of this process."""
-        yield _WORKERS.of(1)
-        yield _BUILD.of(1, VERSION)
+        """The samples of this process."""
+        yield _WORKERS.sample(1)
+        yield _BUILD.sample(1, VERSION)
         for family in self._registry.collect():
             yield from _samples(family)
 
 
-def _samples(family: Metric) -> Iterator[Sample]:
+def _samples(family: Family) -> Iterator[Sample]:
     for each in family.samples:
-        measure = Measure(_kind(family), family.name, family.documentation, tuple(each.labels))
-        yield measure.of(each.value, *each.labels.values())
+        metric = Metric(_kind(family), family.name, family.documentation, tuple(each.labels))
+        yield metric.sample(each.value, *each.labels.values())
 
 
-def _kind(family: Metric) -> Kind:
+def _kind(family: Family) -> MetricKind:
     if family.type == "counter":
-        return Kind.COUNTER
-    return Kind.LARGEST if family.name in _OF_THE_LARGEST else Kind.TOTAL
+        return MetricKind.COUNTER
+    return MetricKind.MAX if family.name in _MAXIMA else MetricKind.SUM

@@ -1,9 +1,9 @@
-"""One kind of a worker's values in a file, in the format that prometheus-client's ``MultiProcessCollector`` reads.
+"""A file with one kind of a worker's values, in the format that prometheus-client's ``MultiProcessCollector`` reads.
 
-The library's own writer maps the file into memory, and a full disk would then be the end of the process (SIGBUS) where
-here it is an error. It also takes its folder from an environment variable, set before it is imported.
+The library's own writer maps the file into memory, where a full disk ends the process (SIGBUS); here it is an error.
+The library also takes its folder from an environment variable that must be set before its import.
 
-The format, as the library's ``mmap_dict`` describes it: the number of bytes used and four bytes of padding; then for
+The format is described in the library's ``mmap_dict``: the number of bytes used and four bytes of padding; then for
 each value the length of its key, the key, spaces up to a multiple of eight, the value and a timestamp.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict
 
-from gateway.metrics.measure import Sample
+from gateway.metrics.metric import Sample
 
 _HEADER = struct.Struct("=i4x")
 _LENGTH = struct.Struct("=i")
@@ -26,33 +26,33 @@ _Name = tuple[str, str, tuple[str, ...]]
 
 
 class ValueFile:
-    """Made when it is not there. What it held before goes on: a successor's values are added to those of the dead."""
+    """Created if necessary. The values of a predecessor are kept, and added to."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self._path = path
         self._bytes = bytearray(_HEADER.size)
-        self._places: dict[_Name, tuple[int, float]] = {}  # where a value stands, and what it was before
-        self._before: dict[str, tuple[int, float]] = {}  # the same for a predecessor's, by their keys
+        self._places: dict[_Name, tuple[int, float]] = {}  # offset of a value, and the predecessor's value
+        self._inherited: dict[str, tuple[int, float]] = {}  # the same for a predecessor's values, by key
         if not path.exists():
             _create(path)
         for key, value, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]  # the library's
-            self._before[key] = (self._append(key, value), value)
+            self._inherited[key] = (self._append(key, value), value)
 
     def set(self, sample: Sample) -> None:
-        """Take in a value, which ``write`` will write."""
-        measure, suffix, labels, value = sample
-        name = (measure.name, suffix, labels)
+        """Store a value, for the next ``write``."""
+        metric, suffix, labels, value = sample
+        name = (metric.name, suffix, labels)
         place = self._places.get(name)
         if place is None:
             key = sample.key()
-            place = self._places[name] = self._before.get(key) or (self._append(key, 0.0), 0.0)
+            place = self._places[name] = self._inherited.get(key) or (self._append(key, 0.0), 0.0)
         _VALUE.pack_into(self._bytes, place[0], place[1] + value)
 
     def write(self) -> None:
         """May wait for the disk: call it in a thread. Raises OSError.
 
-        The header comes last: who reads meanwhile sees what was there before, and no value that is not there yet.
+        The header comes last, so that a concurrent reader sees no value that is not written yet.
         """
         whole = bytes(self._bytes)
         with closing(_Descriptor(self._path)) as file:
@@ -60,7 +60,7 @@ class ValueFile:
             file.put(_HEADER.pack(len(whole)), 0)
 
     def _append(self, key: str, value: float) -> int:
-        """Its place, which is aligned: so a reader never sees half a value."""
+        """The offset of the new value. It is aligned, so that a reader never sees half a value."""
         encoded = key.encode()
         padding = b" " * (_ALIGNED - (len(encoded) + _LENGTH.size) % _ALIGNED)
         self._bytes += _LENGTH.pack(len(encoded)) + encoded + padding
@@ -70,7 +70,7 @@ class ValueFile:
 
 
 def _create(path: Path) -> None:
-    """Whole from the first moment: a file without a header would break whoever reads."""
+    """Create the file atomically: readers fail on a file without a header."""
     new = path.with_suffix(".new")
     new.write_bytes(_HEADER.pack(_HEADER.size))
     new.rename(path)

@@ -11,8 +11,8 @@ from typing import Self, cast
 from starlette.types import ASGIApp
 
 from gateway.http1.protocol import EdgeProtocols
-from gateway.metrics.measure import Kind
-from gateway.metrics.slot import bury_the_dead
+from gateway.metrics.metric import MetricKind
+from gateway.metrics.worker_files import delete_dead_values
 from gateway.settings import Settings
 
 Create = Callable[[Settings], ASGIApp]
@@ -32,7 +32,7 @@ class Applications:
         self._workers = max(self.settings.workers, workers)
         self._folder = self.settings.metrics_folder or folder
         if self._folder is not None and self._folder.is_dir():
-            bury_the_dead(self._folder, *Kind)  # what an earlier server has counted is not this one's
+            delete_dead_values(self._folder, *MetricKind)  # what an earlier server has counted is not this one's
 
     @classmethod
     @contextmanager

@@ -1,1 +1,1 @@
-"""What one request carries from stage to stage: its route, its fields, its source, its context."""
+"""State of one request, shared by all stages: route, header fields, source address, context."""

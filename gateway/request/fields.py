@@ -1,28 +1,36 @@
-"""The header fields of a request, and what was found in them."""
+"""The header fields of a request, and what the stages have parsed from them."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 Field = tuple[bytes, bytes]
 
-FIELDS = "tenantry.fields"  # of a scope: where the server, which knows a connection's fields again, puts them
+FIELDS = "tenantry.fields"  # scope key under which the HTTP/1.1 server stores the fields of a connection
+
+
+class Credential(NamedTuple):
+    """The one credential of a request."""
+
+    sent: bytes  # the header values that carry it, unparsed
+    text: bytes
+    key: bytes  # SHA-256 of the text: the cache key
 
 
 @dataclass(slots=True)
 class RequestFields:
-    """The fields of all requests of one connection that carry exactly the same ones, as nearly all of a client's do.
+    """Header fields, shared by all requests of a connection that send exactly the same bytes, as most clients do.
 
-    So whoever has read them may leave here what he found, and need not read them again: the credential is hashed once,
-    and not for every request. It ends with the connection, as a memory of secrets should.
+    A stage stores here what it has parsed, so that the next request need not parse it again: the credential is hashed
+    once for each connection. The object lives as long as the connection, and so do the secrets in it.
     """
 
-    by_name: dict[bytes, bytes]  # the last of each name
-    repeated: bool  # some name is there more than once: ``by_name`` is not all
-    source: str | None = None  # the client's address, as the edge has read it
-    credential: Any = None  # as identity has read it; its own
+    by_name: dict[bytes, bytes]  # the last value of each name
+    repeated: bool  # some name occurs more than once, so ``by_name`` is incomplete
+    source: str | None = None  # client address, as ``SourceReader`` has read it
+    credential: Credential | None = None  # as ``read_credential`` has read it
 
     @classmethod
     def of(cls, headers: list[Field]) -> Self:
-        """Nothing is found yet."""
+        """The fields of a new connection, nothing parsed yet."""
         by_name = dict(headers)
         return cls(by_name, repeated=len(by_name) != len(headers))

@@ -1,7 +1,7 @@
-"""Where a request comes from: the socket's peer, or what configured proxies say of it (TH3).
+"""The source address of a request: the socket's peer, or the client of trusted proxies (TH3).
 
-``X-Forwarded-For`` is read from the right: each trusted proxy vouches for the address to its left, and the first
-address that is not a trusted proxy's is the client's. What stands further left is its own claim and is not read.
+``X-Forwarded-For`` is read from right to left: each trusted proxy vouches for the address to its left, and the first
+address that is not a trusted proxy's is the client's. The client claims everything further left.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,24 +11,24 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from starlette.types import Scope
 
 UNKNOWN = "unknown"  # a peer without an address: a Unix socket
-_MOST_HOPS = 16  # proxies in a row; bounds the work that a long header makes
-_REMEMBERED = 4096
+_MAX_HOPS = 16  # proxies in a row: bounds the work for a long header
+_CACHE_SIZE = 4096
 
 Address = IPv4Address | IPv6Address
 
 
 class SourceReader:
-    """Finds the client's address. ``trusted`` are addresses or networks of proxies in front of us; empty trusts none.
+    """Finds the client's address. ``trusted`` are addresses or networks of proxies; empty trusts none.
 
-    Raises ValueError when one of them is neither.
+    Raises ValueError for anything else.
     """
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(ip_network(each) for each in trusted)
-        self._read = lru_cache(maxsize=_REMEMBERED)(self._behind_proxies)
+        self._read = lru_cache(maxsize=_CACHE_SIZE)(self._behind_proxies)
 
     def __call__(self, scope: Scope) -> str:
-        """The address in its canonical spelling, or ``unknown``."""
+        """The address in canonical form, or ``unknown``."""
         peer = scope.get("client")
         if not peer or not peer[0]:
             return UNKNOWN
@@ -43,12 +43,12 @@ class SourceReader:
             return peer
         if not forwarded or not self._trusts(address):
             return str(address)
-        for claim in _from_the_right(forwarded):
-            claimed = parse_address(claim)
-            if claimed is None:
+        for entry in _right_to_left(forwarded):
+            forwarded_address = parse_address(entry)
+            if forwarded_address is None:
                 break
-            address = claimed
-            if not self._trusts(claimed):
+            address = forwarded_address
+            if not self._trusts(forwarded_address):
                 break
         return str(address)
 
@@ -56,12 +56,12 @@ class SourceReader:
         return any(address in network for network in self._trusted)
 
 
-def _from_the_right(forwarded: bytes) -> Sequence[str]:
-    return [each.strip() for each in forwarded.decode("latin-1").rsplit(",", _MOST_HOPS)[::-1]][:_MOST_HOPS]
+def _right_to_left(forwarded: bytes) -> Sequence[str]:
+    return [each.strip() for each in forwarded.decode("latin-1").rsplit(",", _MAX_HOPS)[::-1]][:_MAX_HOPS]
 
 
 def parse_address(text: str) -> Address | None:
-    """The address, an IPv4 one also when written inside IPv6 or with a port; None when it is none."""
+    """Parse an address, also IPv4 mapped into IPv6 and with a port; None for anything else."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -75,9 +75,9 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def source_bucket(source: str) -> str:
-    """What is counted as one sender: an IPv4 address, or the /64 of an IPv6 one, which a single host can roam."""
+    """The unit that limits count: an IPv4 address, or the /64 of an IPv6 one, all of which one host may use."""
     address = parse_address(source)
     if isinstance(address, IPv6Address):
         return str(ip_network((int(address), 64), strict=False))

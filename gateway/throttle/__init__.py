@@ -1,1 +1,1 @@
-"""Per-plan throttling: SlowAPI over counters that are leased from Redis."""
+"""Rate and concurrency limits of a plan: SlowAPI over counters leased from Redis."""

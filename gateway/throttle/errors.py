@@ -1,33 +1,54 @@
-"""What throttling refuses with."""
+"""Errors of the throttle. A refusal names the window or the limit that refused."""
 
 from billing.plans.errors import EntitlementRequired
+from gateway.throttle.windows import Limit
 from tenants.errors import ErrorKind, TenantryError
 
 
 class RateLimited(TenantryError):
-    """A window of the plan, or of the key, holds no more. ``retry_after`` is in whole seconds, and enough (TH6)."""
+    """A window of the plan or of the API key is exhausted. ``retry_after`` is in whole seconds and sufficient (TH6)."""
 
     kind = ErrorKind.THROTTLED
     code = "rate_limited"
-    title = "Too many requests"
-    message = "A rate limit of the plan is used up. Try again after the seconds that Retry-After names."
+    title = "Rate limit exceeded"
+    message = "Rate limit exceeded. Retry after the number of seconds in the Retry-After header."
     retry_after = 1
 
 
 class ConcurrencyLimited(TenantryError):
-    """Every slot of the tenant is in use. ``retry_after`` is as long as its requests take, in whole seconds.
+    """The tenant has as many requests in flight as its plan allows.
 
-    Nobody knows when a slot comes free and who asks for it first, so this one promises nothing.
+    ``retry_after`` is the tenant's typical request duration in whole seconds: an estimate, since it is not known when
+    a request completes, and which one takes its place.
     """
 
     kind = ErrorKind.THROTTLED
     code = "concurrency_limited"
-    title = "Too many requests at once"
-    message = "As many requests are in flight as the plan allows at once. Send the next one when another was answered."
+    title = "Concurrency limit reached"
+    message = "Concurrency limit reached. Retry when a request completes."
     retry_after = 1
 
 
 class CostBeyondLimits(EntitlementRequired):
-    """A request that costs more than a window holds would be refused for ever: no wait can be named (TH6)."""
+    """The cost of the request exceeds the quota of a window, so no wait helps (TH6)."""
 
-    message = "A request to this route costs more than a rate limit of the plan, or of the API key, holds as a whole."
+    message = "The cost of this request exceeds the quota of a rate limit of the plan or of the API key."
+
+
+def rate_limited(window: Limit, account: str, retry_after: int) -> RateLimited:
+    """The refusal by this window."""
+    size = f"{window.quota} per {window.seconds} s"
+    return RateLimited(
+        f'Rate limit "{window.name}" ({size}) exceeded. Retry after the number of seconds in the Retry-After header.',
+        detail=f'window "{window.name}" ({size}) of account {account}',
+        retry_after=retry_after,
+    )
+
+
+def concurrency_limited(limit: int, account: str, retry_after: int) -> ConcurrencyLimited:
+    """The refusal of a request beyond ``limit`` in flight."""
+    return ConcurrencyLimited(
+        f"Concurrency limit of {limit} reached. Retry when a request completes.",
+        detail=f"concurrency limit {limit} of account {account}",
+        retry_after=retry_after,
+    )

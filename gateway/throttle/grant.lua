@@ -1,51 +1,51 @@
 -- Grants tokens of one tenant from all of its windows, or from none.
 --
--- Why not a counter per window: a counter that starts anew at fixed moments lets twice the quota through around each of
--- them. Here every token carries a date, by which it will have been spent, and counts from the moment at which it may
--- be spent until one whole window after its date. So whichever token is spent last in any sliding window, all the
--- others counted when it was granted, and no sliding window holds more than its quota, however many workers ask. A
--- worker reports what it has spent or will not spend, and the date is moved to where it belongs.
+-- A counter that resets at fixed moments would admit twice the quota around each of them. Here every token has a date,
+-- by which it will have been spent, and counts from the moment at which it may be spent until one whole window after
+-- its date. So whichever token is spent last in a sliding window, all others counted when it was granted, and no
+-- sliding window holds more than its quota, however many workers call. A worker reports what it has spent or will not
+-- spend, and the date is corrected.
 --
--- A window is kept as buckets of a grain each (window / GRAINS); a date is rounded up to the end of its bucket, against
--- the caller. Time is this server's own, so that the clocks of the workers do not matter.
+-- A window is stored as buckets of a grain each (window / GRAINS); a date is rounded up to the end of its bucket,
+-- against the caller. Time is this server's own, so that the clocks of the workers do not matter.
 --
--- KEYS     1: the tenant's state; 2 (when the API key has limits of its own): that key's state. One hash tag, one slot.
+-- KEYS     1: the tenant's state; 2 (when the API key has limits of its own): that key's state. Both have one hash tag.
 -- ARGV[1]  JSON [[index in KEYS, grain, quota], ...], one entry a window; all times are in microseconds
--- ARGV[2]  JSON [urgent, extra, batch, need, life, asker, rate, births, moves, debts]
---            urgent   tokens that requests are waiting for
---            extra    tokens wanted beyond them, ahead of need     batch    the most of them to be had at once
---            need     the least number that is of any use now      life     from now to the date of what is granted
---            asker    a number of the asking worker's own          rate     requests a second that it sees
+-- ARGV[2]  JSON [urgent, extra, batch, need, ttl, worker, rate, births, reports, debts]
+--            urgent   tokens that requests wait for
+--            extra    tokens beyond them, ahead of need            batch    the most of them that may start at once
+--            need     the smallest number of any use               ttl      from now to the date of what is granted
+--            worker   id of the calling worker                     rate     requests a second that it sees
 --            births   as in the last reply, or []
---            moves    [date, spent, count, ...]: tokens of that date were spent by `spent`, or given back when it is 0
---            debts    [[age, count, ...], ...], a list a window: spent without asking while this server was away
+--            reports  [date, spent, count, ...]: tokens of that date were spent by `spent`, or are returned when it is 0
+--            debts    [[age, count, ...], ...], a list a window: spent while this server was unreachable
 -- Returns  [now, again, births, [from, count, ...], [remaining, ...], [reset, ...], enough]
---            again      from now until `need` more tokens can be had, -1 for never
---            from       the moment from which these tokens may be spent, until now + life
+--            again      from now until `need` more tokens are available, -1 for never
+--            from       the moment from which these tokens may be spent, until now + ttl
 --            remaining  of each window after the grant             reset    from now until a window has more again
---            enough     1 when there will be enough for all askers, 0 when each is given its part
+--            enough     1 when the supply meets the demand of all workers, 0 when each gets its share
 
 local GRAINS = 100
 local GRID = 10000 -- microseconds: promised tokens begin at multiples of it
 local STEPS = 25 -- of the grid, how far ahead tokens are promised
-local ENOUGH = 0.95 -- of what will be left by then: when all askers together need no more, none need be put off
-local GREED = 3 -- times its share that a worker takes of what is left, since the others have taken theirs of the rest
-local AT_ONCE = 2 -- tokens by which what is promised may run ahead of the rate
-local SLOW = 50 -- requests in the shortest window: of an asker that sees fewer, a token would lie for too long
-local SPARED = 4 -- times its part of what is left, that must be left when such an asker takes ahead of need
-local REMEMBERED = 1000000 -- microseconds in which one that has asked counts as one of those who share
+local ENOUGH = 0.95 -- of the supply by then: when all workers together need no more, no grant is deferred
+local GREED = 3 -- times its share of the remainder that a worker may take, since the others have taken theirs
+local AHEAD = 2 -- tokens by which promises may run ahead of the rate
+local SLOW = 50 -- requests in the shortest window: a worker that sees fewer would hold a token for too long
+local SLOW_FACTOR = 4 -- divides the share that such a worker may take ahead of need
+local ACTIVE = 1000000 -- microseconds after a call for which a worker counts as one of those that share
 
 local GRAIN, BASE, SUM, OLDEST, PROMISED, HEAD = 1, 2, 3, 4, 5, 5
 
-local windows_asked = cjson.decode(ARGV[1])
-local urgent, extra, batch, need, life, asker, rate, births, moves, debts = unpack(cjson.decode(ARGV[2]))
+local windows_requested = cjson.decode(ARGV[1])
+local urgent, extra, batch, need, ttl, worker, rate, births, reports, debts = unpack(cjson.decode(ARGV[2]))
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- State of a key: {last moment seen, correction of the clock, birth, windows, askers}. A window: {grain, number of the
+-- State of a key: {last moment seen, correction of the clock, birth, windows, workers}. A window: {grain, number of the
 -- first bucket, sum of what counts, place of the oldest bucket that counts, {from, count, ...} of what was promised for
--- later, count of each bucket ...}. Askers: {asker, rate, last asked, ...}.
+-- later, count of each bucket ...}. Workers: {id, rate, last call, ...}.
 local states, last, correction = {}, 0, 0
 for index, key in ipairs(KEYS) do
   local packed = redis.call('GET', key)
@@ -54,18 +54,18 @@ for index, key in ipairs(KEYS) do
   last = math.max(last, state[1])
   correction = math.max(correction, state[2])
 end
--- A clock that was set back must not make old spending look like the future's: it is corrected by the step thereafter.
+-- A clock that was set back must not date old spending into the future: the step is added to it from then on.
 if now + correction < last then correction = last - now end
 now = now + correction
 
-local remembers = true
+local has_memory = true
 for index, state in ipairs(states) do
   if state[3] == 0 then state[3] = now end
-  remembers = remembers and births[index] == state[3]
+  has_memory = has_memory and births[index] == state[3]
   births[index] = state[3]
 end
 
--- A bucket is named by the grain at whose end it ends; the first one kept stands right after the head.
+-- A bucket has the number of the grain that it ends with; the first one is right after the head.
 local function place_of(series, moment)
   return math.ceil(moment / series[GRAIN]) - series[BASE] + HEAD + 1
 end
@@ -87,7 +87,7 @@ local function empty(grain)
   return {grain, math.floor(now / grain) - GRAINS + 1, 0, HEAD + 1, {}}
 end
 
-local function forget(series) -- what has left; the list itself is shortened now and then, to keep each call cheap
+local function expire(series) -- drop what has left; the list itself is shortened only now and then, which is cheaper
   local oldest, promised = series[OLDEST], series[PROMISED]
   while promised[1] and promised[1] <= now do
     table.remove(promised, 1)
@@ -116,23 +116,23 @@ local function promise(series, begin, count) -- kept as {moment, count, ...} in 
   end
 end
 
--- The windows asked about, in the order asked; those of another plan stay in the state until they have run out.
+-- The requested windows in the order requested; those of another plan stay in the state until they are empty.
 local windows = {}
-for number, asked in ipairs(windows_asked) do
-  local kept, grain = states[asked[1]][4], asked[2]
+for number, requested in ipairs(windows_requested) do
+  local kept, grain = states[requested[1]][4], requested[2]
   local found = #kept + 1
   for at, series in ipairs(kept) do
     if series[GRAIN] == grain then found = at end
   end
-  kept[found] = kept[found] and forget(kept[found]) or empty(grain)
-  windows[number] = {series = kept[found], quota = asked[3]}
+  kept[found] = kept[found] and expire(kept[found]) or empty(grain)
+  windows[number] = {series = kept[found], quota = requested[3]}
 end
 
-for at = 1, #moves, 3 do
+for at = 1, #reports, 3 do
   for _, window in ipairs(windows) do
-    -- After this server lost its memory there is nothing to take back; what was spent is still counted.
-    if remembers then add(window.series, moves[at], -moves[at + 2]) end
-    if moves[at + 1] > 0 then add(window.series, moves[at + 1], moves[at + 2]) end
+    -- After this server lost its memory there is nothing to subtract from; what was spent still counts.
+    if has_memory then add(window.series, reports[at], -reports[at + 2]) end
+    if reports[at + 1] > 0 then add(window.series, reports[at + 1], reports[at + 2]) end
   end
 end
 for number, window in ipairs(windows) do
@@ -145,8 +145,8 @@ for _, window in ipairs(windows) do
   window.left = window.quota - window.used
 end
 
--- What all windows allow at a moment, if nothing more is granted until then: what was promised for later does not count
--- yet. Moments are asked in order.
+-- What all windows allow at a moment if nothing more is granted before: later promises do not count yet. Moments must be
+-- passed in order.
 local function room_at(moment)
   local room = math.huge
   for _, window in ipairs(windows) do
@@ -183,7 +183,7 @@ local moments, rooms = {[0] = now}, {}
 for step = 1, STEPS do moments[step] = (math.floor(now / GRID) + step) * GRID end
 for step = 0, STEPS do rooms[step] = room_at(moments[step]) end
 local shortest = math.huge
-local supply = math.huge -- of all that will be left by the last of them, with what of it is promised already
+local supply = math.huge -- what remains by the last of them, including what is promised already
 for _, window in ipairs(windows) do
   local here = window.quota - window.used
   for at = 2, #window.series[PROMISED], 2 do here = here + window.series[PROMISED][at] end
@@ -203,11 +203,11 @@ local function give(step, count)
   end
 end
 
-local function askers() -- how many like this one there are, by the rates of all that have asked of late
-  local kept, all = {asker, rate, now}, rate
+local function sharing() -- how many workers like this one share the windows, by the rates of all active ones
+  local kept, all = {worker, rate, now}, rate
   local listed = states[1][5]
   for at = 1, #listed, 3 do
-    if listed[at] ~= asker and listed[at + 2] > now - REMEMBERED then
+    if listed[at] ~= worker and listed[at + 2] > now - ACTIVE then
       all = all + listed[at + 1]
       for offset = 0, 2 do kept[#kept + 1] = listed[at + offset] end
     end
@@ -218,18 +218,18 @@ end
 
 if rooms[0] >= need then give(0, math.min(urgent, rooms[0])) end
 
--- Ahead of need: at once what is this asker's part of what is left, the rest as its rate will need it. Where all
--- together ask for more than there will be, nothing is given long before it is needed: tokens that lie unspent at one
--- worker are lost to the others meanwhile.
+-- Ahead of need: this worker's share of the remainder at once, the rest as its rate will need it. Where all workers need
+-- more than the supply, nothing is granted long before it is needed: a token that one worker holds unspent is missing
+-- at the others.
 local enough, given_by = true, {}
 for step = 0, STEPS do given_by[step] = given end
 if extra > 0 then
-  local part, flow = askers(), rate * GRID / 1000000
-  local allowed, greed = AT_ONCE, math.min(1, GREED / part)
+  local part, flow = sharing(), rate * GRID / 1000000
+  local allowed, greed = AHEAD, math.min(1, GREED / part)
   local slow = rate * shortest / 1000000 < SLOW
   enough = flow * STEPS * part <= supply * ENOUGH or slow
   if enough then
-    local room = math.floor((rooms[0] - given) / part / (slow and SPARED or 1))
+    local room = math.floor((rooms[0] - given) / part / (slow and SLOW_FACTOR or 1))
     local at_once = math.max(0, math.min(extra, batch, room))
     give(0, at_once)
     allowed = -at_once
@@ -239,7 +239,7 @@ if extra > 0 then
     local taken = math.max(0, math.min(room, urgent + extra - given, math.floor(allowed)))
     give(step, taken)
     given_by[step] = given
-    allowed = math.min(allowed - taken, AT_ONCE) + flow
+    allowed = math.min(allowed - taken, AHEAD) + flow
   end
 end
 
@@ -255,7 +255,7 @@ while not again do
   if room_at(moment) - given >= need then again = moment end
 end
 
-for _, window in ipairs(windows) do add(window.series, now + life, given) end
+for _, window in ipairs(windows) do add(window.series, now + ttl, given) end
 
 local remaining, reset = {}, {}
 for number, window in ipairs(windows) do

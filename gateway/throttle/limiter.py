@@ -1,51 +1,51 @@
-"""SlowAPI's limiter with its check replaced: the limits of a plan are resolved once, not at every request."""
+"""SlowAPI's limiter for plans: limits are resolved once for each account instead of at every request."""
 
-from collections.abc import Callable
-from time import monotonic, perf_counter
-from typing import Any, Protocol, cast
+from functools import partial
+from time import monotonic, perf_counter, time
+from typing import Protocol, cast
 
 from slowapi import Limiter
 
 from gateway.request.context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
-from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits, RateLimited
-from gateway.throttle.figures import Figures
+from gateway.throttle.concurrency import ConcurrencyPermits
+from gateway.throttle.errors import CostBeyondLimits, RateLimited, concurrency_limited, rate_limited
+from gateway.throttle.leased_resource import ThrottleStats
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
 from tenants.errors import TenantryError
 from tenants.principal import Principal, Window
 
-_LONGEST_ADVICE = 60  # seconds
+_MAX_CONCURRENCY_WAIT = 60  # seconds
 
 
 class PlanLimits(Protocol):
-    """What a plan says of limits."""
+    """The limits of a plan."""
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """Each is charged with every request."""
+        """Every request is charged to each of them."""
         ...
 
     @property
     def concurrency(self) -> int | None:
-        """Requests that may be in flight at once; None is no limit."""
+        """Maximum number of requests in flight; None is no limit."""
         ...
 
 
 class PlanLimiter(Limiter):
-    """Charges a request to every window of its tenant's plan, or to none, and gives it one of the tenant's slots.
+    """Charges a request to every window of its tenant's plan, or to none, and gives it one concurrency permit.
 
-    ``account`` finds what is charged, and ``admit`` charges it: a warm request waits for nothing. Where too little is
-    at hand, ``lease`` awaits Redis, and ``check`` admits or refuses. Both judge by one moment, ``now``: were the clock
-    read again to spend, a process that stood still in between would refuse what had just been found. ``release`` is
-    told when the request has ended. SlowAPI's own check would parse limit strings and inspect signatures each time,
-    and call Redis on the event loop.
+    ``account`` finds what to charge, and ``admit`` charges it without waiting: enough for a warm request. Otherwise
+    ``lease`` awaits Redis, and ``check`` admits or refuses. Both use one moment, ``now``: if the clock were read again
+    to spend, a process that stalled in between would refuse what it had just leased. SlowAPI's own check would parse
+    limit strings and inspect signatures at every request, and call Redis on the event loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
         super().__init__(
-            key_func=_nobody,
+            key_func=_no_key,
             storage_uri=storage_uri(settings),
             storage_options={
                 "workers": str(settings.workers),
@@ -54,10 +54,10 @@ class PlanLimiter(Limiter):
                 "takes_over": str(int(settings.takes_over)),
             },
         )
-        self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: nobody's environment may open the gate
+        self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: the environment must not turn limits off
         self._leased = cast("LeasedStorage", self._storage)
-        self._refills = self._leased.refills
-        self._breaker = self._refills.breaker
+        self._manager = self._leased.manager
+        self._breaker = self._manager.breaker
 
     async def start(self) -> None:
         """To be awaited before the first request."""
@@ -65,124 +65,113 @@ class PlanLimiter(Limiter):
 
     async def close(self) -> None:
         """To be awaited after the last request."""
-        await self._leased.close()
+        self.reset()
+        await self._leased.stop()
 
     @property
-    def figures(self) -> Figures:
-        """What this worker's throttle has done so far."""
-        return self._refills.figures
+    def stats(self) -> ThrottleStats:
+        """Counters of this worker."""
+        return self._manager.stats
 
     @property
     def accounts(self) -> int:
-        """Tenants, and keys with limits of their own, that this worker keeps tokens for."""
+        """Number of tenants, and of keys with limits of their own, that this worker holds state for."""
         return len(self._leased)
 
     @property
-    def answering(self) -> bool:
-        """Redis decides; else this worker gives its own share."""
-        return self._refills.answering
+    def uses_redis(self) -> bool:
+        """Redis decides; otherwise this worker enforces its own share."""
+        return self._leased.check()
 
     def account(self, principal: Principal, plan: PlanLimits) -> Account | None:
-        """What a request under this plan is charged to; None when no window limits it."""
+        """The account that a request under this plan is charged to; None when no window limits it."""
         own = principal.windows
         name = principal.tenant.schema if not own else f"{principal.tenant.schema}:{principal.id.hex}"
         account = self._leased.find(name)
-        if account is None or account.plan is not plan or account.own is not own:
+        if account is None or account.plan is not plan or account.key_windows is not own:
             account = self._resolve(account, name, principal, plan)
         if account is not None:
-            account.touched = True
+            account.recently_used = True
         return account
 
     def admit(self, request: RequestContext, account: Account, now: float, cost: int) -> bool:
-        """Spend what the request costs, and add the header fields, if all of it is at hand: as for a warm request.
+        """Charge the request and add the header fields, if tokens and a permit are available in this worker.
 
-        Else nothing was spent: ``lease`` must be awaited.
+        Otherwise nothing is charged, and ``lease`` must be awaited.
         """
-        slots = account.slots
-        if slots is not None and not self._leased.has_room(slots, now):
+        permits = account.permits
+        if permits is not None and not self._leased.has_permit(permits, now):
             return False
-        if not self._leased.spend(account, now, cost):
+        if self._leased.incr(account.name, account.windows.shortest, cost, now=now) > account.quota:
             return False
         request.response_headers += (account.policy_field, self._limit_field(account, now))
-        if slots is not None:
-            self._leased.enter(slots, now)
-            request.slots, request.at_end = slots, self.release
+        if permits is not None:
+            self._leased.acquire(permits, now)
+            request.on_close(partial(self._release, permits))
         return True
 
-    async def lease(self, request: RequestContext) -> float:
-        """The moment at which ``check`` can decide: after Redis has answered, or was silent for too long.
-
-        Raises CostBeyondLimits.
-        """
-        account: Account = request.account
+    async def lease(self, request: RequestContext, account: Account) -> float:
+        """The moment for ``check``: Redis has replied, or is unreachable. Raises CostBeyondLimits."""
         cost = _cost_of(request)
-        if cost > account.dearest:
+        if cost > account.max_cost:
             request.response_headers += (account.policy_field, self._limit_field(account, monotonic()))
             raise CostBeyondLimits(detail=f"account {account.name}, cost {cost}")
-        if account.slots is None:
-            return await self._refills.lease((account, cost))
-        return await self._refills.lease((account.slots, 1), (account, cost))
+        if account.permits is None:
+            return await self._manager.lease((account, cost))
+        return await self._manager.lease((account.permits, 1), (account, cost))
 
-    def check(self, request: RequestContext, now: float) -> None:
-        """Admit the request, or refuse it, with the header fields on either answer.
+    def check(self, request: RequestContext, account: Account, now: float) -> None:
+        """Admit the request or refuse it, and add the header fields in either case.
 
-        Raises RateLimited and ConcurrencyLimited; then nothing was spent.
+        Raises RateLimited and ConcurrencyLimited; then nothing was charged.
         """
-        account: Account = request.account
         cost = _cost_of(request)
         if self.admit(request, account, now, cost):
             return
-        fields, slots = request.response_headers, account.slots
+        fields, permits = request.response_headers, account.permits
         fields.append(account.policy_field)
-        if slots is not None and not self._leased.has_room(slots, now):
-            raise self._no_room(account, fields, now, cost)
+        if permits is not None and not self._leased.has_permit(permits, now):
+            raise self._no_permit(account, permits, fields, now, cost)
         account.refused += cost
-        raise self._refusal(account, fields, now, cost)
+        raise self._no_tokens(account, fields, now, cost)
 
-    def release(self, request: RequestContext, _status: int) -> None:
-        """The request has ended, however it did: its slot is free."""
-        if request.slots is not None:
-            self._leased.leave(request.slots, monotonic(), perf_counter() - request.started)
-            request.slots = None
-
-    def _check_request_limit(
-        self,
-        request: Any,  # a RequestContext; SlowAPI's own decorator would pass a Request
-        endpoint_func: Callable[..., Any] | None,  # noqa: ARG002 - limits come with the principal, not with a function
-        in_middleware: bool = True,  # noqa: ARG002, FBT001, FBT002 - SlowAPI's own signature
-    ) -> None:
-        self.check(request, monotonic())
+    def _release(self, permits: ConcurrencyPermits, request: RequestContext, _status: int) -> None:
+        self._leased.release(permits, monotonic(), perf_counter() - request.started)
 
     def _limit_field(self, account: Account, now: float) -> Header:
         return account.share_field(now) if self._breaker.open else account.limit_field()
 
-    def _no_room(self, account: Account, fields: list[Header], now: float, cost: int) -> TenantryError:
-        """Of a request that its windows refuse as well, that is told: there it is known how long to wait."""
-        slots = account.slots
-        if slots is None or (not self._breaker.open and account.closed(now, cost) and not account.at_hand(now, cost)):
-            return self._refusal(account, fields, now, cost)
+    def _no_permit(
+        self, account: Account, permits: ConcurrencyPermits, fields: list[Header], now: float, cost: int
+    ) -> TenantryError:
+        """If a window refuses the request too, the refusal names the window: its wait is known."""
+        if not self._breaker.open and account.exhausted(now, cost) and not account.available(now, cost):
+            return self._no_tokens(account, fields, now, cost)
         fields.append(self._limit_field(account, now))
-        wait = min(whole_seconds(slots.typical), _LONGEST_ADVICE)
-        return ConcurrencyLimited(detail=f"account {account.name}", retry_after=wait)
+        wait = min(whole_seconds(permits.typical_seconds), _MAX_CONCURRENCY_WAIT)
+        return concurrency_limited(permits.limit, account.name, wait)
 
-    def _refusal(self, account: Account, fields: list[Header], now: float, cost: int) -> RateLimited:
+    def _no_tokens(self, account: Account, fields: list[Header], now: float, cost: int) -> RateLimited:
         if self._breaker.open:
             fields.append(account.share_field(now))
-            wait = max(account.share.waits(now, cost))
+            waits = account.share.waits(now, cost)
+            wait = max(waits)
+            window = account.windows.limits[waits.index(wait)]
         else:
             fields.append(account.refused_field(now))
-            wait = account.wait(now)
-        return RateLimited(detail=f"account {account.name}", retry_after=whole_seconds(wait))
+            wait, window = self._leased.get_expiry(account.name) - time(), account.exhausted_window(cost)
+        used = self._leased.get(account.name)
+        return rate_limited(window, f"{account.name}, {used} used", whole_seconds(wait))
 
     def _resolve(self, account: Account | None, name: str, principal: Principal, plan: PlanLimits) -> Account | None:
-        """The slow way: first request, or a plan that changed, in force with the very request that brings it."""
-        together = window_set(plan.windows, principal.windows)
-        if together is None:
+        """The slow path: the first request, or a changed plan, which takes effect with this request."""
+        windows = window_set(plan.windows, principal.windows)
+        if windows is None:
             return None
-        if account is None or account.windows != together:
-            account = self._leased.open(name, principal, together)
-        account.plan, account.own = plan, principal.windows
-        account.slots = self._leased.slots(principal, plan.concurrency)
+        if account is None or account.windows != windows:
+            account = self._leased.open_account(name, principal, windows)
+        account.plan, account.key_windows = plan, principal.windows
+        account.permits = self._leased.permits(principal, plan.concurrency)
         return account
 
 
@@ -190,6 +179,6 @@ def _cost_of(request: RequestContext) -> int:
     return request.route.cost if request.route is not None else 1
 
 
-def _nobody() -> str:
-    """SlowAPI asks for a key function; accounts are found by principal instead."""
+def _no_key() -> str:
+    """SlowAPI requires a key function; accounts are found by principal instead."""
     return ""

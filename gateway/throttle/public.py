@@ -1,4 +1,4 @@
-"""Limits for public routes, by sender: SlowAPI's decorator, with our error and each worker's share."""
+"""Rate limits of public routes by client address: SlowAPI's decorator with our error and each worker's share."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -19,26 +19,26 @@ _Endpoint = Callable[..., Awaitable[Any]]
 
 
 class PublicLimiter(Limiter):
-    """One application's counters of its public routes.
+    """The counters of one application's public routes.
 
-    They are kept in this process: the storage of ``limits`` for Redis would block the event loop. So each worker counts
-    its share of a limit, and all of them together give at most the limit (at least one request a worker).
+    They are in this process: the Redis storage of ``limits`` would block the event loop. Each worker enforces its share
+    of a limit, so that all together admit at most the limit (and at least one request a worker).
     """
 
-    def __init__(self, sender: Callable[[Request], str], workers: int) -> None:
-        """``sender`` tells what is counted as one source: an address, or the /64 of an IPv6 one (TH3)."""
+    def __init__(self, source: Callable[[Request], str], workers: int) -> None:
+        """``source`` maps a request to its source: an IPv4 address, or the /64 of an IPv6 one (TH3)."""
 
-        def by_sender(request: Request) -> str:  # SlowAPI passes the request to a parameter of this name only
-            return sender(request)
+        def by_source(request: Request) -> str:  # SlowAPI passes the request to a parameter of this name only
+            return source(request)
 
-        super().__init__(key_func=by_sender, storage_uri="memory://", strategy="moving-window", key_style="endpoint")
-        self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: nobody's environment may open the gate
+        super().__init__(key_func=by_source, storage_uri="memory://", strategy="moving-window", key_style="endpoint")
+        self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: the environment must not turn limits off
         self._headers_enabled = False
         self._workers = workers
         self._limited: dict[_Endpoint, _Endpoint] = {}
 
     def limited(self, endpoint: _Endpoint, quota: int, seconds: int) -> _Endpoint:
-        """The endpoint in SlowAPI's decorator, put on once."""
+        """The endpoint wrapped in SlowAPI's decorator, cached."""
         known = self._limited.get(endpoint)
         if known is None:
             share = RateLimitItemPerSecond(max(1, quota // self._workers), seconds)
@@ -57,17 +57,19 @@ class PublicLimiter(Limiter):
             item, identifiers = request.state.view_rate_limit
             reset = self.limiter.get_window_stats(item, *identifiers).reset_time
             raise RateLimited(
-                "Too many requests from this address.", detail=str(exceeded), retry_after=whole_seconds(reset - time())
+                "Too many requests from this address. Retry after the number of seconds in the Retry-After header.",
+                detail=str(exceeded),
+                retry_after=whole_seconds(reset - time()),
             ) from exceeded
 
 
 def per_sender(
     quota: int, *, seconds: int
 ) -> Callable[[Callable[_Arguments, Awaitable[_Answer]]], Callable[_Arguments, Awaitable[_Answer]]]:
-    """Allow a sender at most ``quota`` requests of this endpoint in any ``seconds``; then RateLimited.
+    """Allow at most ``quota`` requests of this endpoint in any ``seconds`` from one source; then raise RateLimited.
 
-    The endpoint is asynchronous and takes ``request``. The counters are those of the application that it runs in
-    (``app.state.public_limiter``), so that a module's router does not tie two applications together.
+    The endpoint is asynchronous and takes ``request``. The counters belong to the application that it runs in
+    (``app.state.public_limiter``), so that two applications can share a module's router.
     """
 
     def decorate(endpoint: Callable[_Arguments, Awaitable[_Answer]]) -> Callable[_Arguments, Awaitable[_Answer]]:

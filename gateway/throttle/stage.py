@@ -1,26 +1,27 @@
-"""The stage of a request's way where it is weighed against the tenant's plan."""
+"""The throttle stage of the gate."""
 
 from collections.abc import Awaitable
 from time import monotonic
 from typing import Protocol
 
 from gateway.request.context import RequestContext
+from gateway.throttle.account import Account
 from gateway.throttle.limiter import PlanLimiter, PlanLimits
 
 
 class Plans(Protocol):
-    """Every plan in memory, as ``billing.plans`` keeps them."""
+    """Looks up plans, as ``billing.plans`` does."""
 
     def plan(self, code: str) -> PlanLimits:
-        """The plan of that code as it is now: the same object until it changes."""
+        """The current plan of that code: the same object until it changes."""
         ...
 
 
 class ThrottleStage:
-    """Charges the requests of tenant principals with the cost of their route. Others pass: they have no plan.
+    """Charges requests of tenant principals the cost of their route. Others pass: they have no plan.
 
-    Adds ``RateLimit-Policy`` and ``RateLimit`` to the response. Raises RateLimited when a window holds no more,
-    ConcurrencyLimited when as many requests are in flight as may be, CostBeyondLimits for what no window ever holds.
+    Adds ``RateLimit-Policy`` and ``RateLimit`` to the response. Raises RateLimited, ConcurrencyLimited, and
+    CostBeyondLimits for a cost that no wait makes affordable.
     """
 
     def __init__(self, limiter: PlanLimiter, plans: Plans) -> None:
@@ -32,12 +33,9 @@ class ThrottleStage:
         if principal is None or route is None:
             return None
         account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan))
-        if account is None:
+        if account is None or self._limiter.admit(request, account, monotonic(), route.cost):
             return None
-        request.account = account
-        if self._limiter.admit(request, account, monotonic(), route.cost):
-            return None
-        return self._lease(request)
+        return self._wait(request, account)
 
-    async def _lease(self, request: RequestContext) -> None:
-        self._limiter.check(request, await self._limiter.lease(request))
+    async def _wait(self, request: RequestContext, account: Account) -> None:
+        self._limiter.check(request, account, await self._limiter.lease(request, account))

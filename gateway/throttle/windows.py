@@ -13,31 +13,29 @@ import orjson
 from tenants.principal import Window
 
 GRAINS = 100  # buckets of a window; the same number as in grant.lua
-TENANTS, KEYS_OWN = 1, 2  # scopes: shared by all keys of the tenant, or the API key's own
-LEASE_AHEAD = 0.25  # seconds of need that a lease is to cover, and how far ahead tokens are promised
-LEASE_LIFE = 0.5  # seconds after which a token leased ahead of need may be spent no more
+TENANT_SCOPE, KEY_SCOPE = 1, 2  # shared by all keys of the tenant, or of one API key
+LEASE_AHEAD = 0.25  # seconds of demand that a lease covers, and how far ahead tokens are promised
+LEASE_TTL = 0.5  # seconds after which a token leased ahead of need expires
 _MICROSECONDS = 1_000_000
-_BATCH_PART = (
-    32  # a lease ahead of need is at most this part of the smallest quota: small quotas are counted one by one
-)
+_BATCH_FRACTION = 32  # of the smallest quota: the most that is leased ahead of need; small quotas are counted exactly
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One window that is enforced: at most ``quota`` in any ``seconds`` seconds."""
+    """One enforced window: at most ``quota`` in any ``seconds`` seconds."""
 
-    name: str  # as the header fields show it: a quoted RFC 9651 string without its quotes
+    name: str  # as in the header fields: the content of a quoted RFC 9651 string
     quota: int
     seconds: int
-    scope: int  # TENANTS or KEYS_OWN
+    scope: int  # TENANT_SCOPE or KEY_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSet:
-    """All windows of a plan, and of a key when it has some: charged together or not at all."""
+    """All windows of a plan, and of a key if it has some: charged together or not at all."""
 
     limits: tuple[Limit, ...]
-    policy_field: tuple[bytes, bytes] = field(init=False, compare=False)  # one object for all
+    policy_field: tuple[bytes, bytes] = field(init=False, compare=False)  # shared by all responses
 
     def __post_init__(self) -> None:
         """``RateLimit-Policy: "burst";q=10;w=1, "sustained";q=120;w=60``."""
@@ -46,7 +44,7 @@ class WindowSet:
 
     @property
     def quota(self) -> int:
-        """The smallest quota: what is used is compared with it."""
+        """The smallest quota."""
         return min(limit.quota for limit in self.limits)
 
     @property
@@ -55,28 +53,28 @@ class WindowSet:
         return min(limit.seconds for limit in self.limits)
 
     @property
-    def largest_batch(self) -> int:
-        """Tokens that one worker may take at once ahead of need."""
-        return self.quota // _BATCH_PART
+    def max_batch(self) -> int:
+        """Tokens that one worker may lease at once ahead of need."""
+        return self.quota // _BATCH_FRACTION
 
     @property
-    def most_ahead(self) -> int:
-        """Tokens that may be wanted ahead of need: none of a small quota, which is counted one by one."""
-        return self.quota // 4 if self.largest_batch > 1 else 0
+    def max_ahead(self) -> int:
+        """Tokens that one worker may hold ahead of need: none of a small quota, which is counted exactly."""
+        return self.quota // 4 if self.max_batch > 1 else 0
 
     @property
     def grain(self) -> float:
-        """Seconds to which spending is dated, and that a token asked for by a waiting request lives at least."""
-        return min(self.shortest / GRAINS, LEASE_LIFE)
+        """Seconds to which spending is dated, and the least TTL of a token leased for a waiting request."""
+        return min(self.shortest / GRAINS, LEASE_TTL)
 
     @property
-    def longest_hold(self) -> float:
-        """Seconds from a grant to the end of the last token's life."""
-        return LEASE_LIFE if self.largest_batch > 1 else self.grain
+    def max_hold(self) -> float:
+        """Seconds from a grant to the expiry of its last token."""
+        return LEASE_TTL if self.max_batch > 1 else self.grain
 
     @property
     def scopes(self) -> int:
-        """TENANTS, or KEYS_OWN when the key has some of its own: the number of states in Redis."""
+        """TENANT_SCOPE, or KEY_SCOPE if a window is the key's own: the number of Redis keys."""
         return max(limit.scope for limit in self.limits)
 
     def script_argument(self) -> bytes:
@@ -85,7 +83,7 @@ class WindowSet:
         return orjson.dumps([[limit.scope, limit.seconds * grain, limit.quota] for limit in self.limits])
 
     def limit_template(self, resets: tuple[float, ...]) -> bytes:
-        """Value of ``RateLimit`` with a ``%d`` for what remains of each window; ``resets`` in seconds from now."""
+        """Value of ``RateLimit`` with a ``%d`` for the remaining quota of each window; ``resets`` in seconds."""
         members = (
             f'"{limit.name.replace("%", "%%")}";r=%d;t={max(1, ceil(reset))}'
             for limit, reset in zip(self.limits, resets, strict=True)
@@ -96,12 +94,12 @@ class WindowSet:
 @lru_cache(maxsize=1024)
 def window_set(shared: tuple[Window, ...], own: tuple[Window, ...]) -> WindowSet | None:
     """The windows of a plan (``shared``) and of a key (``own``) as one set; None when nothing is limited."""
-    limits = (*_tightest(shared, scope=TENANTS), *_tightest(own, scope=KEYS_OWN))
-    return WindowSet(_named_apart(limits)) if limits else None
+    limits = (*_tightest(shared, scope=TENANT_SCOPE), *_tightest(own, scope=KEY_SCOPE))
+    return WindowSet(_unambiguous(limits)) if limits else None
 
 
 def _tightest(windows: tuple[Window, ...], *, scope: int) -> list[Limit]:
-    """Of windows with one length only the tightest can bind, and the counters are named by that length."""
+    """Of windows of one length only the tightest can refuse, and the counters are keyed by that length."""
     by_length: dict[int, Limit] = {}
     for window in windows:
         known = by_length.get(window.seconds)
@@ -110,18 +108,18 @@ def _tightest(windows: tuple[Window, ...], *, scope: int) -> list[Limit]:
     return list(by_length.values())
 
 
-def _named_apart(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
-    """A key's window of the same name as one of the plan would be ambiguous in the fields."""
-    shared = {limit.name for limit in limits if limit.scope == TENANTS}
+def _unambiguous(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """Rename a key's window that has the same name as one of the plan."""
+    shared = {limit.name for limit in limits if limit.scope == TENANT_SCOPE}
     return tuple(
         Limit(f"key-{limit.name}", limit.quota, limit.seconds, limit.scope)
-        if limit.scope == KEYS_OWN and limit.name in shared
+        if limit.scope == KEY_SCOPE and limit.name in shared
         else limit
         for limit in limits
     )
 
 
 def _quotable(name: str) -> str:
-    """Only what an RFC 9651 string may hold, escaped: a name must not be able to end its quotes or the field."""
+    """Only what an RFC 9651 string may hold, escaped, so that a name cannot end its quotes or the field."""
     printable = "".join(character if " " <= character <= "~" else "?" for character in name)
     return printable.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,1 +1,1 @@
-"""How a worker counts what its callers use: journalled before the answer ends, added up in PostgreSQL later."""
+"""Usage counting: journalled before the response ends, written to PostgreSQL in batches."""

@@ -1,4 +1,4 @@
-"""Segments whose worker has died: taken by whoever comes first, rolled up as the dead one would have done."""
+"""Segments of dead workers: another worker takes them over and writes them to PostgreSQL."""
 
 import os
 from dataclasses import dataclass
@@ -10,35 +10,35 @@ from gateway.usage.reading import Reading, read_segment
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """A dead worker's segment, held by its lock until it is discarded, set aside or released."""
+    """A dead worker's segment, locked until it is discarded, set aside or released."""
 
     name: SegmentName
     _path: Path
     _descriptor: int
 
     def read(self) -> Reading:
-        """What it holds."""
+        """Its counts."""
         length = os.fstat(self._descriptor).st_size
         return read_segment(self.name, os.pread(self._descriptor, length, 0))
 
     def discard(self) -> None:
-        """Delete it, its counts being where they belong."""
+        """Delete it: its counts are in PostgreSQL."""
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
     def set_aside(self) -> Path:
-        """Keep what is damaged for a person; where."""
+        """Keep the damaged file for inspection; returns its path."""
         kept = set_aside(self._path)
         os.close(self._descriptor)
         return kept
 
     def release(self) -> None:
-        """Leave it to the next who comes."""
+        """Unlock it, for another worker."""
         os.close(self._descriptor)
 
 
-def take(folder: Path, most: int) -> list[Abandoned]:
-    """At most that many segments which nobody writes any more, in the order of their making."""
+def take_abandoned(folder: Path, most: int) -> list[Abandoned]:
+    """At most ``most`` segments without a writer, oldest first."""
     taken: list[Abandoned] = []
     for name in sorted(segments_in(folder)):
         if len(taken) == most:

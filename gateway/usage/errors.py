@@ -1,13 +1,13 @@
-"""What can keep a worker from counting."""
+"""Errors of the usage journal."""
 
 from tenants.errors import Unavailable
 
 
 class UsageFolderUnusable(Exception):
-    """The folder of the journals cannot be written or mapped: the worker must not start, since it could not count."""
+    """The folder cannot be written or mapped. The worker must not start, since it could not count usage."""
 
 
 class UsageJournalFull(Unavailable):
-    """No more can be journalled until PostgreSQL, or the disk, takes some: what cannot be counted is not admitted."""
+    """The journal is full while PostgreSQL or the disk is unavailable. What cannot be counted is not admitted."""
 
     retry_after = 5

@@ -1,7 +1,7 @@
-"""Names of the journals' files, and the lock that tells a living writer from a dead one.
+"""Names of segment files, and the lock that shows whether the writer is alive.
 
-A worker holds a lock on every segment that it writes, from its making to its deletion; the kernel takes the lock away
-when the process dies, however it dies. So whoever gets the lock of a segment may roll it up.
+A worker locks every segment that it writes, from its creation to its deletion. The kernel releases the lock when the
+process dies. A worker that gets the lock of a segment may take it over.
 """
 
 import fcntl
@@ -17,19 +17,19 @@ _DAMAGED = ".damaged"
 
 
 class SegmentName(NamedTuple):
-    """One segment of one worker's journal: also the name of the batch that it becomes."""
+    """One segment of one worker's journal; also the name of its batch."""
 
     journal: UUID
     sequence: int
 
     @property
     def file(self) -> str:
-        """The name of its file."""
+        """The file name."""
         return f"{self.journal.hex}-{self.sequence:010d}.usage"
 
 
 def segments_in(folder: Path) -> Iterator[SegmentName]:
-    """The segments that lie in the folder, whoever's they are."""
+    """The segments of all workers in the folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
             found = _NAME.fullmatch(entry.name)
@@ -38,7 +38,7 @@ def segments_in(folder: Path) -> Iterator[SegmentName]:
 
 
 def open_locked(path: Path, flags: int) -> int | None:
-    """A descriptor of the file with its lock; None when it is another's, or has gone meanwhile. Raises OSError."""
+    """Open and lock the file; None when another process has the lock, or the file is gone. Raises OSError."""
     try:
         descriptor = os.open(path, flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
@@ -48,14 +48,14 @@ def open_locked(path: Path, flags: int) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    if os.fstat(descriptor).st_nlink == 0:  # whoever had the lock before us has deleted it
+    if os.fstat(descriptor).st_nlink == 0:  # the former owner of the lock has deleted it
         os.close(descriptor)
         return None
     return descriptor
 
 
 def set_aside(path: Path) -> Path:
-    """Keep a damaged file for a person to look at, under a name that no worker looks for."""
+    """Rename a damaged file, so that it is kept for inspection and no worker takes it over."""
     kept = path.with_name(path.name + _DAMAGED)
     path.rename(kept)
     return kept

@@ -1,4 +1,4 @@
-"""The one face of counting: what the stages call, and what a worker starts and stops."""
+"""The interface of usage counting for the gate and for the worker's life cycle."""
 
 from billing.usage.counts import UNMATCHED
 from gateway.request.context import RequestContext
@@ -11,24 +11,24 @@ _CRASHED = 500
 
 
 class UsageRecorder:
-    """Counts the requests of one worker process, and brings the counts to PostgreSQL."""
+    """Counts the requests of one worker process, and writes the counts to PostgreSQL."""
 
     def __init__(self, settings: UsageSettings, database: Database) -> None:
         self.journal = Journal(settings)
         self.flusher = Flusher(self.journal, database, settings)
 
     async def start(self) -> None:
-        """Raises UsageFolderUnusable: what cannot count must not serve."""
+        """Raises UsageFolderUnusable: a worker that cannot count must not serve."""
         self.journal.open()
         self.flusher.start()
 
     async def close(self) -> None:
-        """Roll up what was counted, as far as PostgreSQL takes it; the rest stays for the next start."""
+        """Write the counts, if PostgreSQL is available; the rest is written after the next start."""
         await self.flusher.close()
         self.journal.close()
 
     def count(self, request: RequestContext, status: int) -> None:
-        """Count a request that was admitted; ``status`` is 0 when it ended without an answer, which is a crash."""
+        """Count an admitted request. ``status`` is 0 when it ended without a response, which counts as a crash."""
         route = request.route
         if request.cost and request.principal is not None and route is not None:
             self.journal.count(

@@ -1,4 +1,4 @@
-"""What counting is told at start."""
+"""Settings of usage counting."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class UsageSettings:
-    """Where the journals are, how large one worker's may grow, and how often they are rolled up."""
+    """Where the journals are, how large one worker's may grow, and how often it is written to PostgreSQL."""
 
     folder: Path = Path(".tenantry/usage")
-    journal_bytes: int = 256 * 2**20  # of one worker, while PostgreSQL takes nothing
+    journal_bytes: int = 256 * 2**20  # of one worker, while PostgreSQL is unavailable
     flush_seconds: float = 10.0
-    slots: int = 4095  # of a segment at least: one for each caller, route and status class of a minute
+    records: int = 4095  # minimum of a segment: one for each principal, route and status class of a minute

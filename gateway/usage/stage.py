@@ -1,4 +1,4 @@
-"""The stage behind which a request is used: every stage before it has let it pass."""
+"""The usage stage of the gate: requests that reach it are admitted and count as usage."""
 
 from gateway.request.context import RequestContext
 from gateway.usage.errors import UsageJournalFull
@@ -6,9 +6,9 @@ from gateway.usage.journal import Journal
 
 
 class UsageStage:
-    """Marks the requests of tenant principals to be counted, with the cost of their route, when they end.
+    """Sets the cost of requests of tenant principals, which are counted when they end.
 
-    Raises UsageJournalFull while what would be used could not be counted.
+    Raises UsageJournalFull while requests could not be counted.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -17,5 +17,5 @@ class UsageStage:
     def __call__(self, request: RequestContext) -> None:
         if request.principal is not None and request.route is not None:
             if self._journal.full:
-                raise UsageJournalFull(detail="usage can neither be journalled nor rolled up")
+                raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
             request.cost = request.route.cost

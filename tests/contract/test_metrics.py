@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import compose
 from gateway.gate.access_log import AccessLog
-from gateway.metrics.errors import MetricsFolderUnusable
+from gateway.metrics.recorder import MetricsFolderUnusable
 from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio

@@ -80,7 +80,7 @@ async def test_the_usage_counts_the_cost_of_what_was_admitted(dear: Gateway) -> 
     await _allow(dear, ("burst", 4, 1), ("day", 100, 86_400))
     assert (await _list(dear)).status_code == 403
     await _allow(dear, ("burst", 1000, 1))
-    dear.services.usage.journal.cut()
+    dear.services.usage.journal.finish_current()
     await dear.services.usage.flusher.round()
     used = (await dear.client.get("/v1/usage", headers=dear.acme.key("owner"))).json()["data"]
     assert [sum(each[what] for each in used) for what in ("requests", "cost")] == [2, 10]

@@ -1,4 +1,4 @@
-"""Floods of credentials, and more tenants than are remembered, through the whole gateway with small caches."""
+"""Floods of credentials, and more tenants than the cache holds, through the whole gateway with small caches."""
 
 import asyncio
 import time
@@ -11,12 +11,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from gateway.identity.answer import Answer as Loaded
 from gateway.identity.cache import PrincipalCache
-from gateway.identity.loading import Loader
-from gateway.identity.loads import Loads
+from gateway.identity.credential_loader import CredentialLoader
+from gateway.identity.database_lookup import DatabaseLookup
+from gateway.identity.lookup import Lookup
+from gateway.identity.lookup import LookupResult as Loaded
 from gateway.identity.principals import Principals
-from gateway.identity.wanted import Wanted
 from gateway.services import Services
 from tenants.identifiers import TENANT, new_id, show
 from tenants.secrets.hashing import SecretHasher
@@ -26,7 +26,7 @@ from tests.fixtures.gateways import Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
 
-_SUBJECTS, _REFUSALS = 200, 100  # that are remembered
+_SUBJECTS, _REFUSALS = 200, 100  # cache sizes
 _FLOOD = 2_000  # requests
 _TENANTS = 10_000
 _AT_ONCE = 100
@@ -35,7 +35,7 @@ _FIRST_OF_MANY = IPv4Address("10.0.0.0")
 
 
 class SmallCaches:
-    """Puts them in place of those that a worker has, and counts the questions that the database is asked."""
+    """Replaces a worker's caches, and counts the database queries."""
 
     def __init__(self) -> None:
         self.questions = 0
@@ -44,25 +44,25 @@ class SmallCaches:
     def rebuilt(self, services: Services) -> Services:
         features = services.features
         self.cache = PrincipalCache(services.listener, size=_SUBJECTS, refusals=_REFUSALS)
-        loader = Loader(services.database, features.hasher, features.api_keys, features.operator_keys)
+        loader = DatabaseLookup(services.database, features.hasher, features.api_keys, features.operator_keys)
 
-        async def load(wanted: Sequence[Wanted]) -> list[Loaded | Exception]:
+        async def load(wanted: Sequence[Lookup]) -> list[Loaded | Exception]:
             self.questions += 1
             return await loader.load(wanted)
 
-        return replace(services, principals=Principals(self.cache, Loads(self.cache, load), features.tokens))
+        return replace(services, principals=Principals(self.cache, CredentialLoader(self.cache, load), features.tokens))
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A key, and where it comes from."""
+    """A key and its source address."""
 
     key: str
     sender: str = _SENDER
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Environment:
     """A gateway with small caches."""
 
     gateway: Gateway
@@ -73,14 +73,14 @@ class Place:
         return await ask(self.gateway.app, http_scope(path="/v1/me", headers=headers, client=(sent.sender, 4711)))
 
     async def answers(self, requests: Sequence[Sent]) -> AsyncIterator[tuple[Sent, Answer]]:
-        """So many at once, one group after another."""
+        """So many concurrently, one group after another."""
         for at in range(0, len(requests), _AT_ONCE):
             group = requests[at : at + _AT_ONCE]
             for pair in zip(group, await asyncio.gather(*map(self.ask, group)), strict=True):
                 yield pair
 
     async def flood(self, bad: Sequence[Sent]) -> Counter[int]:
-        """Statuses of what is bad; in between, all good keys are asked with, of the same sender, and are good."""
+        """Statuses of bad keys; in between, every good key of the same source must be accepted."""
         seen = Counter[int]()
         good = [Sent(key) for tenant in (self.gateway.acme, self.gateway.globex) for key in tenant.keys.values()]
         async for sent, answer in self.answers(_mixed(bad, good)):
@@ -95,12 +95,12 @@ class Place:
 
     @property
     def loads(self) -> int:
-        """Credentials that the database was asked for."""
+        """Credentials that the database was queried for."""
         return self.gateway.services.principals.loads
 
 
 def _mixed(bad: Sequence[Sent], good: Sequence[Sent]) -> list[Sent]:
-    """All good ones first, then again after each so many bad ones."""
+    """All good keys first, then again after each group of bad ones."""
     step = _AT_ONCE - len(good)
     return [each for at in range(0, len(bad), step) for each in (*good, *bad[at : at + step])]
 
@@ -110,39 +110,39 @@ def _senders() -> Iterator[str]:
 
 
 @pytest.fixture
-async def place(gateways: GatewayFactory) -> AsyncIterator[Place]:
-    """With Redis, so that a good caller who is refused with tokens left is seen as well."""
+async def place(gateways: GatewayFactory) -> AsyncIterator[Environment]:
+    """With Redis, to detect that a good caller is refused though tokens are left."""
     small = SmallCaches()
     async with gateways(rebuilt=small.rebuilt) as gateway:
-        yield Place(gateway, small)
+        yield Environment(gateway, small)
 
 
-async def test_random_keys_of_many_senders_are_refused_and_cost_others_nothing(place: Place) -> None:
-    """ID1, TH4: well-formed keys that nobody has, each asked for once, many with one question."""
+async def test_random_keys_of_many_sources_are_refused_and_delay_no_other(place: Environment) -> None:
+    """ID1, TH4: well-formed unknown keys, each queried once, many with one query."""
     keys = await asyncio.to_thread(_new_keys, _FLOOD)
     assert await place.flood([*map(Sent, keys, _senders())]) == {401: _FLOOD}
     assert place.loads == _FLOOD + 8
     assert place.small.questions < _FLOOD / 10
 
 
-async def test_random_keys_of_one_sender_end_at_the_edge(place: Place) -> None:
-    """TH4: after a hundred failures nothing is looked up, and good keys from the same address still pass."""
+async def test_random_keys_of_one_source_are_refused_without_a_look_up(place: Environment) -> None:
+    """TH4: after a hundred failures; good keys from the same address still pass."""
     seen = await place.flood([*map(Sent, await asyncio.to_thread(_new_keys, _FLOOD))])
     assert set(seen) == {401, 429}
     assert 100 <= seen[401] <= 100 + 2 * _AT_ONCE
     assert place.loads == seen[401] + 8
 
 
-async def test_one_bad_key_is_asked_for_once_while_its_refusal_is_believed(place: Place) -> None:
-    """TH4: whoever sends it."""
+async def test_a_bad_key_is_queried_once_while_its_refusal_is_cached(place: Environment) -> None:
+    """TH4: from any source."""
     began, bad = time.monotonic(), generate(SecretKind.LIVE)
     assert await place.flood([Sent(bad, sender) for sender in _senders()]) == {401: _FLOOD}
     assert place.loads <= 8 + 2 + (time.monotonic() - began)
     assert (await place.flood([Sent(bad)] * _FLOOD))[429] >= _FLOOD - 100 - 2 * _AT_ONCE
 
 
-async def test_ten_thousand_tenants_in_turn_are_each_themselves(place: Place) -> None:
-    """ID4, IS7: fifty times as many as are remembered; each key is asked for once for each time that it comes anew."""
+async def test_ten_thousand_tenants_in_turn_are_never_confused(place: Environment) -> None:
+    """ID4, IS7: fifty times the cache size; each key is queried once each time that it was evicted."""
     tenants = await asyncio.to_thread(_add_tenants, place.gateway)
     await place.gateway.catch_up()
     again = list(tenants)[:500]
@@ -159,7 +159,7 @@ def _new_keys(count: int) -> list[str]:
 
 
 def _add_tenants(gateway: Gateway) -> dict[str, UUID]:
-    """Rows of tenants without schemas, which nothing here looks into, and a key for each."""
+    """Rows of tenants without schemas, which are not used here, and a key for each."""
     tenants = {key: new_id() for key in _new_keys(_TENANTS)}
     hasher = gateway.services.features.hasher
     with psycopg.connect(gateway.urls.superuser) as connection, connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Changes that four worker processes must act on while they serve (ID4)."""
+"""Changes that four serving worker processes must apply (ID4)."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from tests.fixtures.workers import Caller, Worker, launch_worker, wait_ready
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 _WORKERS = 4
-_LONGEST = 1.0  # seconds until every worker acts on a change (ID4)
+_LONGEST = 1.0  # seconds until every worker applies a change (ID4)
 _ROUNDS = 3
 _KEY: LiteralString = "UPDATE tenantry.api_keys SET revoked_at = %s::timestamptz WHERE name = 'the viewer key'"
 _USER: LiteralString = "UPDATE tenantry.users SET disabled_at = %s::timestamptz WHERE email = %s"
@@ -39,14 +39,14 @@ Shows = Callable[[httpx.Response], bool]
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Workers over one database, and who asks them."""
+    """Workers over one database, and their callers."""
 
     urls: DatabaseUrls
     workers: list[Worker]
     template: Template
 
     async def changes(self, headers: dict[str, str], statement: LiteralString, values: list[Any], shows: Shows) -> None:
-        """Make the change; every worker's answer shows it in time, though it answered otherwise a moment ago."""
+        """Make the change; every worker's response must show it in time."""
         async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
             before = await asyncio.gather(*(self._ask(client, each, headers) for each in self.workers))
             assert not any(shows(answer) for answer in before), [answer.text for answer in before]
@@ -67,7 +67,7 @@ class Fleet:
         return await client.get(f"http://127.0.0.1:{worker.port}/v1/me", headers=headers)
 
     async def signed_in(self) -> dict[str, str]:
-        """Headers of a person of acme."""
+        """Headers of a user of acme."""
         sent = {"email": self.template.acme.emails["admin"], "password": PASSWORD, "tenant": "acme"}
         async with httpx.AsyncClient() as client:
             answer = await client.post(f"http://127.0.0.1:{self.workers[0].port}/v1/auth/login", json=sent)
@@ -91,8 +91,8 @@ def fleet(gateway_template: Template, redis_server: LocalRedis, tmp_path: Path) 
         yield Fleet(urls, workers, gateway_template)
 
 
-async def test_every_worker_acts_on_every_kind_of_change_while_all_of_them_serve(fleet: Fleet) -> None:
-    """ID4, TH7: keys, users, roles, plans and tenants, there and back, while another tenant keeps all workers busy."""
+async def test_every_serving_worker_applies_every_kind_of_change(fleet: Fleet) -> None:
+    """ID4, TH7: keys, users, roles, plans and tenants, while another tenant keeps all workers busy."""
     acme, caller = fleet.template.acme, Caller(fleet.template.globex.keys["member"], {"/v1/me": 2})
     until = time.monotonic() + 60
     load = asyncio.gather(*(caller.call(worker.port, until) for worker in fleet.workers))
@@ -124,5 +124,5 @@ def _roles(role: str) -> Shows:
 
 
 def _burst(quota: int) -> Shows:
-    """Told to the refused as well."""
+    """Also sent with refusals."""
     return lambda answer: f'"burst";q={quota};' in answer.headers["ratelimit-policy"]

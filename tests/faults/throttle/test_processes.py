@@ -1,4 +1,4 @@
-"""Redis hanging and killed under worker processes that together ask four times the limit."""
+"""Redis hangs and dies under worker processes that together get four times the limit."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from tests.fixtures.servers import RedisFactory
-from tests.integration.throttle.loads import Fleet, most_in_any_window
+from tests.integration.throttle.fleet import Fleet, most_in_any_window
 
 pytestmark = pytest.mark.anyio
 
@@ -15,10 +15,10 @@ _QUOTA = 100
 
 
 @pytest.mark.parametrize("fault", ["hangs", "dies"])
-async def test_all_processes_together_give_at_most_the_limit_while_redis_is_away(
+async def test_all_processes_together_admit_at_most_the_limit_while_redis_is_down(
     tmp_path: Path, start_redis: RedisFactory, fault: str
 ) -> None:
-    """TH8: in every sliding window, before, while and after Redis was away, and over the moments of change."""
+    """TH8: in every sliding window, before, during and after the outage."""
     server = start_redis()
     fleet = Fleet(tmp_path, server.url, [("burst", _QUOTA, 1)])
     fleet.launch([100.0] * 4, 8.0)
@@ -30,6 +30,6 @@ async def test_all_processes_together_give_at_most_the_limit_while_redis_is_away
     back = monotonic()
     outcome = await asyncio.to_thread(fleet.join)
     assert most_in_any_window(outcome.admissions, 1) <= _QUOTA
-    # For one window and a lease's life, what Redis had granted still counts; from then on the shares are given whole.
+    # For one window and a lease's TTL, what Redis had granted still counts; from then on the whole shares are admitted.
     assert sum(away + 2 < moment < back for moment in outcome.admissions) >= _QUOTA // 2
     assert sum(moment > back + 1.5 for moment in outcome.admissions) >= _QUOTA // 2

@@ -1,4 +1,4 @@
-"""Redis stopped, killed, hanging, restarted and emptied, while two workers (two limiters in one loop) are asked."""
+"""Redis is stopped, killed, paused, restarted and flushed under two workers (two limiters in one event loop)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,18 +18,18 @@ from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
 from tests.asgi import http_scope, meet, request_of
 from tests.fixtures.servers import RedisFactory
-from tests.integration.throttle.hammer import Plans, principal
-from tests.integration.throttle.loads import most_in_any_window
+from tests.integration.throttle.fleet import most_in_any_window
+from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
 
 _PLAN = (Window("burst", 40, 1),)
-_ALLOWED = 5.0  # milliseconds that may be added (TH8)
+_ALLOWED = 5.0  # milliseconds of added latency (TH8)
 
 
 @dataclass(slots=True)
 class Workers:
-    """Two workers and what they admitted."""
+    """Two workers and their admissions."""
 
     stages: list[ThrottleStage]
     limiters: list[PlanLimiter]
@@ -39,7 +39,7 @@ class Workers:
     refused: int = 0
 
     async def ask(self, worker: int) -> bool:
-        """One request; anything but an admission and a refusal is an error of the test."""
+        """One request; True when admitted. Any other outcome than admission or refusal is a failure."""
         request = request_of(http_scope())
         request.principal = principal(self.tenant)
         began = monotonic()
@@ -54,7 +54,7 @@ class Workers:
         return True
 
     async def load(self, seconds: float, every: float = 0.002) -> int:
-        """Both in turn, for a while; how many were admitted."""
+        """Both in turn for ``seconds``; how many requests were admitted."""
         before, end, turn = len(self.admitted), monotonic() + seconds, 0
         while monotonic() < end:
             turn += 1
@@ -62,8 +62,8 @@ class Workers:
             await asyncio.sleep(every)
         return len(self.admitted) - before
 
-    async def until_redis_decides(self) -> float:
-        """Seconds until both workers ask Redis again."""
+    async def until_redis_is_used(self) -> float:
+        """Seconds until both workers use Redis again."""
         began = monotonic()
         async with asyncio.timeout(5):
             while not all(limiter._storage.check() for limiter in self.limiters):  # noqa: ASYNC110 - another process
@@ -83,10 +83,10 @@ async def _workers(url: str, windows: tuple[Window, ...] = _PLAN) -> AsyncIterat
             await limiter.close()
 
 
-async def test_a_redis_that_hangs_costs_milliseconds_and_leaves_each_its_share(
+async def test_a_hanging_redis_adds_milliseconds_and_each_worker_enforces_its_share(
     start_redis: RedisFactory,
 ) -> None:
-    """TH8: total at most the limit, no error, next to nothing added; and back without a restart (OP3)."""
+    """TH8: at most the limit in total, no error, little added latency; and recovery without a restart (OP3)."""
     server = start_redis()
     async with _workers(server.url) as workers:
         await workers.load(0.3)
@@ -95,29 +95,29 @@ async def test_a_redis_that_hangs_costs_milliseconds_and_leaves_each_its_share(
         assert await workers.load(3.0) >= 40
         assert quantiles(workers.milliseconds, n=100)[94] <= _ALLOWED
         server.resume()
-        assert await workers.until_redis_decides() < 3.0
+        assert await workers.until_redis_is_used() < 3.0
         await workers.load(1.5)
         assert most_in_any_window(workers.admitted, 1) <= 40
 
 
-async def test_the_first_request_after_redis_hangs_is_answered_from_the_share(
+async def test_the_first_request_after_redis_hangs_is_admitted_by_the_share(
     start_redis: RedisFactory,
 ) -> None:
-    """TH8: it is admitted, and waits no longer than the deadline and what a busy machine adds."""
+    """TH8: it waits no longer than the deadline and what a busy machine adds."""
     server = start_redis()
     async with _workers(server.url) as workers:
         assert await workers.ask(0)
         server.pause()
         assert await workers.ask(0)
-        assert workers.milliseconds[-1] < 300  # 5 on a machine with nothing else to do
+        assert workers.milliseconds[-1] < 300  # 5 on an idle machine
         assert await workers.ask(0)
         assert workers.milliseconds[-1] < 20
 
 
-async def test_a_redis_that_is_killed_leaves_each_its_share_and_is_found_again(
+async def test_after_redis_is_killed_each_worker_enforces_its_share_until_it_is_back(
     start_redis: RedisFactory,
 ) -> None:
-    """TH8, TH9, OP3: none of it an error, and no window over the moment of death holds more than its quota."""
+    """TH8, TH9, OP3: without an error, and no window around that moment holds more than its quota."""
     server = start_redis()
     async with _workers(server.url) as workers:
         await workers.load(1.2)
@@ -126,26 +126,26 @@ async def test_a_redis_that_is_killed_leaves_each_its_share_and_is_found_again(
         assert 30 <= await workers.load(2.5) <= 120
         assert most_in_any_window(workers.admitted, 1) <= 40
         server.start()
-        assert await workers.until_redis_decides() < 3.0
+        assert await workers.until_redis_is_used() < 3.0
         await workers.load(2.0)
         assert most_in_any_window(workers.admitted, 1) <= 40
         assert at_death < workers.admitted[-1]
 
 
-async def test_what_was_spent_without_redis_is_told_to_it(start_redis: RedisFactory) -> None:
-    """TH8: else a Redis that comes back would grant the whole limit on top of the shares."""
+async def test_what_was_spent_without_redis_is_reported_to_it(start_redis: RedisFactory) -> None:
+    """TH8: otherwise Redis would grant the whole limit on top of the shares when it is back."""
     server = start_redis()
     plan = (Window("sustained", 60, 60),)
     async with _workers(server.url, plan) as workers:
         server.kill()
         assert await workers.load(0.5) == 60
         server.start()
-        await workers.until_redis_decides()
+        await workers.until_redis_is_used()
         assert await workers.load(0.5) == 0
 
 
-async def test_what_redis_had_granted_is_not_granted_again_without_it(start_redis: RedisFactory) -> None:
-    """TH8: the share is of what was left."""
+async def test_what_redis_has_granted_is_not_granted_again_without_it(start_redis: RedisFactory) -> None:
+    """TH8: the share is a fraction of what remained."""
     server = start_redis()
     plan = (Window("sustained", 60, 60),)
     async with _workers(server.url, plan) as workers:
@@ -154,8 +154,8 @@ async def test_what_redis_had_granted_is_not_granted_again_without_it(start_redi
         assert await workers.load(0.5) <= 12
 
 
-async def test_a_redis_that_is_emptied_gives_at_most_one_window_more(start_redis: RedisFactory) -> None:
-    """TH9: by FLUSHALL, under load."""
+async def test_a_flushed_redis_admits_at_most_one_more_window(start_redis: RedisFactory) -> None:
+    """TH9: FLUSHALL under load."""
     server = start_redis()
     async with _workers(server.url) as workers:
         await workers.load(1.3)
@@ -167,22 +167,22 @@ async def test_a_redis_that_is_emptied_gives_at_most_one_window_more(start_redis
         assert most_in_any_window([each for each in workers.admitted if each > emptied + 0.05], 1) <= 40
 
 
-async def test_a_redis_that_is_not_there_at_the_start_is_found_when_it_comes(
+async def test_a_redis_that_is_down_at_the_start_is_used_once_it_is_up(
     start_redis: RedisFactory,
 ) -> None:
-    """TH8, OP3: a gateway starts without it."""
+    """TH8, OP3: the gateway starts without Redis."""
     server = start_redis()
     server.kill()
     async with _workers(server.url) as workers:
         assert 20 <= await workers.load(0.5) <= 40
         server.start()
-        assert await workers.until_redis_decides() < 3.0
+        assert await workers.until_redis_is_used() < 3.0
         await workers.load(1.5)
     assert most_in_any_window(workers.admitted, 1) <= 40
 
 
-async def test_a_redis_that_flaps_never_gives_more_than_one_window_more(start_redis: RedisFactory) -> None:
-    """TH8, TH9: paused and resumed again and again, under load."""
+async def test_a_flapping_redis_admits_at_most_one_more_window(start_redis: RedisFactory) -> None:
+    """TH8, TH9: paused and resumed repeatedly under load."""
     server = start_redis()
     async with _workers(server.url) as workers:
         for pause in (0.02, 0.3, 0.05, 0.6):

@@ -1,4 +1,4 @@
-"""Workers are killed while they count: what was answered is in PostgreSQL afterwards, each request once."""
+"""Workers are killed while they count: every served request is in PostgreSQL afterwards, once."""
 
 import asyncio
 import signal
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 _PATHS = {"/v1/me": 2, "/v1/contacts/unknown": 4}
 _ROUTES = {2: "/v1/me", 4: "/v1/contacts/{id}"}
-_FLUSH = 0.25  # seconds: kills are to hit every part of a roll-up
+_FLUSH = 0.25  # seconds: kills should hit every part of a flush
 _SOON = 30.0  # seconds
-_AT_ONCE = {"stop_notice_seconds": 0}  # there is no load balancer to be told
+_AT_ONCE = {"stop_notice_seconds": 0}  # there is no load balancer to notify
 
 
-class Stand:
-    """A database, a usage folder, workers on both, and a caller for each key that there is."""
+class Deployment:
+    """A database, a usage folder, workers on both, and a caller for each key."""
 
     def __init__(self, urls: DatabaseUrls, redis_url: str, template: Template, folder: Path, stack: ExitStack) -> None:
         self.urls = urls
@@ -39,7 +39,7 @@ class Stand:
         self.callers = {_id(urls, tenant, role): Caller(key, _PATHS) for tenant, role, key in _keys(template)}
 
     def start(self, **changes: object) -> Worker:
-        """One more worker; ready unless the settings are changed."""
+        """Start one more worker; waits until it is ready unless settings are changed."""
         given = (
             {"usage_folder": self.usage, "usage_flush_seconds": _FLUSH, "redis_url": self._redis_url}
             | _AT_ONCE
@@ -53,17 +53,17 @@ class Stand:
         return worker
 
     def files(self) -> list[Path]:
-        """Segments that are left in the folder."""
+        """The segments in the folder."""
         return sorted(self.usage.glob("*"))
 
     async def load(self, *ports: int, seconds: float, most: int = 1_000_000) -> None:
-        """Every caller calls one of the workers."""
+        """Send requests of every caller to the workers."""
         until = time.monotonic() + seconds
         callers = enumerate(self.callers.values())
         await asyncio.gather(*(each.call(ports[at % len(ports)], until, most) for at, each in callers))
 
     def judge(self) -> None:
-        """What PostgreSQL has is what was answered, and of the requests that a kill cut off either nothing or all."""
+        """PostgreSQL has every served request, and each request cut off by a kill entirely or not at all."""
         found = rolled_up(self.urls.superuser)
         assert set(found) <= {(who, route, kind) for who in self.callers for kind, route in _ROUTES.items()}
         for who, caller in self.callers.items():
@@ -99,74 +99,76 @@ def _id(urls: DatabaseUrls, tenant: SeededTenant, role: str) -> str:
 
 async def _until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(_SOON):
-        while not true():  # noqa: ASYNC110 - what another process does has no event here
+        while not true():  # noqa: ASYNC110 - another process has no event to wait for
             await asyncio.sleep(0.05)
 
 
 @pytest.fixture
-def stand(gateway_template: Template, redis_server: LocalRedis, tmp_path: Path) -> Iterator[Stand]:
+def deployment(gateway_template: Template, redis_server: LocalRedis, tmp_path: Path) -> Iterator[Deployment]:
     with ExitStack() as stack, redis.Redis.from_url(redis_server.url) as counters:
         counters.flushdb()
         urls = copy_database(gateway_template.urls, stack)
         with ExitStack() as workers:
-            yield Stand(urls, redis_server.url, gateway_template, tmp_path, workers)
+            yield Deployment(urls, redis_server.url, gateway_template, tmp_path, workers)
 
 
-async def test_a_worker_killed_under_load_again_and_again_loses_no_answered_request(stand: Stand) -> None:
+async def test_a_worker_killed_repeatedly_under_load_loses_no_served_request(deployment: Deployment) -> None:
     """OP2: each caller has at most one request in flight, so a kill leaves at most one uncertain."""
     for round_ in range(3):
-        worker = stand.start()
-        load = asyncio.create_task(stand.load(worker.port, seconds=60))
+        worker = deployment.start()
+        load = asyncio.create_task(deployment.load(worker.port, seconds=60))
         await asyncio.sleep(0.6 + 0.17 * round_)
         worker.child.kill()
         await load
-    assert stand.answered > 100
-    assert stand.unanswered > 0  # the kills did come amidst requests
-    last = stand.start()
-    await _until(lambda: len(stand.files()) <= 1)  # its own next segment
-    assert last.child.stop() == -signal.SIGTERM  # uvicorn ends by the signal that it was sent
-    assert stand.files() == []
-    stand.judge()
+    assert deployment.answered > 100
+    assert deployment.unanswered > 0  # the kills did interrupt requests
+    last = deployment.start()
+    await _until(lambda: len(deployment.files()) <= 1)  # its own next segment
+    assert last.child.stop() == -signal.SIGTERM  # uvicorn ends by the signal that it received
+    assert deployment.files() == []
+    deployment.judge()
 
 
-async def test_a_worker_killed_after_its_last_answer_has_counted_exactly_what_was_answered(stand: Stand) -> None:
-    """With nothing in hand there is no doubt: equal, not about equal."""
-    worker = stand.start()
-    await stand.load(worker.port, seconds=60, most=40)
+async def test_a_worker_killed_after_its_last_response_has_counted_exactly_what_it_served(
+    deployment: Deployment,
+) -> None:
+    """Without requests in flight the counts are equal."""
+    worker = deployment.start()
+    await deployment.load(worker.port, seconds=60, most=40)
     worker.child.kill()
-    assert stand.unanswered == 0
-    last = stand.start()
-    await _until(lambda: len(stand.files()) <= 1)
+    assert deployment.unanswered == 0
+    last = deployment.start()
+    await _until(lambda: len(deployment.files()) <= 1)
     last.child.stop()
-    assert sum(count.requests for count in rolled_up(stand.urls.superuser).values()) == stand.answered
-    stand.judge()
+    assert sum(count.requests for count in rolled_up(deployment.urls.superuser).values()) == deployment.answered
+    deployment.judge()
 
 
-async def test_a_living_worker_rolls_up_what_its_killed_neighbour_counted(stand: Stand) -> None:
-    """Two workers on one folder, one of them killed: the other finds the journal without being started again."""
-    first, second = stand.start(), stand.start()
-    load = asyncio.create_task(stand.load(first.port, second.port, seconds=3))
+async def test_a_living_worker_flushes_the_journal_of_a_killed_one(deployment: Deployment) -> None:
+    """Two workers on one folder, one of them killed: the other finds its journal without a restart."""
+    first, second = deployment.start(), deployment.start()
+    load = asyncio.create_task(deployment.load(first.port, second.port, seconds=3))
     await asyncio.sleep(1)
     first.child.kill()
     await load
-    await _until(lambda: len(stand.files()) <= 1)  # the neighbour's is gone, its own next segment stays
-    second.child.stop()  # which rolls up what it counted since
-    assert stand.files() == []
-    stand.judge()
+    await _until(lambda: len(deployment.files()) <= 1)  # only its own next segment is left
+    second.child.stop()  # which flushes its counts
+    assert deployment.files() == []
+    deployment.judge()
 
 
-async def test_a_worker_that_is_told_to_stop_rolls_up_all_of_it(stand: Stand) -> None:
-    """OP1: nothing waits for the next start."""
-    worker = stand.start()
-    await stand.load(worker.port, seconds=60, most=10)
+async def test_a_stopping_worker_flushes_its_journal(deployment: Deployment) -> None:
+    """OP1: nothing is left for the next start."""
+    worker = deployment.start()
+    await deployment.load(worker.port, seconds=60, most=10)
     assert worker.child.stop() == -signal.SIGTERM
-    assert stand.files() == []
-    assert sum(count.requests for count in rolled_up(stand.urls.superuser).values()) == stand.answered
+    assert deployment.files() == []
+    assert sum(count.requests for count in rolled_up(deployment.urls.superuser).values()) == deployment.answered
 
 
-async def test_a_worker_whose_usage_folder_cannot_be_written_does_not_start_and_says_why(stand: Stand) -> None:
-    """What cannot count must not serve."""
-    (stand.usage.parent / "in-the-way").write_text("a file")
-    worker = stand.start(usage_folder=stand.usage.parent / "in-the-way" / "usage")
+async def test_a_worker_with_an_unusable_usage_folder_does_not_start_and_says_why(deployment: Deployment) -> None:
+    """A worker that cannot count must not serve."""
+    (deployment.usage.parent / "in-the-way").write_text("a file")
+    worker = deployment.start(usage_folder=deployment.usage.parent / "in-the-way" / "usage")
     assert worker.child.wait(_SOON) not in {None, 0}
     assert "TENANTRY_USAGE_FOLDER" in worker.child.log_tail(200)

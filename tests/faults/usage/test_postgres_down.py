@@ -1,4 +1,4 @@
-"""PostgreSQL stops while requests are counted: the journal keeps them, and they are rolled up when it is back."""
+"""PostgreSQL stops while requests are counted: the journal keeps them until it is back."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.fixtures.usage import requests_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
-_MINUTE = 60.0  # seconds: the tests say when to roll up
+_MINUTE = 60.0  # seconds: the tests call the rounds themselves
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ async def _ask(gateway: Gateway, times: int) -> None:
 
 
 async def _round(gateway: Gateway) -> None:
-    gateway.services.usage.journal.cut()
+    gateway.services.usage.journal.finish_current()
     await gateway.services.usage.flusher.round()
 
 
-async def test_what_is_counted_while_postgresql_is_down_is_rolled_up_when_it_is_back(
+async def test_requests_counted_while_postgresql_is_down_are_flushed_when_it_is_back(
     server: LocalPostgres, template: Template, tmp_path: Path
 ) -> None:
     """Cached credentials keep working for a bounded time (docs/architecture.md), and their requests are counted."""
@@ -50,7 +50,7 @@ async def test_what_is_counted_while_postgresql_is_down_is_rolled_up_when_it_is_
                 await _ask(gateway, 10)
                 await _round(gateway)
         events = [line["event"] for line in logs if line["event"].startswith("usage")]
-        assert events == ["usage_waits_for_postgresql"]  # an outage is told once
+        assert events == ["usage_flush_unavailable"]  # an outage is logged once
         assert len(gateway.services.usage.journal.finished) == 3
         server.start()
         await _round(gateway)
@@ -58,14 +58,14 @@ async def test_what_is_counted_while_postgresql_is_down_is_rolled_up_when_it_is_
         assert not gateway.services.usage.journal.finished
 
 
-async def test_what_a_stop_could_not_roll_up_is_left_for_the_next_start(
+async def test_what_a_stopping_worker_could_not_flush_is_flushed_after_the_next_start(
     server: LocalPostgres, template: Template, tmp_path: Path
 ) -> None:
     async with running_gateway(template, template.urls, usage_folder=tmp_path, usage_flush_seconds=_MINUTE) as gateway:
         await _ask(gateway, 5)
         server.stop()
     for segment in gateway.services.usage.journal.finished:
-        segment.close()  # the end of the process, which gives its locks back
+        segment.close()  # the end of the process, which releases its locks
     server.start()
     async with running_gateway(template, template.urls, usage_folder=tmp_path, usage_flush_seconds=_MINUTE) as gateway:
         await _round(gateway)

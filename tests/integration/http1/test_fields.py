@@ -7,6 +7,7 @@ from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
 from gateway.problems.documents import Problems
 from gateway.request.context import RequestContext, context_of
+from gateway.request.fields import Credential
 from gateway.request.source import SourceReader
 from tests.asgi import leads_to
 from tests.fixtures.http1 import EdgeFactory
@@ -18,7 +19,8 @@ _GET = b"GET / HTTP/1.1\r\nHost: gateway.test\r\n%b\r\n"
 async def _echo(scope: Scope, _receive: Receive, send: Send) -> None:
     """Who asks, and from where."""
     context = context_of(scope)
-    said = b"%b from %b" % (context.fields.credential or b"nobody", context.client.encode())
+    credential = context.fields.credential
+    said = b"%b from %b" % (credential.text if credential else b"nobody", context.client.encode())
     headers = [(b"content-length", b"%d" % len(said))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": said})
@@ -31,7 +33,8 @@ def test_each_request_of_a_connection_is_read_by_its_own_fields(edge_servers: Ed
     def read(request: RequestContext) -> None:
         if request.fields.credential is None:
             readings.append(request.fields)
-            request.fields.credential = request.fields.by_name.get(b"x-api-key")
+            sent = request.fields.by_name.get(b"x-api-key")
+            request.fields.credential = Credential(sent, sent, sent) if sent else None
 
     gate = Gate(
         _echo,

@@ -1,4 +1,4 @@
-"""``/v1/api-keys`` over HTTP: made, shown, listed, rotated, revoked; never more than their maker (AZ5)."""
+"""``/v1/api-keys`` over HTTP: create, read, list, rotate, revoke; no key exceeds its creator (AZ5)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,8 +38,8 @@ def _in(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-async def test_a_new_key_is_shown_once_with_its_secret_and_works(gateway: Gateway) -> None:
-    """CONTRACT: 201 with Location; secret, prefix and last4; the secret never again (AZ8)."""
+async def test_a_new_key_works_and_its_secret_is_returned_once(gateway: Gateway) -> None:
+    """201 with Location; secret, prefix and last4; the secret never again (AZ8)."""
     admin = gateway.acme.key("admin")
     answer = await _create(gateway, admin, environment="test", scopes=["deals:read", "contacts:read"])
     made = answer.json()
@@ -63,8 +63,8 @@ async def test_a_new_key_is_shown_once_with_its_secret_and_works(gateway: Gatewa
         assert "digest" not in text
 
 
-async def test_reading_a_key_gives_an_etag_that_spares_the_next_reading(gateway: Gateway) -> None:
-    """CONTRACT: read 200 with ETag; it changes with the key."""
+async def test_reading_a_key_returns_an_etag_for_conditional_requests(gateway: Gateway) -> None:
+    """200 with ETag, which changes with the key."""
     admin = gateway.acme.key("admin")
     path = f"{_KEYS}/{(await _made(gateway, admin))['id']}"
     tag = (await gateway.client.get(path, headers=admin)).headers["etag"]
@@ -105,18 +105,16 @@ async def test_reading_a_key_gives_an_etag_that_spares_the_next_reading(gateway:
         ({"tenant_id": "tnt_1"}, "/tenant_id"),
     ],
 )
-async def test_what_is_wrong_with_a_key_is_said_where_it_is(
-    gateway: Gateway, wanted: dict[str, Any], pointer: str
-) -> None:
-    """AZ7: unknown and read-only fields are refused, everything is validated, nothing is echoed."""
+async def test_validation_errors_point_to_their_fields(gateway: Gateway, wanted: dict[str, Any], pointer: str) -> None:
+    """AZ7: unknown and read-only fields are refused, every field is validated, no input is echoed."""
     answer = await _create(gateway, gateway.acme.key("admin"), **wanted)
     assert answer.status_code == 422, answer.text
     assert pointer in [error["pointer"] for error in answer.json()["errors"]]
 
 
 @pytest.mark.parametrize("role", ["member", "viewer"])
-async def test_who_may_not_manage_keys_is_told_so(gateway: Gateway, role: str) -> None:
-    """AZ1: 403 within one's tenant, for every route of keys."""
+async def test_managing_keys_requires_the_permission(gateway: Gateway, role: str) -> None:
+    """AZ1: 403 within the tenant, for every route of keys."""
     headers = gateway.acme.key(role)
     path = f"{_KEYS}/key_01h455vb4pex5vsknk084sn02q"
     answers = [
@@ -129,7 +127,7 @@ async def test_who_may_not_manage_keys_is_told_so(gateway: Gateway, role: str) -
     assert [answer.status_code for answer in answers] == [403] * 5
 
 
-async def test_a_key_is_no_wider_than_its_maker(gateway: Gateway) -> None:
+async def test_a_key_has_no_more_permissions_than_its_creator(gateway: Gateway) -> None:
     """AZ5: neither by role nor by leaving scopes out."""
     admin, owner = gateway.acme.key("admin"), await _owner(gateway, gateway.acme, "acme")
     assert (await _create(gateway, admin, role="owner")).status_code == 403
@@ -142,8 +140,8 @@ async def test_a_key_is_no_wider_than_its_maker(gateway: Gateway) -> None:
     assert (await _create(gateway, narrow, role="viewer", scopes=[])).status_code == 201
 
 
-async def test_a_key_lives_no_longer_and_reaches_no_farther_than_its_maker(gateway: Gateway) -> None:
-    """AZ5: otherwise an ending key would make itself one that stays."""
+async def test_a_key_has_no_later_expiry_and_no_wider_networks_than_its_creator(gateway: Gateway) -> None:
+    """AZ5: otherwise an expiring key could create one that does not expire."""
     admin, end = gateway.acme.key("admin"), _in(3600)
     maker = _holding(
         await _made(
@@ -171,15 +169,15 @@ async def test_a_key_lives_no_longer_and_reaches_no_farther_than_its_maker(gatew
         assert (await _create(gateway, maker, **wider)).status_code == 403
 
 
-async def test_a_person_makes_keys_that_outlive_their_token_and_bear_their_name(gateway: Gateway) -> None:
-    """A token ends in minutes; the person stays."""
+async def test_keys_created_by_a_user_outlive_the_token_and_name_the_user(gateway: Gateway) -> None:
+    """A token expires in minutes."""
     made = await _made(gateway, await _owner(gateway, gateway.acme, "acme"))
     assert made["expires_at"] is None
     assert made["created_by"].startswith("usr_")
 
 
 async def test_a_rotated_key_works_until_its_overlap_ends(gateway: Gateway) -> None:
-    """CONTRACT: rotate answers 201 with a new secret; the old key ends with the overlap."""
+    """Rotation returns 201 with a new secret; the old key expires with the overlap."""
     admin = gateway.acme.key("admin")
     old = await _made(gateway, admin, role="member", name="ci", scopes=["contacts:read"], allowed_cidrs=["127.0.0.1"])
     answer = await gateway.client.post(f"{_KEYS}/{old['id']}/rotate", json={"overlap_seconds": 2}, headers=admin)
@@ -196,8 +194,8 @@ async def test_a_rotated_key_works_until_its_overlap_ends(gateway: Gateway) -> N
     assert timedelta() < left <= timedelta(seconds=2)
 
 
-async def test_without_an_overlap_the_old_key_ends_at_once_and_cannot_be_rotated_again(gateway: Gateway) -> None:
-    """One successor: two would be one too many to revoke."""
+async def test_without_an_overlap_the_old_key_expires_at_once_and_cannot_be_rotated_again(gateway: Gateway) -> None:
+    """A key has one successor."""
     admin = gateway.acme.key("admin")
     old = await _made(gateway, admin)
     rotate = f"{_KEYS}/{old['id']}/rotate"
@@ -210,8 +208,8 @@ async def test_without_an_overlap_the_old_key_ends_at_once_and_cannot_be_rotated
     assert (await gateway.client.post(f"{_KEYS}/{new['id']}/rotate", headers=admin)).status_code == 409
 
 
-async def test_nobody_rotates_their_way_to_a_wider_key(gateway: Gateway) -> None:
-    """AZ5: whoever rotates a key gets its secret."""
+async def test_rotation_grants_no_wider_key(gateway: Gateway) -> None:
+    """AZ5: the caller of a rotation gets the secret."""
     owner, admin = await _owner(gateway, gateway.acme, "acme"), gateway.acme.key("admin")
     owners = await _made(gateway, owner, role="owner")
     assert (await gateway.client.post(f"{_KEYS}/{owners['id']}/rotate", headers=admin)).status_code == 403
@@ -225,8 +223,8 @@ async def test_nobody_rotates_their_way_to_a_wider_key(gateway: Gateway) -> None
     assert (await gateway.client.post(rotate, headers=narrow)).status_code == 201
 
 
-async def test_a_revoked_key_stays_revoked_and_revoking_twice_is_once(gateway: Gateway) -> None:
-    """CONTRACT: revoke answers 204; the first time counts."""
+async def test_revocation_is_final_and_idempotent(gateway: Gateway) -> None:
+    """204; the first revocation counts."""
     admin = gateway.acme.key("admin")
     made = await _made(gateway, admin)
     path = f"{_KEYS}/{made['id']}"
@@ -237,8 +235,8 @@ async def test_a_revoked_key_stays_revoked_and_revoking_twice_is_once(gateway: G
     assert (await gateway.client.post(f"{path}/rotate", headers=admin)).status_code == 409
 
 
-async def test_another_tenants_key_is_exactly_as_unknown_as_none(gateway: Gateway) -> None:
-    """AZ4, decision 11: 404, byte for byte the same but the request id."""
+async def test_another_tenants_key_is_404_like_an_unknown_one(gateway: Gateway) -> None:
+    """AZ4: 404, byte for byte the same but the request id."""
     theirs = await _made(gateway, gateway.globex.key("admin"))
     admin = gateway.acme.key("admin")
     for method, suffix in (("GET", ""), ("POST", "/rotate"), ("POST", "/revoke")):
@@ -251,7 +249,7 @@ async def test_another_tenants_key_is_exactly_as_unknown_as_none(gateway: Gatewa
     assert (await gateway.client.get("/v1/me", headers=_holding(theirs))).status_code == 200
 
 
-async def test_pages_show_every_key_once_while_others_are_made(gateway: Gateway) -> None:
+async def test_pages_contain_every_key_once_while_others_are_created(gateway: Gateway) -> None:
     """DA3: keyset pages, in both directions."""
     admin = gateway.acme.key("admin")
     there = {(await _made(gateway, admin))["id"] for _ in range(7)} | {
@@ -273,7 +271,7 @@ async def test_pages_show_every_key_once_while_others_are_made(gateway: Gateway)
         assert seen == sorted(seen, reverse=sort.startswith("-"))
 
 
-async def test_a_cursor_that_was_changed_or_is_of_another_list_is_refused(gateway: Gateway) -> None:
+async def test_a_forged_cursor_and_one_of_another_list_are_refused(gateway: Gateway) -> None:
     """IS6: signed, and bound to tenant, list and order. Unknown parameters are refused too."""
     admin = gateway.acme.key("admin")
     cursor = (await gateway.client.get(_KEYS, params={"limit": 1}, headers=admin)).json()["next_cursor"]
@@ -297,7 +295,7 @@ async def test_a_cursor_that_was_changed_or_is_of_another_list_is_refused(gatewa
     assert (await gateway.client.get(_KEYS, params={"cursor": cursor}, headers=admin)).status_code == 200
 
 
-async def test_a_key_is_kept_as_its_hash_under_the_newest_pepper(gateway: Gateway) -> None:
+async def test_a_key_is_stored_as_its_hash_under_the_newest_pepper(gateway: Gateway) -> None:
     """ID2: only HMAC-SHA-256(pepper, key)."""
     made = await _made(gateway, gateway.acme.key("admin"))
     with psycopg.connect(gateway.urls.owner) as connection:

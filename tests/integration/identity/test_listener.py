@@ -17,8 +17,8 @@ from tests.fixtures.servers import PostgresFactory
 pytestmark = pytest.mark.anyio
 
 
-class Heard:
-    """What a subscriber was told, and when."""
+class Recorder:
+    """Records notifications and their times."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[str, str]] = []
@@ -31,9 +31,9 @@ class Heard:
 
 
 @asynccontextmanager
-async def listening(url: str) -> AsyncIterator[tuple[ChangeListener, Heard]]:
-    """A listener that listens already."""
-    listener, heard = ChangeListener(DatabaseSettings(url=url)), Heard()
+async def listening(url: str) -> AsyncIterator[tuple[ChangeListener, Recorder]]:
+    """A listener that is connected."""
+    listener, heard = ChangeListener(DatabaseSettings(url=url)), Recorder()
     listener.subscribe(heard)
     await listener.start()
     try:
@@ -44,10 +44,10 @@ async def listening(url: str) -> AsyncIterator[tuple[ChangeListener, Heard]]:
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> float:
-    """Seconds until this is so. Fails when it is not so in time."""
+    """Seconds until the condition is true. Fails on timeout."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.002)
     return time.monotonic() - began
 
@@ -58,16 +58,16 @@ async def _notify(url: str, *payloads: str) -> None:
             await connection.execute("SELECT pg_notify('tenantry_changes', %s)", (payload,))
 
 
-async def test_changes_are_heard_in_order_after_one_reset(database_urls: DatabaseUrls) -> None:
-    """ID4: the gateway's own role may listen; what was there before listening began is told as a reset."""
+async def test_changes_arrive_in_order_after_one_reset(database_urls: DatabaseUrls) -> None:
+    """ID4: the gateway's role may LISTEN; everything before counts as a reset."""
     async with listening(database_urls.gateway) as (_, heard):
         await _notify(database_urls.owner, "tenant 1", "api_key ab", "plan free")
         await until(lambda: len(heard.changes) == 4)
         assert heard.changes == [("reset", ""), ("tenant", "1"), ("api_key", "ab"), ("plan", "free")]
 
 
-async def test_a_change_is_heard_within_milliseconds(database_urls: DatabaseUrls) -> None:
-    """ID4: not at the next heartbeat but at once. The bound guards the order of magnitude only."""
+async def test_a_change_arrives_within_milliseconds(database_urls: DatabaseUrls) -> None:
+    """ID4: not only at the next heartbeat. The bound guards the order of magnitude only."""
     async with listening(database_urls.gateway) as (_, heard):
         seconds = []
         for number in range(20):
@@ -76,16 +76,16 @@ async def test_a_change_is_heard_within_milliseconds(database_urls: DatabaseUrls
         assert sorted(seconds)[10] < 0.25
 
 
-async def test_silence_is_confirmed_every_second(database_urls: DatabaseUrls) -> None:
-    """ID4: that nothing was heard means that nothing happened."""
+async def test_the_channel_is_confirmed_every_second(database_urls: DatabaseUrls) -> None:
+    """ID4: no notification means no change."""
     async with listening(database_urls.gateway) as (listener, _):
         first = listener.confirmed_at
         await until(lambda: listener.confirmed_at > first, 3)
         assert time.monotonic() - listener.confirmed_at < 2
 
 
-async def test_a_killed_connection_is_replaced_and_told_as_a_reset(database_urls: DatabaseUrls) -> None:
-    """ID4: pg_terminate_backend on the listener; what happened in between may be anything."""
+async def test_a_killed_connection_is_replaced_and_reported_as_a_reset(database_urls: DatabaseUrls) -> None:
+    """ID4: pg_terminate_backend on the listener; changes in between are unknown."""
     async with listening(database_urls.gateway) as (listener, heard):
         with psycopg.connect(database_urls.superuser, autocommit=True) as admin:
             killed = admin.execute(
@@ -101,8 +101,8 @@ async def test_a_killed_connection_is_replaced_and_told_as_a_reset(database_urls
         await until(lambda: listener.confirmed_at > before, 3)
 
 
-async def test_a_subscriber_that_fails_costs_a_reset_and_never_the_listening(database_urls: DatabaseUrls) -> None:
-    """ID4: a fault of ours in one place does not make the worker deaf."""
+async def test_a_failing_subscriber_causes_a_reset_and_does_not_stop_the_listener(database_urls: DatabaseUrls) -> None:
+    """ID4: an internal error does not stop the notifications."""
     async with listening(database_urls.gateway) as (listener, heard):
         failures = [ValueError("a fault of ours")]
 
@@ -115,8 +115,8 @@ async def test_a_subscriber_that_fails_costs_a_reset_and_never_the_listening(dat
         await until(lambda: heard.changes.count(("reset", "")) == 2)
 
 
-async def test_a_server_that_falls_silent_is_hung_up_on_and_found_again(start_postgres: PostgresFactory) -> None:
-    """ID4: a silently dropped peer is noticed within 5 s; a heartbeat has a deadline."""
+async def test_an_unresponsive_server_is_disconnected_and_connected_again(start_postgres: PostgresFactory) -> None:
+    """ID4: a silently dropped connection is detected within 5 s; a heartbeat has a timeout."""
     server = start_postgres()
     async with listening(server.superuser_url) as (listener, heard):
         await until(lambda: time.monotonic() - listener.confirmed_at < 1)
@@ -128,7 +128,7 @@ async def test_a_server_that_falls_silent_is_hung_up_on_and_found_again(start_po
         await until(lambda: heard.changes.count(("reset", "")) == 2, 10)
 
 
-async def test_a_server_that_restarts_is_found_again_within_two_seconds(start_postgres: PostgresFactory) -> None:
+async def test_a_restarted_server_is_connected_again_within_two_seconds(start_postgres: PostgresFactory) -> None:
     """OP3: first success within 2 s of its return."""
     server = start_postgres()
     async with listening(server.superuser_url) as (_, heard):
@@ -138,7 +138,7 @@ async def test_a_server_that_restarts_is_found_again_within_two_seconds(start_po
         await until(lambda: heard.changes.count(("reset", "")) == 2, 2)
 
 
-async def test_starting_does_not_need_the_server(start_postgres: PostgresFactory) -> None:
+async def test_a_worker_starts_without_the_server(start_postgres: PostgresFactory) -> None:
     """OP3: a worker may start before PostgreSQL does."""
     server = start_postgres()
     url = server.superuser_url

@@ -1,4 +1,4 @@
-"""``/operator/v1/tenants``: tenants as the SaaS's own staff make and keep them."""
+"""``/operator/v1/tenants``: how operators create and manage tenants."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ async def _code(gateway: Gateway, key: dict[str, str]) -> str | None:
 
 
 async def _drop(gateway: Gateway, tenant: str) -> None:
-    """Roles belong to the whole server, which other tests share."""
+    """Roles belong to the whole server, which the tests share."""
     assert (await gateway.client.delete(f"{_TENANTS}/{tenant}", headers=gateway.operator)).status_code == 204
 
 
@@ -53,8 +53,8 @@ async def test_a_new_tenant_is_complete_and_its_first_key_works(gateway: Gateway
     await _drop(gateway, made["id"])
 
 
-async def test_deleting_a_tenant_leaves_nothing_of_it(gateway: Gateway) -> None:
-    """IS8: no orphan schema, role, key or membership; its key is unknown from then on."""
+async def test_deleting_a_tenant_removes_everything_of_it(gateway: Gateway) -> None:
+    """IS8: no orphaned schema, role, key or membership; its key is unknown from then on."""
     made = (await _create(gateway, owner_email="boss@initech.example")).json()
     key = {"X-API-Key": made["api_key"]["secret"]}
     assert (await gateway.client.get("/v1/me", headers=key)).status_code == 200
@@ -62,7 +62,7 @@ async def test_deleting_a_tenant_leaves_nothing_of_it(gateway: Gateway) -> None:
     schemas, roles = schemas_and_roles(gateway.urls.owner)
     assert made["schema"] not in schemas | roles
     async with asyncio.timeout(1):
-        while await _code(gateway, key) != "credential_invalid":  # noqa: ASYNC110 - what is waited for has no event
+        while await _code(gateway, key) != "credential_invalid":  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
     assert (await gateway.client.get(f"{_TENANTS}/{made['id']}", headers=gateway.operator)).status_code == 404
     assert (await _create(gateway)).status_code == 201
@@ -70,8 +70,8 @@ async def test_deleting_a_tenant_leaves_nothing_of_it(gateway: Gateway) -> None:
     await _drop(gateway, listed[0]["id"])
 
 
-async def test_a_tenant_that_cannot_be_made_leaves_nothing(gateway: Gateway) -> None:
-    """IS8: a slug that is taken is 409, a plan that is unknown 422, and neither makes a schema."""
+async def test_a_failed_creation_leaves_nothing_behind(gateway: Gateway) -> None:
+    """IS8: a taken slug is 409, an unknown plan 422, and neither leaves a schema."""
     before = schemas_and_roles(gateway.urls.owner)
     assert (await _create(gateway, slug="acme")).status_code == 409
     unknown = await _create(gateway, plan="gold")
@@ -93,24 +93,22 @@ async def test_a_tenant_that_cannot_be_made_leaves_nothing(gateway: Gateway) -> 
         ({"id": "tnt_1"}, "/id"),
     ],
 )
-async def test_what_is_wrong_with_a_tenant_is_said_where_it_is(
-    gateway: Gateway, wanted: dict[str, Any], pointer: str
-) -> None:
-    """AZ7, IS5: nothing that a person types becomes a schema's name."""
+async def test_validation_errors_point_to_their_fields(gateway: Gateway, wanted: dict[str, Any], pointer: str) -> None:
+    """AZ7, IS5: no input becomes a schema's name."""
     answer = await _create(gateway, **wanted)
     assert answer.status_code == 422
     assert pointer in [error["pointer"] for error in answer.json()["errors"]]
 
 
-async def test_twenty_who_want_the_same_slug_get_one_tenant(gateway: Gateway) -> None:
-    """IS8: no race makes two, or half of one."""
+async def test_twenty_concurrent_creations_of_one_slug_create_one_tenant(gateway: Gateway) -> None:
+    """IS8: no race creates two, or a part of one."""
     answers = await asyncio.gather(*(_create(gateway) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
     await _drop(gateway, next(answer.json()["id"] for answer in answers if answer.status_code == 201))
 
 
-async def test_an_owner_who_is_known_already_is_the_same_person(gateway: Gateway) -> None:
-    """An address is one person, whatever its case."""
+async def test_an_existing_user_becomes_the_owner(gateway: Gateway) -> None:
+    """An email address is one user, whatever its case."""
     made = (await _create(gateway, owner_email="OWNER@acme.example")).json()
     with psycopg.connect(gateway.urls.owner) as connection:
         query = "SELECT count(*) FROM tenantry.users WHERE lower(email) = 'owner@acme.example'"
@@ -118,7 +116,7 @@ async def test_an_owner_who_is_known_already_is_the_same_person(gateway: Gateway
     await _drop(gateway, made["id"])
 
 
-async def test_the_plan_of_a_tenant_is_changed_by_the_operator(gateway: Gateway) -> None:
+async def test_an_operator_changes_the_plan_of_a_tenant(gateway: Gateway) -> None:
     """PATCH /operator/v1/tenants/{id}: change the plan."""
     path = f"{_TENANTS}/{(await gateway.client.get('/v1/me', headers=gateway.acme.key())).json()['tenant']['id']}"
     changed = await gateway.client.patch(path, json={"plan": "pro"}, headers=gateway.operator)
@@ -129,7 +127,7 @@ async def test_the_plan_of_a_tenant_is_changed_by_the_operator(gateway: Gateway)
     assert (read.json()["plan"], read.headers["etag"][0]) == ("pro", '"')
 
 
-async def test_a_plan_is_not_changed_by_who_saw_another_state(gateway: Gateway) -> None:
+async def test_a_plan_change_with_a_stale_if_match_is_412(gateway: Gateway) -> None:
     """DA4: If-Match is honoured, 412 when stale."""
     tenant = (await gateway.client.get("/v1/me", headers=gateway.acme.key())).json()["tenant"]["id"]
     path, body = f"{_TENANTS}/{tenant}", {"plan": "pro"}
@@ -141,7 +139,7 @@ async def test_a_plan_is_not_changed_by_who_saw_another_state(gateway: Gateway) 
     assert (await gateway.client.get(path, headers=gateway.operator)).json()["plan"] == "pro"
 
 
-async def test_if_match_may_name_several_states_on_several_lines(gateway: Gateway) -> None:
+async def test_if_match_may_list_several_etags_on_several_lines(gateway: Gateway) -> None:
     """DA4; RFC 9110 sections 5.3 and 5.6.1: elements may be empty, and lines are one list."""
     tenant = (await gateway.client.get("/v1/me", headers=gateway.acme.key())).json()["tenant"]["id"]
     path = f"{_TENANTS}/{tenant}"
@@ -153,8 +151,8 @@ async def test_if_match_may_name_several_states_on_several_lines(gateway: Gatewa
         assert answer.status_code == status, lines
 
 
-async def test_a_tenant_is_not_deleted_by_who_saw_another_state(gateway: Gateway) -> None:
-    """DA4: If-Match is honoured where it matters most."""
+async def test_a_deletion_with_a_stale_if_match_is_412(gateway: Gateway) -> None:
+    """DA4: If-Match is honoured."""
     made = (await _create(gateway)).json()
     path = f"{_TENANTS}/{made['id']}"
     seen = {**gateway.operator, "If-Match": (await gateway.client.get(path, headers=gateway.operator)).headers["etag"]}
@@ -170,14 +168,14 @@ async def test_a_tenant_is_not_deleted_by_who_saw_another_state(gateway: Gateway
 
 
 async def test_unknown_tenants_are_not_found(gateway: Gateway) -> None:
-    """AZ4: ids of another kind do not exist either."""
+    """AZ4: neither do ids of another type exist."""
     for tenant in ("tnt_01h455vb4pex5vsknk084sn02q", "key_01h455vb4pex5vsknk084sn02q", "x"):
         for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", "/suspend"), ("POST", "/resume")):
             answer = await gateway.client.request(method, f"{_TENANTS}/{tenant}{suffix}", headers=gateway.operator)
             assert answer.status_code == 404
 
 
-async def test_tenants_are_listed_the_newest_first(gateway: Gateway) -> None:
+async def test_tenants_are_listed_newest_first(gateway: Gateway) -> None:
     """docs/api.md, "Lists"."""
     page = (await gateway.client.get(_TENANTS, params={"limit": 1}, headers=gateway.operator)).json()
     assert [each["slug"] for each in page["data"]] == ["globex"]

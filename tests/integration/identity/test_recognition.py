@@ -1,4 +1,4 @@
-"""Credentials over HTTP: which are recognised, how others are refused, and how soon a change is in force."""
+"""Credentials over HTTP: which are accepted, how others are refused, and how soon a change takes effect."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ def _code(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def _execute(gateway: Gateway, statement: str, *values: object) -> None:
-    """Change a row behind the gateway's back, as its owner."""
+    """Change a row in the database, as its owner."""
     async with await psycopg.AsyncConnection.connect(gateway.urls.owner, autocommit=True) as connection:
         await connection.execute(statement.encode(), values)
 
@@ -48,16 +48,16 @@ async def _log_in(gateway: Gateway, role: str = "admin") -> dict[str, Any]:
 
 
 async def _until(ask: Callable[[], Awaitable[httpx.Response]], status: int, seconds: float = 1.0) -> float:
-    """Seconds until this is the answer's status; fails when that takes longer than ID4's maximum."""
+    """Seconds until the response has this status; fails when that takes longer than ID4's maximum."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):
-        while (await ask()).status_code != status:  # noqa: ASYNC110 - what is waited for has no event
+        while (await ask()).status_code != status:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
     return time.monotonic() - began
 
 
-async def test_a_key_is_taken_from_either_header_and_from_both_when_they_agree(gateway: Gateway) -> None:
-    """CONTRACT: Authorization: Bearer, or X-API-Key."""
+async def test_a_key_is_read_from_either_header_and_from_both_when_equal(gateway: Gateway) -> None:
+    """Authorization: Bearer, or X-API-Key."""
     key = gateway.acme.keys["viewer"]
     for headers in (_bearer(key), {"X-API-Key": key}, {**_bearer(key), "X-API-Key": key}):
         answer = await gateway.client.get(_ME, headers=headers)
@@ -65,8 +65,8 @@ async def test_a_key_is_taken_from_either_header_and_from_both_when_they_agree(g
         assert answer.json()["principal"]["roles"] == ["viewer"]
 
 
-async def test_credentials_that_are_not_good_are_401_with_the_reason(gateway: Gateway) -> None:
-    """CONTRACT's table of codes."""
+async def test_bad_credentials_are_401_with_the_reason(gateway: Gateway) -> None:
+    """The codes of docs/api.md."""
     key, other = gateway.acme.keys["admin"], gateway.globex.keys["admin"]
     refused: list[tuple[dict[str, str], str]] = [
         ({}, "credential_missing"),
@@ -85,8 +85,8 @@ async def test_credentials_that_are_not_good_are_401_with_the_reason(gateway: Ga
         assert key not in answer.text
 
 
-async def test_an_ended_key_says_how_it_ended(gateway: Gateway) -> None:
-    """CONTRACT: credential_expired, credential_revoked; at every use, though it was good a moment ago."""
+async def test_a_refusal_says_whether_the_key_has_expired_or_was_revoked(gateway: Gateway) -> None:
+    """credential_expired and credential_revoked, also when it was good a moment ago."""
     for column, code in (("expires_at", "credential_expired"), ("revoked_at", "credential_revoked")):
         made = await gateway.client.post(
             "/v1/api-keys", json={"name": "short", "role": "viewer"}, headers=gateway.acme.key("admin")
@@ -99,12 +99,12 @@ async def test_an_ended_key_says_how_it_ended(gateway: Gateway) -> None:
             read(API_KEY, made.json()["id"]),
         )
         await _until(lambda headers=headers: gateway.client.get(_ME, headers=headers), 401)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        for _ in range(2):  # loaded, then remembered as refused
+        for _ in range(2):  # loaded, then cached as refused
             assert _code(await gateway.client.get(_ME, headers=headers)) == (401, code)
 
 
-async def test_expiry_ends_a_warm_key_without_any_notice(gateway: Gateway) -> None:
-    """A remembered credential ends at its time."""
+async def test_a_warm_key_expires_without_a_notification(gateway: Gateway) -> None:
+    """A cached credential expires on time."""
     soon = (datetime.now(UTC) + timedelta(seconds=1.2)).isoformat()
     made = await gateway.client.post(
         "/v1/api-keys", json={"name": "x", "role": "viewer", "expires_at": soon}, headers=gateway.acme.key("admin")
@@ -115,8 +115,8 @@ async def test_expiry_ends_a_warm_key_without_any_notice(gateway: Gateway) -> No
     assert _code(await gateway.client.get(_ME, headers=headers)) == (401, "credential_expired")
 
 
-async def test_a_key_works_from_its_networks_alone(gateway: Gateway) -> None:
-    """CONTRACT: ip_not_allowed. The test's client comes from 127.0.0.1."""
+async def test_a_key_works_only_from_its_networks(gateway: Gateway) -> None:
+    """ip_not_allowed. The test's client has 127.0.0.1."""
     for network, status in (("127.0.0.0/8", 200), ("10.0.0.0/8", 403), ("::1/128", 403)):
         wanted = {"name": "n", "role": "viewer", "allowed_cidrs": [network]}
         made = await gateway.client.post("/v1/api-keys", json=wanted, headers=gateway.acme.key("admin"))
@@ -125,8 +125,8 @@ async def test_a_key_works_from_its_networks_alone(gateway: Gateway) -> None:
         assert status == 200 or answer.json()["code"] == "ip_not_allowed"
 
 
-async def test_a_key_that_was_refused_works_as_soon_as_it_is_made(gateway: Gateway) -> None:
-    """ID4: a negative answer never outlives the creation of the key."""
+async def test_a_refused_key_works_as_soon_as_it_is_created(gateway: Gateway) -> None:
+    """ID4: a refusal never outlives the creation of the key."""
     secret = generate(SecretKind.LIVE)
     headers = {"X-API-Key": secret}
     assert _code(await gateway.client.get(_ME, headers=headers)) == (401, "credential_invalid")
@@ -145,7 +145,7 @@ async def test_a_key_that_was_refused_works_as_soon_as_it_is_made(gateway: Gatew
     await _until(lambda: gateway.client.get(_ME, headers=headers), 200)
 
 
-async def test_a_pepper_is_rotated_while_keys_go_on_working(gateways: GatewayFactory) -> None:
+async def test_keys_keep_working_while_a_pepper_is_rotated(gateways: GatewayFactory) -> None:
     """ID2: old hashes are recognised and renewed at their next use; then the old pepper can go."""
     old, new = base64.b64encode(bytes(range(32))).decode(), base64.b64encode(b"n" * 32).decode()
     async with gateways(key_peppers=f"2:{new},1:{old}") as gateway:
@@ -164,8 +164,8 @@ async def test_a_pepper_is_rotated_while_keys_go_on_working(gateways: GatewayFac
         assert _code(await later.client.get(_ME, headers=_bearer(later.acme.keys["admin"])))[0] == 401
 
 
-async def test_nothing_usable_is_kept(gateway: Gateway) -> None:
-    """ID2: a dump of the database holds no secret, not even of sessions."""
+async def test_no_usable_secret_is_stored(gateway: Gateway) -> None:
+    """ID2: a dump of the database contains no secret, not even of sessions."""
     grant = await _log_in(gateway)
     secrets = [*gateway.acme.keys.values(), gateway.operator["X-API-Key"], grant["refresh_token"], PASSWORD]
     refreshed = await gateway.client.post("/v1/auth/refresh", json={"refresh_token": grant["refresh_token"]})
@@ -181,8 +181,8 @@ async def test_nothing_usable_is_kept(gateway: Gateway) -> None:
         assert secret.encode().hex().encode() not in dump
 
 
-async def test_a_wrong_checksum_asks_neither_the_database_nor_redis(gateway: Gateway) -> None:
-    """ID1: with the database out of reach it is still 401, where a well-formed key is 503."""
+async def test_a_wrong_checksum_queries_neither_the_database_nor_redis(gateway: Gateway) -> None:
+    """ID1: without the database it is still 401, where a well-formed key is 503."""
     key = generate(SecretKind.LIVE)
     with psycopg.connect(gateway.urls.superuser, autocommit=True) as connection:
         connection.execute("ALTER ROLE tenantry_gateway CONNECTION LIMIT 0")
@@ -195,8 +195,8 @@ async def test_a_wrong_checksum_asks_neither_the_database_nor_redis(gateway: Gat
             connection.execute("ALTER ROLE tenantry_gateway CONNECTION LIMIT -1")
 
 
-async def test_operator_keys_open_operator_routes_and_tenants_keys_do_not(gateway: Gateway) -> None:
-    """AZ1: each credential is of one world."""
+async def test_operator_routes_require_an_operator_key(gateway: Gateway) -> None:
+    """AZ1: and tenants' routes refuse it."""
     assert (await gateway.client.get("/operator/v1/tenants", headers=gateway.operator)).status_code == 200
     assert _code(await gateway.client.get(_ME, headers=gateway.operator)) == (403, "forbidden")
     for role in gateway.acme.keys:
@@ -205,8 +205,8 @@ async def test_operator_keys_open_operator_routes_and_tenants_keys_do_not(gatewa
     assert _code(await gateway.client.get("/operator/v1/tenants")) == (401, "credential_missing")
 
 
-async def test_an_operator_key_ends_at_once(gateway: Gateway) -> None:
-    """ID4 for the SaaS's own staff."""
+async def test_a_revoked_operator_key_is_refused_at_once(gateway: Gateway) -> None:
+    """ID4 for operators."""
     async with gateway.services.database.control() as session:
         made = await gateway.services.features.operator_keys.create(session, "short")
     headers = _bearer(made.secret)
@@ -250,10 +250,10 @@ def _asking(worker: Gateway, headers: dict[str, str]) -> Callable[[], Awaitable[
         ("UPDATE tenantry.tenants SET status = 'suspended' WHERE slug = 'acme'", 403, "tenant_suspended"),
     ],
 )
-async def test_what_ends_a_person_in_a_tenant_ends_their_token_on_every_worker(
+async def test_a_user_who_loses_access_is_refused_by_every_worker(
     gateways: GatewayFactory, statement: str, status: int, code: str
 ) -> None:
-    """ID4: disabling a user, taking the membership, suspending the tenant: at once, though the token lives on."""
+    """ID4: disabled user, removed membership, suspended tenant: at once, before the token expires."""
     async with gateways() as one, gateways() as other:
         headers = _bearer((await _log_in(one))["access_token"])
         for worker in (one, other):
@@ -264,7 +264,7 @@ async def test_what_ends_a_person_in_a_tenant_ends_their_token_on_every_worker(
             assert _code(await worker.client.get(_ME, headers=headers)) == (status, code)
 
 
-async def test_a_changed_role_and_a_changed_plan_are_in_force_on_every_worker(gateways: GatewayFactory) -> None:
+async def test_a_changed_role_and_a_changed_plan_take_effect_on_every_worker(gateways: GatewayFactory) -> None:
     """ID4: roles are not in the token; the plan is not in the key."""
     async with gateways() as one, gateways() as other:
         headers = _bearer((await _log_in(one))["access_token"])
@@ -276,7 +276,7 @@ async def test_a_changed_role_and_a_changed_plan_are_in_force_on_every_worker(ga
         await _execute(one, "UPDATE tenantry.tenants SET plan_code = 'pro' WHERE slug = 'acme'")
         for worker in (one, other):
             async with asyncio.timeout(1):
-                while await _plan(worker, headers) != "pro":  # noqa: ASYNC110 - what is waited for has no event
+                while await _plan(worker, headers) != "pro":  # noqa: ASYNC110 - there is no event to wait for
                     await asyncio.sleep(0.001)
 
 
@@ -288,8 +288,8 @@ def _listing(worker: Gateway, headers: dict[str, str]) -> Callable[[], Awaitable
     return lambda: worker.client.get("/v1/api-keys", headers=headers)
 
 
-async def test_a_suspended_tenant_is_refused_whatever_its_credential_and_resumes(gateway: Gateway) -> None:
-    """ID4: every key of it, and nobody else's."""
+async def test_every_credential_of_a_suspended_tenant_is_refused_until_it_resumes(gateway: Gateway) -> None:
+    """ID4: and no other tenant's."""
     path = f"/operator/v1/tenants/{(await _me(gateway))['tenant']['id']}"
     assert (await gateway.client.post(f"{path}/suspend", headers=gateway.operator)).json()["status"] == "suspended"
     for role in gateway.acme.keys:

@@ -1,4 +1,4 @@
-"""Loading a credential raced against a change, with real notifications and two workers' memories."""
+"""Loads raced against changes, with real notifications and the caches of two workers."""
 
 import asyncio
 import os
@@ -12,9 +12,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from gateway.identity.answer import Refusal, Subject
-from gateway.identity.credential import Credential, hash_of
+from gateway.identity.credential import hash_of
+from gateway.identity.lookup import Refusal, Subject
 from gateway.identity.principals import Principals
+from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid, CredentialRevoked
 from tenants.identifiers import TenantId, UserId, new_id
 from tenants.principal import Principal, TenantStatus
@@ -37,7 +38,7 @@ Found = Subject | Refusal
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What there is before, what happens, and how a worker shows that it knows."""
+    """The state before, the change, and how a worker's response shows it."""
 
     before: tuple[str, ...]
     change: str
@@ -101,7 +102,7 @@ async def _execute(gateway: Gateway, statements: tuple[str, ...], values: dict[s
 
 
 def _names(gateway: Gateway) -> tuple[str, dict[str, Any]]:
-    """A new secret, and everything that a statement may want."""
+    """A new secret, and the parameters of the statements."""
     secret, tenant = generate(SecretKind.LIVE), new_id()
     digest = gateway.services.features.hasher.digest(secret)
     return secret, {
@@ -117,17 +118,17 @@ def _names(gateway: Gateway) -> tuple[str, dict[str, Any]]:
 
 
 async def _find(principals: Principals, credential: bytes) -> Found:
-    """As the identity stage does it; a refusal in the place of what it raises."""
+    """As the identity stage does it; returns the refusal instead of raising it."""
     try:
         sent = Credential(credential, credential, hash_of(credential))
-        return principals.recall(sent.key) or await principals.find(sent)
+        return principals.get(sent.key) or await principals.load(sent)
     except (CredentialInvalid, CredentialRevoked) as refusal:
         return type(refusal)
 
 
 async def _ask_until_new(principals: Principals, credential: bytes, kind: _Kind) -> None:
     async with asyncio.timeout(1.0):
-        while not kind.is_new(await _find(principals, credential)):  # noqa: ASYNC110 - what is waited for has no event
+        while not kind.is_new(await _find(principals, credential)):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
 
@@ -151,15 +152,15 @@ async def _race(workers: list[Gateway], kind: _Kind, choice: random.Random) -> f
     changed = time.monotonic()
     await asyncio.gather(*(_ask_until_new(each, credential, kind) for each in memories))
     known = time.monotonic() - changed
-    for _ in range(5):  # and it stays so, whatever was still on its way
+    for _ in range(5):  # and it stays so, whatever was pending
         await asyncio.sleep(choice.uniform(0, 0.002))
         assert all([kind.is_new(await _find(each, credential)) for each in memories])
     return known
 
 
 @pytest.mark.parametrize("name", _KINDS)
-async def test_what_loads_while_it_changes_is_never_believed_afterwards(gateways: GatewayFactory, name: str) -> None:
-    """ID4: known to both workers within 1 s, and for good; refusals too. TENANTRY_TEST_RACES=10000 for the long run."""
+async def test_a_load_that_raced_with_a_change_is_not_used_afterwards(gateways: GatewayFactory, name: str) -> None:
+    """ID4: both workers apply it within 1 s, for good; refusals too. TENANTRY_TEST_RACES=10000 for the long run."""
     choice = random.Random(20261122)  # noqa: S311 - repeatable on purpose
     races = max(_RACES // len(_KINDS), 1)
     async with gateways() as one, gateways() as other:

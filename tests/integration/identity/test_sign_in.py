@@ -1,4 +1,4 @@
-"""``/v1/auth/…``: sign-in with a password, the chain of refresh tokens, and its end."""
+"""``/v1/auth/…``: sign-in with a password, refresh token rotation, sign-out."""
 
 import asyncio
 import statistics
@@ -50,7 +50,7 @@ def _steady(answer: httpx.Response) -> bytes:
 
 
 async def test_signing_in_gives_a_token_for_one_tenant(gateway: Gateway) -> None:
-    """CONTRACT: POST /v1/auth/login → access_token, token_type, expires_in, refresh_token; never stored by a cache."""
+    """POST /v1/auth/login → access_token, token_type, expires_in, refresh_token; no-store."""
     answer = await _log_in(gateway, email="MEMBER@acme.example")
     assert answer.status_code == 200
     assert set(answer.json()) == {"access_token", "token_type", "expires_in", "refresh_token"}
@@ -61,8 +61,8 @@ async def test_signing_in_gives_a_token_for_one_tenant(gateway: Gateway) -> None
     assert (me["principal"]["kind"], me["principal"]["roles"]) == ("user", ["member"])
 
 
-async def test_every_failed_sign_in_is_the_same_to_the_byte(gateway: Gateway) -> None:
-    """ID10: unknown address, wrong password, disabled, without a password, another's tenant, no such tenant."""
+async def test_all_failed_sign_ins_have_identical_responses(gateway: Gateway) -> None:
+    """ID10: unknown address, wrong password, disabled, without a password, another tenant, unknown tenant."""
     _execute(gateway, "UPDATE tenantry.users SET disabled_at = now() WHERE email = 'viewer@acme.example'")
     _execute(gateway, "UPDATE tenantry.users SET password_hash = NULL WHERE email = 'admin@acme.example'")
     answers = [
@@ -103,18 +103,18 @@ async def test_a_failed_sign_in_takes_as_long_for_an_unknown_address(gateway: Ga
         {"otp": "123456"},
     ],
 )
-async def test_what_cannot_be_a_sign_in_is_422_without_a_hash(gateway: Gateway, wrong: dict[str, Any]) -> None:
+async def test_an_invalid_sign_in_is_422_without_a_hash(gateway: Gateway, wrong: dict[str, Any]) -> None:
     """ID9, AZ7: at most 1,024 bytes, no unknown fields."""
     assert (await _log_in(gateway, **wrong)).status_code == 422
 
 
-async def test_a_password_of_many_bytes_in_few_characters_is_refused_like_any_other(gateway: Gateway) -> None:
+async def test_a_long_multibyte_password_is_refused_like_any_other(gateway: Gateway) -> None:
     """ID9: 1,024 characters may be 4,096 bytes; no new password is that long, so none matches."""
     assert (await _log_in(gateway, password="😀" * 1000)).status_code == 401
 
 
-async def test_a_member_of_a_suspended_tenant_is_told_so_and_nobody_else(gateway: Gateway) -> None:
-    """ID10: only who has proved to be a member learns of the suspension."""
+async def test_only_a_member_learns_that_a_tenant_is_suspended(gateway: Gateway) -> None:
+    """ID10: after the password was verified."""
     grant = await _grant(gateway)
     _execute(gateway, "UPDATE tenantry.tenants SET status = 'suspended' WHERE slug = 'acme'")
     assert (await _log_in(gateway)).json()["code"] == "tenant_suspended"
@@ -122,8 +122,8 @@ async def test_a_member_of_a_suspended_tenant_is_told_so_and_nobody_else(gateway
     assert (await _refresh(gateway, grant["refresh_token"])).json()["code"] == "tenant_suspended"
 
 
-async def test_a_refresh_gives_new_tokens_and_the_next_one_needs_the_new(gateway: Gateway) -> None:
-    """CONTRACT: rotated at every use."""
+async def test_a_refresh_rotates_the_refresh_token(gateway: Gateway) -> None:
+    """At every use."""
     grant = await _grant(gateway)
     seen = {grant["refresh_token"]}
     for _ in range(3):
@@ -135,8 +135,8 @@ async def test_a_refresh_gives_new_tokens_and_the_next_one_needs_the_new(gateway
         assert (await _me(gateway, grant)).status_code == 200
 
 
-async def test_reuse_of_an_old_token_ends_the_family_and_its_access_tokens(gateway: Gateway) -> None:
-    """ID8: whoever comes with a used token may have stolen it, or been robbed; both must sign in again."""
+async def test_reuse_of_an_old_refresh_token_revokes_the_family_and_its_access_tokens(gateway: Gateway) -> None:
+    """ID8: the token may be stolen; both parties must sign in again."""
     first = await _grant(gateway)
     second = (await _refresh(gateway, first["refresh_token"])).json()
     third = (await _refresh(gateway, second["refresh_token"])).json()
@@ -146,18 +146,18 @@ async def test_reuse_of_an_old_token_ends_the_family_and_its_access_tokens(gatew
     for token in (first, second, third):
         assert (await _refresh(gateway, token["refresh_token"])).json()["code"] == "credential_revoked"
     await _until_revoked(gateway, third)
-    assert (await _me(gateway, await _grant(gateway))).status_code == 200  # signing in anew is another family
+    assert (await _me(gateway, await _grant(gateway))).status_code == 200  # a new sign-in is another family
 
 
 async def _until_revoked(gateway: Gateway, grant: dict[str, Any]) -> None:
     async with asyncio.timeout(1):
-        while (await _me(gateway, grant)).status_code == 200:  # noqa: ASYNC110 - what is waited for has no event
+        while (await _me(gateway, grant)).status_code == 200:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
     assert (await _me(gateway, grant)).json()["code"] == "credential_revoked"
 
 
-async def test_a_lost_answer_can_be_asked_for_again_within_the_grace(gateway: Gateway) -> None:
-    """ID8: the same result, so that there is one successor only; and it is good."""
+async def test_a_refresh_may_be_retried_within_the_grace_period(gateway: Gateway) -> None:
+    """ID8: with the same result, so that there is one successor."""
     grant = await _grant(gateway)
     answers = [await _refresh(gateway, grant["refresh_token"]) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {200}
@@ -165,8 +165,8 @@ async def test_a_lost_answer_can_be_asked_for_again_within_the_grace(gateway: Ga
     assert (await _refresh(gateway, answers[0].json()["refresh_token"])).status_code == 200
 
 
-async def test_after_the_grace_asking_again_is_reuse(gateway: Gateway) -> None:
-    """ID8: a short grace. The row's own clock is set back instead of waiting for it."""
+async def test_a_retry_after_the_grace_period_is_reuse(gateway: Gateway) -> None:
+    """ID8: the row's timestamp is set back instead of waiting."""
     grant = await _grant(gateway)
     following = (await _refresh(gateway, grant["refresh_token"])).json()
     _execute(gateway, "UPDATE tenantry.refresh_tokens SET used_at = used_at - interval '10 seconds'")
@@ -175,10 +175,10 @@ async def test_after_the_grace_asking_again_is_reuse(gateway: Gateway) -> None:
     assert (await _refresh(gateway, following["refresh_token"])).json()["code"] == "credential_revoked"
 
 
-async def test_of_many_refreshes_at_once_on_two_workers_one_wins_and_all_get_its_result(
+async def test_concurrent_refreshes_on_two_workers_have_one_result(
     gateways: GatewayFactory,
 ) -> None:
-    """ID8: one successor, whoever asks when."""
+    """ID8: one successor."""
     async with gateways() as one, gateways() as other:
         grant = await _grant(one)
         tokens = [_refresh(worker, grant["refresh_token"]) for worker in (one, other) * 4]
@@ -189,8 +189,8 @@ async def test_of_many_refreshes_at_once_on_two_workers_one_wins_and_all_get_its
             assert connection.execute("SELECT count(*) FROM tenantry.refresh_tokens").fetchone() == (2,)
 
 
-async def test_only_the_newest_answer_is_kept_sealed(gateway: Gateway) -> None:
-    """SE1: an answer that has served its purpose is not kept."""
+async def test_only_the_latest_refresh_result_is_stored_sealed(gateway: Gateway) -> None:
+    """SE1: an older result is deleted."""
     grant = await _grant(gateway)
     for _ in range(3):
         grant = (await _refresh(gateway, grant["refresh_token"])).json()
@@ -199,8 +199,8 @@ async def test_only_the_newest_answer_is_kept_sealed(gateway: Gateway) -> None:
         assert connection.execute(query).fetchone() == (1,)
 
 
-async def test_logging_out_ends_the_sign_in_at_once_and_no_other(gateway: Gateway) -> None:
-    """ID11: refresh and access tokens of this sign-in; the same person's other one goes on."""
+async def test_logout_ends_one_sign_in_at_once(gateway: Gateway) -> None:
+    """ID11: its refresh and access tokens; the user's other sign-in stays."""
     mine, other = await _grant(gateway), await _grant(gateway)
     assert (await _me(gateway, mine)).status_code == 200
     answer = await _post(gateway, "logout", refresh_token=mine["refresh_token"])
@@ -211,16 +211,16 @@ async def test_logging_out_ends_the_sign_in_at_once_and_no_other(gateway: Gatewa
     assert (await _refresh(gateway, other["refresh_token"])).status_code == 200
 
 
-async def test_logging_out_says_nothing_of_tokens_that_are_unknown(gateway: Gateway) -> None:
-    """ID10: 204 whatever it is."""
+async def test_logout_reveals_nothing_about_unknown_tokens(gateway: Gateway) -> None:
+    """ID10: always 204."""
     grant = await _grant(gateway)
     for token in (grant["refresh_token"], grant["refresh_token"], "x", grant["access_token"][:100]):
         assert (await _post(gateway, "logout", refresh_token=token)).status_code == 204
 
 
 @pytest.mark.parametrize("what", ["unknown", "access token", "api key"])
-async def test_what_is_no_refresh_token_of_ours_is_refused(gateway: Gateway, what: str) -> None:
-    """CONTRACT: 401 only ever means the credential."""
+async def test_a_malformed_refresh_token_is_refused(gateway: Gateway, what: str) -> None:
+    """401 only ever means the credential."""
     grant = await _grant(gateway)
     token = {
         "unknown": grant["refresh_token"][:-1] + ("a" if grant["refresh_token"][-1] != "a" else "b"),
@@ -230,7 +230,7 @@ async def test_what_is_no_refresh_token_of_ours_is_refused(gateway: Gateway, wha
     assert (await _refresh(gateway, token)).json()["code"] == "credential_invalid"
 
 
-async def test_a_refresh_token_ends_at_its_time(gateway: Gateway) -> None:
+async def test_a_refresh_token_expires(gateway: Gateway) -> None:
     """TENANTRY_REFRESH_TOKEN_DAYS."""
     grant = await _grant(gateway)
     _execute(gateway, "UPDATE tenantry.refresh_tokens SET expires_at = now()")
@@ -244,23 +244,23 @@ async def test_a_refresh_token_ends_at_its_time(gateway: Gateway) -> None:
         "DELETE FROM tenantry.memberships",
     ],
 )
-async def test_who_is_shut_out_refreshes_no_more(gateway: Gateway, statement: str) -> None:
+async def test_a_user_without_access_cannot_refresh(gateway: Gateway, statement: str) -> None:
     """ID4: disabled, or no longer a member."""
     grant = await _grant(gateway)
     _execute(gateway, statement)
     assert (await _refresh(gateway, grant["refresh_token"])).json()["code"] == "credential_revoked"
 
 
-async def test_refreshed_tokens_carry_on_when_the_role_has_changed(gateway: Gateway) -> None:
-    """CONTRACT: roles are looked up, not in the token."""
+async def test_refresh_works_after_a_role_change(gateway: Gateway) -> None:
+    """Roles are looked up, not in the token."""
     grant = await _grant(gateway)
     _execute(gateway, "UPDATE tenantry.memberships SET roles = '{viewer}'")
     following = (await _refresh(gateway, grant["refresh_token"])).json()
     assert (await _me(gateway, following)).json()["principal"]["roles"] == ["viewer"]
 
 
-async def test_a_login_flood_does_not_hold_up_other_requests(gateway: Gateway) -> None:
-    """ID9: argon2id in a bounded pool of threads; a warm request is answered between, and the event loop turns."""
+async def test_a_login_flood_does_not_delay_other_requests(gateway: Gateway) -> None:
+    """ID9: argon2id in a bounded pool of threads; warm requests and the event loop are not blocked."""
     key = gateway.acme.key("viewer")
     assert (await gateway.client.get("/v1/me", headers=key)).status_code == 200
     flood = [asyncio.create_task(_log_in(gateway, password="another long passphrase")) for _ in range(24)]
@@ -272,11 +272,11 @@ async def test_a_login_flood_does_not_hold_up_other_requests(gateway: Gateway) -
         seconds.append(time.perf_counter() - began)
     await asyncio.gather(*flood)
     assert statistics.median(seconds) < 0.1
-    assert gateway.services.watch.late[-1] == 0  # beyond the last bound, whatever else the machine does
+    assert gateway.services.watch.late[-1] == 0  # beyond the last bound, however busy the machine is
 
 
-async def test_sign_in_is_limited_by_sender(gateways: GatewayFactory) -> None:
-    """ID10, TH4: before a password is hashed; each of many workers gives its share."""
+async def test_sign_in_is_limited_by_source(gateways: GatewayFactory) -> None:
+    """ID10, TH4: before a password is hashed; each worker enforces its share."""
     async with gateways(workers=60) as gateway:
         answers = [await _log_in(gateway, password="another long passphrase") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [401, 401, 429]
@@ -284,8 +284,8 @@ async def test_sign_in_is_limited_by_sender(gateways: GatewayFactory) -> None:
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
 
 
-async def test_the_key_set_is_served_for_caches_and_verifies_our_tokens(gateway: Gateway) -> None:
-    """CONTRACT: /.well-known/jwks.json, without a credential; no private part."""
+async def test_the_jwks_is_cacheable_and_verifies_access_tokens(gateway: Gateway) -> None:
+    """/.well-known/jwks.json, without a credential; no private part."""
     answer = await gateway.client.get("/.well-known/jwks.json")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/jwk-set+json"

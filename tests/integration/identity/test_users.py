@@ -1,4 +1,4 @@
-"""People, as the features below HTTP keep them."""
+"""Users, below HTTP."""
 
 import pytest
 
@@ -14,8 +14,8 @@ async def _log_in(gateway: Gateway, password: str) -> int:
     return (await gateway.client.post("/v1/auth/login", json=body)).status_code
 
 
-async def test_a_person_who_is_made_known_twice_is_one(gateway: Gateway) -> None:
-    """An address is one person, whatever its case."""
+async def test_a_user_created_twice_is_one(gateway: Gateway) -> None:
+    """An email address is one user, whatever its case."""
     users = gateway.services.features.users
     async with gateway.services.database.control() as session:
         first = await users.ensure(session, "Somebody@example.test")
@@ -24,8 +24,8 @@ async def test_a_person_who_is_made_known_twice_is_one(gateway: Gateway) -> None
     assert (first.email, first.password_hash) == ("Somebody@example.test", None)
 
 
-async def test_a_new_password_takes_the_place_of_the_old(gateway: Gateway) -> None:
-    """ID9: checked and hashed before a transaction is opened."""
+async def test_a_new_password_replaces_the_old_one(gateway: Gateway) -> None:
+    """ID9: checked and hashed before a transaction begins."""
     users, email = gateway.services.features.users, gateway.acme.emails["member"]
     new = "umbrella walnut 42 glacier"
     with pytest.raises(ValidationFailed):
@@ -37,8 +37,8 @@ async def test_a_new_password_takes_the_place_of_the_old(gateway: Gateway) -> No
     assert (await _log_in(gateway, PASSWORD), await _log_in(gateway, new)) == (401, 200)
 
 
-async def test_a_disabled_person_is_shut_out_until_enabled_again(gateway: Gateway) -> None:
-    """ID4: doing so twice is once."""
+async def test_a_disabled_user_has_no_access_until_enabled_again(gateway: Gateway) -> None:
+    """ID4: idempotent."""
     users = gateway.services.features.users
     for _ in range(2):
         async with gateway.services.database.control() as session:
@@ -50,8 +50,8 @@ async def test_a_disabled_person_is_shut_out_until_enabled_again(gateway: Gatewa
     assert await _log_in(gateway, PASSWORD) == 200
 
 
-async def test_nobody_is_not_found(gateway: Gateway) -> None:
-    """A person who is not there cannot be changed."""
+async def test_an_unknown_user_is_not_found(gateway: Gateway) -> None:
+    """An unknown user cannot be changed."""
     users, nobody = gateway.services.features.users, UserId(new_id())
     async with gateway.services.database.control() as session:
         for change in (users.disable(session, nobody), users.enable(session, nobody)):

@@ -1,7 +1,7 @@
-"""Many workers in virtual time: the real accounts and the real script in a real Redis, with a clock of the test's own.
+"""Many workers in virtual time: the real accounts and the real script in a real Redis, with the test's own clock.
 
-Nothing waits, so that a load of seconds takes a fraction of them, and what happens when is decided by the seed alone:
-a machine that is busy with other work changes nothing.
+Nothing sleeps, so that seconds of load take a fraction of a second, and the seed alone decides what happens when:
+a busy machine changes nothing.
 """
 
 import heapq
@@ -14,16 +14,15 @@ from typing import Any
 
 import redis
 
-from gateway.throttle.account import Account, TokenAsk
-from gateway.throttle.figures import Figures
-from gateway.throttle.script import GRANT
-from gateway.throttle.share import Share
+from gateway.throttle.account import Account, TokenRequest
+from gateway.throttle.leased_resource import GRANT, ThrottleStats
+from gateway.throttle.local_share import LocalShare
 from gateway.throttle.windows import window_set
 from tenants.principal import Window
 
 _START = 1000.0  # our clock, seconds
 _SERVER_AHEAD = 1_795_000_000.0  # seconds that Redis's clock is ahead of ours
-_FLAT_OUT = 0.0005  # seconds from a refusal to the next request of a worker that asks as fast as it can
+_FLAT_OUT = 0.0005  # seconds from a refusal to the next request of a worker under unlimited load
 _AT_ONCE = 0.00002  # and from an admission
 _TIME = "local time = redis.call('TIME')"
 _GIVEN_TIME = "local time = {ARGV[3], ARGV[4]}"
@@ -31,17 +30,17 @@ _GIVEN_TIME = "local time = {ARGV[3], ARGV[4]}"
 
 @dataclass(slots=True)
 class Load:
-    """What is asked of the workers, and how the world is."""
+    """The load on the workers, and the faults."""
 
     windows: Sequence[tuple[str, int, int]]  # name, quota, seconds
-    rates: Sequence[float]  # requests a second that each worker sees; 0 is as fast as it can
+    rates: Sequence[float]  # requests a second that each worker sees; 0 is unlimited
     seconds: float
     seed: int = 1
     trip: Callable[[random.Random], float] = lambda rng: rng.uniform(0.0002, 0.0008)  # seconds of a call
     killed: dict[int, float] = field(default_factory=dict)  # worker: seconds after the start
-    emptied: float | None = None  # seconds after the start at which Redis loses everything
-    set_back: tuple[float, float] | None = None  # at which its clock is set back, and by how much
-    evenly: bool = False  # arrivals at equal distances; else Poisson
+    emptied: float | None = None  # seconds after the start at which Redis loses its data
+    set_back: tuple[float, float] | None = None  # when its clock is set back, and by how much
+    evenly: bool = False  # arrivals at equal intervals; otherwise Poisson
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ class Result:
         return sum(begin <= moment < end for moment in self.admitted) / (end - begin)
 
     def admitted_per_call(self, begin: float) -> float:
-        """After a moment, when the rates are known."""
+        """From this moment on, when the rates are known."""
         calls = sum(moment >= begin for moment in self.calls)
         return sum(moment >= begin for moment in self.admitted) / max(1, calls)
 
@@ -80,7 +79,7 @@ class Simulation:
         self.result = Result()
 
     def run(self) -> Result:
-        """All of it."""
+        """Run to the end."""
         for worker, rate in enumerate(self._load.rates):
             first = self._gap(rate) if rate else _AT_ONCE * worker
             self._at(_START + first, partial(self._arrive, worker))
@@ -95,9 +94,9 @@ class Simulation:
     def _account(self, number: int) -> Account:
         windows = window_set(tuple(Window(*each) for each in self._load.windows), ())
         assert windows is not None
-        share = Share(windows, len(self._load.rates), {})
-        keys, figures = ("simulated:{t}",), Figures()
-        return Account("t", "t", keys=keys, windows=windows, share=share, asker=number + 1, figures=figures)
+        share = LocalShare(windows, len(self._load.rates), {})
+        keys, stats = ("simulated:{t}",), ThrottleStats()
+        return Account("t", "t", keys=keys, windows=windows, share=share, worker_id=number + 1, stats=stats)
 
     def _at(self, moment: float, action: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (moment, next(self._number), action))
@@ -120,38 +119,38 @@ class Simulation:
         self._at(now + gap, lambda later: self._arrive(worker, later))
 
     def _request(self, worker: int, now: float) -> bool:
-        """As the storage and the refills do it."""
+        """As the storage and the lease manager do it."""
         account = self._accounts[worker]
-        if account.at_hand(now, 1):
+        if account.available(now, 1):
             account.leases.spend(now, 1)
             self.result.admitted.append(now - _START)
-            if account.leases.tokens <= account.low and account.wants_more(now):
+            if account.leases.tokens <= account.refill_below and account.needs_refill(now):
                 self._ask(worker, now)
             return True
-        if account.closed(now, 1):
+        if account.exhausted(now, 1):
             account.refused += 1
             self.result.refused.append(now - _START)
             return False
         self._waiting[worker] += 1
-        if not account.asking:
+        if not account.call_pending:
             self._ask(worker, now)
         return True
 
     def _ask(self, worker: int, now: float) -> None:
         account = self._accounts[worker]
-        asked = account.ask(now, [1] * self._waiting[worker])
-        if asked.worth_sending:
-            account.asking = True
-            self._send(worker, now, asked)
+        request = account.next_request(now, [1] * self._waiting[worker])
+        if request.worth_sending:
+            account.call_pending = True
+            self._send(worker, now, request)
 
-    def _send(self, worker: int, now: float, asked: TokenAsk) -> None:
+    def _send(self, worker: int, now: float, request: TokenRequest) -> None:
         account, trip = self._accounts[worker], self._load.trip(self._rng)
         self.result.calls.append(now - _START)
 
         def arrive(there: float) -> None:
             seconds, microseconds = divmod(int(self._server(there) * 1_000_000), 1_000_000)
-            reply = self._script(keys=account.keys, args=[*asked.arguments, seconds, microseconds])
-            self._at(now + trip, lambda later: self._answer(worker, reply, now, later, asked))
+            reply = self._script(keys=account.keys, args=[*request.arguments, seconds, microseconds])
+            self._at(now + trip, lambda later: self._answer(worker, reply, now, later, request))
 
         self._at(now + trip * self._rng.random(), arrive)
 
@@ -159,13 +158,13 @@ class Simulation:
         set_back, by = self._load.set_back or (float("inf"), 0.0)
         return now + _SERVER_AHEAD - (by if now - _START >= set_back else 0.0)
 
-    def _answer(self, worker: int, reply: list[Any], sent: float, now: float, asked: TokenAsk) -> None:
+    def _answer(self, worker: int, reply: list[Any], sent: float, now: float, request: TokenRequest) -> None:
         if not self._alive(worker, now):
             return
         account = self._accounts[worker]
-        account.answered(reply, sent=sent, received=now, asked=asked)
-        if asked.for_waiting or account.asking:
-            account.asking = False
+        account.apply_reply(reply, sent=sent, received=now, request=request)
+        if request.for_waiting or account.call_pending:
+            account.call_pending = False
             waiting, self._waiting[worker] = self._waiting[worker], 0
             for _ in range(waiting):
                 self._request(worker, now)
@@ -180,8 +179,8 @@ class Simulation:
     def _flush(self, worker: int, now: float) -> None:
         self._flushing[worker] = False
         account = self._accounts[worker]
-        account.leases.turn(now)
+        account.leases.refresh(now)
         if account.leases.last_end is not None:
             self._flush_later(worker, now)
-        elif account.leases.has_moves and self._alive(worker, now):
-            self._send(worker, now, account.ask(now, [], ahead=False))
+        elif account.leases.has_reports and self._alive(worker, now):
+            self._send(worker, now, account.next_request(now, [], ahead=False))

@@ -1,4 +1,4 @@
-"""The limiter of one worker, or of two in one process, over a real Redis."""
+"""The rate limits: the limiters of one or several workers in one process, over a real Redis."""
 
 import asyncio
 import re
@@ -7,23 +7,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import cache
 from time import monotonic
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import redis.asyncio as aioredis
 
 from gateway.development.redis import LocalRedis
-from gateway.request.context import RequestContext
 from gateway.throttle import account as throttle_account
 from gateway.throttle.account import Account
 from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
-from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
-from tests.integration.throttle.hammer import Plan, Plans, principal
+from tests.asgi import http_scope, leads_to, request_of, says_ok
+from tests.integration.throttle.load_worker import Plan, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +32,7 @@ Workers = Callable[..., PlanLimiter]
 
 @pytest.fixture
 async def start(redis_server: LocalRedis) -> AsyncIterator[Callable[[], "asyncio.Future[PlanLimiter]"]]:
-    """Starts limiters as so many workers would have them."""
+    """Starts limiters as separate workers would."""
     async with AsyncExitStack() as stack:
 
         def one() -> "asyncio.Future[PlanLimiter]":
@@ -78,9 +76,8 @@ async def _ask(
     account = _account(limiter, caller, windows)
     request = request_of(http_scope())
     leads_to(says_ok, cost=cost)(request)
-    request.account = account
     if not limiter.admit(request, account, monotonic(), cost):
-        limiter.check(request, await limiter.lease(request))
+        limiter.check(request, account, await limiter.lease(request, account))
     return {name.decode(): value.decode() for name, value in request.response_headers}
 
 
@@ -95,8 +92,8 @@ async def _admitted(limiter: PlanLimiter, caller: Principal, count: int, windows
     return admitted
 
 
-async def test_the_fields_count_down_to_the_refusal(limiter: PlanLimiter) -> None:
-    """TH6: RateLimit-Policy and RateLimit as the draft has them, refused or not, and how long to wait."""
+async def test_the_header_fields_count_down_to_the_refusal(limiter: PlanLimiter) -> None:
+    """TH6: RateLimit-Policy and RateLimit as in the draft, on admissions and refusals, and Retry-After."""
     caller = principal(uuid4())
     remaining = []
     for _ in range(10):
@@ -114,9 +111,24 @@ async def test_the_fields_count_down_to_the_refusal(limiter: PlanLimiter) -> Non
     assert refused.value.retry_after in {1, 2}
 
 
+async def test_a_refusal_names_the_window_that_refuses(limiter: PlanLimiter) -> None:
+    """TH6: its name and size, to the caller and in the log; of several the one with the longest wait."""
+    caller, windows = principal(uuid4()), (Window("burst", 50, 1), Window("sustained", 6, 60))
+    assert await _admitted(limiter, caller, 7, windows) == 6
+    with pytest.raises(RateLimited) as refused:
+        await _ask(limiter, caller, windows)
+    assert 'Rate limit "sustained" (6 per 60 s) exceeded' in refused.value.message
+    assert 'window "sustained" (6 per 60 s)' in (refused.value.detail or "")
+    busy = principal(uuid4())
+    await _ask(limiter, busy, cost=10)
+    with pytest.raises(RateLimited) as refused:
+        await _ask(limiter, busy)
+    assert 'Rate limit "burst" (10 per 1 s) exceeded' in refused.value.message
+
+
 @pytest.mark.parametrize("windows", [(Window("a", 3, 1),), (Window("a", 50, 1), Window("b", 6, 2))])
-async def test_a_caller_that_waits_as_told_succeeds(limiter: PlanLimiter, windows: tuple[Window, ...]) -> None:
-    """TH6: and one that does not is told again."""
+async def test_a_retry_after_the_advised_wait_succeeds(limiter: PlanLimiter, windows: tuple[Window, ...]) -> None:
+    """TH6: Retry-After is sufficient."""
     caller = principal(uuid4())
     while await _admitted(limiter, caller, 1, windows):
         pass
@@ -130,7 +142,7 @@ async def test_a_caller_that_waits_as_told_succeeds(limiter: PlanLimiter, window
 async def test_all_keys_of_a_tenant_share_its_windows_over_all_workers(
     start: Callable[[], "asyncio.Future[PlanLimiter]"],
 ) -> None:
-    """TH1, TH2: ten in a second are ten, whichever key and whichever worker."""
+    """TH1, TH2: ten a second are ten, for any key and worker."""
     tenant, workers = uuid4(), [await start(), await start(), await start()]
     admitted = 0
     for number in range(15):
@@ -139,7 +151,7 @@ async def test_all_keys_of_a_tenant_share_its_windows_over_all_workers(
 
 
 async def test_a_key_may_have_tighter_limits_and_is_charged_to_both_or_neither(limiter: PlanLimiter) -> None:
-    """TH2: what its own limit refuses costs the tenant nothing, and what it is given counts for the tenant."""
+    """TH2: what its own limit refuses costs the tenant nothing, and what it admits counts for the tenant."""
     tenant = uuid4()
     narrow, plain = principal(tenant, (Window("burst", 3, 1),), key=7), principal(tenant, key=8)
     assert await _admitted(limiter, narrow, 8) == 3
@@ -147,15 +159,15 @@ async def test_a_key_may_have_tighter_limits_and_is_charged_to_both_or_neither(l
     assert await _admitted(limiter, plain, 8) == 6
 
 
-async def test_a_tenant_that_is_used_up_stops_its_narrow_keys_too(limiter: PlanLimiter) -> None:
+async def test_an_exhausted_tenant_stops_its_keys_with_tighter_limits(limiter: PlanLimiter) -> None:
     """TH2: all windows or none."""
     tenant = uuid4()
     assert await _admitted(limiter, principal(tenant), 12) == 10
     assert await _admitted(limiter, principal(tenant, (Window("own", 5, 60),), key=7), 1) == 0
 
 
-async def test_a_change_of_plan_is_in_force_with_the_request_that_brings_it(limiter: PlanLimiter) -> None:
-    """TH7: upwards it opens the gate at once, downwards what was used counts."""
+async def test_a_changed_plan_applies_to_the_first_request_under_it(limiter: PlanLimiter) -> None:
+    """TH7: an upgrade admits more at once; after a downgrade earlier usage counts."""
     caller = principal(uuid4())
     assert await _admitted(limiter, caller, 12) == 10
     pro = (Window("burst", 100, 1), Window("sustained", 3000, 60))
@@ -163,8 +175,8 @@ async def test_a_change_of_plan_is_in_force_with_the_request_that_brings_it(limi
     assert await _admitted(limiter, caller, 3) == 0
 
 
-async def test_a_plan_that_changes_a_hundred_times_keeps_to_the_widest(limiter: PlanLimiter) -> None:
-    """TH7, TH1: tokens of the plan before are given back and not spent."""
+async def test_a_plan_that_changes_a_hundred_times_admits_no_more_than_the_widest(limiter: PlanLimiter) -> None:
+    """TH7, TH1: tokens of the former plan are returned."""
     caller, admitted = principal(uuid4()), 0
     plans = [(Window("burst", quota, 1),) for quota in (64, 200)]
     began = monotonic()
@@ -174,7 +186,7 @@ async def test_a_plan_that_changes_a_hundred_times_keeps_to_the_widest(limiter: 
 
 
 async def test_a_cost_is_charged_whole_or_not_at_all(limiter: PlanLimiter) -> None:
-    """A route may cost more than one."""
+    """A route may cost more than one token."""
     caller = principal(uuid4())
     await _ask(limiter, caller, cost=7)
     with pytest.raises(RateLimited):
@@ -182,8 +194,8 @@ async def test_a_cost_is_charged_whole_or_not_at_all(limiter: PlanLimiter) -> No
     await _ask(limiter, caller, cost=3)
 
 
-async def test_requests_at_once_are_answered_by_few_calls(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
-    """A call asks for all that wait; none is made for a tenant while another is under way."""
+async def test_concurrent_requests_share_few_calls(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+    """A call requests tokens for all waiting requests, and one call is pending for a tenant at a time."""
     caller = principal(uuid4())
     async with aioredis.Redis.from_url(redis_server.url) as client:
         before = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
@@ -191,8 +203,8 @@ async def test_requests_at_once_are_answered_by_few_calls(limiter: PlanLimiter, 
         assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 4
 
 
-async def test_a_warm_request_asks_redis_nothing(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
-    """DESIGN decision 5: most requests find a token at hand."""
+async def test_a_warm_request_does_not_call_redis(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+    """Most requests find a leased token."""
     caller = principal(uuid4())
     async with aioredis.Redis.from_url(redis_server.url) as client:
         began, sent = monotonic(), 0
@@ -206,8 +218,8 @@ async def test_a_warm_request_asks_redis_nothing(limiter: PlanLimiter, redis_ser
     assert sent / calls > 20
 
 
-async def test_a_refused_caller_asks_redis_nothing(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
-    """IS10: a flood past the limit is answered from memory."""
+async def test_a_refusal_does_not_call_redis(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+    """IS10: a flood past the limit is refused without Redis."""
     caller = principal(uuid4())
     windows = (Window("sustained", 12, 60),)
     assert await _admitted(limiter, caller, 13, windows) == 12
@@ -217,8 +229,8 @@ async def test_a_refused_caller_asks_redis_nothing(limiter: PlanLimiter, redis_s
         assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] == before
 
 
-async def test_a_script_that_redis_forgot_is_sent_again(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
-    """TH9: SCRIPT FLUSH, a restart and a failover lose it; nobody notices."""
+async def test_a_script_that_redis_has_lost_is_sent_again(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+    """TH9: SCRIPT FLUSH, a restart and a failover lose it; no request fails."""
     caller = principal(uuid4())
     await _ask(limiter, caller)
     async with aioredis.Redis.from_url(redis_server.url) as client:
@@ -227,10 +239,10 @@ async def test_a_script_that_redis_forgot_is_sent_again(limiter: PlanLimiter, re
     assert limiter._storage.check()
 
 
-async def test_everything_of_a_tenant_lies_in_one_slot_and_ends_by_itself(
+async def test_all_redis_keys_of_a_tenant_share_a_hash_tag_and_expire(
     limiter: PlanLimiter, redis_server: LocalRedis
 ) -> None:
-    """IS7, DESIGN decision 10: one hash tag, and no key that stays."""
+    """IS7: one hash tag for Redis Cluster, and no key without a TTL."""
     tenant = uuid4()
     await _ask(limiter, principal(tenant, (Window("own", 5, 3),), key=7))
     async with aioredis.Redis.from_url(redis_server.url) as client:
@@ -241,20 +253,19 @@ async def test_everything_of_a_tenant_lies_in_one_slot_and_ends_by_itself(
         assert all(0 < life < 65_000 for life in lives)
 
 
-async def test_a_process_that_stands_still_refuses_nobody_what_was_just_granted(limiter: PlanLimiter) -> None:
-    """TH1: a token lives for milliseconds; what was found at one moment is spent as of that moment."""
+async def test_a_stalled_process_does_not_refuse_what_it_has_just_leased(limiter: PlanLimiter) -> None:
+    """TH1: a token lives for milliseconds; the check uses the moment at which it was available."""
     account, request = _account(limiter, principal(uuid4())), request_of(http_scope())
     leads_to(says_ok)(request)
-    request.account = account
-    now = await limiter.lease(request)
+    now = await limiter.lease(request, account)
     time.sleep(2 * account.windows.grain)  # noqa: ASYNC251 - nothing else may run meanwhile
-    limiter.check(request, now)
+    limiter.check(request, account, now)
     with pytest.raises(RateLimited):
-        limiter.check(request, monotonic())
+        limiter.check(request, account, monotonic())
 
 
 async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
-    """Ten thousand tenants in turn leave nothing behind; what Redis counts of them is still counted."""
+    """Ten thousand tenants in turn leave no state behind; Redis still counts their usage."""
     storage, callers = _storage(limiter), [principal(uuid4()) for _ in range(300)]
     await asyncio.gather(*(_ask(limiter, caller) for caller in callers))
     await storage.sweep()
@@ -266,11 +277,11 @@ async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
     assert (await _ask(limiter, callers[0]))["ratelimit"].startswith('"burst";r=8;')
 
 
-async def test_what_a_forgotten_tenant_did_not_spend_is_given_back(
+async def test_unspent_tokens_of_a_forgotten_tenant_are_returned(
     limiter: PlanLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TH1: what lay ready would count for a day, and a quiet tenant would use its quota up with what it never had."""
-    monkeypatch.setattr(throttle_account, "_LONGEST_LIFE", 0.05)
+    """TH1: otherwise a reserve would count for a day, and exhaust the quota with tokens that were never spent."""
+    monkeypatch.setattr(throttle_account, "_MAX_LEASE_TTL", 0.05)
     caller, windows = principal(uuid4()), (Window("burst", 5_000, 1), Window("daily", 5_000, 86_400))
     storage = _storage(limiter)
     for number in range(1, 4):
@@ -282,8 +293,8 @@ async def test_what_a_forgotten_tenant_did_not_spend_is_given_back(
                 await storage.sweep()
 
 
-async def test_a_client_that_leaves_while_it_waits_takes_nothing_with_it(limiter: PlanLimiter) -> None:
-    """PX9: the others' call goes on, and the token is had by somebody else."""
+async def test_a_client_that_disconnects_while_it_waits_takes_no_token(limiter: PlanLimiter) -> None:
+    """PX9: the call goes on for the others, and another request gets the token."""
     caller = principal(uuid4())
     waiting = [asyncio.ensure_future(_ask(limiter, caller)) for _ in range(5)]
     await asyncio.sleep(0)
@@ -294,53 +305,28 @@ async def test_a_client_that_leaves_while_it_waits_takes_nothing_with_it(limiter
     assert await _admitted(limiter, caller, 10) in {5, 6}
 
 
-async def test_without_any_redis_a_worker_gives_its_share_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """TH8: out loud, in the log."""
+async def test_without_redis_a_refusal_names_the_window_too() -> None:
+    """TH6, TH8: the window whose share has the longest wait."""
+    async with AsyncExitStack() as stack:
+        alone, caller = await _started(stack, None, workers=2), principal(uuid4())
+        windows = (Window("burst", 4, 1), Window("sustained", 4, 60))
+        assert await _admitted(alone, caller, 3, windows) == 2
+        with pytest.raises(RateLimited) as refused:
+            await _ask(alone, caller, windows)
+        assert '"sustained" (4 per 60 s)' in refused.value.message
+
+
+async def test_without_redis_a_worker_enforces_its_share_and_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """TH8: with a warning in the log."""
     async with AsyncExitStack() as stack:
         alone = await _started(stack, None, workers=2)
         assert "throttle_in_process" in capsys.readouterr().out
         assert await _admitted(alone, principal(uuid4()), 10) == 5
 
 
-async def test_the_environment_cannot_open_the_gate(redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_cannot_disable_limits(redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """SlowAPI reads RATELIMIT_ENABLED by itself."""
     monkeypatch.setenv("RATELIMIT_ENABLED", "false")
     async with AsyncExitStack() as stack:
         limiter = await _started(stack, redis_server.url)
         assert await _admitted(limiter, principal(uuid4()), 12) == 10
-
-
-async def _through(stage: ThrottleStage, caller: Principal | None, cost: int = 1) -> RequestContext:
-    request = request_of(http_scope())
-    request.principal = caller
-    leads_to(says_ok, "/v1/export", cost)(request)
-    try:
-        await meet(stage, request)
-    except RateLimited as error:
-        request.log["refused"] = error.retry_after
-    return request
-
-
-async def test_the_stage_charges_tenants_and_nobody_else(limiter: PlanLimiter) -> None:
-    """TH2: public routes and operators pass; the fields are on a refusal too."""
-    stage = ThrottleStage(limiter, Plans((Window("burst", 2, 1),)))
-    caller = principal(UUID(int=uuid4().int))
-    assert (await _through(stage, None)).response_headers == []
-    contexts = [await _through(stage, caller) for _ in range(3)]
-    assert ["refused" in context.log for context in contexts] == [False, False, True]
-    for context, left in zip(contexts, (1, 0, 0), strict=True):
-        names = [name for name, _ in context.response_headers]
-        assert names == [b"ratelimit-policy", b"ratelimit"]
-        assert context.response_headers[1][1].startswith(b'"burst";r=%d;' % left)
-
-
-async def test_the_stage_charges_what_the_route_costs(limiter: PlanLimiter) -> None:
-    """A dear route takes several tokens of every window at once, or none."""
-    stage, caller = ThrottleStage(limiter, Plans((Window("burst", 10, 1),))), principal(uuid4())
-    answers = [await _through(stage, caller, cost) for cost in (6, 6, 4)]
-    assert ["refused" in context.log for context in answers] == [False, True, False]
-    assert [context.response_headers[1][1].split(b";")[1] for context in answers] == [b"r=4", b"r=4", b"r=0"]
-
-
-async def test_a_plan_without_windows_limits_nothing(limiter: PlanLimiter) -> None:
-    assert (await _through(ThrottleStage(limiter, Plans(())), principal(uuid4()))).response_headers == []

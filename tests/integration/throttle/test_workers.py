@@ -1,7 +1,7 @@
 """Real worker processes that share one tenant through one real Redis.
 
-What is exact is shown in virtual time (test_grants.py); here the same holds with processes, sockets and a scheduler.
-Use of the quota is judged loosely, since the machine may be busy with other things.
+The exact proof is in virtual time (test_grant_script.py); here the same holds with processes, sockets and a scheduler.
+The bounds on the use of the quota are loose, since the machine may be busy.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from gateway.development.redis import LocalRedis
-from tests.integration.throttle.loads import Fleet, most_in_any_window
+from tests.integration.throttle.fleet import Fleet, most_in_any_window
 
 
 def _fleet(folder: Path, server: LocalRedis, *windows: tuple[str, int, int]) -> Fleet:
@@ -49,16 +49,16 @@ def test_no_window_over_all_processes_holds_more_than_its_quota(
 def test_no_more_requests_are_in_flight_over_all_processes_than_the_plan_allows(
     tmp_path: Path, redis_server: LocalRedis, limit: int, rates: list[float]
 ) -> None:
-    """TH2: fewer slots than processes, and a load that one of them sees nearly alone; refused ones cost no token."""
+    """TH2: fewer permits than processes, and skewed load; refused requests cost no token."""
     fleet = _fleet(tmp_path, redis_server, ("burst", 100_000, 1))
-    fleet.launch(rates, _SECONDS, concurrency=limit, lasts=0.05)
+    fleet.launch(rates, _SECONDS, concurrency=limit, duration=0.05)
     outcome = fleet.join()
     assert outcome.most_in_flight() <= limit
     assert len(outcome.admissions) >= 0.3 * min(sum(rates), limit / 0.05) * _SECONDS
 
 
-async def test_a_process_killed_while_it_holds_leases_opens_nothing(tmp_path: Path, redis_server: LocalRedis) -> None:
-    """TH1: what it held counts as spent, and ends with its life."""
+async def test_tokens_of_a_killed_process_count_as_spent(tmp_path: Path, redis_server: LocalRedis) -> None:
+    """TH1: they count until they expire."""
     fleet = _fleet(tmp_path, redis_server, ("burst", 1000, 1))
     fleet.launch([_FLAT_OUT] * 4, 4.0)
     await asyncio.sleep(fleet.start + 1.5 - monotonic())

@@ -1,4 +1,4 @@
-"""``GET /v1/usage`` as a tenant's admin asks it."""
+"""``GET /v1/usage`` for a tenant's admin."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def _counted(tenant: TenantRef, after: timedelta, who: UUID, route: str, status_
 
 
 async def _seed(gateway: Gateway) -> None:
-    """Three hours around midnight, every minute one request of the key; each hour one of the user, which failed."""
+    """Three hours around midnight: one request of the key each minute, and one failed request of the user each hour."""
     acme, counts = gateway.acme.ref, {}
     for minute in range(180):
         counts[_counted(acme, timedelta(minutes=minute), _KEY, "/v1/contacts", 2)] = Count(1, 2)
@@ -55,7 +55,7 @@ async def seeded(gateway: Gateway) -> Gateway:
 
 
 async def test_usage_by_minute_hour_and_day(seeded: Gateway) -> None:
-    """Nothing of another tenant is in it, and each granularity has the same sum."""
+    """Without other tenants' usage, and with the same total for each granularity."""
     by_hour = await _ask(seeded)
     assert by_hour == {
         "data": [
@@ -88,7 +88,7 @@ async def test_usage_by_minute_hour_and_day(seeded: Gateway) -> None:
         ("status", {"2xx": 60, "5xx": 10}),
     ],
 )
-async def test_each_bucket_is_divided_by_what_was_asked(seeded: Gateway, group: str, values: dict[str, int]) -> None:
+async def test_buckets_are_grouped_as_requested(seeded: Gateway, group: str, values: dict[str, int]) -> None:
     rows = (await _ask(seeded, group_by=group))["data"]
     assert len(rows) == 6
     assert {row[group]: row["requests"] for row in rows[:2]} == values
@@ -97,7 +97,7 @@ async def test_each_bucket_is_divided_by_what_was_asked(seeded: Gateway, group: 
 
 @pytest.mark.parametrize("group", ["none", "key", "route", "status"])
 @pytest.mark.parametrize("limit", [1, 4, 7])
-async def test_pages_hold_every_row_once_and_in_order(seeded: Gateway, group: str, limit: int) -> None:
+async def test_pages_contain_every_row_once_and_in_order(seeded: Gateway, group: str, limit: int) -> None:
     """DA3."""
     whole = (await _ask(seeded, group_by=group, limit=100))["data"]
     rows, cursor = [], None
@@ -111,7 +111,7 @@ async def test_pages_hold_every_row_once_and_in_order(seeded: Gateway, group: st
     assert rows == whole
 
 
-async def test_usage_can_be_narrowed_to_a_key_a_user_or_a_route(seeded: Gateway) -> None:
+async def test_usage_can_be_filtered_by_key_user_and_route(seeded: Gateway) -> None:
     for query, requests in (
         ({"key": show(API_KEY, _KEY)}, 60),
         ({"key": show(USER, _USER)}, 10),
@@ -141,7 +141,7 @@ def _refused() -> Iterator[tuple[dict[str, str], str, str]]:
 
 
 @pytest.mark.parametrize(("query", "pointer", "code"), list(_refused()))
-async def test_a_bad_question_is_told_where_it_is_wrong(
+async def test_validation_errors_point_to_their_parameters(
     gateway: Gateway, query: dict[str, str], pointer: str, code: str
 ) -> None:
     whole = {"from": "2026-01-10T22:00:00Z", "to": "2026-01-11T01:00:00Z"}
@@ -150,7 +150,7 @@ async def test_a_bad_question_is_told_where_it_is_wrong(
     assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(pointer, code)]
 
 
-async def test_a_cursor_belongs_to_its_question_and_its_tenant(seeded: Gateway) -> None:
+async def test_a_cursor_is_bound_to_its_query_and_tenant(seeded: Gateway) -> None:
     """IS6."""
     cursor = (await _ask(seeded, group_by="route", limit=1))["next_cursor"]
     whole = {"from": "2026-01-10T22:00:00Z", "to": "2026-01-11T01:00:00Z", "group_by": "route", "cursor": cursor}
@@ -164,7 +164,7 @@ async def test_a_cursor_belongs_to_its_question_and_its_tenant(seeded: Gateway) 
         assert answer.json()["errors"][0]["code"] == "bad_cursor"
 
 
-async def test_only_those_who_manage_may_see_usage(gateway: Gateway) -> None:
+async def test_reading_usage_requires_the_permission(gateway: Gateway) -> None:
     """AZ1."""
     found = {}
     for role in ("owner", "admin", "member", "viewer"):
@@ -173,8 +173,8 @@ async def test_only_those_who_manage_may_see_usage(gateway: Gateway) -> None:
     assert (await gateway.client.get("/v1/usage")).status_code == 401
 
 
-async def test_what_was_answered_is_what_usage_shows(gateway: Gateway) -> None:
-    """The whole way: requests of every kind, rolled up, and read back by the tenant that made them."""
+async def test_usage_equals_the_requests_that_were_served(gateway: Gateway) -> None:
+    """End to end: requests of every kind, flushed, and read back by their tenant."""
     viewer, admin = gateway.acme.key("viewer"), gateway.acme.key("admin")
     made = await gateway.client.post("/v1/contacts", json={"name": "Ada", "email": "a@b.example"}, headers=admin)
     for method, path, headers in (
@@ -189,7 +189,7 @@ async def test_what_was_answered_is_what_usage_shows(gateway: Gateway) -> None:
         ("GET", "/v1/me", gateway.globex.key("viewer")),
     ):
         await gateway.client.request(method, path, headers=headers)
-    gateway.services.usage.journal.cut()
+    gateway.services.usage.journal.finish_current()
     await gateway.services.usage.flusher.round()
     headers = {"granularity": "day", "group_by": "route"}
     by_route = (await gateway.client.get("/v1/usage", params=headers, headers=admin)).json()["data"]

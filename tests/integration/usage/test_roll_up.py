@@ -1,4 +1,4 @@
-"""Batches reach PostgreSQL exactly once, whoever brings them and however often."""
+"""Batches are applied exactly once, by any worker and any number of attempts."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from billing.usage.batch import Batch
 from billing.usage.counts import Count, Counted
 from billing.usage.service import Usage
-from gateway.usage.layout import SLOT
+from gateway.usage.layout import RECORD_SIZE
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings
 from tenants.database.sessions import Database
@@ -24,7 +24,7 @@ from tests.fixtures.usage import ROUTE, caller, end, requests_of, rolled_up
 
 pytestmark = pytest.mark.anyio
 
-_NEVER = 3600.0  # seconds: these tests call the rounds themselves
+_NEVER = 3600.0  # seconds: the tests call the rounds themselves
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
         yield opened
 
 
-def _recorder(folder: Path, database: Database, slots: int = 50) -> UsageRecorder:
-    made = UsageRecorder(UsageSettings(folder, flush_seconds=_NEVER, slots=slots), database)
+def _recorder(folder: Path, database: Database, records: int = 50) -> UsageRecorder:
+    made = UsageRecorder(UsageSettings(folder, flush_seconds=_NEVER, records=records), database)
     made.journal.open()
     return made
 
 
 async def _flush(recorder: UsageRecorder) -> None:
-    recorder.journal.cut()
+    recorder.journal.finish_current()
     await recorder.flusher.round()
 
 
@@ -49,10 +49,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _damage(folder: Path) -> bytes:
-    """Damage the second slot of the only segment, cut its fifth off; what is left of it."""
+    """Damage the second record of the only segment and truncate the fifth; returns the file."""
     (file,) = folder.iterdir()
-    data = bytearray(file.read_bytes())[: 5 * SLOT + 10]
-    data[2 * SLOT + 30] ^= 0xFF
+    data = bytearray(file.read_bytes())[: 5 * RECORD_SIZE + 10]
+    data[2 * RECORD_SIZE + 30] ^= 0xFF
     file.write_bytes(data)
     return bytes(data)
 
@@ -71,7 +71,7 @@ def _counted(minute: int = 29_000_000) -> Counted:
     return Counted(minute, who.tenant.id.bytes, who.id.bytes, ROUTE, 2, PrincipalKind.API_KEY)
 
 
-async def test_the_same_batch_twice_is_added_once(database: Database, database_urls: DatabaseUrls) -> None:
+async def test_a_repeated_batch_is_added_once(database: Database, database_urls: DatabaseUrls) -> None:
     batch = _batch(_counted(), _counted())
     assert await _apply(database, batch) is True
     assert await _apply(database, batch) is False
@@ -79,8 +79,8 @@ async def test_the_same_batch_twice_is_added_once(database: Database, database_u
     assert requests_of(database_urls.superuser) == 4
 
 
-async def test_whatever_a_template_is_made_of_reaches_its_row(database: Database, database_urls: DatabaseUrls) -> None:
-    """It stands in an array literal, where some of these mean something."""
+async def test_special_characters_of_a_template_are_stored(database: Database, database_urls: DatabaseUrls) -> None:
+    """It is part of an array literal, which has special characters."""
     routes = ['/a"b', "/a\\b", "/{x},{y}", "/a b ", "NULL", "", "/\u00e9\u4e2d", "/'; --", '\\"']
     one = _counted()
     assert await _apply(database, _batch(*(one._replace(route=route) for route in routes)))
@@ -88,7 +88,7 @@ async def test_whatever_a_template_is_made_of_reaches_its_row(database: Database
     assert set(rolled_up(database_urls.superuser).values()) == {Count(2, 6)}
 
 
-async def test_the_same_batch_from_two_sides_at_once_is_added_once(
+async def test_a_batch_from_two_concurrent_workers_is_added_once(
     database: Database, database_urls: DatabaseUrls
 ) -> None:
     batch = _batch(*(_counted() for _ in range(200)))
@@ -96,19 +96,17 @@ async def test_the_same_batch_from_two_sides_at_once_is_added_once(
     assert requests_of(database_urls.superuser) == 400
 
 
-async def test_batches_of_several_workers_add_up_in_the_same_rows_without_a_deadlock(
+async def test_batches_of_several_workers_add_up_without_a_deadlock(
     database: Database, database_urls: DatabaseUrls
 ) -> None:
-    """Each worker meets the same callers in another order; rows are locked in one order all the same."""
+    """Each worker has the same principals in another order; rows are locked in one order."""
     shared = [_counted() for _ in range(300)]
     batches = [_batch(*shared[at:], *shared[:at]) for at in range(0, 300, 30)]
     assert all(await asyncio.gather(*(_apply(database, batch) for batch in batches)))
     assert requests_of(database_urls.superuser) == 10 * 300 * 2
 
 
-async def test_what_a_worker_counted_is_rolled_up_and_its_file_is_gone(
-    database: Database, database_urls: DatabaseUrls, tmp_path: Path
-) -> None:
+async def test_a_flushed_segment_is_deleted(database: Database, database_urls: DatabaseUrls, tmp_path: Path) -> None:
     recorder, key, user = _recorder(tmp_path, database), caller(), caller(PrincipalKind.USER)
     for who, status_class in ((key, 2), (key, 2), (key, 5), (user, 2)):
         recorder.journal.count(who, ROUTE, status_class, 1)
@@ -124,18 +122,18 @@ async def test_what_a_worker_counted_is_rolled_up_and_its_file_is_gone(
 
 @pytest.fixture
 def _no_collections() -> Iterator[None]:
-    """Of garbage: this process has as many objects as a whole test run leaves."""
+    """No garbage collection: this process has the objects of a whole test run."""
     gc.disable()
     yield
     gc.enable()
 
 
 @pytest.mark.usefixtures("_no_collections")
-async def test_ten_thousand_rows_leave_the_event_loop_to_requests(
+async def test_a_flush_of_ten_thousand_rows_does_not_block_the_event_loop(
     database: Database, database_urls: DatabaseUrls, tmp_path: Path
 ) -> None:
-    """Measured by the loop's own thread: what others do meanwhile, or another process, makes no difference."""
-    recorder, longest = _recorder(tmp_path, database, slots=10_000), 0.0
+    """Measured in CPU time of the loop's thread, so that other threads and processes make no difference."""
+    recorder, longest = _recorder(tmp_path, database, records=10_000), 0.0
     for _ in range(10_000):
         recorder.journal.count(caller(), ROUTE, 2, 1)
     rolling = asyncio.create_task(_flush(recorder))
@@ -148,13 +146,13 @@ async def test_ten_thousand_rows_leave_the_event_loop_to_requests(
     assert longest < 0.1
 
 
-async def test_a_segment_whose_deletion_was_not_seen_is_added_once(
+async def test_a_segment_that_was_committed_but_not_deleted_is_added_once(
     database: Database, database_urls: DatabaseUrls, tmp_path: Path
 ) -> None:
-    """Killed between the commit and the deletion: the next worker finds the file, and the batch is known."""
+    """A worker killed between commit and deletion: the next worker finds the file, and the batch is known."""
     recorder, who = _recorder(tmp_path, database), caller()
     recorder.journal.count(who, ROUTE, 2, 1)
-    recorder.journal.cut()
+    recorder.journal.finish_current()
     (segment,) = recorder.journal.finished
     assert await _apply(database, segment.read().batch())
     end(recorder.journal)
@@ -162,13 +160,13 @@ async def test_a_segment_whose_deletion_was_not_seen_is_added_once(
     assert requests_of(database_urls.superuser) == 1
 
 
-async def test_journals_of_dead_workers_are_rolled_up_by_one_of_the_living(
+async def test_journals_of_dead_workers_are_flushed_by_one_living_worker(
     database: Database, database_urls: DatabaseUrls, tmp_path: Path
 ) -> None:
-    """Two living workers look at the same folder at once; each dead one's segment is one batch."""
+    """Two living workers scan the folder concurrently; each segment is one batch."""
     callers = [caller() for _ in range(60)]
     for _ in range(3):
-        dead = _recorder(tmp_path, database, slots=7)
+        dead = _recorder(tmp_path, database, records=7)
         for who in callers:
             dead.journal.count(who, ROUTE, 2, 1)
         end(dead.journal)
@@ -180,7 +178,7 @@ async def test_journals_of_dead_workers_are_rolled_up_by_one_of_the_living(
     assert _files(tmp_path) == []
 
 
-async def test_a_damaged_journal_is_told_and_kept_and_what_is_readable_is_counted(
+async def test_a_damaged_journal_is_logged_and_kept_and_its_intact_records_are_counted(
     database: Database, database_urls: DatabaseUrls, tmp_path: Path
 ) -> None:
     dead, callers = _recorder(tmp_path, database), [caller() for _ in range(5)]
@@ -200,15 +198,13 @@ async def test_a_damaged_journal_is_told_and_kept_and_what_is_readable_is_counte
     assert {who for who, _, _ in rolled_up(database_urls.superuser)} == {callers[at].id.hex for at in (0, 2, 3)}
 
 
-async def test_a_batch_that_postgresql_refuses_keeps_no_other_waiting(
-    database: Database, database_urls: DatabaseUrls, tmp_path: Path
-) -> None:
+async def test_a_refused_batch_delays_no_other(database: Database, database_urls: DatabaseUrls, tmp_path: Path) -> None:
     recorder, who = _recorder(tmp_path, database), caller()
     recorder.journal.count(who, "/v1/\0", 2, 1)  # PostgreSQL's text has no NUL
-    recorder.journal.cut()
+    recorder.journal.finish_current()
     recorder.journal.count(who, ROUTE, 2, 1)
     with capture_logs() as logs:
         await _flush(recorder)
     assert [line["event"] for line in logs] == ["usage_batch_refused"]
     assert requests_of(database_urls.superuser) == 1
-    assert len(recorder.journal.finished) == 1  # kept, and tried again
+    assert len(recorder.journal.finished) == 1  # kept, and retried

@@ -12,7 +12,7 @@ from billing.plans.book import PlanBook
 from billing.plans.plan import Plan
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
-from tests.unit.identity.world import Channel, Pauses
+from tests.unit.identity.cache_model import Channel, Pauses
 
 pytestmark = pytest.mark.anyio
 _RACES = int(os.environ.get("TENANTRY_TEST_RACES", "10000")) // 5

@@ -1,4 +1,4 @@
-"""The gate: ids, headers, the log line, and what becomes of an error that nobody caught."""
+"""The gate: request ids, headers, the access log, and the handling of errors."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.gate.request_id import RequestIds
 from gateway.problems.documents import Problems
 from gateway.problems.errors import MalformedRequest
-from gateway.request.context import context_of
+from gateway.request.context import Closer, context_of
 from gateway.request.source import SourceReader
 from tenants.errors import NotFound, Unavailable
 from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.anyio
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
-class Edge(Gate):
-    """A gate without a stage, and a log that can be read back."""
+class CapturingGate(Gate):
+    """A gate without stages, with a captured log."""
 
     def __init__(self, app: ASGIApp, *, template: str = "", share: float = 1.0) -> None:
         self.lines = CapturingLogger()
@@ -41,7 +41,7 @@ class Edge(Gate):
 
     @property
     def line(self) -> dict[str, Any]:
-        """The fields of the one line that one request left."""
+        """The fields of the log line of the one request."""
         (call,) = self.lines.calls
         return dict(call.kwargs)
 
@@ -59,7 +59,7 @@ def test_a_request_id_is_a_typed_id_that_sorts_by_time() -> None:
         assert abs((value.int >> 80) - time.time_ns() // 1_000_000) < 60_000
 
 
-def test_a_clock_that_is_set_back_makes_no_id_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_repeats_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
     source, milliseconds = RequestIds(), [5, 6, 5, 6, 4, 5, 6]
     moments = iter([each * 1_000_000 for each in milliseconds for _ in range(3)])
     monkeypatch.setattr("gateway.gate.request_id.time.time_ns", lambda: next(moments))
@@ -67,91 +67,91 @@ def test_a_clock_that_is_set_back_makes_no_id_a_second_time(monkeypatch: pytest.
     assert len(set(ids)) == len(ids)
 
 
-def test_workers_do_not_give_the_same_id() -> None:
-    """Two of them count in the same millisecond."""
+def test_ids_of_workers_are_distinct() -> None:
+    """Also in the same millisecond."""
     workers = [RequestIds() for _ in range(50)]
     ids = [worker.next() for _ in range(100) for worker in workers]
     assert len(set(ids)) == len(ids)
 
 
-async def test_every_answer_carries_an_id_of_ours() -> None:
-    """An id from outside is not taken over: it could forge log lines."""
+async def test_every_response_has_a_new_request_id() -> None:
+    """A client's id is not used: it could forge log lines."""
     scope = http_scope(headers=[HOST, (b"x-request-id", b"req_01h455vb4pex5vsknk084sn02q")])
-    edge = Edge(says_ok)
-    answer = await ask(edge, scope)
+    gate = CapturingGate(says_ok)
+    answer = await ask(gate, scope)
     sent = answer.header("x-request-id")
     assert sent is not None
     assert read(REQUEST, sent)
     assert sent != "req_01h455vb4pex5vsknk084sn02q"
-    assert edge.line["request_id"] == sent
+    assert gate.line["request_id"] == sent
 
 
-async def test_what_stages_set_stands_beside_what_the_answer_sets() -> None:
+async def test_headers_of_stages_are_added_to_those_of_the_response() -> None:
     async def page(scope: Scope, _receive: Receive, send: Send) -> None:
         context_of(scope).response_headers.append((b"ratelimit", b'"burst";r=9'))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"max-age=60")]})
         await send({"type": "http.response.body", "body": b"page"})
 
-    answer = await ask(Edge(page), http_scope())
+    answer = await ask(CapturingGate(page), http_scope())
     assert answer.header("ratelimit") == '"burst";r=9'
     assert answer.header("cache-control") == "max-age=60"
 
 
-async def test_an_error_that_escapes_the_stages_is_a_problem_document() -> None:
+async def test_an_error_becomes_a_problem_document() -> None:
     async def refuses(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise MalformedRequest(detail="two Hosts")
 
-    edge = Edge(refuses)
-    answer = await ask(edge, http_scope())
+    gate = CapturingGate(refuses)
+    answer = await ask(gate, http_scope())
     assert answer.status == 400
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json()["code"] == "malformed_request"
     assert answer.json()["request_id"] == answer.header("x-request-id")
-    assert (edge.line["status"], edge.line["code"], edge.line["detail"]) == (400, "malformed_request", "two Hosts")
+    assert (gate.line["status"], gate.line["code"], gate.line["detail"]) == (400, "malformed_request", "two Hosts")
 
 
-async def test_a_crash_shows_nothing_of_the_inside_but_the_request_id() -> None:
-    """SE2: neither the exception's text nor its type leaves; the log has both, under the same id."""
+async def test_a_crash_discloses_only_the_request_id() -> None:
+    """SE2: not the exception's text and type, which are in the log under the same id."""
 
     async def crashes(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise RuntimeError("the inside of the house")
+        raise RuntimeError("internal detail")
 
-    edge = Edge(crashes)
+    gate = CapturingGate(crashes)
     with capture_logs() as logs:
-        answer = await ask(edge, http_scope())
+        answer = await ask(gate, http_scope())
     assert answer.status == 500
-    assert b"inside" not in answer.body
+    assert b"internal detail" not in answer.body
     assert b"RuntimeError" not in answer.body
     assert answer.json()["code"] == "internal"
     assert [(each["event"], each["log_level"]) for each in logs] == [("request_failed", "error")]
 
 
-async def test_a_crash_after_the_answer_began_never_looks_like_a_clean_end() -> None:
-    """PX9's rule for our own answers: the server is told to break the connection, and no second answer is sent."""
+async def test_a_crash_after_the_response_began_never_looks_complete() -> None:
+    """PX9's rule for our own responses: the server aborts the connection, and no second response is sent."""
 
     async def crashes_midway(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise RuntimeError("lost the rest")
 
-    edge = Edge(crashes_midway)
+    gate = CapturingGate(crashes_midway)
     with capture_logs(), pytest.raises(ResponseCutShortError):
-        await ask(edge, http_scope())
-    assert edge.line["cut_short"] is True
+        await ask(gate, http_scope())
+    assert gate.line["cut_short"] is True
 
 
-async def test_an_error_after_the_answer_ended_changes_nothing_for_the_caller() -> None:
-    """Starlette raises again what its handlers have answered; the caller has the answer already."""
+async def test_an_error_after_the_response_changes_nothing_for_the_caller() -> None:
+    """Starlette raises an error again after its handler has sent the response."""
 
     async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
         await says_ok(scope, receive, send)
         raise Unavailable
 
-    answer = await ask(Edge(fails_late), http_scope())
+    answer = await ask(CapturingGate(fails_late), http_scope())
     assert (answer.status, answer.body, answer.ended) == (200, b"ok", True)
 
 
-async def test_the_line_tells_who_and_what_but_neither_path_nor_query_nor_secret() -> None:
+async def test_the_log_line_has_principal_and_route_but_no_path_query_or_secret() -> None:
     """SE2."""
     key, tenant = new_id(), TenantId(new_id())
     reference = TenantRef(tenant, "acme", TenantStatus.ACTIVE, "t_1", "t_1", "free")
@@ -162,40 +162,40 @@ async def test_the_line_tells_who_and_what_but_neither_path_nor_query_nor_secret
         context.log["upstream"] = "Bearer tn_live_0123456789abcdefghij"
         await says_ok(scope, receive, send)
 
-    edge = Edge(answers, template="/v1/contacts/{id}")
+    gate = CapturingGate(answers, template="/v1/contacts/{id}")
     secret = b"tn_live_0123456789abcdefghijABCDEFGHIJ0123456"
     await ask(
-        edge, http_scope(path="/v1/contacts/secret-id", query=b"email=ada@x", headers=[HOST, (b"x-api-key", secret)])
+        gate, http_scope(path="/v1/contacts/secret-id", query=b"email=ada@x", headers=[HOST, (b"x-api-key", secret)])
     )
-    line = edge.line
+    line = gate.line
     assert line["route"] == "/v1/contacts/{id}"
     assert line["tenant_id"] == show(TENANT, tenant)
     assert line["api_key_id"] == show(API_KEY, key)
     assert (line["method"], line["status"], line["source"]) == ("GET", 200, "192.0.2.1")
     assert line["milliseconds"] >= 0
     for hidden in ("secret-id", "ada@x", "0123456789abcdef"):
-        assert hidden not in repr(edge.lines.calls)
+        assert hidden not in repr(gate.lines.calls)
 
 
-async def test_a_path_that_no_route_matches_is_not_logged() -> None:
-    """SE2: people put keys into paths."""
+async def test_an_unmatched_path_is_not_logged() -> None:
+    """SE2: clients put keys into paths."""
 
     async def unknown(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound
 
-    edge = Edge(unknown)
-    await ask(edge, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
-    assert edge.line["route"] is None
-    assert "tn_live" not in repr(edge.lines.calls)
+    gate = CapturingGate(unknown)
+    await ask(gate, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
+    assert gate.line["route"] is None
+    assert "tn_live" not in repr(gate.lines.calls)
 
 
-async def test_of_good_answers_a_share_leaves_a_line_and_every_refusal_does() -> None:
-    """A log of everything costs more than the rest of the gate; what went wrong is never left out."""
+async def test_successful_requests_are_sampled_and_every_error_is_logged() -> None:
+    """A line for every request costs more than the rest of the gate."""
 
     async def refuses(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound
 
-    good, bad = Edge(says_ok, share=0.2), Edge(refuses, share=0.0)
+    good, bad = CapturingGate(says_ok, share=0.2), CapturingGate(refuses, share=0.0)
     for _ in range(500):
         await ask(good, http_scope())
     await ask(bad, http_scope())
@@ -203,7 +203,34 @@ async def test_of_good_answers_a_share_leaves_a_line_and_every_refusal_does() ->
     assert bad.line["status"] == 404
 
 
-async def test_head_is_answered_as_get_and_logged_as_head() -> None:
+async def test_every_closer_of_a_request_is_called_once_and_the_gates_last() -> None:
+    """One stage's closer does not replace another's."""
+    calls: list[tuple[str, int]] = []
+
+    def closer(name: str) -> Closer:
+        return lambda _request, status: calls.append((name, status))
+
+    async def registers_two(scope: Scope, receive: Receive, send: Send) -> None:
+        for name in ("first", "second"):
+            context_of(scope).on_close(closer(name))
+        await says_ok(scope, receive, send)
+        await send({"type": "http.response.body", "body": b""})
+
+    gate = Gate(
+        registers_two,
+        stages=(leads_to(registers_two),),
+        closers=(closer("gate"),),
+        problems=Problems("https://gateway.test"),
+        source=SourceReader(),
+        access=AccessLog(CapturingLogger()),
+    )
+    await ask(gate, http_scope())
+    assert calls == [("second", 200), ("first", 200), ("gate", 200)]
+    await ask(gate, http_scope())
+    assert calls[3:] == calls[:3], "the next request has only the gate's"
+
+
+async def test_head_is_handled_as_get_and_logged_as_head() -> None:
     """RFC 9110 section 9.3.2."""
     seen: list[str] = []
 
@@ -211,29 +238,29 @@ async def test_head_is_answered_as_get_and_logged_as_head() -> None:
         seen.append(scope["method"])
         await says_ok(scope, receive, send)
 
-    edge = Edge(answers)
-    await ask(edge, http_scope("HEAD"))
-    assert (seen, edge.line["method"]) == (["GET"], "HEAD")
+    gate = CapturingGate(answers)
+    await ask(gate, http_scope("HEAD"))
+    assert (seen, gate.line["method"]) == (["GET"], "HEAD")
 
 
-async def test_a_cancelled_request_leaves_its_line_and_stays_cancelled() -> None:
-    """OP1: a stop must not be taken for a fault."""
+async def test_a_cancelled_request_is_logged_and_stays_cancelled() -> None:
+    """OP1: a shutdown is no error."""
     began = asyncio.Event()
 
     async def waits(_scope: Scope, _receive: Receive, _send: Send) -> None:
         began.set()
         await asyncio.Event().wait()
 
-    edge = Edge(waits)
-    task = asyncio.create_task(ask(edge, http_scope()))
+    gate = CapturingGate(waits)
+    task = asyncio.create_task(ask(gate, http_scope()))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert edge.line["status"] == 0
+    assert gate.line["status"] == 0
 
 
-async def test_a_websocket_cannot_slip_past_the_stages() -> None:
+async def test_a_websocket_cannot_bypass_the_stages() -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -245,5 +272,5 @@ async def test_a_websocket_cannot_slip_past_the_stages() -> None:
     async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise AssertionError("reached")
 
-    await Edge(never)({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    await CapturingGate(never)({"type": "websocket", "path": "/", "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1008}]

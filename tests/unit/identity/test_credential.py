@@ -1,8 +1,8 @@
-"""The one credential of a request, found in its raw headers."""
+"""The one credential of a request, parsed from its header fields."""
 
 import pytest
 
-from gateway.identity.credential import LONGEST, read_credential, sent_credentials, text_of
+from gateway.identity.credential import MAX_LENGTH, read_credential, sent_credentials, text_of
 from tenants.credentials import CredentialInvalid
 from tests.asgi import Header, http_scope, request_of
 
@@ -27,13 +27,13 @@ def _found(headers: list[Header]) -> bytes | None:
         [(b"host", b"x"), (b"x-api-key", _KEY), (b"authorization", b"Bearer " + _KEY)],
     ],
 )
-def test_a_credential_is_found_in_either_header_and_in_both_when_they_agree(headers: list[Header]) -> None:
-    """CONTRACT: Authorization: Bearer, or X-API-Key. The scheme's case does not matter (RFC 9110 section 11.1)."""
+def test_a_credential_is_read_from_either_header_and_from_both_when_equal(headers: list[Header]) -> None:
+    """Authorization: Bearer, or X-API-Key. The scheme is case-insensitive (RFC 9110 section 11.1)."""
     assert _found(headers) == _KEY
 
 
 def test_no_header_is_no_credential() -> None:
-    """A missing credential is not an error yet: the route may be public."""
+    """A missing credential is no error in itself: the route may be public."""
     assert _found([(b"host", b"x"), (b"cookie", b"a=b")]) is None
 
 
@@ -53,24 +53,24 @@ def test_no_header_is_no_credential() -> None:
         pytest.param([(b"x-api-key", b"aaa.bbb.ccc")], id="a token as key"),
         pytest.param([(b"x-api-key", b"Bearer " + _KEY)], id="a scheme in X-API-Key"),
         pytest.param([(b"authorization", b""), (b"x-api-key", _KEY)], id="empty beside a good one"),
-        pytest.param([(b"authorization", b"Bearer " + b"a" * (LONGEST + 1))], id="too long"),
+        pytest.param([(b"authorization", b"Bearer " + b"a" * (MAX_LENGTH + 1))], id="too long"),
     ],
 )
-def test_what_could_be_read_in_two_ways_or_none_is_refused(headers: list[Header]) -> None:
-    """CONTRACT: two different credentials are 401; so is whatever is there and cannot be one."""
+def test_ambiguous_and_malformed_credentials_are_refused(headers: list[Header]) -> None:
+    """Two different credentials are 401, and so is a malformed one."""
     with pytest.raises(CredentialInvalid):
         _found(headers)
 
 
 @pytest.mark.parametrize("credential", [b"tn_live_\xe9", b"a b", b"a,b", b"a\x00b", b"a\nb", b'a"b', b"a\x7f"])
-def test_characters_that_no_credential_has_are_refused(credential: bytes) -> None:
-    """RFC 9110 section 11.2: token68 and nothing else; non-ASCII is 401, not a decoding error."""
+def test_characters_outside_token68_are_refused(credential: bytes) -> None:
+    """RFC 9110 section 11.2. Non-ASCII is 401, not a decoding error."""
     with pytest.raises(CredentialInvalid):
         text_of(credential)
 
 
-def test_the_refusal_never_repeats_what_was_sent() -> None:
-    """AZ8, SE2: neither the caller nor the log sees the credential."""
+def test_the_refusal_never_contains_the_credential() -> None:
+    """AZ8, SE2: neither in the response nor in the log."""
     with pytest.raises(CredentialInvalid) as caught:
         _found([(b"authorization", b"Bearer " + _KEY), (b"x-api-key", _OTHER)])
     assert "tn_live" not in f"{caught.value} {caught.value.message} {caught.value.detail}"

@@ -1,39 +1,39 @@
-"""What the stage hands on of a request whose credential is not warm."""
+"""The identity stage, for a credential that is not cached."""
 
 from typing import cast
 
 import pytest
 
-from gateway.identity.credential import Credential
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
 from gateway.identity.stage import IdentityStage
+from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
 from tests.asgi import HOST, http_scope, meet, request_of
 
 pytestmark = pytest.mark.anyio
 
 
-class _Nobody:
-    """Knows no credential, and remembers for whom it was asked."""
+class _NoPrincipals:
+    """Knows no credential, and records the lookups."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[bytes, str]] = []
+        self.loads: list[tuple[bytes, str]] = []
 
-    def recall(self, key: bytes) -> None:
+    def get(self, key: bytes) -> None:
         assert key
 
-    async def find(self, credential: Credential, source: str = "") -> None:
-        self.asked.append((credential.text, source))
+    async def load(self, credential: Credential, source: str = "") -> None:
+        self.loads.append((credential.text, source))
         raise CredentialInvalid
 
 
-async def test_an_unknown_credential_waits_behind_those_of_its_own_sender() -> None:
-    """TH4: not behind everybody's, or one who sends many would hold up all others."""
-    nobody = _Nobody()
-    stage = IdentityStage(cast("Principals", nobody), FailedCredentials())
+async def test_an_unknown_credential_queues_by_source() -> None:
+    """TH4: a flood of one source must not delay the others."""
+    principals = _NoPrincipals()
+    stage = IdentityStage(cast("Principals", principals), FailedCredentials())
     for source in ("192.0.2.1", "192.0.2.2"):
         request = request_of(http_scope(headers=[HOST, (b"x-api-key", b"tn_live_a")]), source=source)
         with pytest.raises(CredentialInvalid):
             await meet(stage, request)
-    assert nobody.asked == [(b"tn_live_a", "192.0.2.1"), (b"tn_live_a", "192.0.2.2")]
+    assert principals.loads == [(b"tn_live_a", "192.0.2.1"), (b"tn_live_a", "192.0.2.2")]

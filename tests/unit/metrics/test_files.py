@@ -1,4 +1,4 @@
-"""Metrics of several workers in one folder: what becomes of the values of the living and of the dead."""
+"""Metrics of several workers in one folder, living and dead."""
 
 import resource
 import signal
@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics.gathering import gather
-from gateway.metrics.measure import Kind, Measure, Sample
-from gateway.metrics.slot import bury_the_dead
-from gateway.metrics.worker_files import WorkerFiles
+from gateway.metrics.metric import Metric, MetricKind, Sample
+from gateway.metrics.worker_files import WorkerFiles, combine, delete_dead_values
 
-_COUNTED = Measure(Kind.COUNTER, "counted", "Some that were counted.", ("kind",))
-_HELD = Measure(Kind.TOTAL, "held", "Some that are held.")
-_OLDEST = Measure(Kind.LARGEST, "oldest", "The oldest.")
-_TOOK = Measure(Kind.HISTOGRAM, "took", "How long it took.", ("kind",))
+_COUNTED = Metric(MetricKind.COUNTER, "counted", "Some that were counted.", ("kind",))
+_HELD = Metric(MetricKind.SUM, "held", "Some that are held.")
+_OLDEST = Metric(MetricKind.MAX, "oldest", "The oldest.")
+_TOOK = Metric(MetricKind.HISTOGRAM, "took", "How long it took.", ("kind",))
 
 
 def _put(worker: WorkerFiles, *samples: Sample) -> WorkerFiles:
@@ -27,19 +25,19 @@ def _put(worker: WorkerFiles, *samples: Sample) -> WorkerFiles:
 
 
 def _killed(worker: WorkerFiles) -> None:
-    """What the kernel does for a process that is killed: its lock goes, its files stay."""
-    worker._slot.release()
+    """What the kernel does for a killed process: it releases the lock and keeps the files."""
+    worker._number.release()
 
 
 def _gathered(folder: Path) -> dict[tuple[str, ...], float]:
-    families = text_string_to_metric_families(gather(folder).decode())
+    families = text_string_to_metric_families(combine(folder).decode())
     return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
 
 
-def test_values_of_living_workers_are_added_up_or_the_largest_is_taken(tmp_path: Path) -> None:
+def test_values_of_living_workers_are_summed_or_their_maximum_is_taken(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         worker = WorkerFiles(tmp_path)
-        _put(worker, _COUNTED.of(number, "a"), _HELD.of(number), _OLDEST.of(number))
+        _put(worker, _COUNTED.sample(number, "a"), _HELD.sample(number), _OLDEST.sample(number))
         _put(worker, *_TOOK.buckets((0.1, 1.0), [number, 0, 1], 2.5, "a"))
     assert _gathered(tmp_path) == {
         ("counted_total", "a"): 6,
@@ -53,47 +51,55 @@ def test_values_of_living_workers_are_added_up_or_the_largest_is_taken(tmp_path:
     }
 
 
-def test_a_killed_workers_counters_stay_and_what_it_held_is_gone(tmp_path: Path) -> None:
-    """OP2: a counter that went back would look like a fall, a gauge that stayed like a worker that lives."""
-    _put(WorkerFiles(tmp_path), _COUNTED.of(1, "a"), _HELD.of(1), _OLDEST.of(1))
-    _killed(_put(WorkerFiles(tmp_path), _COUNTED.of(10, "a"), _COUNTED.of(5, "b"), _HELD.of(10), _OLDEST.of(10)))
+def test_a_killed_workers_counters_stay_and_its_gauges_are_removed(tmp_path: Path) -> None:
+    """OP2: a counter must not decrease, and a gauge must not report a dead worker."""
+    _put(WorkerFiles(tmp_path), _COUNTED.sample(1, "a"), _HELD.sample(1), _OLDEST.sample(1))
+    _killed(
+        _put(
+            WorkerFiles(tmp_path),
+            _COUNTED.sample(10, "a"),
+            _COUNTED.sample(5, "b"),
+            _HELD.sample(10),
+            _OLDEST.sample(10),
+        )
+    )
     assert _gathered(tmp_path) == {("counted_total", "a"): 11, ("counted_total", "b"): 5, ("held",): 1, ("oldest",): 1}
 
 
-def test_a_successor_goes_on_with_the_counters_of_the_dead(tmp_path: Path) -> None:
-    """However often workers die, there are no more files than workers were alive at one time."""
-    _put(WorkerFiles(tmp_path), _COUNTED.of(1, "a"))
+def test_a_replacement_continues_the_counters_of_a_dead_worker(tmp_path: Path) -> None:
+    """There are never more files than workers that were alive at one time."""
+    _put(WorkerFiles(tmp_path), _COUNTED.sample(1, "a"))
     for _ in range(20):
-        _killed(_put(WorkerFiles(tmp_path), _COUNTED.of(2, "a"), _COUNTED.of(1, "b"), _HELD.of(3)))
+        _killed(_put(WorkerFiles(tmp_path), _COUNTED.sample(2, "a"), _COUNTED.sample(1, "b"), _HELD.sample(3)))
     successor = WorkerFiles(tmp_path)
     assert _gathered(tmp_path) == {("counted_total", "a"): 41, ("counted_total", "b"): 20}
-    _put(successor, _COUNTED.of(4, "a"))
+    _put(successor, _COUNTED.sample(4, "a"))
     assert _gathered(tmp_path) == {("counted_total", "a"): 45, ("counted_total", "b"): 20}
     assert len(list(tmp_path.glob("counter_*.db"))) == 2
 
 
-def test_a_worker_that_ends_in_order_leaves_its_counters(tmp_path: Path) -> None:
-    _put(WorkerFiles(tmp_path), _COUNTED.of(1, "a"), _HELD.of(1)).close()
+def test_a_stopped_worker_leaves_its_counters(tmp_path: Path) -> None:
+    _put(WorkerFiles(tmp_path), _COUNTED.sample(1, "a"), _HELD.sample(1)).close()
     assert _gathered(tmp_path) == {("counted_total", "a"): 1}
-    _put(WorkerFiles(tmp_path), _COUNTED.of(1, "a"), _HELD.of(1))
+    _put(WorkerFiles(tmp_path), _COUNTED.sample(1, "a"), _HELD.sample(1))
     assert _gathered(tmp_path) == {("counted_total", "a"): 2, ("held",): 1}
 
 
-def test_a_deployment_begins_anew_but_leaves_those_that_live_alone(tmp_path: Path) -> None:
-    _put(WorkerFiles(tmp_path), _COUNTED.of(1, "a"))
-    _killed(_put(WorkerFiles(tmp_path), _COUNTED.of(10, "a")))
-    bury_the_dead(tmp_path, *Kind)
+def test_a_new_deployment_resets_the_values_of_dead_workers_only(tmp_path: Path) -> None:
+    _put(WorkerFiles(tmp_path), _COUNTED.sample(1, "a"))
+    _killed(_put(WorkerFiles(tmp_path), _COUNTED.sample(10, "a")))
+    delete_dead_values(tmp_path, *MetricKind)
     assert _gathered(tmp_path) == {("counted_total", "a"): 1}
 
 
-def test_whoever_reads_before_anything_was_written_finds_nothing_and_no_fault(tmp_path: Path) -> None:
+def test_reading_before_the_first_write_returns_nothing(tmp_path: Path) -> None:
     WorkerFiles(tmp_path)
     assert _gathered(tmp_path) == {}
 
 
 @contextmanager
 def _no_room_beyond(size: int) -> Iterator[None]:
-    """Writing further fails, as on a full disk."""
+    """Fails further writes, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -104,10 +110,10 @@ def _no_room_beyond(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_is_an_error_and_what_was_written_stays_readable(tmp_path: Path) -> None:
-    worker = _put(WorkerFiles(tmp_path), _COUNTED.of(1, "a"))
+def test_a_full_disk_is_an_error_and_written_values_stay_readable(tmp_path: Path) -> None:
+    worker = _put(WorkerFiles(tmp_path), _COUNTED.sample(1, "a"))
     before = _gathered(tmp_path)
-    worker.set([_COUNTED.of(number, f"kind {number}") for number in range(100)])
+    worker.set([_COUNTED.sample(number, f"kind {number}") for number in range(100)])
     with _no_room_beyond(2000), pytest.raises(OSError, match="too large"):
         worker.write()
     assert _gathered(tmp_path) == before

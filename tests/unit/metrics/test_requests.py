@@ -1,10 +1,10 @@
-"""What is counted of requests: by template, method and status class, and by nothing that belongs to anybody."""
+"""Request metrics: by template, method and status class, and without data of callers."""
 
 from collections.abc import Iterable
 
 import pytest
 
-from gateway.metrics.measure import Sample
+from gateway.metrics.metric import Sample
 from gateway.metrics.requests import RequestMeter
 from gateway.request.context import RequestContext
 from gateway.request.route import PUBLIC, Route
@@ -25,7 +25,7 @@ def _request(method: str = "GET", path: str = "/v1/contacts/1", *, ago: float = 
 
 
 def _found(samples: Iterable[Sample], name: str) -> dict[tuple[str, ...], float]:
-    return {each.labels: each.value for each in samples if each.measure.name + each.suffix == name}
+    return {each.labels: each.value for each in samples if each.metric.name + each.suffix == name}
 
 
 async def test_requests_are_counted_by_template_method_and_status_class() -> None:
@@ -47,25 +47,25 @@ async def test_requests_are_counted_by_template_method_and_status_class() -> Non
     }
 
 
-async def test_words_of_callers_make_no_series() -> None:
-    """SE2: a flood of paths and methods that are nobody's is one series, and takes no room."""
+async def test_input_of_callers_creates_no_series() -> None:
+    """SE2: a flood of unknown paths and methods is one series, and takes no memory."""
     meter = RequestMeter()
     for number in range(1000):
         meter.close(_request("GET", f"/{number}"), 404)
         meter.close(_request(f"WORD{number}", f"/v1/contacts/{number}"), 405)
     meter.close(request_of(http_scope()), 200)
     unrouted = request_of(http_scope())
-    unrouted.route = None  # refused before its route was looked for
+    unrouted.route = None  # refused before routing
     meter.close(unrouted, 400)
     found = _found(meter.samples(), "tenantry_requests_total")
     assert found[("unmatched", "none", "4xx")] == 1001
     assert found[("/v1/contacts/{id}", "none", "4xx")] == 1000
     assert len(found) <= 3
-    assert len(meter._ended) + len(meter._nowhere) <= 4
+    assert len(meter._ended) + len(meter._unmatched) <= 4
 
 
-async def test_what_did_not_change_is_not_told_again() -> None:
-    """It stands in the file; and most routes are not called in most seconds."""
+async def test_unchanged_samples_are_not_repeated() -> None:
+    """They are in the file already, and most routes are unused in most seconds."""
     meter = RequestMeter()
     meter.close(_request(), 200)
     meter.close(_request("POST", "/v1/contacts"), 201)
@@ -75,7 +75,7 @@ async def test_what_did_not_change_is_not_told_again() -> None:
     assert _found(meter.samples(), "tenantry_requests_total") == {}
 
 
-async def test_how_long_requests_took_falls_into_the_bucket_that_holds_it() -> None:
+async def test_durations_are_counted_in_their_buckets() -> None:
     meter = RequestMeter()
     meter.close(_request(ago=0.02), 200)
     meter.close(_request(ago=0.02), 404)
@@ -90,7 +90,7 @@ async def test_how_long_requests_took_falls_into_the_bucket_that_holds_it() -> N
     assert _found(samples, "tenantry_request_seconds_sum")["/v1/contacts/{id}",] == pytest.approx(60.04, abs=1)
 
 
-async def test_requests_in_flight_are_those_that_began_and_did_not_end() -> None:
+async def test_requests_in_flight_are_counted() -> None:
     meter = RequestMeter()
     first, second = _request(), _request()
     meter.begin(first)
@@ -101,7 +101,7 @@ async def test_requests_in_flight_are_those_that_began_and_did_not_end() -> None
     assert _found(meter.samples(), "tenantry_requests_in_flight") == {(): 0}
 
 
-async def test_refusals_are_counted_by_their_code() -> None:
+async def test_refusals_are_counted_by_code() -> None:
     meter = RequestMeter()
     for code, status in (("rate_limited", 429), ("rate_limited", 429), ("credential_invalid", 401), ("", 404)):
         request = _request()

@@ -1,4 +1,4 @@
-"""Who a request comes from, and what is counted as one sender (TH3)."""
+"""The source address of a request, and what counts as one source (TH3)."""
 
 from ipaddress import IPv6Address
 
@@ -20,14 +20,14 @@ def _source(peer: str, *forwarded: str, trusted: list[str]) -> str:
 @pytest.mark.parametrize(
     ("peer", "forwarded", "source"),
     [
-        ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),  # not a proxy of ours: it speaks for itself
+        ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),  # not a trusted proxy: the peer is the source
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
-        ("10.0.0.1", ["1.2.3.4, 198.51.100.1"], "198.51.100.1"),  # the left one is the client's own claim
+        ("10.0.0.1", ["1.2.3.4, 198.51.100.1"], "198.51.100.1"),  # the left one is claimed by the client
         ("10.0.0.1", ["1.2.3.4, 198.51.100.1, 10.9.9.9"], "198.51.100.1"),
         ("10.0.0.1", ["1.2.3.4", "198.51.100.1"], "198.51.100.1"),  # two fields are one list
         ("10.0.0.1", ["10.1.1.1, 10.2.2.2"], "10.1.1.1"),
-        ("10.0.0.1", ["198.51.100.1, unknown"], "10.0.0.1"),  # what is no address ends what can be believed
+        ("10.0.0.1", ["198.51.100.1, unknown"], "10.0.0.1"),  # an invalid address ends the trusted part
         ("10.0.0.1", ["198.51.100.1, nonsense, 10.3.3.3"], "10.3.3.3"),
         ("10.0.0.1", [""], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.1:5544"], "198.51.100.1"),
@@ -39,27 +39,27 @@ def _source(peer: str, *forwarded: str, trusted: list[str]) -> str:
         ("testclient", ["198.51.100.1"], "testclient"),
     ],
 )
-def test_only_configured_proxies_are_believed_and_from_the_right(peer: str, forwarded: list[str], source: str) -> None:
+def test_only_configured_proxies_are_trusted_from_right_to_left(peer: str, forwarded: list[str], source: str) -> None:
     """TH3."""
     assert _source(peer, *forwarded, trusted=_PROXIES) == source
 
 
-def test_without_configured_proxies_the_header_says_nothing() -> None:
-    """TH3: by default nobody is believed, not loopback either."""
+def test_without_configured_proxies_the_header_is_ignored() -> None:
+    """TH3: by default no proxy is trusted, not even loopback."""
     assert _source("127.0.0.1", "198.51.100.1", trusted=[]) == "127.0.0.1"
 
 
-def test_a_peer_without_an_address_is_one_unknown_source() -> None:
+def test_peers_without_an_address_are_one_unknown_source() -> None:
     assert SourceReader(_PROXIES)(http_scope(client=None)) == "unknown"
 
 
-def test_a_long_chain_of_claims_is_not_followed_to_its_end() -> None:
-    """TH3: the work that a header makes is bounded."""
+def test_the_number_of_hops_is_bounded() -> None:
+    """TH3: and with it the work for one header."""
     chain = ", ".join(["198.51.100.1", *["10.0.0.2"] * 3000])
     assert _source("10.0.0.1", chain, trusted=_PROXIES) == "10.0.0.2"
 
 
-def test_a_proxy_that_is_no_address_refuses_to_start() -> None:
+def test_an_invalid_proxy_setting_fails_the_start() -> None:
     with pytest.raises(ValueError, match="does not appear to be"):
         SourceReader(["proxy.internal"])
 
@@ -68,8 +68,8 @@ _networks = st.integers(0x2001 << 48, (0x2001 << 48) + 2**40)
 
 
 @given(_networks, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
-def test_addresses_of_one_ipv6_64_are_one_sender(network: int, one: int, other: int) -> None:
-    """TH3: one machine roams a whole /64, so that is what is counted; its neighbours are others."""
+def test_addresses_of_one_ipv6_64_are_one_source(network: int, one: int, other: int) -> None:
+    """TH3: one host can use a whole /64; the neighbouring /64s are other sources."""
     bucket = source_bucket(str(IPv6Address(network << 64 | one)))
     assert bucket == source_bucket(str(IPv6Address(network << 64 | other)))
     assert bucket != source_bucket(str(IPv6Address((network + 1) << 64 | one)))
@@ -78,5 +78,5 @@ def test_addresses_of_one_ipv6_64_are_one_sender(network: int, one: int, other: 
 @pytest.mark.parametrize(
     ("source", "bucket"), [("198.51.100.1", "198.51.100.1"), ("unknown", "unknown"), ("::ffff:1.2.3.4", "1.2.3.4")]
 )
-def test_other_sources_are_counted_one_by_one(source: str, bucket: str) -> None:
+def test_other_sources_are_separate(source: str, bucket: str) -> None:
     assert source_bucket(source) == bucket

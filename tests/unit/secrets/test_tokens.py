@@ -1,4 +1,4 @@
-"""Secrets: their form, and what is kept of them."""
+"""Secrets of keys: their format, and what is stored of them."""
 
 import re
 
@@ -20,7 +20,7 @@ def test_a_new_secret_begins_with_its_kind_and_ends_with_its_checksum(kind: Secr
     assert kind_of(secret) is kind
 
 
-def test_the_checksum_is_the_crc32_that_anybody_can_compute() -> None:
+def test_the_checksum_is_the_standard_crc32() -> None:
     """A known value of CRC32 (that of "123456789" is 0xCBF43926), written in base62 with six digits."""
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     value = 0
@@ -29,13 +29,13 @@ def test_the_checksum_is_the_crc32_that_anybody_can_compute() -> None:
     assert value == 0xCBF43926
 
 
-def test_no_two_secrets_are_the_same() -> None:
+def test_secrets_are_unique() -> None:
     """They come from the operating system's random source."""
     assert len({generate(SecretKind.LIVE) for _ in range(1000)}) == 1000
 
 
-def test_any_single_changed_character_is_noticed_without_a_look_up() -> None:
-    """ID1: whatever is mistyped, the checksum tells."""
+def test_a_changed_character_is_detected_without_a_look_up() -> None:
+    """ID1: by the checksum."""
     secret = generate(SecretKind.LIVE)
     for position in range(len(secret)):
         other = "x" if secret[position] != "x" else "y"
@@ -43,12 +43,12 @@ def test_any_single_changed_character_is_noticed_without_a_look_up() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "tn_", "tn_live_", "tn_live_" + "é" * 42, "tn_live_" + "a" * 43, "x" * 50])
-def test_what_has_another_form_is_no_secret(text: str) -> None:
-    """ID1: refused by its form alone."""
+def test_another_format_is_no_secret(text: str) -> None:
+    """ID1: refused by its format alone."""
     assert kind_of(text) is None
 
 
-def test_what_is_shown_of_a_secret_leaves_160_bits_unknown() -> None:
+def test_the_public_part_of_a_secret_leaves_160_bits_unknown() -> None:
     """Four random characters and four of the checksum are shown; 36 characters hold 214 bits."""
     secret = generate(SecretKind.LIVE)
     shown = prefix_of(secret, SecretKind.LIVE) + last4_of(secret)
@@ -57,7 +57,7 @@ def test_what_is_shown_of_a_secret_leaves_160_bits_unknown() -> None:
     assert (62 ** (36 - 4)) // (62**4) > 2**160
 
 
-def test_a_secret_kept_under_an_old_pepper_is_recognised_after_rotation() -> None:
+def test_a_secret_hashed_under_an_old_pepper_is_recognised_after_rotation() -> None:
     """ID2: peppers rotate online."""
     secret = generate(SecretKind.LIVE)
     kept = SecretHasher([_OLD]).digest(secret)
@@ -67,8 +67,8 @@ def test_a_secret_kept_under_an_old_pepper_is_recognised_after_rotation() -> Non
     assert rotated.digest(secret).pepper_version == 2
 
 
-def test_nothing_is_recognised_under_a_pepper_that_was_taken_away_nor_another_secret_under_any() -> None:
-    """ID2: what is kept is worth nothing without the pepper."""
+def test_no_secret_is_recognised_under_a_removed_pepper_and_no_other_secret_at_all() -> None:
+    """ID2: a stored hash is worthless without its pepper."""
     secret = generate(SecretKind.LIVE)
     kept = SecretHasher([_OLD]).digest(secret)
     assert not SecretHasher([_NEW]).matches(secret, kept.value)

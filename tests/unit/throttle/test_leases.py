@@ -1,4 +1,4 @@
-"""Tokens at hand: never more spent than granted, never outside their time, and each reported once."""
+"""Leased tokens: never more are spent than granted, none outside its time, and each is reported once."""
 
 from collections import Counter
 
@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.throttle.clock import ServerClock
-from gateway.throttle.figures import Figures
-from gateway.throttle.leases import GIVEN_BACK, Grant, Leases
+from gateway.throttle.leased_resource import ThrottleStats
+from gateway.throttle.leases import RETURNED, Grant, TokenLeases
 
 _TICK = 0.01
 
 
-def _leases(spare: int = 0) -> Leases:
+def _leases(reserve: int = 0) -> TokenLeases:
     clock = ServerClock()
-    clock.saw(sent=0.0, received=0.0, server=0)
-    return Leases(clock, _TICK, Figures(), spare=spare)
+    clock.observe(sent=0.0, received=0.0, server=0)
+    return TokenLeases(clock, _TICK, ThrottleStats(), reserve=reserve)
 
 
 def _microseconds(seconds: float) -> int:
@@ -28,8 +28,8 @@ def test_a_token_is_spent_once() -> None:
     assert [leases.spend(0.001, 1) for _ in range(3)] == [True, True, False]
 
 
-def test_a_token_is_not_spent_before_it_begins_nor_after_its_end() -> None:
-    """TH1: a promise is for the moment when room will have come free."""
+def test_a_token_is_spent_neither_before_its_start_nor_after_its_end() -> None:
+    """TH1: a promised token is for the moment at which a window has room again."""
     leases = _leases()
     leases.add([Grant(100_000, 1)], server=0, until=200_000, now=0.0)
     assert not leases.spend(0.099, 1)
@@ -46,36 +46,36 @@ def test_a_cost_is_spent_whole_or_not_at_all() -> None:
     assert leases.spend(0.001, 1)
 
 
-def test_what_is_left_at_the_end_is_given_back_and_what_was_spent_is_dated() -> None:
+def test_unspent_tokens_are_returned_and_spent_tokens_are_dated() -> None:
     leases = _leases()
     leases.add([Grant(0, 5)], server=0, until=500_000, now=0.0)
     leases.spend(0.005, 2)
-    leases.turn(0.6)
-    told = {move.spent == GIVEN_BACK: move.tokens for move in leases.take_moves()}
-    assert told == {False: 2, True: 3}
-    assert leases.take_moves() == []
+    leases.refresh(0.6)
+    reports = {report.spent == RETURNED: report.tokens for report in leases.take_reports()}
+    assert reports == {False: 2, True: 3}
+    assert leases.take_reports() == []
 
 
-def test_a_few_tokens_are_dated_when_redis_is_told() -> None:
-    """TH1: no earlier than any was spent; the requests of a quiet tenant need no turn and write no date each."""
-    leases = _leases(spare=10)
+def test_a_small_reserve_is_dated_only_when_redis_is_called() -> None:
+    """TH1: no earlier than any was spent. Requests at a low rate need no refresh and no report each."""
+    leases = _leases(reserve=10)
     leases.add([Grant(0, 10)], server=0, until=30_000_000, now=0.0)
-    edge = leases.edge
+    refresh_at = leases.refresh_at
     for second in range(1, 6):
         assert leases.spend(float(second), 1)
-    assert leases.edge == edge
-    leases.turn(6.0)
-    [told] = leases.take_moves()
-    assert told.tokens == 5
-    assert 5_000_000 <= told.spent <= 6_010_000
+    assert leases.refresh_at == refresh_at
+    leases.refresh(6.0)
+    [reports] = leases.take_reports()
+    assert reports.tokens == 5
+    assert 5_000_000 <= reports.spent <= 6_010_000
 
 
-def test_a_promise_is_not_given_back_before_it_has_begun() -> None:
-    """TH1: Redis does not count it yet, so to take it back would count something else less."""
+def test_a_promised_token_is_not_returned_before_its_start() -> None:
+    """TH1: Redis does not count it yet, so that a return would subtract something else."""
     leases = _leases()
     leases.add([Grant(0, 2), Grant(300_000, 3)], server=0, until=500_000, now=0.0)
-    leases.give_all_back(0.0)
-    assert [move.tokens for move in leases.take_moves()] == [2]
+    leases.return_all(0.0)
+    assert [report.tokens for report in leases.take_reports()] == [2]
     assert not leases.spend(0.4, 1)
 
 
@@ -94,11 +94,11 @@ def _until(moment: int, tokens: Counter[int]) -> int:
 
 
 @given(_steps, st.integers(0, 60), st.sampled_from([500_000, 30_000_000]))
-def test_whatever_happens_each_token_is_spent_or_given_back_once_and_in_its_time(
-    steps: list[tuple[str, object]], spare: int, life: int
+def test_each_token_is_spent_or_returned_once_and_in_its_time(
+    steps: list[tuple[str, object]], reserve: int, ttl: int
 ) -> None:
-    """TH1: the count that Redis keeps is never less than what was spent, and dates it no earlier."""
-    leases, now, granted = _leases(spare), 0.0, 0
+    """TH1: Redis never counts less than was spent, and dates nothing too early."""
+    leases, now, granted = _leases(reserve), 0.0, 0
     spent, dated = Counter[int](), Counter[int]()  # tokens, by the microsecond
     for step, value in steps:
         if step == "wait" and isinstance(value, float):
@@ -108,12 +108,12 @@ def test_whatever_happens_each_token_is_spent_or_given_back_once_and_in_its_time
         elif isinstance(value, list):
             server = _microseconds(now)
             grants = [Grant(server + _microseconds(begin), tokens) for begin, tokens in sorted(value)]
-            leases.add(grants, server=server, until=server + life, now=now)
+            leases.add(grants, server=server, until=server + ttl, now=now)
             granted += sum(tokens for _, tokens in value)
-            for move in leases.take_moves():
-                assert move.spent <= _microseconds(now + 2 * _TICK)
-                dated[move.spent] += move.tokens if move.spent != GIVEN_BACK else 0
+            for report in leases.take_reports():
+                assert report.spent <= _microseconds(now + 2 * _TICK)
+                dated[report.spent] += report.tokens if report.spent != RETURNED else 0
         assert leases.spent == spent.total()
-        assert leases.spent + leases.tokens + leases.coming <= granted
+        assert leases.spent + leases.tokens + leases.future_tokens <= granted
     for moment in dated:
         assert _until(moment, dated) <= _until(moment, spent)

@@ -1,4 +1,4 @@
-"""Public routes are limited by sender, also on an included router, where SlowAPI's middlewares fail open."""
+"""Public routes are limited by source, also on an included router, where SlowAPI's middlewares fail open."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -53,7 +53,7 @@ async def _sign_in(client: httpx.AsyncClient, sender: str = "192.0.2.1") -> http
 
 
 async def test_a_route_of_an_included_router_is_limited() -> None:
-    """TH5: the endpoint is counted, not the URL; and the limit does hold on an included router."""
+    """TH5: the endpoint is counted, not the URL, and the limit holds on an included router."""
     async with _client() as client:
         answers = [await _sign_in(client) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
@@ -61,8 +61,8 @@ async def test_a_route_of_an_included_router_is_limited() -> None:
     assert 1 <= answers[-1].json()["retry_after"] <= 60
 
 
-async def test_another_sender_and_another_route_have_their_own_limit() -> None:
-    """TH3: what is one sender is for the caller of the limiter to say."""
+async def test_another_source_and_another_route_have_their_own_limit() -> None:
+    """TH3: the caller of the limiter defines what one source is."""
     async with _client() as client:
         for _ in range(4):
             await _sign_in(client)
@@ -70,21 +70,21 @@ async def test_another_sender_and_another_route_have_their_own_limit() -> None:
         assert (await client.get("/v1/other", headers={"x-sender": "192.0.2.1"})).status_code == 200
 
 
-async def test_each_worker_gives_its_share() -> None:
-    """TH8: counters of a process alone never give the whole limit each."""
+async def test_each_worker_enforces_its_share() -> None:
+    """TH8: in-process counters never admit the whole limit in each worker."""
     async with _client(workers=3) as client:
         assert [(await _sign_in(client)).status_code for _ in range(2)] == [200, 429]
 
 
-async def test_two_applications_in_one_process_count_apart() -> None:
-    """A router is a module's; its counters are the application's."""
+async def test_two_applications_in_one_process_have_separate_counters() -> None:
+    """A router belongs to a module, its counters to the application."""
     async with _client() as one, _client() as two:
         for _ in range(4):
             await _sign_in(one)
         assert (await _sign_in(two)).status_code == 200
 
 
-async def test_the_environment_does_not_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_cannot_turn_limits_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """SlowAPI reads RATELIMIT_ENABLED by itself."""
     monkeypatch.setenv("RATELIMIT_ENABLED", "false")
     async with _client() as client:

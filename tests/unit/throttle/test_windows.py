@@ -1,4 +1,4 @@
-"""Windows as the script, the counters and the header fields need them."""
+"""Windows in the form that the script, the counters and the header fields need."""
 
 import orjson
 from hypothesis import given
@@ -16,20 +16,20 @@ def _set(shared: tuple[Window, ...], own: tuple[Window, ...] = ()) -> WindowSet:
     return windows
 
 
-def test_the_fields_name_one_member_for_each_window() -> None:
+def test_the_fields_have_one_member_for_each_window() -> None:
     """The two-field form of draft-ietf-httpapi-ratelimit-headers-11."""
     windows = _set(_FREE)
     assert windows.policy_field[1] == b'"burst";q=10;w=1, "sustained";q=120;w=60'
     assert windows.limit_template((0.2, 47.1)) % (9, 60) == b'"burst";r=9;t=1, "sustained";r=60;t=48'
 
 
-def test_of_windows_with_one_length_the_tightest_binds() -> None:
+def test_the_tightest_of_windows_with_one_length_counts() -> None:
     windows = _set((Window("a", 10, 1), Window("b", 5, 1)))
     assert windows.policy_field[1] == b'"b";q=5;w=1'
 
 
-def test_a_keys_window_is_told_from_the_plans() -> None:
-    """TH2: both are in force, and a client can tell them apart though they have one name."""
+def test_a_keys_window_has_another_name_than_the_plans() -> None:
+    """TH2: both apply, and a client can tell them apart though they were configured under one name."""
     windows = _set(_FREE, (Window("burst", 2, 1),))
     assert windows.policy_field[1] == b'"burst";q=10;w=1, "sustained";q=120;w=60, "key-burst";q=2;w=1'
     assert orjson.loads(windows.script_argument()) == [[1, 10_000, 10], [1, 600_000, 120], [2, 10_000, 2]]
@@ -41,14 +41,14 @@ def test_a_plan_without_windows_limits_nothing() -> None:
 
 
 def test_a_small_quota_is_never_leased_ahead_of_need() -> None:
-    """Of 10 requests at once over several workers, none may be refused because another worker holds its token."""
-    assert _set(_FREE).most_ahead == 0
-    assert _set((Window("burst", 1000, 1),)).largest_batch == 31
+    """None of 10 concurrent requests may be refused because another worker holds its token."""
+    assert _set(_FREE).max_ahead == 0
+    assert _set((Window("burst", 1000, 1),)).max_batch == 31
 
 
 @given(st.text(max_size=30))
 def test_no_name_can_end_its_quotes_or_the_field(name: str) -> None:
-    """A key's windows are named by whoever makes the key."""
+    """The creator of a key names its windows."""
     windows = _set((Window(name, 1, 1),))
     for field in (windows.policy_field[1], windows.limit_template((0.5,)) % (1,)):
         inner = field[1 : field.rindex(b'";')]

@@ -1,4 +1,4 @@
-"""When a request is counted: once, after it was admitted and before the last byte of its answer, whatever that is."""
+"""When a request is counted: once, after its admission and before the last byte of its response."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ from tests.fixtures.usage import ROUTE, caller, end
 
 pytestmark = pytest.mark.anyio
 
-_NOWHERE = DatabaseSettings("postgresql://nobody@127.0.0.1:1/nothing")  # never asked
+_NOWHERE = DatabaseSettings("postgresql://unused@127.0.0.1:1/unused")  # never connected
 
 
 class Counting:
-    """The gate with somebody who is recognised and the usage stage, before an application."""
+    """A gate with a known principal and the usage stage, before an application."""
 
     def __init__(self, folder: Path) -> None:
         self.usage = UsageRecorder(UsageSettings(folder), Database(open_engine(_NOWHERE), _NOWHERE))
@@ -55,8 +55,8 @@ class Counting:
         )
 
     def counted(self) -> list[tuple[str, int, int]]:
-        """Route, status class and requests of every slot."""
-        self.usage.journal.cut()
+        """Route, status class and requests of every record."""
+        self.usage.journal.finish_current()
         readings = [segment.read() for segment in self.usage.journal.finished]
         pairs = [pair for reading in readings for pair in reading.counts.items()]
         return [(counted.route, counted.status_class, count.requests) for counted, count in pairs]
@@ -70,7 +70,7 @@ def counting(tmp_path: Path) -> Iterator[Counting]:
 
 
 async def test_the_count_is_in_the_journal_before_the_last_byte_leaves(counting: Counting) -> None:
-    """Else a kill between the two would lose a request whose answer was seen."""
+    """Otherwise a kill between the two would lose a request whose response was received."""
     seen: list[tuple[bool, int]] = []
 
     async def streams(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -90,7 +90,7 @@ async def test_the_count_is_in_the_journal_before_the_last_byte_leaves(counting:
     assert counting.counted() == [(ROUTE, 2, 1)]
 
 
-async def test_an_answer_is_counted_by_its_class_and_an_unknown_path_as_unmatched(counting: Counting) -> None:
+async def test_requests_are_counted_by_status_class_and_unknown_paths_as_unmatched(counting: Counting) -> None:
     async def unknown(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound
 
@@ -109,7 +109,7 @@ async def test_a_crash_of_the_endpoint_is_counted_as_5xx_once(counting: Counting
     assert counting.counted() == [("unmatched", 5, 1)]
 
 
-async def test_an_answer_that_was_cut_short_is_counted_as_5xx_whatever_it_began_with(counting: Counting) -> None:
+async def test_a_truncated_response_is_counted_as_5xx(counting: Counting) -> None:
     async def crashes_midway(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("lost the rest")
@@ -119,7 +119,7 @@ async def test_an_answer_that_was_cut_short_is_counted_as_5xx_whatever_it_began_
     assert counting.counted() == [("unmatched", 5, 1)]
 
 
-async def test_an_error_after_the_end_of_the_answer_counts_no_second_time(counting: Counting) -> None:
+async def test_an_error_after_the_response_is_not_counted_again(counting: Counting) -> None:
     async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
         await says_ok(scope, receive, send)
         raise RuntimeError("too late to matter")
@@ -129,7 +129,7 @@ async def test_an_error_after_the_end_of_the_answer_counts_no_second_time(counti
     assert counting.counted() == [("unmatched", 2, 1)]
 
 
-async def test_a_request_that_is_cancelled_was_used_all_the_same(counting: Counting) -> None:
+async def test_a_cancelled_request_is_counted(counting: Counting) -> None:
     began = asyncio.Event()
 
     async def waits(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -144,15 +144,15 @@ async def test_a_request_that_is_cancelled_was_used_all_the_same(counting: Count
     assert counting.counted() == [("unmatched", 5, 1)]
 
 
-async def test_what_the_limits_refuse_and_what_nobody_asks_is_not_counted(counting: Counting) -> None:
+async def test_refused_and_anonymous_requests_are_not_counted(counting: Counting) -> None:
     answer = await ask(counting.before(says_ok, throttled=True), http_scope())
     assert answer.status == 429
     await ask(counting.before(says_ok, anonymous=True), http_scope())
     assert counting.counted() == []
 
 
-async def test_what_could_not_be_counted_is_not_admitted(counting: Counting) -> None:
-    """A full journal is an outage that the caller is told of: 503, and nothing is used."""
+async def test_a_request_that_cannot_be_counted_is_not_admitted(counting: Counting) -> None:
+    """A full journal is an outage: 503, and nothing counts as used."""
     counting.usage.journal.full = True
     answer = await ask(counting.before(says_ok), http_scope())
     assert (answer.status, answer.json()["code"], answer.header("retry-after")) == (503, "unavailable", "5")

@@ -1,4 +1,4 @@
-"""Ranges of a question about usage: whole buckets of UTC, and not too many of them."""
+"""Ranges of a usage query: whole UTC buckets, and a bounded number of them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -18,7 +18,7 @@ _NOW = datetime(2026, 3, 5, 14, 37, 12, 5, tzinfo=UTC)
         (Granularity.DAY, datetime(2026, 2, 4, tzinfo=UTC), datetime(2026, 3, 6, tzinfo=UTC)),
     ],
 )
-def test_without_bounds_a_question_is_about_what_was_last(
+def test_without_bounds_a_query_covers_the_latest_buckets(
     granularity: Granularity, since: datetime, until: datetime
 ) -> None:
     assert Period.of(None, None, granularity, _NOW) == Period(since, until, granularity)
@@ -31,7 +31,7 @@ def test_buckets_are_whole() -> None:
     assert Period.of(exact, exact + timedelta(days=1), Granularity.DAY, _NOW).until == exact + timedelta(days=1)
 
 
-def test_bounds_of_another_zone_are_the_same_moments() -> None:
+def test_bounds_in_another_time_zone_are_converted() -> None:
     there = datetime(2026, 3, 5, 1, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     asked = Period.of(there, there + timedelta(hours=1), Granularity.DAY, _NOW)
     assert asked.since == datetime(2026, 3, 4, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_a_range_is_bounded_by_its_granularity(granularity: Granularity, days: i
         (None, datetime(1, 1, 1, tzinfo=UTC), "/query/to"),
     ],
 )
-def test_a_range_that_is_none_is_refused(since: datetime | None, until: datetime | None, pointer: str) -> None:
+def test_an_invalid_range_is_refused(since: datetime | None, until: datetime | None, pointer: str) -> None:
     for granularity in Granularity:
         with pytest.raises(ValidationFailed) as refused:
             Period.of(since, until, granularity, _NOW)

@@ -1,0 +1,161 @@
+"""Looks up credentials in the database, many with one query, and builds their subjects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, TypeVar
+
+from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
+from tenants.api_keys.recognised import RecognisedKey
+from tenants.api_keys.service import ApiKeys
+from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
+from tenants.database.listener import ChangeKind
+from tenants.database.sessions import Database
+from tenants.identifiers import TenantId, UserId
+from tenants.operator_keys.repository import RecognisedOperatorKey
+from tenants.operator_keys.service import OperatorKeys
+from tenants.principal import Operator, Principal, PrincipalKind, Window
+from tenants.secrets.hashing import SecretHasher
+from tenants.secrets.tokens import SecretKind
+from tenants.sign_in import repository as sign_ins
+from tenants.sign_in.access_tokens import AccessClaims
+
+Outcomes = Mapping[Lookup, LookupResult | Exception]
+Value = TypeVar("Value")
+
+_INTERNED = 10_000  # distinct parts of principals; equal parts share one object, which saves memory at 100,000
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLookup:
+    """Looks up many credentials with one query for each kind."""
+
+    database: Database
+    hasher: SecretHasher
+    api_keys: ApiKeys
+    operator_keys: OperatorKeys
+
+    async def load(self, lookups: Sequence[Lookup]) -> list[LookupResult | Exception]:
+        """The results in order; an exception in place of a result whose rows cannot be read as a subject.
+
+        Raises Unavailable when the database is down, never a refusal.
+        """
+        secrets = [each for each in lookups if isinstance(each, KeySecret)]
+        operators = [each for each in secrets if each.kind is SecretKind.OPERATOR]
+        keys = [each for each in secrets if each.kind is not SecretKind.OPERATOR]
+        claims = [each for each in lookups if isinstance(each, AccessClaims)]
+        found: dict[Lookup, LookupResult | Exception] = {}
+        if keys:
+            found |= await self._keys(keys)
+        if operators:
+            found |= await self._operators(operators)
+        if claims:
+            found |= await self._users(claims)
+        return [found[each] for each in lookups]
+
+    async def _keys(self, secrets: Sequence[KeySecret]) -> Outcomes:
+        rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])
+        return {each: _guarded(self._key_result, each.text, rows.get(each.text)) for each in secrets}
+
+    async def _operators(self, secrets: Sequence[KeySecret]) -> Outcomes:
+        rows = await self.operator_keys.recognise(self.database, [each.text for each in secrets])
+        return {each: _guarded(self._operator_result, each.text, rows.get(each.text)) for each in secrets}
+
+    async def _users(self, claims: Sequence[AccessClaims]) -> Outcomes:
+        rows = await sign_ins.holders(self.database.control_reads, claims)
+        return {each: _guarded(_user_result, each, rows.get(each)) for each in claims}
+
+    def _key_result(self, secret: str, key: RecognisedKey | None) -> LookupResult:
+        own = self._own(ChangeKind.API_KEY, secret)
+        if key is None:
+            return LookupResult(CredentialInvalid, own)
+        tenant = _tag(ChangeKind.TENANT, key.tenant.id)
+        return LookupResult(_ended(key) or _key_principal(key), own, tenant, expires_at=_epoch(key.expires_at))
+
+    def _operator_result(self, secret: str, key: RecognisedOperatorKey | None) -> LookupResult:
+        own = self._own(ChangeKind.OPERATOR_KEY, secret)
+        if key is None:
+            return LookupResult(CredentialInvalid, own)
+        return LookupResult(_ended(key) or Operator(key.id, key.name), own, expires_at=_epoch(key.expires_at))
+
+    def _own(self, kind: ChangeKind, secret: str) -> tuple[str, ...]:
+        # Under every pepper: another worker may have created the key under a newer or older one.
+        return tuple(f"{kind} {each.value.hex()}" for each in self.hasher.candidates(secret))
+
+
+def _user_result(claims: AccessClaims, holder: sign_ins.Holder | None) -> LookupResult:
+    subject: Subject | Refusal = CredentialRevoked
+    if holder is not None and not (holder.is_disabled or holder.has_signed_out):
+        subject = _user(claims, holder)
+    return LookupResult(
+        subject,
+        tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
+        user=_tag(ChangeKind.USER, claims.user_id),
+        expires_at=claims.expires_at,
+    )
+
+
+def _guarded(build: Callable[..., LookupResult], *arguments: Any) -> LookupResult | Exception:
+    # A row that cannot be read as a principal must not fail the other credentials of the same query.
+    try:
+        return build(*arguments)
+    except Exception as error:  # noqa: BLE001 - raised to the caller that sent the credential
+        return error
+
+
+def _ended(key: RecognisedKey | RecognisedOperatorKey) -> Refusal | None:
+    if key.revoked_at is not None:
+        return CredentialRevoked
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        return CredentialExpired
+    return None
+
+
+def _key_principal(key: RecognisedKey) -> Principal:
+    return Principal(
+        kind=PrincipalKind.API_KEY,
+        id=key.id,
+        tenant=_interned(key.tenant),
+        roles=_interned((key.role,)),
+        scopes=None if key.scopes is None else _interned(frozenset(key.scopes)),
+        windows=_interned(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
+        networks=_interned(tuple(_network(each) for each in key.allowed_cidrs)),
+        expires_at=_epoch(key.expires_at),
+        user_id=_interned(key.created_by_user_id),
+    )
+
+
+def _user(claims: AccessClaims, holder: sign_ins.Holder) -> Principal:
+    return Principal(
+        kind=PrincipalKind.USER,
+        id=claims.user_id,
+        tenant=_interned(holder.tenant),
+        roles=_interned(holder.roles),
+        expires_at=claims.expires_at,
+        user_id=claims.user_id,
+    )
+
+
+@lru_cache(maxsize=_INTERNED)
+def _same(value: object) -> object:
+    return value
+
+
+def _interned(value: Value) -> Value:
+    """One object for all equal values."""
+    return _same(value)  # type: ignore[return-value]  # the cached equal value has the same type
+
+
+@lru_cache(maxsize=_INTERNED)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text)
+
+
+def _tag(kind: ChangeKind, changed: TenantId | UserId) -> str:
+    return f"{kind} {changed}"
+
+
+def _epoch(when: datetime | None) -> float | None:
+    return None if when is None else when.timestamp()

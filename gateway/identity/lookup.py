@@ -1,0 +1,32 @@
+"""What is looked up in the database for a credential, and the result."""
+
+from dataclasses import dataclass
+
+from tenants.errors import TenantryError
+from tenants.principal import Operator, Principal
+from tenants.secrets.tokens import SecretKind
+from tenants.sign_in.access_tokens import AccessClaims
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """A well-formed API key or operator key."""
+
+    kind: SecretKind
+    text: str
+
+
+Lookup = KeySecret | AccessClaims
+Subject = Principal | Operator
+Refusal = type[TenantryError]
+
+
+@dataclass(frozen=True, slots=True)
+class LookupResult:
+    """A subject, or the error to raise; and tags of the rows that it was made from, in the form of notifications."""
+
+    subject: Subject | Refusal
+    own: tuple[str, ...] = ()  # "api_key <digest>": the credential's own row, under every pepper
+    tenant: str | None = None  # "tenant <uuid>"
+    user: str | None = None  # "user <uuid>"
+    expires_at: float | None = None  # seconds since the epoch; None is never

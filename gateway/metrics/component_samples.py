@@ -1,0 +1,138 @@
+"""Samples of the components of a worker, read once a second, so that no component depends on metrics."""
+
+import time
+from collections.abc import Iterator, Mapping
+
+from billing.plans.book import PlanBook
+from gateway.health.loop_watch import BOUNDS, LoopWatch
+from gateway.identity.principals import Principals
+from gateway.metrics.metric import Metric, MetricKind, Sample
+from gateway.throttle.limiter import PlanLimiter
+from gateway.usage.recorder import UsageRecorder
+from tenants.database.listener import ChangeListener
+from tenants.database.use import PoolUse
+from tenants.users.passwords import PasswordHasher
+
+_CALLS = Metric(MetricKind.COUNTER, "tenantry_throttle_redis_calls", "Calls of the throttle to Redis.", ("outcome",))
+_CALL_SECONDS = Metric(
+    MetricKind.COUNTER, "tenantry_throttle_redis_seconds", "Total duration of answered calls of the throttle to Redis."
+)
+_TOKENS = Metric(
+    MetricKind.COUNTER,
+    "tenantry_throttle_tokens",
+    "Tokens leased from Redis, spent by requests, and returned.",
+    ("fate",),
+)
+_WITHOUT_REDIS = Metric(
+    MetricKind.SUM, "tenantry_throttle_workers_without_redis", "Workers that enforce their own share of the limits."
+)
+_OUTAGES = Metric(MetricKind.COUNTER, "tenantry_throttle_redis_outages", "Times that a worker found Redis unreachable.")
+_ACCOUNTS = Metric(
+    MetricKind.SUM, "tenantry_throttle_accounts", "Tenants and keys with rate limit state, over all workers."
+)
+_PRINCIPALS = Metric(
+    MetricKind.SUM, "tenantry_principals", "Good credentials in the principal caches, over all workers."
+)
+_PRINCIPAL_LOADS = Metric(MetricKind.COUNTER, "tenantry_principal_loads", "Credentials looked up in the database.")
+_UNCONFIRMED = Metric(
+    MetricKind.MAX,
+    "tenantry_changes_unconfirmed_seconds",
+    "Time since a worker confirmed that it has received every change notification; after 5 its cache is invalid.",
+)
+_RESETS = Metric(
+    MetricKind.COUNTER,
+    "tenantry_changes_resets",
+    "Times that a worker reconnected its change listener and invalidated its caches.",
+)
+_PLANS = Metric(MetricKind.MAX, "tenantry_plans", "Plans in memory.")
+_PLAN_LOADS = Metric(MetricKind.COUNTER, "tenantry_plan_loads", "Times that the plans were loaded from the database.")
+_CONNECTIONS = Metric(
+    MetricKind.SUM,
+    "tenantry_database_connections",
+    "Connections to PostgreSQL by pool, in use and idle, and requests that wait for one.",
+    ("pool", "state"),
+)
+_MAX_CONNECTIONS = Metric(
+    MetricKind.SUM, "tenantry_database_connections_most", "Maximum number of connections to PostgreSQL.", ("pool",)
+)
+_SEGMENTS = Metric(
+    MetricKind.SUM, "tenantry_usage_segments_waiting", "Finished usage journal segments that are not yet in PostgreSQL."
+)
+_FULL = Metric(
+    MetricKind.SUM,
+    "tenantry_usage_journals_full",
+    "Workers whose usage journal is full, and which therefore admit no requests of tenants.",
+)
+_BATCHES = Metric(MetricKind.COUNTER, "tenantry_usage_batches", "Usage journal segments written to PostgreSQL.")
+_LOOP_DELAY = Metric(
+    MetricKind.HISTOGRAM,
+    "tenantry_event_loop_late_seconds",
+    "Delay of event loop ticks, of which there are 100 a second.",
+)
+_LOOP_BLOCKS = Metric(
+    MetricKind.COUNTER,
+    "tenantry_event_loop_blocks",
+    "Times that an event loop was blocked for 100 ms or more: computing, or waiting for a call or a processor.",
+    ("cause",),
+)
+_GARBAGE = Metric(
+    MetricKind.COUNTER,
+    "tenantry_garbage_seconds",
+    "Time spent in garbage collection, during which nothing else runs.",
+    ("generation",),
+)
+_PASSWORDS = Metric(MetricKind.SUM, "tenantry_passwords_waiting", "Passwords that are being hashed or wait for it.")
+
+
+def throttle_samples(limiter: PlanLimiter) -> Iterator[Sample]:
+    """The throttle and its calls to Redis."""
+    stats = limiter.stats
+    yield _CALLS.sample(stats.calls_answered, "answered")
+    yield _CALLS.sample(stats.calls_failed, "unanswered")
+    yield _CALL_SECONDS.sample(stats.call_seconds)
+    yield _TOKENS.sample(stats.leased, "leased")
+    yield _TOKENS.sample(stats.spent, "spent")
+    yield _TOKENS.sample(stats.returned, "given_back")
+    yield _WITHOUT_REDIS.sample(not limiter.uses_redis)
+    yield _OUTAGES.sample(stats.outages)
+    yield _ACCOUNTS.sample(limiter.accounts)
+
+
+def identity_samples(principals: Principals, passwords: PasswordHasher) -> Iterator[Sample]:
+    """The principal cache, and the hashing of passwords."""
+    yield _PRINCIPALS.sample(principals.cached)
+    yield _PRINCIPAL_LOADS.sample(principals.loads)
+    yield _PASSWORDS.sample(passwords.waiting)
+
+
+def change_samples(listener: ChangeListener, plan_book: PlanBook) -> Iterator[Sample]:
+    """Change notifications, and the plans in memory."""
+    yield _UNCONFIRMED.sample(time.monotonic() - listener.confirmed_at)
+    yield _RESETS.sample(listener.resets)
+    yield _PLANS.sample(len(plan_book.plans()))
+    yield _PLAN_LOADS.sample(plan_book.loads)
+
+
+def pool_samples(pools: Mapping[str, PoolUse]) -> Iterator[Sample]:
+    """The pools of database connections, by name."""
+    for pool, use in pools.items():
+        yield _CONNECTIONS.sample(use.in_use, pool, "in_use")
+        yield _CONNECTIONS.sample(use.idle, pool, "idle")
+        yield _CONNECTIONS.sample(use.waiting, pool, "waiting")
+        yield _MAX_CONNECTIONS.sample(use.most, pool)
+
+
+def usage_samples(usage: UsageRecorder) -> Iterator[Sample]:
+    """The usage journal."""
+    yield _SEGMENTS.sample(len(usage.journal.finished))
+    yield _FULL.sample(usage.journal.full)
+    yield _BATCHES.sample(usage.flusher.batches)
+
+
+def loop_samples(watch: LoopWatch) -> Iterator[Sample]:
+    """The event loop, and what blocks it."""
+    yield from _LOOP_DELAY.buckets(BOUNDS, watch.late, watch.late_seconds)
+    for cause, count in watch.blocks.items():
+        yield _LOOP_BLOCKS.sample(count, cause)
+    for generation, seconds in enumerate(watch.garbage.seconds):
+        yield _GARBAGE.sample(seconds, str(generation))

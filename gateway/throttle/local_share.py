@@ -1,0 +1,160 @@
+"""A worker's own share of the limits, enforced without Redis: all shares together are at most the limit."""
+
+from collections import deque
+from math import ceil, floor
+
+from gateway.throttle.windows import GRAINS, KEY_SCOPE, WindowSet
+
+_COUNT, _UNREPORTED = 1, 2
+
+
+class _Counter:
+    """One window of one worker, in buckets of a grain each. Spending is dated to the end of its bucket, as in Redis."""
+
+    __slots__ = ("_buckets", "_grain", "_total", "seconds")
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self._grain = seconds / GRAINS
+        self._buckets: deque[list[int]] = deque()  # [number, count, not yet reported]
+        self._total = 0
+
+    def used(self, now: float) -> int:
+        """What was spent in the window that ends now."""
+        oldest = floor(now / self._grain) - GRAINS
+        while self._buckets and self._buckets[0][0] <= oldest:
+            self._total -= self._buckets.popleft()[_COUNT]
+        return self._total
+
+    def add(self, now: float, cost: int, *, unreported: int) -> None:
+        number = ceil(now / self._grain)
+        if not self._buckets or self._buckets[-1][0] != number:
+            self._buckets.append([number, 0, 0])
+        self._buckets[-1][_COUNT] += cost
+        self._buckets[-1][_UNREPORTED] += unreported
+        self._total += cost
+
+    def wait(self, now: float, allowed: int, cost: int) -> float:
+        """Seconds until ``cost`` fits into ``allowed``; the whole window where it never does."""
+        used = self.used(now)
+        for number, count, _ in self._buckets:
+            used -= count
+            if used + cost <= allowed:
+                return max(0.0, (number + GRAINS) * self._grain - now)
+        return float(self.seconds)
+
+    def next_change(self, now: float) -> float:
+        """Seconds until the oldest bucket leaves the window; the whole window when nothing counts."""
+        if not self.used(now):
+            return float(self.seconds)
+        return (self._buckets[0][0] + GRAINS) * self._grain - now
+
+    def take_unreported(self, now: float) -> list[int]:
+        """``[age in microseconds, count, ...]`` of what Redis does not know. It counts as reported from now on."""
+        debts: list[int] = []
+        self.used(now)
+        for bucket in self._buckets:
+            if bucket[_UNREPORTED]:
+                debts += (max(0, int((now - bucket[0] * self._grain) * 1_000_000)), bucket[_UNREPORTED])
+                bucket[_UNREPORTED] = 0
+        return debts
+
+    def restore_unreported(self) -> None:
+        """The report failed. Counting twice errs on the safe side, forgetting would not."""
+        for bucket in self._buckets:
+            bucket[_UNREPORTED] = bucket[_COUNT]
+
+
+Counters = dict[tuple[str, int], _Counter]  # of one tenant, by owner ("" is the tenant, else the key) and seconds
+
+
+class LocalShare:
+    """The windows of one account counted in this process alone, each quota divided by the number of workers.
+
+    A quota smaller than the number of workers admits nothing here: the limit is never exceeded (TH8). ``counters``
+    belong to the tenant, so that all its keys share them and a change of plan does not reset them.
+    """
+
+    __slots__ = ("_carried", "_carry_ends", "_counters", "_shares", "_windows", "has_unreported", "workers")
+
+    def __init__(self, windows: WindowSet, workers: int, counters: Counters, key: str = "") -> None:
+        self._windows = windows
+        self.workers = workers
+        self._counters = tuple(
+            counters.setdefault((key if each.scope == KEY_SCOPE else "", each.seconds), _Counter(each.seconds))
+            for each in windows.limits
+        )
+        self._shares = tuple(each.quota // workers for each in windows.limits)
+        self._carried = self._shares
+        self._carry_ends = (0.0,) * len(self._shares)
+        self.has_unreported = False
+
+    def carry_over(self, used: tuple[int, ...], now: float, last_end: float | None = None) -> None:
+        """Count what all workers had used at Redis's last reply, for one more window and the leases still held.
+
+        ``last_end`` is when this worker's last lease ends, if it holds any.
+        """
+        limits = self._windows.limits
+        self._carried = tuple((each.quota - count) // self.workers for each, count in zip(limits, used, strict=True))
+        held_until = max(now + self._windows.max_hold, last_end or 0.0)
+        self._carry_ends = tuple(held_until + each.seconds * (1 + 1 / GRAINS) for each in limits)
+
+    def spend(self, now: float, cost: int) -> bool:
+        """Spend from every window or from none; to be reported to Redis later."""
+        for counter, allowed in zip(self._counters, self._allowed(now), strict=True):
+            if counter.used(now) + cost > allowed:
+                return False
+        for counter in self._counters:
+            counter.add(now, cost, unreported=cost)
+        self.has_unreported = True
+        return True
+
+    def spend_granted(self, now: float, cost: int) -> bool:
+        """Count what Redis has granted, at most the share. Nothing is left to report."""
+        for counter, share in zip(self._counters, self._shares, strict=True):
+            if counter.used(now) + cost > share:
+                return False
+        for counter in self._counters:
+            counter.add(now, cost, unreported=0)
+        return True
+
+    def remaining(self, now: float) -> tuple[int, ...]:
+        """What this worker may still admit, for each window."""
+        pairs = zip(self._counters, self._allowed(now), strict=True)
+        return tuple(max(0, allowed - counter.used(now)) for counter, allowed in pairs)
+
+    def waits(self, now: float, cost: int) -> tuple[float, ...]:
+        """Seconds until each window has room for ``cost``; 0 for those that have it now."""
+        return tuple(
+            0.0 if counter.used(now) + cost <= allowed else max(carry_end - now, counter.wait(now, share, cost))
+            for counter, allowed, share, carry_end in zip(
+                self._counters, self._allowed(now), self._shares, self._carry_ends, strict=True
+            )
+        )
+
+    def resets(self, now: float) -> tuple[float, ...]:
+        """Seconds until each window has more remaining."""
+        return tuple(counter.next_change(now) for counter in self._counters)
+
+    def take_unreported(self, now: float) -> list[list[int]]:
+        """What to report to Redis, a list for each window."""
+        self.has_unreported = False
+        return [counter.take_unreported(now) for counter in self._counters]
+
+    def restore_unreported(self) -> None:
+        """The report may not have arrived."""
+        self.has_unreported = True
+        for counter in self._counters:
+            counter.restore_unreported()
+
+    def is_idle(self, now: float) -> bool:
+        """Nothing that was spent here counts any more."""
+        return not any(counter.used(now) for counter in self._counters)
+
+    def _allowed(self, now: float) -> tuple[int, ...]:
+        if now >= self._carry_ends[-1] and now >= max(self._carry_ends):
+            return self._shares
+        return tuple(
+            carried if now < end else share
+            for carried, share, end in zip(self._carried, self._shares, self._carry_ends, strict=True)
+        )
