@@ -27,7 +27,7 @@ def refuse_parameters(scope: Scope) -> None:
     names = [name for name, _ in query_of(scope)]
     if names:
         raise ValidationFailed(
-            tuple(query_fault(name, "unknown_parameter", "There is no such parameter.") for name in names)
+            tuple(query_fault(name, "unknown_parameter", "Unknown parameter.") for name in names)
         )
 
 
