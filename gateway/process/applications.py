@@ -10,7 +10,7 @@ from typing import Self, cast
 
 from starlette.types import ASGIApp
 
-from gateway.http1.protocol import EdgeProtocols
+from gateway.http1.protocol import Http1ProtocolFactory
 from gateway.metrics.measure import Kind
 from gateway.metrics.slot import bury_the_dead
 from gateway.settings import Settings
@@ -53,7 +53,7 @@ class Applications:
 
     def protocols(self) -> type[asyncio.Protocol]:
         """What reads the connections of the next worker: a maker of protocols, called as a class would be."""
-        return cast("type[asyncio.Protocol]", EdgeProtocols(self.settings))
+        return cast("type[asyncio.Protocol]", Http1ProtocolFactory(self.settings))
 
     def renew(self) -> None:
         """Read the settings anew, for workers to come. Raises ValueError and OSError, and keeps those it had."""

@@ -16,7 +16,7 @@ from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
 from tests.asgi import HOST, Answer, ask, http_scope
-from tests.http1_app import PUBLIC_URL, behind_the_edge
+from tests.gated_app import PUBLIC_URL, gated_app
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +91,7 @@ def _routes(application: FastAPI) -> None:
     application.include_router(router)
 
 
-_app = behind_the_edge(_routes)
+_app = gated_app(_routes)
 
 
 async def _get(path: str, method: str = "GET", query: bytes = b"") -> Answer:

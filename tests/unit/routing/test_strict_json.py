@@ -13,7 +13,7 @@ from gateway.problems.errors import MalformedRequest
 from gateway.routing.strict_json import MOST_LEVELS, parse
 from gateway.routing.strict_route import StrictRoute
 from tests.asgi import HOST, Answer, ask, http_scope
-from tests.http1_app import behind_the_edge
+from tests.gated_app import gated_app
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ def _routes(application: FastAPI) -> None:
     application.include_router(router, prefix="/v1")
 
 
-_app = behind_the_edge(_routes)
+_app = gated_app(_routes)
 
 
 async def _post(body: bytes, content_type: bytes | None = b"application/json") -> Answer:

@@ -18,7 +18,7 @@ from gateway.routing.table import RouteTable
 PUBLIC_URL = "https://gateway.test"
 
 
-def behind_the_edge(register: Callable[[FastAPI], None]) -> ASGIApp:
+def gated_app(register: Callable[[FastAPI], None]) -> ASGIApp:
     """The application that ``register`` fills, in the order of stages that ``gateway/app.py`` has."""
     application = FastAPI(openapi_url=None)
     problems = Problems(PUBLIC_URL)
