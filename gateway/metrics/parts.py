@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from billing.plans.book import PlanBook
-from gateway.health.loop_watch import BOUNDS, LoopWatch
+from gateway.health.loop_monitor import BOUNDS, LoopMonitor
 from gateway.identity.principals import Principals
 from gateway.metrics.measure import Kind, Measure, Sample
 from gateway.throttle.limiter import PlanLimiter
@@ -118,10 +118,10 @@ def usage_samples(usage: UsageRecorder) -> Iterator[Sample]:
     yield _BATCHES.of(usage.flusher.batches)
 
 
-def loop_samples(watch: LoopWatch) -> Iterator[Sample]:
+def loop_samples(watch: LoopMonitor) -> Iterator[Sample]:
     """The event loop, and what holds it up."""
-    yield from _LATE.buckets(BOUNDS, watch.late, watch.late_seconds)
-    for cause, count in watch.blocks.items():
+    yield from _LATE.buckets(BOUNDS, watch.lag_counts, watch.lag_seconds)
+    for cause, count in watch.stalls.items():
         yield _BLOCKS.of(count, cause)
     for generation, seconds in enumerate(watch.garbage.seconds):
         yield _GARBAGE.of(seconds, str(generation))

@@ -1,4 +1,4 @@
-"""What is remembered in very large numbers is none of the garbage collector's business, and is freed all the same."""
+"""Cached principals are excluded from garbage collections, and freed by reference counting."""
 
 import gc
 import weakref
@@ -22,7 +22,7 @@ class _Channel:
 
 
 class _Slug(str):
-    """A word whose end can be seen."""
+    """A string that supports weak references."""
 
     __slots__ = ("__weakref__",)
 
@@ -33,8 +33,8 @@ def _answer(slug: str, tenant: TenantId) -> Answer:
     return Answer(principal, (f"{ChangeKind.API_KEY} {slug}",), f"{ChangeKind.TENANT} {tenant}")
 
 
-def test_a_full_collection_does_not_look_at_what_is_remembered() -> None:
-    """100,000 credentials would hold up every request for 200 ms, whenever it comes."""
+def test_a_full_collection_skips_cached_principals() -> None:
+    """100,000 of them would make a full collection take 200 ms."""
     cache = PrincipalCache(_Channel())
     gc.collect()
     before = len(gc.get_objects())
@@ -46,7 +46,7 @@ def test_a_full_collection_does_not_look_at_what_is_remembered() -> None:
     assert len(gc.get_objects()) - before < _MANY / 10
 
 
-def test_what_is_forgotten_is_freed_at_once() -> None:
+def test_an_evicted_principal_is_freed_at_once() -> None:
     cache = PrincipalCache(_Channel())
     slug = _Slug("acme")
     seen = weakref.ref(slug)
@@ -57,8 +57,8 @@ def test_what_is_forgotten_is_freed_at_once() -> None:
     assert seen() is None
 
 
-def test_what_holds_nothing_can_be_named_without_harm() -> None:
-    """The collector's own call would read memory before a word or a number that is not there."""
+def test_exempting_untracked_objects_is_safe() -> None:
+    """The C function alone would read memory before the object that is not the collector's."""
     exempt("word", 1, None, b"bytes", 1.5)
     some: list[int] = []
     exempt(some, some)

@@ -53,7 +53,7 @@ def test_extensions_are_limited_over_the_whole_body() -> None:
 
 
 def test_tiny_chunks_do_not_block_the_event_loop() -> None:
-    """PX7: a body of one-byte chunks is rejected within 100 ms, one read within 50 ms; a second is for a loaded machine."""
+    """PX7: a body of one-byte chunks is rejected within 100 ms; a second is for a loaded machine."""
     body = ChunkedBody(1_048_576)
     began = time.process_time()
     with pytest.raises(PayloadTooLarge):
