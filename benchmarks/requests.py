@@ -108,7 +108,7 @@ def measure(options: Options) -> Report:
         setup = _set_up(deployment, options)
         comparisons = [_gate(setup), *_data(setup)]
         workloads = [workload for each in comparisons for workload in each.workloads]
-        run_rounds(workloads, options, options.scale(2.0, 0.3))
+        run_rounds(workloads, options, options.scale(2.0, 0.5))
         targets = [target for each in comparisons for target in each.measured_targets()]
         return Report([each.table() for each in comparisons], targets)
 

@@ -148,7 +148,7 @@ def run_rounds(workloads: Sequence[Workload], options: Options, seconds: float) 
     """Warm up all workloads, then run each for ``seconds`` in every round."""
     log_progress(f"warming up {len(workloads)} workloads")
     for workload in workloads:
-        workload.run(options.scale(_WARM_UP, 0.2))
+        workload.run(options.scale(_WARM_UP, 0.5))
     for number in range(1, options.rounds + 1):
         log_progress(f"round {number} of {options.rounds}")
         for workload in workloads:
@@ -163,7 +163,7 @@ def value_range(figures: Sequence[float]) -> tuple[float, float]:
 def caveats(workloads: Sequence[Workload]) -> str:
     """A note on workloads that did not saturate the server core, and on unexpected responses."""
     idle = [each.name for each in workloads if each.median(lambda sample: sample.utilization) < _SATURATED]
-    notes = [f"The server core was not saturated by: {', '.join(idle)}."] if idle else []
+    notes = [f"The server core was not saturated by: {', '.join(dict.fromkeys(idle))}."] if idle else []
     unexpected = ((each, sum(sample.unexpected for sample in each.samples)) for each in workloads)
     notes += [f"{count} responses other than {each.status}: {each.name}." for each, count in unexpected if count]
     return " ".join(notes)

@@ -13,7 +13,7 @@ from gateway.identity.cache import TRUST
 from tenants.secrets.tokens import SecretKind, generate
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Gateway, Template, running_gateway
-from tests.fixtures.network import Network, Wire
+from tests.fixtures.network import PartitionableProxy, ProxiedConnection
 
 pytestmark = pytest.mark.anyio
 _PLAN = "UPDATE tenantry.plans SET name = 'unheard of' WHERE code = 'scale'"
@@ -25,7 +25,7 @@ class Place:
     """A gateway, and the network between it and PostgreSQL."""
 
     gateway: Gateway
-    network: Network
+    network: PartitionableProxy
 
     async def status(self, key: str) -> int:
         """Of an answer to this key."""
@@ -50,29 +50,29 @@ async def place(gateway_template: Template) -> AsyncIterator[Place]:
     with ExitStack() as stack:
         urls = copy_database(gateway_template.urls, stack)
         async with (
-            Network(urls.gateway).running() as network,
+            PartitionableProxy(urls.gateway).running() as network,
             running_gateway(gateway_template, urls, database_url=network.url) as gateway,
         ):
             yield Place(gateway, network)
 
 
-def _nothing(_wire: Wire) -> bool:
+def _nothing(_connection: ProxiedConnection) -> bool:
     return False
 
 
-def _everything(_wire: Wire) -> bool:
+def _everything(_connection: ProxiedConnection) -> bool:
     return True
 
 
-def _notices(wire: Wire) -> bool:
-    return wire.listens
+def _notices(connection: ProxiedConnection) -> bool:
+    return connection.is_listener
 
 
 async def test_changes_are_in_force_within_five_seconds_though_their_notices_vanish(place: Place) -> None:
     """ID4: the listener's socket is dropped in silence, and so is each that would replace it; the rest works on."""
     acme, globex = place.gateway.acme.keys["viewer"], place.gateway.globex.keys["admin"]
     assert [await place.status(key) for key in (acme, globex)] == [200, 200]
-    place.network.cut = _notices
+    place.network.partitioned = _notices
     await place.execute(_REVOKE)
     await place.execute(_PLAN)
     changed = time.monotonic()
@@ -81,7 +81,7 @@ async def test_changes_are_in_force_within_five_seconds_though_their_notices_van
     assert place.gateway.services.plan_book.plan("scale").name == "unheard of"
     for _ in range(10):
         assert await place.status(globex) == 200  # asked for again, and believed for a while
-    place.network.cut = _nothing
+    place.network.partitioned = _nothing
     listener = place.gateway.services.listener
     async with asyncio.timeout(5):
         while time.monotonic() - listener.confirmed_at > 1:  # noqa: ASYNC110 - what is waited for has no event
@@ -92,7 +92,7 @@ async def test_a_network_that_falls_silent_is_five_seconds_of_trust_and_then_an_
     """ID4, OP3: what cannot be asked is 503 and never 401, within the deadline; back at once when it is back."""
     warm, cold = place.gateway.acme.keys["viewer"], place.gateway.acme.keys["admin"]
     assert await place.status(warm) == 200
-    place.network.cut = _everything
+    place.network.partitioned = _everything
     silent = time.monotonic()
     unknown = [asyncio.create_task(place.status(key)) for key in (cold, generate(SecretKind.LIVE), cold)]
     assert await place.status(warm) == 200
@@ -100,6 +100,6 @@ async def test_a_network_that_falls_silent_is_five_seconds_of_trust_and_then_an_
     assert time.monotonic() - silent < TRUST
     assert await place.until(warm, 503, TRUST + 3) > 0
     assert time.monotonic() - silent < TRUST + 2.5  # its question has a deadline of its own
-    place.network.cut = _nothing
+    place.network.partitioned = _nothing
     assert await place.until(warm, 200, 3) < 3
     assert await place.until(cold, 200, 3) < 3

@@ -15,7 +15,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.slots import Slots
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, meet, request_of
+from tests.asgi import http_scope, request_context, run_stage
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.hammer import Plans, principal
 
@@ -36,10 +36,10 @@ class Broken:
 
 
 async def _ask(limiter: PlanLimiter, caller: Principal) -> None:
-    request = request_of(http_scope())
+    request = request_context(http_scope())
     request.principal = caller
     async with asyncio.timeout(5):
-        await meet(ThrottleStage(limiter, _PLANS), request)
+        await run_stage(ThrottleStage(limiter, _PLANS), request)
     limiter.release(request, 200)
 
 

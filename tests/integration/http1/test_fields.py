@@ -8,7 +8,7 @@ from gateway.gate.gate import Gate
 from gateway.problems.documents import Problems
 from gateway.request.context import RequestContext, context_of
 from gateway.request.source import SourceReader
-from tests.asgi import leads_to
+from tests.asgi import route_to
 from tests.fixtures.http1 import StartServer
 from tests.raw_http import connected
 
@@ -35,7 +35,7 @@ def test_derived_values_are_reused_only_for_identical_fields(start_server: Start
 
     gate = Gate(
         _echo,
-        stages=(leads_to(_echo, "/"), read),
+        stages=(route_to(_echo, "/"), read),
         problems=Problems("https://gateway.test"),
         source=SourceReader(["127.0.0.1"]),
         access=AccessLog(CapturingLogger()),

@@ -8,7 +8,7 @@ from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
 from gateway.problems.documents import Problems
 from gateway.request.source import SourceReader
-from tests.asgi import leads_to, says_ok
+from tests.asgi import respond_ok, route_to
 from tests.fixtures.http1 import Http1Server, StartServer
 from tests.raw_http import RawClient, connected
 
@@ -29,8 +29,8 @@ def test_a_completed_request_is_freed_by_reference_counting(start_server: StartS
     Then every request would use new memory, and collections would delay all requests.
     """
     gate = Gate(
-        says_ok,
-        stages=(leads_to(says_ok, "/"),),
+        respond_ok,
+        stages=(route_to(respond_ok, "/"),),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
         access=AccessLog(CapturingLogger(), share=0.0),

@@ -22,7 +22,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
+from tests.asgi import http_scope, request_context, respond_ok, route_to, run_stage
 from tests.integration.throttle.hammer import Plan, Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -76,8 +76,8 @@ async def _ask(
 ) -> dict[str, str]:
     """One request: its header fields. Raises RateLimited."""
     account = _account(limiter, caller, windows)
-    request = request_of(http_scope())
-    leads_to(says_ok, cost=cost)(request)
+    request = request_context(http_scope())
+    route_to(respond_ok, cost=cost)(request)
     request.account = account
     if not limiter.admit(request, account, monotonic(), cost):
         limiter.check(request, await limiter.lease(request))
@@ -243,8 +243,8 @@ async def test_everything_of_a_tenant_lies_in_one_slot_and_ends_by_itself(
 
 async def test_a_process_that_stands_still_refuses_nobody_what_was_just_granted(limiter: PlanLimiter) -> None:
     """TH1: a token lives for milliseconds; what was found at one moment is spent as of that moment."""
-    account, request = _account(limiter, principal(uuid4())), request_of(http_scope())
-    leads_to(says_ok)(request)
+    account, request = _account(limiter, principal(uuid4())), request_context(http_scope())
+    route_to(respond_ok)(request)
     request.account = account
     now = await limiter.lease(request)
     time.sleep(2 * account.windows.grain)  # noqa: ASYNC251 - nothing else may run meanwhile
@@ -311,11 +311,11 @@ async def test_the_environment_cannot_open_the_gate(redis_server: LocalRedis, mo
 
 
 async def _through(stage: ThrottleStage, caller: Principal | None, cost: int = 1) -> RequestContext:
-    request = request_of(http_scope())
+    request = request_context(http_scope())
     request.principal = caller
-    leads_to(says_ok, "/v1/export", cost)(request)
+    route_to(respond_ok, "/v1/export", cost)(request)
     try:
-        await meet(stage, request)
+        await run_stage(stage, request)
     except RateLimited as error:
         request.log["refused"] = error.retry_after
     return request

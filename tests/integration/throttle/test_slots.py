@@ -24,7 +24,7 @@ from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.errors import Forbidden
 from tenants.principal import Principal, Window
-from tests.asgi import ask, http_scope, leads_to, meet, request_of, says_ok
+from tests.asgi import call, http_scope, request_context, respond_ok, route_to, run_stage
 from tests.integration.throttle.hammer import Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -41,9 +41,9 @@ class Worker:
 
     async def begin(self, caller: Principal) -> RequestContext:
         """A request that is in flight until ``end``. Raises ConcurrencyLimited and RateLimited."""
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = caller
-        await meet(self.stage, request)
+        await run_stage(self.stage, request)
         return request
 
     def end(self, request: RequestContext) -> None:
@@ -101,10 +101,10 @@ async def test_a_refusal_costs_no_token_and_says_when_to_come_back(start: Start)
     running = await worker.begin(caller)
     remaining = re.compile(rb'"burst";r=(\d+)')
     for _ in range(5):
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = caller
         with pytest.raises(ConcurrencyLimited) as refused:
-            await meet(worker.stage, request)
+            await run_stage(worker.stage, request)
         assert (refused.value.code, refused.value.retry_after) == ("concurrency_limited", 1)
         fields = dict(request.response_headers)
         assert fields[b"ratelimit-policy"] == b'"burst";q=10;w=60'
@@ -241,14 +241,14 @@ def _gate(worker: Worker, app: ASGIApp, caller: Principal) -> Gate:
 
     return Gate(
         app,
-        stages=(leads_to(app), know, worker.stage),
+        stages=(route_to(app), know, worker.stage),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
         access=AccessLog(CapturingLogger()),
     )
 
 
-@pytest.mark.parametrize("app", [says_ok, _crashes, _breaks_off, _refuses, _loses_its_client, _waits])
+@pytest.mark.parametrize("app", [respond_ok, _crashes, _breaks_off, _refuses, _loses_its_client, _waits])
 async def test_the_slot_is_free_again_however_the_request_ended(start: Start, app: ASGIApp) -> None:
     """Answered, crashed, broken off, refused further on, its client gone, cancelled."""
     worker, caller = await start(Plans(_BURST, 1)), principal(uuid4())
@@ -256,23 +256,23 @@ async def test_the_slot_is_free_again_however_the_request_ended(start: Start, ap
     for _ in range(3):
         with capture_logs(), suppress(ResponseCutShortError, TimeoutError):
             async with asyncio.timeout(0.05 if app is _waits else 5):
-                await ask(gate, http_scope())
+                await call(gate, http_scope())
         assert await worker.begins(caller)
 
 
 async def test_the_answer_is_a_problem_document_and_the_slot_is_free_before_its_last_byte(start: Start) -> None:
     """A client that sends its next request as soon as it has the answer finds its slot free."""
     worker, caller = await start(Plans(_BURST, 1)), principal(UUID(int=uuid4().int))
-    gate, answers = _gate(worker, says_ok, caller), []
+    gate, answers = _gate(worker, respond_ok, caller), []
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.body":
-            answers.append(await ask(gate, http_scope()))
+            answers.append(await call(gate, http_scope()))
 
     await gate(http_scope(), _never, send)
     assert [answer.status for answer in answers] == [200]
     running = await worker.begin(caller)
-    refused = await ask(gate, http_scope())
+    refused = await call(gate, http_scope())
     assert (refused.status, refused.json()["code"]) == (429, "concurrency_limited")
     assert refused.header("content-type") == "application/problem+json"
     assert refused.header("retry-after") == "1"

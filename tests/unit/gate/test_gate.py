@@ -19,7 +19,7 @@ from gateway.request.source import SourceReader
 from tenants.errors import NotFound, Unavailable
 from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
-from tests.asgi import HOST, ask, http_scope, leads_to, says_ok
+from tests.asgi import HOST, call, http_scope, respond_ok, route_to
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ class Edge(Gate):
         self.lines = CapturingLogger()
         super().__init__(
             app,
-            stages=(leads_to(app, template),),
+            stages=(route_to(app, template),),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),
             access=AccessLog(self.lines, share),
@@ -77,8 +77,8 @@ def test_workers_do_not_give_the_same_id() -> None:
 async def test_every_answer_carries_an_id_of_ours() -> None:
     """An id from outside is not taken over: it could forge log lines."""
     scope = http_scope(headers=[HOST, (b"x-request-id", b"req_01h455vb4pex5vsknk084sn02q")])
-    edge = Edge(says_ok)
-    answer = await ask(edge, scope)
+    edge = Edge(respond_ok)
+    answer = await call(edge, scope)
     sent = answer.header("x-request-id")
     assert sent is not None
     assert read(REQUEST, sent)
@@ -92,7 +92,7 @@ async def test_what_stages_set_stands_beside_what_the_answer_sets() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"max-age=60")]})
         await send({"type": "http.response.body", "body": b"page"})
 
-    answer = await ask(Edge(page), http_scope())
+    answer = await call(Edge(page), http_scope())
     assert answer.header("ratelimit") == '"burst";r=9'
     assert answer.header("cache-control") == "max-age=60"
 
@@ -102,7 +102,7 @@ async def test_an_error_that_escapes_the_stages_is_a_problem_document() -> None:
         raise MalformedRequest(detail="two Hosts")
 
     edge = Edge(refuses)
-    answer = await ask(edge, http_scope())
+    answer = await call(edge, http_scope())
     assert answer.status == 400
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json()["code"] == "malformed_request"
@@ -118,7 +118,7 @@ async def test_a_crash_shows_nothing_of_the_inside_but_the_request_id() -> None:
 
     edge = Edge(crashes)
     with capture_logs() as logs:
-        answer = await ask(edge, http_scope())
+        answer = await call(edge, http_scope())
     assert answer.status == 500
     assert b"inside" not in answer.body
     assert b"RuntimeError" not in answer.body
@@ -136,7 +136,7 @@ async def test_a_crash_after_the_answer_began_never_looks_like_a_clean_end() -> 
 
     edge = Edge(crashes_midway)
     with capture_logs(), pytest.raises(ResponseCutShortError):
-        await ask(edge, http_scope())
+        await call(edge, http_scope())
     assert edge.line["cut_short"] is True
 
 
@@ -144,10 +144,10 @@ async def test_an_error_after_the_answer_ended_changes_nothing_for_the_caller() 
     """Starlette raises again what its handlers have answered; the caller has the answer already."""
 
     async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
         raise Unavailable
 
-    answer = await ask(Edge(fails_late), http_scope())
+    answer = await call(Edge(fails_late), http_scope())
     assert (answer.status, answer.body, answer.ended) == (200, b"ok", True)
 
 
@@ -160,11 +160,11 @@ async def test_the_line_tells_who_and_what_but_neither_path_nor_query_nor_secret
         context = context_of(scope)
         context.principal = Principal(PrincipalKind.API_KEY, key, reference, ("member",))
         context.log["upstream"] = "Bearer tn_live_0123456789abcdefghij"
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
 
     edge = Edge(answers, template="/v1/contacts/{id}")
     secret = b"tn_live_0123456789abcdefghijABCDEFGHIJ0123456"
-    await ask(
+    await call(
         edge, http_scope(path="/v1/contacts/secret-id", query=b"email=ada@x", headers=[HOST, (b"x-api-key", secret)])
     )
     line = edge.line
@@ -184,7 +184,7 @@ async def test_a_path_that_no_route_matches_is_not_logged() -> None:
         raise NotFound
 
     edge = Edge(unknown)
-    await ask(edge, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
+    await call(edge, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
     assert edge.line["route"] is None
     assert "tn_live" not in repr(edge.lines.calls)
 
@@ -195,10 +195,10 @@ async def test_of_good_answers_a_share_leaves_a_line_and_every_refusal_does() ->
     async def refuses(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound
 
-    good, bad = Edge(says_ok, share=0.2), Edge(refuses, share=0.0)
+    good, bad = Edge(respond_ok, share=0.2), Edge(refuses, share=0.0)
     for _ in range(500):
-        await ask(good, http_scope())
-    await ask(bad, http_scope())
+        await call(good, http_scope())
+    await call(bad, http_scope())
     assert 30 < len(good.lines.calls) < 250
     assert bad.line["status"] == 404
 
@@ -209,10 +209,10 @@ async def test_head_is_answered_as_get_and_logged_as_head() -> None:
 
     async def answers(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["method"])
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
 
     edge = Edge(answers)
-    await ask(edge, http_scope("HEAD"))
+    await call(edge, http_scope("HEAD"))
     assert (seen, edge.line["method"]) == (["GET"], "HEAD")
 
 
@@ -225,7 +225,7 @@ async def test_a_cancelled_request_leaves_its_line_and_stays_cancelled() -> None
         await asyncio.Event().wait()
 
     edge = Edge(waits)
-    task = asyncio.create_task(ask(edge, http_scope()))
+    task = asyncio.create_task(call(edge, http_scope()))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
