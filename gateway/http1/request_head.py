@@ -8,8 +8,8 @@ percent-encoded one in the path, NUL in the query.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPMethod
-from typing import NamedTuple
 
 from gateway.http1.header_fields import Field, check_partial, parse_lines
 from gateway.problems.errors import HeadersTooLarge, MalformedRequest, UriTooLong
@@ -41,7 +41,8 @@ _MAX_LENGTH_DIGITS = 18  # fits 64 bits
 _MAX_CACHED_BYTES = 4_096  # of header lines, per connection
 
 
-class Fields(NamedTuple):
+@dataclass(slots=True)
+class Fields:
     """The header fields of a request and its framing."""
 
     headers: list[Field]  # names in lower case
@@ -52,7 +53,8 @@ class Fields(NamedTuple):
     expects: bool  # Expect: 100-continue
 
 
-class RequestHead(NamedTuple):
+@dataclass(slots=True)
+class RequestHead:
     """A parsed request line and header section."""
 
     method: str
