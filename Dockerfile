@@ -1,4 +1,4 @@
-# The production image: what serves, and nothing that builds or tests. One image for migrate, gateway and worker.
+# The production image of migrate, gateway and worker, without build and test tools.
 
 FROM python:3.11-slim-bookworm AS dependencies
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -15,7 +15,7 @@ COPY billing billing
 COPY gateway gateway
 COPY migrations migrations
 COPY tenants tenants
-# A SaaS puts its own resources here in place of the example, and names them in TENANTRY_RESOURCES.
+# Replace the example with your own resources, and name their module in TENANTRY_RESOURCES.
 COPY examples examples
 ENV PATH=/opt/tenantry/bin:$PATH \
     PYTHONPATH=/srv/tenantry \

@@ -1,9 +1,11 @@
-# Everything here makes .venv and installs the pinned dependencies first; the second time that takes no time.
-# PORT and DATA choose port and data folder of `make run`; PYTHON another interpreter (3.11 or newer).
+# Every target first creates .venv and installs the pinned dependencies, unless that is done.
+# PORT and DATA set the port and the data folder of `make run`; PYTHON another interpreter (3.11 or newer); BASE another
+# checkout for `make bench` to measure in the same run.
 
 PYTHON ?= python3
 PORT ?= 8000
 DATA ?= .tenantry
+BASE ?=
 ARGS ?=
 
 BIN := .venv/bin
@@ -19,7 +21,7 @@ help: ## Show this list
 run: $(INSTALLED) ## Start everything: PostgreSQL, Redis, a Stripe stand-in, two demo tenants, the gateway
 	@exec $(BIN)/tenantry dev --port $(PORT) --data "$(DATA)" $(ARGS)
 
-test: $(INSTALLED) ## Run the whole test suite against parts that it starts itself
+test: $(INSTALLED) ## Run the whole test suite; it starts its own PostgreSQL and Redis
 	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
@@ -31,9 +33,9 @@ check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
 	$(BIN)/python -m pytest -q tests/architecture
 
 bench: $(INSTALLED) ## Run the benchmarks
-	@exec $(BIN)/python -m benchmarks $(ARGS)
+	@exec $(BIN)/python -m benchmarks $(if $(BASE),--base "$(BASE)") $(ARGS)
 
-soak: $(INSTALLED) ## Repeat the tests that look for races, with more rounds
+soak: $(INSTALLED) ## Run the race and fault tests with more examples
 	@exec $(BIN)/python -m pytest tests/isolation tests/faults --hypothesis-profile=soak $(ARGS)
 
 coverage: $(INSTALLED) ## Run the tests under coverage
@@ -42,29 +44,29 @@ coverage: $(INSTALLED) ## Run the tests under coverage
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-format: $(INSTALLED) ## Bring the code into its form, and the table of requirements up to date
+format: $(INSTALLED) ## Format the code and update the table of requirements
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
 	$(BIN)/python -m tests.requirements_map
 
-audit: $(INSTALLED) ## Ask whether a pinned dependency has a known advisory
+audit: $(INSTALLED) ## Check the pinned dependencies for known vulnerabilities
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.txt
 
-lock: $(INSTALLED) ## Resolve the dependencies of pyproject.toml anew and pin them with hashes
+lock: $(INSTALLED) ## Resolve the dependencies of pyproject.toml and pin them with hashes
 	$(call compile,requirements-dev.txt,pyproject.toml --upgrade --extra dev --group test --group quality --group install)
 	$(call compile,requirements.txt,pyproject.toml --constraint requirements-dev.txt)
 	$(call compile,requirements-install.txt,--group install --constraint requirements-dev.txt)
 
-clean: ## Remove what was installed, built and cached (the data folder stays)
+clean: ## Remove .venv, builds and caches (not the data folder)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One resolution for every platform and Python; no header, no annotation, no address of an index.
+# One resolution for every platform and Python version; no header, no annotation, no index URL.
 compile = $(BIN)/uv pip compile $(2) --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate -q -o $(1)
 
-# uv takes seconds where pip takes most of a minute, and asks the index that pip is configured for. Where there is no uv
-# for the machine, pip does the same.
+# uv takes seconds where pip takes most of a minute, and uses the index that pip is configured for. pip is the fallback on
+# platforms without uv.
 $(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tenantry needs Python 3.11 or newer")'
 	@echo "Installing the pinned dependencies into .venv ..."
@@ -75,8 +77,8 @@ $(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(IMPORTED)'
 	@touch $@
 
-# uv installs sources alone, and compiling them anew at every start costs each process of `make run` two seconds and more.
-# Importing once compiles what is needed and no more, also where the environment asks Python not to keep what it compiled.
+# uv does not compile to bytecode, and compiling at every start costs each process of `make run` two seconds or more. One
+# import compiles what is needed, also where the environment sets PYTHONDONTWRITEBYTECODE.
 IMPORTED := gateway.development.children.gateway, gateway.development.children.worker, \
 	gateway.development.stripe.__main__, gateway.cli.dev, pytest
 

@@ -1,11 +1,11 @@
-"""The yardstick: the least that an ASGI application can do."""
+"""The baseline: the minimal work of an ASGI application."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _BODY = b'{"status": "ok"}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
-# What the gateway's answers carry; two more differ in each.
-_MANY_HEADERS = [
+# The headers of the gateway's responses; two more differ in each.
+_GATEWAY_HEADERS = [
     *_HEADERS,
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
@@ -17,7 +17,7 @@ _MANY_HEADERS = [
 
 
 def create_app() -> ASGIApp:
-    """A bare callable that answers every request alike."""
+    """Sends the same response to every request."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -27,8 +27,8 @@ def create_app() -> ASGIApp:
     return app
 
 
-def create_wordy_app() -> ASGIApp:
-    """Answers with as many headers as the gateway, and reads the body of a POST first."""
+def create_many_headers_app() -> ASGIApp:
+    """Responds with as many headers as the gateway, after reading the body of a POST."""
     number = 0
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +40,7 @@ def create_wordy_app() -> ASGIApp:
                 pass
         number += 1
         unique = (b"x-request-id", b"req_%026d" % number), (b"ratelimit", b'"burst";r=%d;t=1' % (number % 1000))
-        await send({"type": "http.response.start", "status": 200, "headers": [*_MANY_HEADERS, *unique]})
+        await send({"type": "http.response.start", "status": 200, "headers": [*_GATEWAY_HEADERS, *unique]})
         await send({"type": "http.response.body", "body": _BODY})
 
     return app

@@ -1,8 +1,8 @@
-"""The yardstick of the data path: the same transactions through psycopg alone, in a bare ASGI application.
+"""The baseline of the data path: the same transactions with psycopg alone, in a bare ASGI application.
 
-One tenant, one table, no key, no policy, no limit, no count: begin, role and search_path, one statement, commit, JSON.
-``DIRECT_SCHEMA`` names the tenant's schema, which is its role too. In psycopg's pipeline mode the four are one implicit
-transaction in one round trip, as on the gateway's own way; psycopg prepares both statements by itself.
+One tenant, one table, no key, policy, limit or usage count: begin, role and search_path, one statement, commit, JSON.
+``DIRECT_SCHEMA`` names the tenant's schema and role. In psycopg's pipeline mode the four are one implicit
+transaction in one round trip, as in the gateway; psycopg prepares both statements.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ _ONE = f"SELECT {_COLUMNS} FROM contacts WHERE id = %s"  # noqa: S608 - of const
 _PAGE = f"SELECT {_COLUMNS} FROM contacts ORDER BY created_at DESC, id DESC LIMIT %s"  # noqa: S608
 _GIVEN = ("name", "email", "company", "stage")
 _ADD = f"INSERT INTO contacts (id, version, {', '.join(_GIVEN)}) VALUES (%s, 1, %s, %s, %s, %s) RETURNING {_COLUMNS}"  # noqa: S608
-_CONNECTIONS = 6  # as many as a worker of the gateway has for such statements
+_CONNECTIONS = 6  # as in a worker of the gateway
 
 _Answer = tuple[int, bytes]
 _Row = tuple[Any, ...]
 
 
 class Direct:
-    """A pool of connections, and the transactions that are run on them."""
+    """A connection pool and its transactions."""
 
     def __init__(self) -> None:
         schema = os.environ["DIRECT_SCHEMA"]
@@ -40,10 +40,10 @@ class Direct:
         self._opening = _CONNECTIONS
 
     async def run(self, query: Any, values: tuple[object, ...]) -> list[_Row]:
-        """One transaction as the tenant, in the way that costs psycopg least."""
+        """Run one transaction as the tenant, in the cheapest way that psycopg has."""
         connection = await self._take()
         try:
-            async with connection.pipeline():  # of a connection in autocommit: the group is the transaction
+            async with connection.pipeline():  # in autocommit mode, the pipeline is the transaction
                 await connection.execute(_ENTER, self._scope)
                 cursor = await connection.execute(query, values, binary=True)
             return await cursor.fetchall()

@@ -1,8 +1,8 @@
-"""What floods of bad keys do to good clients, and to the memory of the worker.
+"""Floods of invalid keys: the latency of valid clients and the memory of the worker.
 
-Good clients ask at a pace for what the gate alone answers, and their p99 is compared with that of the same round beside
-no flood. Floods come at a fixed rate from a process of its own, which gives way to this one: where both want the core
-that they share, the flood waits. Random keys are well-formed, with the right checksum, and nobody's.
+Valid clients send canned requests at a fixed rate, and their p99 is compared with that without a flood in the same
+round. Floods have a fixed rate and come from a separate process with a lower priority on the shared core. Random keys
+are well-formed, with a correct checksum, and unknown.
 """
 
 from collections import Counter
@@ -13,120 +13,119 @@ from itertools import count, repeat
 from multiprocessing.pool import Pool
 from statistics import median
 
-from benchmarks import canned
-from benchmarks.driving import Pace, closed, helpers, paced
-from benchmarks.effort import Effort, say
+from benchmarks.application_server import CANNED_PATH
+from benchmarks.deployment import PLAN, Deployment, open_deployment
+from benchmarks.options import Options, log_progress
 from benchmarks.population import new_secrets, open_control
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
-from benchmarks.stand import PLAN, Stand, open_stand
-from benchmarks.works import spread
+from benchmarks.workloads import PacedLoad, closed_loop, load_processes, value_range
 from gateway.development.load import Result, request_bytes
 
-_GOOD_KEYS, _GOOD_RATE = 100, 500  # of ten tenants; requests a second
-_FLOOD_RATE = 1_500  # requests a second
-_STANDS, _OUTLASTS = 0.7, 0.2  # seconds from a flood's beginning, and to its end, that are not measured
+_VALID_KEYS, _VALID_RATE = 100, 500  # of ten tenants; requests per second
+_FLOOD_RATE = 1_500  # requests per second
+_LEAD_IN, _LEAD_OUT = 0.7, 0.2  # seconds at the start and the end of a flood that are not measured
 _NICE = 19
-_GOOD_SENDER, _OTHER_SENDER = "10.1.0.1", "10.2.0.1"
-_FIRST_OF_MANY = IPv4Address("10.3.0.0")
+_VALID_SOURCE, _OTHER_SOURCE = "10.1.0.1", "10.2.0.1"
+_FIRST_SOURCE = IPv4Address("10.3.0.0")
 
 
 @dataclass(slots=True)
 class Flood:
-    """One kind, and what each round showed."""
+    """One kind of flood, and the results of each round."""
 
     name: str
-    requests: Callable[[int], Sequence[bytes]] | None  # makes so many of them
-    answered: Counter[int] = field(default_factory=Counter)
-    good: list[Result] = field(default_factory=list)
+    requests: Callable[[int], Sequence[bytes]] | None  # makes a number of requests
+    statuses: Counter[int] = field(default_factory=Counter)
+    valid: list[Result] = field(default_factory=list)
 
     @property
     def tails(self) -> list[float]:
-        """p99 of the good clients, in milliseconds."""
-        return [each.percentile(0.99) for each in self.good]
+        """p99 of the valid clients, in milliseconds."""
+        return [each.percentile(0.99) for each in self.valid]
 
 
-def measure(effort: Effort) -> Report:
-    """Every kind of flood, in turn."""
-    with open_stand() as stand, helpers(1, _NICE) as beside:
-        server = stand.servers.ours("canned")
-        good, floods = _good(stand, server), _floods(server)
-        closed(server.url, good, connections=8, seconds=10)
+def measure(options: Options) -> Report:
+    """Measure every flood in turn."""
+    with open_deployment() as deployment, load_processes(1, _NICE) as load_pool:
+        server = deployment.servers.application("canned")
+        valid, floods = _valid_requests(deployment, server), _floods(server)
+        closed_loop(server.url, valid, connections=8, seconds=10)
         memory = [server.memory_megabytes()]
-        for number in range(1, effort.rounds + 1):
+        for number in range(1, options.rounds + 1):
             for flood in floods:
-                say(f"round {number} of {effort.rounds}, flood: {flood.name}")
-                _run(server, good, flood, beside, effort.of(4.0, 0.5))
+                log_progress(f"round {number} of {options.rounds}, flood: {flood.name}")
+                _run(server, valid, flood, load_pool, options.scale(4.0, 0.5))
             memory.append(server.memory_megabytes())
     return Report([_table(floods), _memory_table(memory)], _targets(floods, memory))
 
 
-def _run(server: Server, good: Sequence[bytes], flood: Flood, beside: Pool, seconds: float) -> None:
-    whole = _STANDS + seconds + _OUTLASTS
+def _run(server: Server, valid: Sequence[bytes], flood: Flood, load_pool: Pool, seconds: float) -> None:
+    total = _LEAD_IN + seconds + _LEAD_OUT
     running = None
     if flood.requests is not None:
-        bad = flood.requests(int(whole * _FLOOD_RATE))
-        running = beside.apply_async(paced, (Pace([server.url], bad, _FLOOD_RATE, whole),))
-    paced(Pace([server.url], good, _GOOD_RATE, _STANDS))
-    flood.good.append(paced(Pace([server.url], good, _GOOD_RATE, seconds)))
+        invalid = flood.requests(int(total * _FLOOD_RATE))
+        running = load_pool.apply_async(PacedLoad([server.url], invalid, _FLOOD_RATE, total).run)
+    PacedLoad([server.url], valid, _VALID_RATE, _LEAD_IN).run()
+    flood.valid.append(PacedLoad([server.url], valid, _VALID_RATE, seconds).run())
     if running is not None:
-        flood.answered += running.get().statuses
+        flood.statuses += running.get().statuses
 
 
-def _good(stand: Stand, server: Server) -> list[bytes]:
-    with open_control(stand) as control:
-        keys = control.add_keys(control.add_tenants(_GOOD_KEYS // 10, PLAN), _GOOD_KEYS)
-    return [_request(server, key, _GOOD_SENDER) for key in keys]
+def _valid_requests(deployment: Deployment, server: Server) -> list[bytes]:
+    with open_control(deployment) as control:
+        keys = control.add_keys(control.add_tenants(_VALID_KEYS // 10, PLAN), _VALID_KEYS)
+    return [_request(server, key, _VALID_SOURCE) for key in keys]
 
 
 def _floods(server: Server) -> list[Flood]:
-    one, other, many = (repeat(_GOOD_SENDER), repeat(_OTHER_SENDER), map(str, map(_FIRST_OF_MANY.__add__, count())))
+    one, other, many = (repeat(_VALID_SOURCE), repeat(_OTHER_SOURCE), map(str, map(_FIRST_SOURCE.__add__, count())))
     return [
         Flood("none", None),
-        Flood("random keys, another sender", _random(server, other)),
-        Flood("random keys, many senders", _random(server, many)),
-        Flood("random keys, the same sender", _random(server, one)),
-        Flood("one bad key, another sender", _the_same(server, _OTHER_SENDER)),
-        Flood("one bad key, the same sender", _the_same(server, _GOOD_SENDER)),
+        Flood("random keys, another source", _random(server, other)),
+        Flood("random keys, many sources", _random(server, many)),
+        Flood("random keys, the same source", _random(server, one)),
+        Flood("one invalid key, another source", _the_same(server, _OTHER_SOURCE)),
+        Flood("one invalid key, the same source", _the_same(server, _VALID_SOURCE)),
     ]
 
 
-def _random(server: Server, senders: Iterator[str]) -> Callable[[int], Sequence[bytes]]:
-    return lambda number: [_request(server, *each) for each in zip(new_secrets(number), senders, strict=False)]
+def _random(server: Server, sources: Iterator[str]) -> Callable[[int], Sequence[bytes]]:
+    return lambda number: [_request(server, *each) for each in zip(new_secrets(number), sources, strict=False)]
 
 
-def _the_same(server: Server, sender: str) -> Callable[[int], Sequence[bytes]]:
-    (bad,) = new_secrets(1)
-    return lambda _: [_request(server, bad, sender)]
+def _the_same(server: Server, source: str) -> Callable[[int], Sequence[bytes]]:
+    (invalid,) = new_secrets(1)
+    return lambda _: [_request(server, invalid, source)]
 
 
-def _request(server: Server, key: str, sender: str) -> bytes:
-    return request_bytes(server.url + canned.PATH, {"X-API-Key": key, "X-Forwarded-For": sender})
+def _request(server: Server, key: str, source: str) -> bytes:
+    return request_bytes(server.url + CANNED_PATH, {"X-API-Key": key, "X-Forwarded-For": source})
 
 
-def _ratios(flood: Flood, calm: Flood) -> list[float]:
-    return [mine / quiet for mine, quiet in zip(flood.tails, calm.tails, strict=True)]
+def _ratios(flood: Flood, baseline: Flood) -> list[float]:
+    return [mine / base for mine, base in zip(flood.tails, baseline.tails, strict=True)]
 
 
 def _table(floods: list[Flood]) -> Table:
-    title = f"{_GOOD_RATE} good requests a second beside {_FLOOD_RATE:,} bad ones"
+    title = f"{_VALID_RATE} valid requests per second during {_FLOOD_RATE:,} invalid ones"
     columns = (
         Column("flood"),
-        Column("its answers"),
-        Column("good: errors", ","),
+        Column("its responses"),
+        Column("valid: errors", ","),
         Column("p50 ms", ".2f"),
         Column("p99 ms", ".2f"),
-        Column("p99, of none", ".2f"),
+        Column("p99 / without", ".2f"),
         Column("range", ".2f"),
     )
     return Table(title, columns, [_row(flood, floods[0]) for flood in floods])
 
 
-def _row(flood: Flood, calm: Flood) -> list[Cell]:
-    answered = ", ".join(f"{status}: {count:,}" for status, count in sorted(flood.answered.items()))
-    errors = sum(each.count - each.statuses[200] + each.unanswered for each in flood.good)
-    p50, ratios = median(each.percentile(0.5) for each in flood.good), _ratios(flood, calm)
-    return [flood.name, answered, errors, p50, median(flood.tails), median(ratios), spread(ratios)]
+def _row(flood: Flood, baseline: Flood) -> list[Cell]:
+    statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(flood.statuses.items()))
+    errors = sum(each.count - each.statuses[200] + each.unanswered for each in flood.valid)
+    p50, ratios = median(each.percentile(0.5) for each in flood.valid), _ratios(flood, baseline)
+    return [flood.name, statuses, errors, p50, median(flood.tails), median(ratios), value_range(ratios)]
 
 
 def _memory_table(memory: list[float]) -> Table:
@@ -137,10 +136,13 @@ def _memory_table(memory: list[float]) -> Table:
 
 
 def _targets(floods: list[Flood], memory: list[float]) -> list[Target]:
-    calm, *others = floods
-    tails = [Target(f"p99 beside {each.name}", Bound.AT_MOST, 1.5, median(_ratios(each, calm))) for each in others]
+    baseline, *others = floods
+    tails = [
+        Target(f"p99 during {each.name} / without", Bound.AT_MOST, 1.5, median(_ratios(each, baseline)))
+        for each in others
+    ]
     later = memory[len(memory) // 2 :]
     return [
         *tails,
-        Target("memory that later rounds of floods add, MB", Bound.AT_MOST, 5.0, later[-1] - later[0], ".1f"),
+        Target("memory growth in the later rounds, MB", Bound.AT_MOST, 5.0, later[-1] - later[0], ".1f"),
     ]

@@ -1,8 +1,8 @@
-"""What half-open connections cost good clients.
+"""The latency of other clients during 2,000 half-open connections (slowloris).
 
-Rounds without and with 2,000 connections that have sent half a head, interleaved. They are held by a process of their
-own, which gives way to all others and opens another for each that the server ends: the load holds on for as long as the
-deadlines take. ``python -m benchmarks.half_open <port> <count>`` is that process.
+Rounds without and with 2,000 connections that have sent half a head, interleaved. A separate process with a low
+priority holds them, and replaces each one that the server closes. ``python -m benchmarks.half_open <port> <count>`` is
+that process.
 """
 
 import os
@@ -14,93 +14,95 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks import canned
-from benchmarks.effort import Effort, say
+from benchmarks.application_server import CANNED_PATH
+from benchmarks.deployment import Deployment, open_deployment
+from benchmarks.options import Options, log_progress
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
-from benchmarks.stand import Stand, open_stand
-from benchmarks.works import Work, p50, p99, rate, spread
+from benchmarks.workloads import Workload, p50, p99, rate, value_range
 from gateway.development.load import request_bytes
 from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
 from gateway.http1.sockets import raise_descriptor_limit
 
 _COUNT = 2_000
-_ROUND = 12.0  # seconds, longer than the deadline of a head: all of them end once and come again
-_HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
+_ROUND = 12.0  # seconds, longer than the timeout of a head: every connection is closed and replaced once
+_PARTIAL_HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
 _HELD = "held"
-_OPENS_WITHIN = 30.0  # seconds
+_OPEN_TIMEOUT = 30.0  # seconds
 _NICE = 19
-_AT_ONCE = 50  # opened between two looks at those that ended
+_BATCH = 50  # connections opened between two checks for closed ones
 
 
-def measure(effort: Effort) -> Report:
-    """The canned gate, asked as fast as it answers."""
-    with open_stand() as stand:
-        server = stand.servers.ours("canned")
-        requests = [request_bytes(server.url + canned.PATH, stand.tenant.headers)]
-        without, beside = Work("none", server, requests), Work(f"{_COUNT:,}", server, requests)
-        without.run(effort.of(1.0, 0.2))
-        for number in range(1, effort.rounds + 1):
-            say(f"round {number} of {effort.rounds}, without and with {_COUNT:,}")
-            without.rounds.append(without.run(effort.of(_ROUND, 0.5)))
-            with _held(stand, server.url):
-                beside.rounds.append(beside.run(effort.of(_ROUND, 0.5)))
-    target = Target("p99 beside 2,000 half-open connections", Bound.AT_MOST, 1.05, median(beside.ratios(without, p99)))
-    return Report([_table(without, beside)], [target])
+def measure(options: Options) -> Report:
+    """Measure the canned gate in a closed loop."""
+    with open_deployment() as deployment:
+        server = deployment.servers.application("canned")
+        requests = [request_bytes(server.url + CANNED_PATH, deployment.tenant.headers)]
+        without, during = Workload("none", server, requests), Workload(f"{_COUNT:,}", server, requests)
+        without.run(options.scale(1.0, 0.2))
+        for number in range(1, options.rounds + 1):
+            log_progress(f"round {number} of {options.rounds}, without and with {_COUNT:,}")
+            without.samples.append(without.run(options.scale(_ROUND, 0.5)))
+            with _held(deployment, server.url):
+                during.samples.append(during.run(options.scale(_ROUND, 0.5)))
+    target = Target(
+        "p99 during 2,000 half-open connections / without", Bound.AT_MOST, 1.05, median(during.ratios(without, p99))
+    )
+    return Report([_table(without, during)], [target])
 
 
 @contextmanager
-def _held(stand: Stand, url: str) -> Iterator[None]:
-    log = stand.servers.folder / "holder.log"
+def _held(deployment: Deployment, url: str) -> Iterator[None]:
+    log = deployment.servers.folder / "holder.log"
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.half_open", url.rpartition(":")[2], str(_COUNT)]
     holder = Child(Launch(command=command, folder=Path.cwd(), log=log, environment=dict(os.environ)))
     try:
-        wait_until(lambda: _HELD in log.read_text(encoding="ascii"), holder, _OPENS_WITHIN, "the holder")
+        wait_until(lambda: _HELD in log.read_text(encoding="ascii"), holder, _OPEN_TIMEOUT, "the holder")
         yield
     finally:
         holder.stop()
 
 
 def _hold(port: int, count: int) -> None:
-    """Keep so many half-open connections until told to stop."""
+    """Keep a number of half-open connections until stopped."""
     os.nice(_NICE)
     raise_descriptor_limit()
     poll = select.epoll()
     held: dict[int, socket.socket] = {}
-    told = False
+    announced = False
     while True:
-        for _ in range(min(_AT_ONCE, count - len(held))):
+        for _ in range(min(_BATCH, count - len(held))):
             connection = socket.create_connection((LOOPBACK, port))
-            connection.sendall(_HALF)
+            connection.sendall(_PARTIAL_HEAD)
             held[connection.fileno()] = connection
             poll.register(connection, select.EPOLLIN)
-        if len(held) == count and not told:
-            told = True
+        if len(held) == count and not announced:
+            announced = True
             sys.stdout.write(f"{_HELD}\n")
             sys.stdout.flush()
         for descriptor, _ in poll.poll(0.01 if len(held) < count else 1):
             held.pop(descriptor).close()
 
 
-def _table(without: Work, beside: Work) -> Table:
+def _table(without: Workload, during: Workload) -> Table:
     columns = (
         Column("half-open"),
         Column("requests/s", ",.0f"),
-        Column("of without", ".3f"),
+        Column("ratio", ".3f"),
         Column("p50 ms", ".2f"),
         Column("p99 ms", ".2f"),
-        Column("p99, of without", ".3f"),
+        Column("p99 / without", ".3f"),
         Column("range", ".3f"),
     )
     return Table(
-        "Good clients beside half-open connections", columns, [_row(each, without) for each in (without, beside)]
+        "Other clients during half-open connections", columns, [_row(each, without) for each in (without, during)]
     )
 
 
-def _row(work: Work, without: Work) -> list[Cell]:
+def _row(work: Workload, without: Workload) -> list[Cell]:
     rates, tails = work.ratios(without, rate), work.ratios(without, p99)
-    shown = (work.median(rate), median(rates), work.median(p50), work.median(p99))
-    return [work.name, *shown, median(tails), spread(tails)]
+    figures = (work.median(rate), median(rates), work.median(p50), work.median(p99))
+    return [work.name, *figures, median(tails), value_range(tails)]
 
 
 if __name__ == "__main__":

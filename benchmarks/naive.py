@@ -1,7 +1,7 @@
-"""A yardstick from the other side: the same parts as most would put them together from their documentation.
+"""A naive baseline: the same libraries, combined as their documentation shows.
 
-FastAPI, two BaseHTTPMiddlewares, SlowAPI's decorator over Redis, a pycasbin enforcer, SQLAlchemy's ORM; tables of its
-own, where a column tells the tenants apart. Nothing in it is slow on purpose, and nothing is remembered.
+FastAPI, two BaseHTTPMiddlewares, SlowAPI's decorator over Redis, a pycasbin enforcer, SQLAlchemy's ORM; its own tables
+with a tenant column. Nothing in it is slow on purpose, and nothing is cached.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Base(DeclarativeBase):
 
 
 class ApiKey(Base):
-    """A tenant's key, by its hash."""
+    """An API key by its hash."""
 
     __tablename__ = "api_keys"
 
@@ -54,7 +54,7 @@ class ApiKey(Base):
 
 
 class Contact(Base):
-    """As the gateway's own."""
+    """The columns of the gateway's contacts."""
 
     __tablename__ = "contacts"
 
@@ -71,7 +71,7 @@ class Contact(Base):
 
 
 class ContactOut(BaseModel):
-    """A contact as callers see it."""
+    """The response model of a contact."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -87,25 +87,25 @@ class ContactOut(BaseModel):
 
 
 class Page(BaseModel):
-    """A list of them."""
+    """A page of contacts."""
 
     data: list[ContactOut]
     has_more: bool
 
 
 class Timing(BaseHTTPMiddleware):
-    """An id for each request, and a line in the log, which is off as everywhere here."""
+    """A request id and a log line, which is off in all benchmarks."""
 
     async def dispatch(self, request: Request, call_next: Next) -> Response:
-        began = time.perf_counter()
+        started = time.perf_counter()
         request.state.id = uuid4().hex
         response = await call_next(request)
         response.headers["X-Request-Id"] = request.state.id
-        _log.debug("%s %s %.3f", request.method, request.url.path, time.perf_counter() - began)
+        _log.debug("%s %s %.3f", request.method, request.url.path, time.perf_counter() - started)
         return response
 
 
-class Recognition(BaseHTTPMiddleware):
+class Authentication(BaseHTTPMiddleware):
     """Looks up the key of each request."""
 
     async def dispatch(self, request: Request, call_next: Next) -> Response:
@@ -148,19 +148,19 @@ def create_app() -> FastAPI:
     app.state.enforcer.add_policies(_policy_lines())
     app.state.limiter = limiter = Limiter(key_func=_key_of, storage_uri=os.environ["TENANTRY_REDIS_URL"])
     app.add_exception_handler(RateLimitExceeded, _too_many)
-    app.add_middleware(Recognition)
+    app.add_middleware(Authentication)
     app.add_middleware(Timing)
 
     @app.get("/canned")
     @limiter.limit(_LIMITS)
-    async def canned(request: Request) -> dict[str, str]:  # noqa: ARG001 - SlowAPI's decorator wants it
+    async def canned(request: Request) -> dict[str, str]:  # noqa: ARG001 - required by SlowAPI's decorator
         return {"status": "ok"}
 
     @app.get("/v1/contacts/{contact_id}", response_model=ContactOut)
     @limiter.limit(_LIMITS)
     async def read(request: Request, contact_id: UUID, session: Sessions) -> Contact:
-        found = select(Contact).where(Contact.id == contact_id, Contact.tenant_id == request.state.key.tenant_id)
-        contact = (await session.scalars(found)).one_or_none()
+        query = select(Contact).where(Contact.id == contact_id, Contact.tenant_id == request.state.key.tenant_id)
+        contact = (await session.scalars(query)).one_or_none()
         if contact is None:
             raise HTTPException(404)
         return contact
@@ -168,15 +168,15 @@ def create_app() -> FastAPI:
     @app.get("/v1/contacts", response_model=Page)
     @limiter.limit(_LIMITS)
     async def page(request: Request, limit: int, session: Sessions) -> dict[str, object]:
-        own = select(Contact).where(Contact.tenant_id == request.state.key.tenant_id)
-        rows = (await session.scalars(own.order_by(Contact.created_at.desc()).limit(limit + 1))).all()
+        query = select(Contact).where(Contact.tenant_id == request.state.key.tenant_id)
+        rows = (await session.scalars(query.order_by(Contact.created_at.desc()).limit(limit + 1))).all()
         return {"data": rows[:limit], "has_more": len(rows) > limit}
 
     return app
 
 
 def prepare(owner_url: str, api_key: str, rows: int) -> UUID:
-    """Its tables, one tenant with this key and so many contacts; the id of one of them."""
+    """Create the tables, a tenant with this key and its contacts; returns the id of one contact."""
     with psycopg.connect(owner_url) as owner:
         owner.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_SCHEMA)))
     engine = create_engine(_url(owner_url))

@@ -1,6 +1,6 @@
-"""Many tenants, keys and people at once, written straight into the control tables: real ones, with real hashes.
+"""Writes many tenants, keys and users directly into the control tables, with real key digests.
 
-The tenants have no schemas, which no credential is looked up in.
+The tenants have no schemas: credential look-ups do not need them.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from benchmarks.stand import DATABASE, PLAN, Stand, settings_of
+from benchmarks.deployment import DATABASE, PLAN, Deployment, settings_of
 from gateway.services import build_services
 from tenants.database.names import CONTROL_ROLE
 from tenants.identifiers import TenantId, UserId, new_id
@@ -27,8 +27,8 @@ _USER: LiteralString = "INSERT INTO users (id, email) VALUES (%(user)s, %(email)
 _MEMBERSHIP: LiteralString = (
     "INSERT INTO memberships (tenant_id, user_id, roles) VALUES (%(tenant)s, %(user)s, '{member}')"
 )
-# As the superuser, without triggers: a million notices in one transaction are more than the server's queue holds.
-_QUIETLY = "SET session_replication_role = replica"
+# As the superuser, without triggers: a million notifications in one transaction would overflow the server's queue.
+_DISABLE_TRIGGERS = "SET session_replication_role = replica"
 _MANY_KEYS: LiteralString = (
     "INSERT INTO tenantry.api_keys (id, tenant_id, name, role, prefix, last4, digest, pepper_version)"
     " SELECT lpad(to_hex(n), 32, '0')::uuid, %(tenant)s, 'benchmark', 'member', 'tn_live_aaaa', 'aaaa', digest, 1"
@@ -38,45 +38,45 @@ _KEYS = "COPY api_keys (id, tenant_id, name, role, prefix, last4, digest, pepper
 
 
 @dataclass(slots=True)
-class Control:
-    """The control tables, as the control role."""
+class ControlTables:
+    """The control tables, accessed with the control role."""
 
     connection: psycopg.Connection
     hasher: SecretHasher = field(repr=False)
 
     @contextmanager
-    def _entered(self) -> Iterator[psycopg.Cursor]:
+    def _transaction(self) -> Iterator[psycopg.Cursor]:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             cursor.execute(_ENTER, (CONTROL_ROLE,))
             yield cursor
 
     def execute(self, statement: LiteralString, **values: object) -> None:
-        """Run it in a transaction of its own: committed when this returns."""
-        with self._entered() as cursor:
+        """Run a statement in its own transaction."""
+        with self._transaction() as cursor:
             cursor.execute(statement, values)
 
     def add_tenants(self, count: int, plan: str) -> list[UUID]:
-        """So many tenants on that plan."""
+        """Create tenants on a plan."""
         tenants = [new_id() for _ in range(count)]
-        with self._entered() as cursor, cursor.copy(_TENANTS) as copy:
+        with self._transaction() as cursor, cursor.copy(_TENANTS) as copy:
             for tenant in tenants:
                 copy.write_row((tenant, f"t{tenant.hex}", "Benchmark", plan))
         return tenants
 
     def add_keys(self, tenants: Iterable[UUID], count: int) -> list[str]:
-        """So many keys of these tenants in turn: their secrets."""
-        added = new_secrets(count)
-        self.add(dict(zip(added, cycle(tenants), strict=False)))
-        return added
+        """Create keys for these tenants in turn, and return their secrets."""
+        secrets_ = new_secrets(count)
+        self.add(dict(zip(secrets_, cycle(tenants), strict=False)))
+        return secrets_
 
     def add(self, keys: Mapping[str, UUID]) -> None:
-        """Keys of these secrets, each of the tenant beside it."""
-        with self._entered() as cursor, cursor.copy(_KEYS) as copy:
+        """Create keys from their secrets and tenants."""
+        with self._transaction() as cursor, cursor.copy(_KEYS) as copy:
             for secret, tenant in keys.items():
                 copy.write_row(self._key_row(secret, tenant))
 
     def add_member(self, tenant: UUID) -> UUID:
-        """A person who is a member there."""
+        """Create a user with a membership."""
         user = new_id()
         self.execute(_USER, user=user, email=f"{user.hex}@example.com")
         self.execute(_MEMBERSHIP, tenant=tenant, user=user)
@@ -84,43 +84,43 @@ class Control:
 
     def _key_row(self, secret: str, tenant: UUID) -> tuple[object, ...]:
         digest = self.hasher.digest(secret)
-        shown = prefix_of(secret, SecretKind.LIVE), last4_of(secret)
-        return new_id(), tenant, "benchmark", "member", *shown, digest.value, digest.pepper_version
+        visible = prefix_of(secret, SecretKind.LIVE), last4_of(secret)
+        return new_id(), tenant, "benchmark", "member", *visible, digest.value, digest.pepper_version
 
 
 def new_secrets(count: int) -> list[str]:
-    """So many well-formed keys that nobody knows; quicker than those that are handed out, of sixteen of the letters."""
+    """Well-formed secrets, made faster than real ones: their random part is hexadecimal."""
     bodies = (SecretKind.LIVE + secrets.token_hex(18) for _ in range(count))
     return [body + checksum(body) for body in bodies]
 
 
 @contextmanager
-def open_control(stand: Stand) -> Iterator[Control]:
-    """A connection of the gateway's login role to the stand's database."""
-    hasher = SecretHasher(settings_of(stand.environment).peppers)
-    with psycopg.connect(stand.environment["TENANTRY_DATABASE_URL"], autocommit=True) as connection:
-        yield Control(connection, hasher)
+def open_control(deployment: Deployment) -> Iterator[ControlTables]:
+    """Connect to the database with the gateway's login role."""
+    hasher = SecretHasher(settings_of(deployment.environment).peppers)
+    with psycopg.connect(deployment.environment["TENANTRY_DATABASE_URL"], autocommit=True) as connection:
+        yield ControlTables(connection, hasher)
 
 
 @contextmanager
-def open_tokens(stand: Stand) -> Iterator[AccessTokens]:
-    """What issues the tokens that the stand's gateways verify."""
-    services = build_services(settings_of(stand.environment))
+def open_tokens(deployment: Deployment) -> Iterator[AccessTokens]:
+    """The issuer of access tokens that the deployment's gateways accept."""
+    services = build_services(settings_of(deployment.environment))
     try:
         yield services.features.tokens
     finally:
         services.features.passwords.close()
 
 
-def new_person(stand: Stand) -> str:
-    """The access token of a person in a tenant of their own."""
-    with open_control(stand) as control, open_tokens(stand) as tokens:
+def new_access_token(deployment: Deployment) -> str:
+    """An access token of a new user in a new tenant."""
+    with open_control(deployment) as control, open_tokens(deployment) as tokens:
         (tenant,) = control.add_tenants(1, PLAN)
         return tokens.issue(UserId(control.add_member(tenant)), TenantId(tenant), UUID(int=0))
 
 
-def add_many_keys(stand: Stand, tenant: UUID, count: int) -> None:
-    """So many rows of keys that nobody has the secrets of."""
-    with psycopg.connect(stand.superuser_url, dbname=DATABASE) as superuser:
-        superuser.execute(_QUIETLY)
+def add_many_keys(deployment: Deployment, tenant: UUID, count: int) -> None:
+    """Insert keys without known secrets."""
+    with psycopg.connect(deployment.superuser_url, dbname=DATABASE) as superuser:
+        superuser.execute(_DISABLE_TRIGGERS)
         superuser.execute(_MANY_KEYS, {"tenant": tenant, "count": count})

@@ -1,4 +1,4 @@
-"""What a benchmark has found: tables of figures, and the targets that some of them are held against."""
+"""The results of a benchmark: tables of figures, and targets for some of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ class Column:
     name: str
     spec: str = ""
 
-    def show(self, cell: Cell) -> str:
-        """The cell as people read it."""
+    def format(self, cell: Cell) -> str:
+        """The cell as text, rounded."""
         if cell is None:
             return ""
         if isinstance(cell, tuple):
@@ -36,13 +36,13 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
 
-    def shown(self) -> list[list[str]]:
-        """The rows as people read them."""
-        return [[column.show(cell) for column, cell in zip(self.columns, row, strict=True)] for row in self.rows]
+    def formatted(self) -> list[list[str]]:
+        """The rows as text."""
+        return [[column.format(cell) for column, cell in zip(self.columns, row, strict=True)] for row in self.rows]
 
 
 class Bound(StrEnum):
-    """Which way a target lies."""
+    """The direction of a target."""
 
     AT_LEAST = "at least"
     AT_MOST = "at most"
@@ -50,37 +50,37 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that is to be reached."""
+    """A required bound on a figure."""
 
     figure: str
     bound: Bound
-    wanted: float
+    required: float
     measured: float
     spec: str = ".2f"
 
     @property
-    def reached(self) -> bool:
-        """As measured, unrounded."""
-        return self.measured >= self.wanted if self.bound is Bound.AT_LEAST else self.measured <= self.wanted
+    def met(self) -> bool:
+        """By the unrounded figure."""
+        return self.measured >= self.required if self.bound is Bound.AT_LEAST else self.measured <= self.required
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Of one benchmark."""
+    """The results of one benchmark."""
 
     tables: list[Table]
     targets: list[Target] = field(default_factory=list)
 
 
 def targets_table(targets: Iterable[Target]) -> Table:
-    """All targets of a run, reached or not."""
-    columns = (Column("figure"), Column("wanted"), Column("measured"), Column("reached"))
+    """All targets of a run."""
+    columns = (Column("figure"), Column("required"), Column("measured"), Column("met"))
     rows = [
         (
             each.figure,
-            f"{each.bound} {each.wanted:{each.spec}}",
+            f"{each.bound} {each.required:{each.spec}}",
             f"{each.measured:{each.spec}}",
-            "yes" if each.reached else "no",
+            "yes" if each.met else "no",
         )
         for each in targets
     ]
@@ -88,29 +88,29 @@ def targets_table(targets: Iterable[Target]) -> Table:
 
 
 def to_terminal(table: Table) -> RichTable:
-    """For a person at a terminal."""
-    shown = RichTable(title=table.title, title_justify="left", caption=table.note or None, box=box.SIMPLE_HEAD)
+    """Render for a terminal."""
+    rendered = RichTable(title=table.title, title_justify="left", caption=table.note or None, box=box.SIMPLE_HEAD)
     for number, column in enumerate(table.columns):
-        shown.add_column(column.name, justify="right" if number else "left")
-    for row in table.shown():
-        shown.add_row(*row)
-    return shown
+        rendered.add_column(column.name, justify="right" if number else "left")
+    for row in table.formatted():
+        rendered.add_row(*row)
+    return rendered
 
 
 def to_markdown(table: Table) -> str:
-    """For ``docs/benchmarks.md``."""
+    """Render for ``docs/benchmarks.md``."""
     lines = [
         f"### {table.title}",
         "",
         _line(column.name for column in table.columns),
         _line("---:" if number else "---" for number, _ in enumerate(table.columns)),
-        *(_line(row) for row in table.shown()),
+        *(_line(row) for row in table.formatted()),
     ]
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    """For a program: unrounded."""
+    """Render for a program, unrounded."""
     names = [column.name for column in table.columns]
     rows = [dict(zip(names, row, strict=True)) for row in table.rows]
     return {"title": table.title, "note": table.note, "rows": rows}

@@ -1,29 +1,31 @@
-"""What a request costs on its whole way: against the bare server under it, and against the same transaction alone.
+"""The cost of whole requests: against a bare ASGI application, and against the same transaction with psycopg alone.
 
-One worker on one core, sixteen connections, warm. The gateway's own figures are of ``tenantry serve``; the canned ones
-of the same server with one route more, whose answer is the bare application's.
+One worker on one core, sixteen connections, warm. The gateway is ``tenantry serve``; the canned route is measured with
+the same server. With ``--base`` the servers of another checkout take turns with those of this one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
 import httpx
 import orjson
 
-from benchmarks import canned, naive
-from benchmarks.effort import Effort
-from benchmarks.population import new_person
+from benchmarks import naive
+from benchmarks.application_server import CANNED_PATH
+from benchmarks.deployment import Deployment, open_deployment
+from benchmarks.options import Options
+from benchmarks.population import new_access_token
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
-from benchmarks.servers import Server
-from benchmarks.stand import Stand, open_stand
-from benchmarks.works import Work, caveats, cpu, p50, p99, rate, run_rounds, spread
+from benchmarks.servers import Server, Servers
+from benchmarks.workloads import Workload, caveats, cpu, p50, p99, rate, run_rounds, value_range
 from gateway.development.load import request_bytes
 
 _CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical Engines", "stage": "lead"}
 _ROWS = 60  # of the table that is read
 _CONTACTS, _PAGE = "/v1/contacts", "/v1/contacts?limit=50"
 _COLUMNS = (
-    Column("work"),
+    Column("workload"),
     Column("requests/s", ",.0f"),
     Column("ratio", ".3f"),
     Column("range", ".3f"),
@@ -36,123 +38,147 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Works beside their yardstick, which is the first of them."""
+    """Workloads and their baseline, which is the first of them."""
 
     title: str
-    works: list[Work]
-    wanted: dict[Work, float] = field(default_factory=dict)  # the least ratio to reach
+    workloads: list[Workload]
+    targets: dict[str, float] = field(default_factory=dict)  # the minimum ratio, by name of the workload
 
     def table(self) -> Table:
-        """Medians of the rounds; ratios of requests a second, round by round."""
-        return Table(self.title, _COLUMNS, [self._row(work) for work in self.works], caveats(self.works))
+        """Medians of the rounds; ratios of requests per second, round by round."""
+        return Table(self.title, _COLUMNS, [self._row(each) for each in self.workloads], caveats(self.workloads))
 
-    def targets(self) -> list[Target]:
-        """Those that this comparison is held against."""
-        yardstick = self.works[0].name
+    def measured_targets(self) -> list[Target]:
+        """The targets with their measured ratios."""
+        baseline = self.workloads[0].name
         return [
-            Target(f"{work.name} / {yardstick}", Bound.AT_LEAST, wanted, median(self._ratios(work)))
-            for work, wanted in self.wanted.items()
+            Target(f"{each.name} / {baseline}", Bound.AT_LEAST, self.targets[each.name], median(self._ratios(each)))
+            for each in self.workloads
+            if each.name in self.targets
         ]
 
-    def _ratios(self, work: Work) -> list[float]:
-        return work.ratios(self.works[0], rate)
+    def _ratios(self, workload: Workload) -> list[float]:
+        return workload.ratios(self.workloads[0], rate)
 
-    def _row(self, work: Work) -> list[Cell]:
-        ratios = self._ratios(work)
-        costs = (work.median(each) for each in (cpu, p50, p99))
-        return [work.name, work.median(rate), median(ratios), spread(ratios), *costs, work.server.memory_megabytes()]
+    def _row(self, workload: Workload) -> list[Cell]:
+        ratios = self._ratios(workload)
+        costs = (workload.median(figure) for figure in (cpu, p50, p99))
+        memory = workload.server.memory_megabytes()
+        return [workload.name, workload.median(rate), median(ratios), value_range(ratios), *costs, memory]
 
 
 @dataclass(frozen=True, slots=True)
-class Rig:
-    """The servers, and one row that is there."""
+class Checkout:
+    """The gateway and the canned gate of one checkout."""
 
-    stand: Stand
     gateway: Server
+    canned: Server
+    suffix: str = ""  # of workload names
+
+    @classmethod
+    def start(cls, servers: Servers, suffix: str = "") -> "Checkout":
+        return cls(servers.gateway(), servers.application("canned"), suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The servers and the ids of existing rows."""
+
+    deployment: Deployment
+    checkouts: list[Checkout]
     naive: Server
     direct: Server
-    contact: str  # id, as the gateway and the direct application show it
+    contact: str  # id of a row, for the gateway and the direct application
     naive_contact: str
 
-    def work(self, name: str, server: Server, path: str, **more: str) -> Work:
-        """A request of the tenant's, or with other headers."""
-        url = server.url + path
-        return Work(name, server, [request_bytes(url, more or self.stand.tenant.headers)])
+    def workload(self, name: str, server: Server, path: str, **headers: str) -> Workload:
+        """A GET of the tenant, or one with other headers."""
+        return Workload(name, server, [request_bytes(server.url + path, headers or self.deployment.tenant.headers)])
 
-    def creates(self, name: str, server: Server) -> Work:
-        """One contact more."""
-        headers = self.stand.tenant.headers
+    def create(self, name: str, server: Server) -> Workload:
+        """A POST that creates a contact."""
+        headers = self.deployment.tenant.headers
         request = request_bytes(server.url + _CONTACTS, headers, "POST", orjson.dumps(_CONTACT))
-        return Work(name, server, [request], status=201)
+        return Workload(name, server, [request], status=201)
 
 
-def measure(effort: Effort) -> Report:
+def measure(options: Options) -> Report:
     """All kinds of requests in turn."""
-    with open_stand() as stand:
-        rig = _rig(stand)
-        comparisons = [_gate(rig), *_data(rig)]
-        run_rounds([work for each in comparisons for work in each.works], effort, effort.of(2.0, 0.3))
-        targets = [target for each in comparisons for target in each.targets()]
+    with open_deployment() as deployment:
+        setup = _set_up(deployment, options)
+        comparisons = [_gate(setup), *_data(setup)]
+        workloads = [workload for each in comparisons for workload in each.workloads]
+        run_rounds(workloads, options, options.scale(2.0, 0.5))
+        targets = [target for each in comparisons for target in each.measured_targets()]
         return Report([each.table() for each in comparisons], targets)
 
 
-def _rig(stand: Stand) -> Rig:
-    gateway = stand.servers.gateway()
-    made = [_make(gateway.url, stand.tenant.headers) for _ in range(_ROWS)]
-    direct = stand.servers.yardstick("benchmarks.direct:create_app", DIRECT_SCHEMA=stand.tenant.schema)
-    row = naive.prepare(stand.owner_url, stand.tenant.api_key, _ROWS)
-    other = stand.servers.yardstick("benchmarks.naive:create_app", NAIVE_DATABASE_URL=stand.owner_url)
-    rig = Rig(stand, gateway, other, direct, made[0], str(row))
-    _check_that_both_answer_alike(rig)
-    return rig
+def _set_up(deployment: Deployment, options: Options) -> Setup:
+    checkouts = [Checkout.start(deployment.servers)]
+    if options.base is not None:
+        checkouts.append(Checkout.start(deployment.servers_of(options.base), ", base"))
+    gateway = checkouts[0].gateway
+    contacts = [_create_contact(gateway.url, deployment.tenant.headers) for _ in range(_ROWS)]
+    direct = deployment.servers.plain_uvicorn("benchmarks.direct:create_app", DIRECT_SCHEMA=deployment.tenant.schema)
+    row = naive.prepare(deployment.owner_url, deployment.tenant.api_key, _ROWS)
+    stack = deployment.servers.plain_uvicorn("benchmarks.naive:create_app", NAIVE_DATABASE_URL=deployment.owner_url)
+    setup = Setup(deployment, checkouts, stack, direct, contacts[0], str(row))
+    _check_equal_responses(setup)
+    return setup
 
 
-def _make(url: str, headers: dict[str, str]) -> str:
-    answer = httpx.post(url + _CONTACTS, json=_CONTACT, headers=headers).raise_for_status()
-    return str(answer.json()["id"])
+def _create_contact(url: str, headers: dict[str, str]) -> str:
+    response = httpx.post(url + _CONTACTS, json=_CONTACT, headers=headers).raise_for_status()
+    return str(response.json()["id"])
 
 
-def _check_that_both_answer_alike(rig: Rig) -> None:
-    """A yardstick that does less would be no yardstick; only the cursor, which we sign, is not the same."""
-    for path in (f"{_CONTACTS}/{rig.contact}", _PAGE):
-        answers = [
-            httpx.get(server.url + path, headers=rig.stand.tenant.headers) for server in (rig.gateway, rig.direct)
-        ]
-        ours, other = (answer.raise_for_status().json() for answer in answers)
-        if {**ours, "next_cursor": None} != {**other, "next_cursor": None}:
-            raise SystemExit(f"{path} is answered otherwise by the yardstick")
+def _check_equal_responses(setup: Setup) -> None:
+    """A baseline that does less work would not be comparable. Only the signed cursor may differ."""
+    servers = (*(each.gateway for each in setup.checkouts), setup.direct)
+    for path in (f"{_CONTACTS}/{setup.contact}", _PAGE):
+        responses = [httpx.get(server.url + path, headers=setup.deployment.tenant.headers) for server in servers]
+        first, *others = ({**each.raise_for_status().json(), "next_cursor": None} for each in responses)
+        if any(other != first for other in others):
+            raise SystemExit(f"the baseline's response to {path} differs")
 
 
-def _gate(rig: Rig) -> Comparison:
-    servers = rig.stand.servers
-    gate = servers.ours("canned")
-    bare = rig.work("bare ASGI", servers.yardstick("benchmarks.bare:create_app"), "/")
-    by_key = rig.work("gate, canned answer, API key", gate, canned.PATH)
-    by_token = rig.work("gate, canned answer, JWT", gate, canned.PATH, authorization=f"Bearer {new_person(rig.stand)}")
-    works = [
-        bare,
-        rig.work("bare ASGI behind our server", servers.ours("bare"), "/"),
-        by_key,
-        by_token,
-        rig.work("GET /v1/me", rig.gateway, "/v1/me"),
-        rig.work("naive stack, canned answer", rig.naive, canned.PATH),
+def _gate(setup: Setup) -> Comparison:
+    servers = setup.deployment.servers
+    token = {"authorization": f"Bearer {new_access_token(setup.deployment)}"}
+    workloads = [
+        setup.workload("bare ASGI", servers.plain_uvicorn("benchmarks.bare:create_app"), "/"),
+        setup.workload("bare ASGI behind our server", servers.application("bare"), "/"),
+        *_each(setup, "gate, canned response, API key", CANNED_PATH, canned=True),
+        *_each(setup, "gate, canned response, JWT", CANNED_PATH, canned=True, **token),
+        *_each(setup, "GET /v1/me", "/v1/me"),
+        setup.workload("naive stack, canned response", setup.naive, CANNED_PATH),
     ]
-    return Comparison("The gate, against bare ASGI under plain uvicorn", works, {by_key: 0.70, by_token: 0.68})
+    targets = {"gate, canned response, API key": 0.70, "gate, canned response, JWT": 0.68}
+    return Comparison("The gate, against bare ASGI under plain uvicorn", workloads, targets)
 
 
-def _data(rig: Rig) -> list[Comparison]:
-    one = f"{_CONTACTS}/{rig.contact}"
-    read, listed = rig.work("GET one", rig.gateway, one), rig.work("GET 50", rig.gateway, _PAGE)
+def _data(setup: Setup) -> Iterable[Comparison]:
+    title = "{}, against the same transaction with psycopg in a bare ASGI application"
+    one = f"{_CONTACTS}/{setup.contact}"
     of_one = [
-        rig.work("psycopg, one", rig.direct, one),
-        read,
-        rig.work("naive stack, one", rig.naive, f"{_CONTACTS}/{rig.naive_contact}"),
+        setup.workload("psycopg, one", setup.direct, one),
+        *_each(setup, "GET one", one),
+        setup.workload("naive stack, one", setup.naive, f"{_CONTACTS}/{setup.naive_contact}"),
     ]
-    of_page = [rig.work("psycopg, 50", rig.direct, _PAGE), listed, rig.work("naive stack, 50", rig.naive, _PAGE)]
-    of_post = [rig.creates("psycopg, new", rig.direct), rig.creates("POST one", rig.gateway)]
-    title = "{}, against the same transaction through psycopg in a bare ASGI application"
+    yield Comparison(title.format("One row by its id"), of_one, {"GET one": 0.80})
+    of_page = [
+        setup.workload("psycopg, 50", setup.direct, _PAGE),
+        *_each(setup, "GET 50", _PAGE),
+        setup.workload("naive stack, 50", setup.naive, _PAGE),
+    ]
+    yield Comparison(title.format("A list of 50"), of_page, {"GET 50": 0.75})
+    creates = [setup.create(f"POST one{each.suffix}", each.gateway) for each in setup.checkouts]
+    yield Comparison(title.format("A new row"), [setup.create("psycopg, new", setup.direct), *creates])
+
+
+def _each(setup: Setup, name: str, path: str, *, canned: bool = False, **headers: str) -> list[Workload]:
+    """The same request at each checkout."""
     return [
-        Comparison(title.format("One row by its id"), of_one, {read: 0.80}),
-        Comparison(title.format("A list of 50"), of_page, {listed: 0.75}),
-        Comparison(title.format("A new row"), of_post),
+        setup.workload(f"{name}{each.suffix}", each.canned if canned else each.gateway, path, **headers)
+        for each in setup.checkouts
     ]

@@ -1,4 +1,4 @@
-"""The servers that are measured: each a process of its own on the server core, everything else on the other one."""
+"""The servers under test: each one a process pinned to the first core, while everything else uses the last one."""
 
 import os
 import sys
@@ -13,24 +13,27 @@ import httpx
 from gateway.development.processes import LOOPBACK, Child, Launch, children_of, free_port, wait_until
 
 _CORES = sorted(os.sched_getaffinity(0))
-SERVER_CORE, OTHER_CORE = _CORES[0], _CORES[-1]
-_STARTS_WITHIN = 60.0  # seconds, a hundred thousand policy lines among them
-_FASTEST = ("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header")
+SERVER_CORE, LOAD_CORE = _CORES[0], _CORES[-1]
+_START_TIMEOUT = 60.0  # seconds, enough for a hundred thousand policy lines
+_UVICORN_OPTIONS = ("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header")
+# The module and application names of checkouts before the first one that has the other file.
+_APPLICATION_SERVER, _OLD_APPLICATION_SERVER = "application_server", "served"
+_OLD_NAMES = {"many-headers": "wordy"}
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One that answers."""
+    """A running server."""
 
     url: str
     child: Child
 
     def cpu_seconds(self) -> float:
-        """Processor time that it has used so far, to the nanosecond, with its workers if it has any."""
+        """CPU time so far, with nanosecond resolution, of the process and its workers."""
         return sum(map(_cpu_seconds, self._processes()))
 
     def memory_megabytes(self) -> float:
-        """Resident memory, its workers' included: pages that they share count for each."""
+        """Resident memory of the process and its workers; shared pages count for each."""
         return sum(map(_memory_megabytes, self._processes()))
 
     def _processes(self) -> list[int]:
@@ -39,37 +42,42 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Starts them; all end with ``stack``."""
+    """Starts servers, which end with ``stack``."""
 
     folder: Path
     environment: dict[str, str]
     stack: ExitStack
+    checkout: Path  # whose code they run
 
-    def yardstick(self, application: str, **environment: str) -> Server:
-        """An ASGI application factory under plain uvicorn, with the fastest of everything and no access log."""
-        return self._start(("uvicorn", application, *_FASTEST, "--port"), "/", environment)
+    def plain_uvicorn(self, application: str, **environment: str) -> Server:
+        """An ASGI application factory under uvicorn with uvloop and httptools, without an access log."""
+        return self._start(("uvicorn", application, *_UVICORN_OPTIONS, "--port"), "/", environment)
 
     def gateway(self, workers: int = 1, **environment: str) -> Server:
-        """``tenantry serve``, as a deployment starts it."""
+        """``tenantry serve``."""
         return self._start(("gateway.cli", "serve", "--workers", str(workers), "--port"), "/readyz", environment)
 
-    def ours(self, name: str, workers: int = 1, **environment: str) -> Server:
-        """An application of ``benchmarks/served.py`` behind the very server that ``tenantry serve`` runs."""
-        return self._start(("benchmarks.served", name, str(workers)), "/readyz", environment)
+    def application(self, name: str, workers: int = 1, **environment: str) -> Server:
+        """An application of ``benchmarks/application_server.py`` behind the server of ``tenantry serve``."""
+        module = _APPLICATION_SERVER
+        if not (self.checkout / "benchmarks" / f"{module}.py").exists():
+            module, name = _OLD_APPLICATION_SERVER, _OLD_NAMES.get(name, name)
+        return self._start((f"benchmarks.{module}", name, str(workers)), "/readyz", environment)
 
     def _start(self, module: Sequence[str], path: str, environment: dict[str, str]) -> Server:
         """``module`` takes its port as its last argument."""
         port = free_port()
         command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", *module, str(port)]
         log = self.folder / f"server-{port}.log"
-        child = Child(Launch(command=command, folder=Path.cwd(), log=log, environment=self.environment | environment))
+        variables = self.environment | {"PYTHONPATH": str(self.checkout)} | environment
+        child = Child(Launch(command=command, folder=self.checkout, log=log, environment=variables))
         self.stack.callback(child.stop)
         url = f"http://{LOOPBACK}:{port}"
-        wait_until(lambda: _answers(url + path), child, _STARTS_WITHIN, " ".join(module))
+        wait_until(lambda: _responds(url + path), child, _START_TIMEOUT, " ".join(module))
         return Server(url, child)
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         return httpx.get(url, timeout=1).status_code < httpx.codes.INTERNAL_SERVER_ERROR
     except httpx.TransportError:
@@ -78,7 +86,7 @@ def _answers(url: str) -> bool:
 
 
 def _cpu_seconds(pid: int) -> float:
-    # The process's own clock, as clock_getcpuclockid(3) composes its number on Linux: /proc counts in steps of 10 ms.
+    # The clock id of another process, as clock_getcpuclockid(3) builds it on Linux: /proc has a resolution of 10 ms.
     return time.clock_gettime(~pid << 3 | 2)
 
 

@@ -14,8 +14,8 @@ from gateway.authorization.stage import AuthorizationStage
 from gateway.data.router import data_router
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
-from gateway.health.garbage import freeze_loaded_objects
-from gateway.health.readiness import LEAVE, Readiness
+from gateway.health.garbage import freeze_startup_objects
+from gateway.health.readiness import START_DRAINING, Readiness
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.stage import IdentityStage
 from gateway.logs.setup import configure_logging
@@ -77,8 +77,8 @@ def _api(services: Services, problems: Problems) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with services.running():
-            freeze_loaded_objects()
-            yield {LEAVE: readiness.leave}
+            freeze_startup_objects()
+            yield {START_DRAINING: readiness.start_draining}
 
     api = DescribedApi(
         title="Tenantry", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None

@@ -10,7 +10,7 @@ from fastapi import Request
 from billing.plans.book import PlanBook
 from gateway.authorization.authorizer import Authorizer
 from gateway.features import Features, build_features
-from gateway.health.loop_watch import LoopWatch
+from gateway.health.loop_monitor import LoopMonitor
 from gateway.identity.cache import Channel, PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader
 from gateway.identity.database_lookup import DatabaseLookup
@@ -51,7 +51,7 @@ class Services:
     limiter: PlanLimiter
     usage: UsageRecorder
     meter: RequestMeter
-    watch: LoopWatch
+    watch: LoopMonitor
     metrics: Metrics
 
     @property
@@ -116,7 +116,7 @@ def build_services(settings: Settings) -> Services:
         limiter=PlanLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database),
         meter=RequestMeter(),
-        watch=LoopWatch(),
+        watch=LoopMonitor(),
         metrics=Metrics(settings.metrics_folder),
     )
 

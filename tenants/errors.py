@@ -1,7 +1,7 @@
-"""What can go wrong, as kinds. Each feature declares its own errors beside what raises them.
+"""Error kinds and the errors that several features share. Each feature declares its own errors beside their use.
 
-An error carries a kind, a stable code, a message for the caller and a detail for the log. Status codes are the
-gateway's business (``gateway/problems/documents.py``); nothing below it knows them.
+An error carries a kind, a stable code, a message for the caller and a detail for the log. Only
+``gateway/problems/documents.py`` maps errors to HTTP: no message here names a status code or a header field.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class ErrorKind(Enum):
-    """Why a request was not answered, in the words that ``gateway/problems/documents.py`` turns into a status."""
+    """The category of an error; ``gateway/problems/documents.py`` maps each to a status code."""
 
     MALFORMED = "malformed"
     UNAUTHENTICATED = "unauthenticated"
@@ -30,8 +30,8 @@ class ErrorKind(Enum):
 class TenantryError(Exception):
     """Base of every error that a caller may see. Subclasses set ``kind``, ``code``, ``title`` and ``message``.
 
-    ``message`` is a constant sentence for the caller: it never holds what the caller sent, a secret, or a fact about
-    another tenant. ``detail`` goes to the log only.
+    ``message`` is constant text for the caller: what is wrong and what to do. It never contains caller input, a secret
+    or data of another tenant. ``detail`` goes to the log only.
     """
 
     kind: ClassVar[ErrorKind]
@@ -51,7 +51,7 @@ class TenantryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with the input: an RFC 6901 pointer, a stable code and a message that does not echo the input."""
+    """One invalid value: an RFC 6901 pointer, a stable code and a message that never echoes the input."""
 
     pointer: str
     code: str
@@ -59,26 +59,26 @@ class FieldError:
 
 
 class NotFound(TenantryError):
-    """Unknown, or another tenant's: the two are never told apart."""
+    """The object does not exist or belongs to another tenant: the two are indistinguishable to the caller."""
 
     kind = ErrorKind.NOT_FOUND
     code = "not_found"
     title = "Not found"
-    message = "There is nothing here, or nothing that you may know of."
+    message = "Not found. Check the path and the id."
 
 
 class Conflict(TenantryError):
     kind = ErrorKind.CONFLICT
     code = "conflict"
     title = "Conflict"
-    message = "The request conflicts with what is already there."
+    message = "The request conflicts with the current state. Read it again before you retry."
 
 
 class PreconditionFailed(TenantryError):
     kind = ErrorKind.PRECONDITION_FAILED
     code = "precondition_failed"
     title = "Precondition failed"
-    message = "The object has changed since the version that If-Match names."
+    message = "The object has changed since the version that you named. Read it again before you retry."
 
 
 def check_version(version: int, expected: tuple[int, ...] | None) -> None:
@@ -88,12 +88,12 @@ def check_version(version: int, expected: tuple[int, ...] | None) -> None:
 
 
 class ValidationFailed(TenantryError):
-    """The input was understood and refused; ``errors`` says where and why."""
+    """The input is well-formed and invalid; ``errors`` lists each invalid value."""
 
     kind = ErrorKind.INVALID
     code = "validation_failed"
     title = "Validation failed"
-    message = "Some of the input is not acceptable."
+    message = "The input is invalid. See the list of errors."
 
     def __init__(self, errors: tuple[FieldError, ...] = (), *, message: str | None = None, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -101,7 +101,7 @@ class ValidationFailed(TenantryError):
 
     @classmethod
     def at(cls, pointer: str, code: str, message: str) -> "ValidationFailed":
-        """The common case of one thing wrong."""
+        """An error with a single invalid value."""
         return cls((FieldError(pointer, code, message),))
 
 
@@ -109,14 +109,14 @@ class Forbidden(TenantryError):
     kind = ErrorKind.FORBIDDEN
     code = "forbidden"
     title = "Forbidden"
-    message = "The credential is valid, but its roles do not allow this."
+    message = "The credential is valid, but it does not have the required permission."
 
 
 class Unavailable(TenantryError):
-    """Something that the answer needs is down. Never used for a credential that was understood and refused."""
+    """A dependency is down. Never raised for an invalid credential."""
 
     kind = ErrorKind.UNAVAILABLE
     code = "unavailable"
     title = "Unavailable"
-    message = "A part that the answer needs does not answer. Try again shortly."
+    message = "A required service is unavailable. Retry later."
     retry_after = 1

@@ -1,4 +1,4 @@
-"""Speaks ASGI to an application, and leads requests to single stages of the gate, without a server between."""
+"""Calls ASGI applications and single stages of the gate without a server."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ HOST: Header = (b"host", b"gateway.test")
 
 
 @dataclass
-class Answer:
-    """What an application sent. ``status`` is 0 when it sent nothing; ``ended`` tells a clean end from a cut one."""
+class Response:
+    """What an application sent. ``status`` is 0 if it sent nothing; ``ended`` is False for an incomplete body."""
 
     status: int = 0
     headers: list[Header] = field(default_factory=list)
@@ -26,9 +26,9 @@ class Answer:
     ended: bool = False
 
     def header(self, name: str) -> str | None:
-        """The value of a header that is there at most once."""
+        """The value of a header that occurs at most once."""
         values = [value.decode() for key, value in self.headers if key == name.encode()]
-        assert len(values) <= 1, f"{name} is there {len(values)} times"
+        assert len(values) <= 1, f"{name} occurs {len(values)} times"
         return values[0] if values else None
 
     def json(self) -> Any:
@@ -44,7 +44,7 @@ def http_scope(
     client: tuple[str, int] | None = ("192.0.2.1", 4711),
     raw_path: bytes | None = None,
 ) -> Scope:
-    """A scope as uvicorn makes it."""
+    """A scope like uvicorn's."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -62,8 +62,8 @@ def http_scope(
     }
 
 
-def request_of(scope: Scope, chunks: Iterable[bytes] = (), source: str = "192.0.2.1") -> RequestContext:
-    """The request as a stage meets it, its body in these chunks; on its way to the smallest application."""
+def request_context(scope: Scope, chunks: Iterable[bytes] = (), source: str = "192.0.2.1") -> RequestContext:
+    """The context of a request with these body chunks, routed to ``respond_ok``."""
     body = list(chunks)
 
     async def receive() -> Message:
@@ -72,22 +72,22 @@ def request_of(scope: Scope, chunks: Iterable[bytes] = (), source: str = "192.0.
     request = RequestContext(
         scope, RequestFields.of(scope["headers"]), receive, "req_01h455vb4pex5vsknk084sn02q", source
     )
-    leads_to(says_ok)(request)
+    route_to(respond_ok)(request)
     return request
 
 
-def leads_to(app: ASGIApp, template: str = "", cost: int = 1) -> Stage:
-    """A stage that gives every request one route, open to everybody; without a template it is none of ours."""
+def route_to(app: ASGIApp, template: str = "", cost: int = 1) -> Stage:
+    """A stage that routes every request to one public route; without a template it is an unknown path."""
     route = Route("GET", template, PUBLIC, app, cost)
 
-    def lead(request: RequestContext) -> None:
+    def assign(request: RequestContext) -> None:
         request.route = route
 
-    return lead
+    return assign
 
 
-async def meet(stage: Stage, request: RequestContext) -> None:
-    """Lead the request through one stage, as the gate does."""
+async def run_stage(stage: Stage, request: RequestContext) -> None:
+    """Run one stage, as the gate does."""
     waiting = stage(request)
     if waiting is not None:
         await waiting
@@ -99,28 +99,28 @@ def end(request: RequestContext, status: int = 200) -> None:
         closer(request, status)
 
 
-async def ask(app: ASGIApp, scope: Scope, body: Iterable[bytes] = (b"",), *, leaves: bool = False) -> Answer:
-    """Send the body's chunks and gather the answer. With ``leaves`` the client goes away after the last chunk."""
+async def call(app: ASGIApp, scope: Scope, body: Iterable[bytes] = (b"",), *, disconnects: bool = False) -> Response:
+    """Send the body's chunks and collect the response. With ``disconnects`` the client leaves after the last chunk."""
     chunks = list(body)
-    answer = Answer()
+    response = Response()
 
     async def receive() -> Message:
         if not chunks:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": chunks.pop(0), "more_body": leaves or bool(chunks)}
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": disconnects or bool(chunks)}
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            answer.status, answer.headers = message["status"], list(message["headers"])
+            response.status, response.headers = message["status"], list(message["headers"])
         elif message["type"] == "http.response.body":
-            answer.body += message.get("body", b"")
-            answer.ended = not message.get("more_body", False)
+            response.body += message.get("body", b"")
+            response.ended = not message.get("more_body", False)
 
     await app(scope, receive, send)
-    return answer
+    return response
 
 
-async def says_ok(_scope: Scope, _receive: Any, send: Any) -> None:
-    """The smallest application."""
+async def respond_ok(_scope: Scope, _receive: Any, send: Any) -> None:
+    """An application that sends ``ok``."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})

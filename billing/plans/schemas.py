@@ -47,7 +47,7 @@ def _feature(value: object) -> bool | int | str:
         return value
     if isinstance(value, str) and len(value) <= _LONGEST_TEXT:
         return value
-    message = f"Must be true, false, a whole number from 0 to 2**53, or text of at most {_LONGEST_TEXT} characters."
+    message = f"Must be true, false, an integer from 0 to 2**53, or a string of at most {_LONGEST_TEXT} characters."
     raise PydanticCustomError("not_allowed", message)
 
 

@@ -17,7 +17,7 @@ _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 def _in_digits(value: object) -> object:
     """What pydantic takes beside: `10.0`, `1_0` and blanks, is refused as lists of data refuse it."""
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
-        raise PydanticCustomError("wrong_type", "Must be a whole number.")
+        raise PydanticCustomError("wrong_type", "Must be an integer.")
     return value
 
 

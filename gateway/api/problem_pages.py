@@ -1,6 +1,6 @@
-"""``/problems`` and ``/problems/{code}``: the pages that the ``type`` of every problem document leads to.
+"""``/problems`` and ``/problems/{code}``: the pages that the ``type`` of a problem document links to.
 
-Small, without script, made from the error classes themselves, so that no code is without its page.
+They are generated from the error classes, so that every code has a page.
 """
 
 import base64
@@ -15,19 +15,19 @@ from gateway.problems.documents import catalogue, status_of
 from tenants.errors import ErrorKind, NotFound, TenantryError
 
 _WHAT_TO_DO: dict[ErrorKind, str] = {
-    ErrorKind.MALFORMED: "Mend the request; sent again as it is, it will be refused again.",
-    ErrorKind.UNAUTHENTICATED: "Send a credential that is valid. 401 only ever means the credential, never an outage.",
-    ErrorKind.FORBIDDEN: "Ask an admin of the tenant. Another credential may be allowed what this one is not.",
-    ErrorKind.NOT_FOUND: "Check the path and the id. What belongs to another tenant looks as if it did not exist.",
-    ErrorKind.CONFLICT: "Read the current state, decide anew, and send a request that fits it.",
-    ErrorKind.PRECONDITION_FAILED: "Read the object again, apply the change to it, and send its new ETag in If-Match.",
-    ErrorKind.TOO_LARGE: "Send less at a time.",
-    ErrorKind.INVALID: "The member errors tells by pointer, code and message what is wrong where. Mend that.",
-    ErrorKind.THROTTLED: "Wait as many seconds as Retry-After says, then send the request again.",
-    ErrorKind.INTERNAL: "The fault is ours. Quote the request_id when you report it.",
-    ErrorKind.UPSTREAM: "The service behind this one failed. Try again later.",
-    ErrorKind.UNAVAILABLE: "Wait as many seconds as Retry-After says and send the request again.",
-    ErrorKind.UPSTREAM_TIMEOUT: "The service behind this one did not answer in time. Try again later.",
+    ErrorKind.MALFORMED: "Correct the request. The same request will fail again.",
+    ErrorKind.UNAUTHENTICATED: "Send a valid credential. 401 always means the credential, never an outage.",
+    ErrorKind.FORBIDDEN: "Ask an admin of the tenant for the permission, or use a credential that has it.",
+    ErrorKind.NOT_FOUND: "Check the path and the id. Objects of another tenant are reported as not found.",
+    ErrorKind.CONFLICT: "Read the current state and send a request that fits it.",
+    ErrorKind.PRECONDITION_FAILED: "Read the object again, apply the change, and send the new ETag in If-Match.",
+    ErrorKind.TOO_LARGE: "Send a smaller request.",
+    ErrorKind.INVALID: "Correct the values that the errors member lists by pointer, code and message.",
+    ErrorKind.THROTTLED: "Wait for the number of seconds in Retry-After, then retry.",
+    ErrorKind.INTERNAL: "Retry later. If the error persists, report it with the request_id.",
+    ErrorKind.UPSTREAM: "The upstream service failed. Retry later.",
+    ErrorKind.UNAVAILABLE: "Wait for the number of seconds in Retry-After, then retry.",
+    ErrorKind.UPSTREAM_TIMEOUT: "The upstream service did not respond in time. Retry later.",
 }
 _STYLE = (
     ":root{color-scheme:light dark}body{font:1rem/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;"
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/problems", dependencies=[Depends(public)], include_i
 
 @router.get("")
 async def list_problems() -> Response:
-    """Every code with its status and title."""
+    """List every code with its status and title."""
     lines = (
         f'<dt><a href="problems/{code}"><code>{code}</code></a></dt><dd>{status_of(error)} {escape(error.title)}</dd>\n'
         for code, error in catalogue().items()
@@ -59,7 +59,7 @@ async def list_problems() -> Response:
 
 @router.get("/{code}")
 async def read_problem(code: str) -> Response:
-    """What one code means and what to do about it. Raises NotFound."""
+    """Explain one code and what to do about it. Raises NotFound."""
     error = catalogue().get(code)
     if error is None:
         raise NotFound

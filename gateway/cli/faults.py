@@ -74,7 +74,7 @@ def _invalid(error: ValidationError) -> Fault:
     details = tuple(f"{_name(each['loc'], of_settings)}{_reason(each['msg'])}" for each in error.errors())
     if of_settings:
         return Fault("settings_invalid", "The settings are not complete. `tenantry config` lists them.", details)
-    return Fault("validation_failed", "Some of the input is not acceptable.", details)
+    return Fault("validation_failed", "The input is invalid. See the list of errors.", details)
 
 
 def _name(location: tuple[int | str, ...], of_settings: bool) -> str:  # noqa: FBT001 - one of two spellings

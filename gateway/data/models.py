@@ -128,7 +128,7 @@ def _from_text(field: Field) -> Any:
 def _read_from_text(field: Field) -> PlainValidator:
     def read(value: object) -> object:
         if not isinstance(value, str):
-            raise BadValue("wrong_type", "Must be text.")
+            raise BadValue("wrong_type", "Must be a string.")
         return values.read(field, value)
 
     return PlainValidator(_telling(read))

@@ -6,7 +6,7 @@ import time
 import structlog
 
 from gateway.logs.redaction import redacted
-from gateway.logs.setup import InfoLogger, who_asks
+from gateway.logs.setup import InfoLogger, principal_fields
 from gateway.request.context import RequestContext
 
 _FIRST_ERROR = 400
@@ -34,6 +34,6 @@ class AccessLog:
             status=status,
             milliseconds=round((time.perf_counter() - request.started) * 1000, 2),
             source=request.client,
-            **who_asks(request),
+            **principal_fields(request),
             **(redacted(request.log) if request.log else {}),
         )

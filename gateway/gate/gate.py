@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.gate.access_log import AccessLog
 from gateway.gate.exchange import Exchange, Shared
 from gateway.gate.request_id import RequestIds
-from gateway.logs.setup import request_in_hand
+from gateway.logs.setup import current_request
 from gateway.problems.documents import Problems, as_tenantry_error, note
 from gateway.request.context import Closer, RequestContext
 from gateway.request.source import SourceReader
@@ -57,7 +57,7 @@ class Gate:
             await self._non_http(scope, receive, send)
             return
         request = Exchange(scope, receive, send, self._shared)
-        request_in_hand.set(request)
+        current_request.set(request)
         try:
             for stage in self._stages:
                 waiting = stage(request)

@@ -1,1 +1,1 @@
-"""Readiness, the event-loop watchdog and the pacing of garbage collection."""
+"""Readiness, event loop lag and garbage collections of a worker."""

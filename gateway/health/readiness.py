@@ -1,6 +1,6 @@
-"""Whether this worker can serve: database reachable, control schema as new as this code, plans loaded, changes heard.
+"""Readiness of a worker: database reachable, control schema up to date, plans loaded, change listener connected.
 
-Redis is not asked: without it each worker counts its own share, and serves.
+Redis is not checked: without it each worker enforces its share of every limit.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
 from tenants.errors import Unavailable
 
-_REMEMBERED = 0.5  # seconds that a finding stands, so that asking often costs the database nothing
-_DEADLINE = 2.0  # seconds that the database may take
-LEAVE = "tenantry_leave"  # in the lifespan's state: how a server tells its application that it is about to stop
-_DEAF_AFTER = 5.0  # seconds without a confirmation of the listener: the bound of trust in what is cached (ID4)
+_CACHE_TTL = 0.5  # seconds: frequent checks cost the database nothing
+_DATABASE_TIMEOUT = 2.0  # seconds
+START_DRAINING = "tenantry_start_draining"  # key in the lifespan state: the server calls it before it shuts down
+_LISTENER_TIMEOUT = 5.0  # seconds without a confirmation: the bound on the use of cached principals (ID4)
 
 
 class NotReady(Unavailable):
@@ -24,7 +24,7 @@ class NotReady(Unavailable):
 
 
 class Readiness:
-    """One per worker process. Many who ask at once are answered by one look."""
+    """One per worker process. Concurrent checks share one result."""
 
     def __init__(
         self, database: Database, listener: ChangeListener, plan_book: PlanBook, revision: ControlRevision
@@ -33,39 +33,39 @@ class Readiness:
         self._listener = listener
         self._plan_book = plan_book
         self._revision = revision
-        self._looking = asyncio.Lock()
-        self._seen_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
         self._missing: tuple[str, ...] = ()
-        self._leaving = False
+        self._draining = False
 
-    def leave(self) -> None:
-        """The worker is about to stop: it serves whoever still comes, and is not ready for more (OP1)."""
-        self._leaving = True
+    def start_draining(self) -> None:
+        """Report not ready while requests are still served, before a shutdown (OP1)."""
+        self._draining = True
 
     async def check(self) -> None:
         """Raises NotReady with the names of what is missing."""
-        if self._leaving:
-            raise NotReady("Not ready to serve: about to stop.", detail="about to stop")
-        async with self._looking:
-            if time.monotonic() - self._seen_at > _REMEMBERED:
-                self._missing = await self._look()
-                self._seen_at = time.monotonic()
+        if self._draining:
+            raise NotReady("Not ready to serve: shutting down.", detail="shutting down")
+        async with self._lock:
+            if time.monotonic() - self._checked_at > _CACHE_TTL:
+                self._missing = await self._find_missing()
+                self._checked_at = time.monotonic()
         if self._missing:
             raise NotReady(f"Not ready to serve: {', '.join(self._missing)}.", detail=", ".join(self._missing))
 
-    async def _look(self) -> tuple[str, ...]:
-        return (*await self._database_lacks(), *self._memory_lacks())
+    async def _find_missing(self) -> tuple[str, ...]:
+        return (*await self._missing_in_database(), *self._missing_in_memory())
 
-    async def _database_lacks(self) -> list[str]:
+    async def _missing_in_database(self) -> list[str]:
         try:
-            async with asyncio.timeout(_DEADLINE), self._database.control() as session:
+            async with asyncio.timeout(_DATABASE_TIMEOUT), self._database.control() as session:
                 control = await self._revision.standing(session)
         except (Unavailable, TimeoutError):
             return ["database"]
         return ["migrations"] if control.behind else []
 
-    def _memory_lacks(self) -> Iterator[str]:
+    def _missing_in_memory(self) -> Iterator[str]:
         if not self._plan_book.plans():
             yield "plans"
-        if time.monotonic() - self._listener.confirmed_at > _DEAF_AFTER:
+        if time.monotonic() - self._listener.confirmed_at > _LISTENER_TIMEOUT:
             yield "change listener"

@@ -1,1 +1,1 @@
-"""The outermost stages: what every request meets before anybody asks who sent it."""
+"""The HTTP/1.1 server: strict request parsing, size limits, timeouts and response writing, on top of uvicorn."""

@@ -1,7 +1,8 @@
-"""One request and its answer, between a connection and the application: uvicorn's cycle, with less work in it.
+"""One request and its response, between a connection and the application.
 
-The names that uvicorn's server reads are uvicorn's. ``receive`` raises what is wrong with the body, so that the stages
-answer it as any other error. ``send`` writes an answer of one piece at once.
+It replaces uvicorn's ``RequestResponseCycle``, of which uvicorn's server and protocol read ``keep_alive``,
+``response_started`` and ``response_complete``. Errors in the body are raised by ``receive``, so that the gate answers
+them like any other error. A response of one piece is sent in one write.
 """
 
 import asyncio
@@ -17,22 +18,21 @@ from uvicorn._types import (
     HTTPScope,
 )
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.http1.refusal import Answer
 from gateway.http1.request_head import CHUNKED
 from gateway.http1.response_head import HeadWriter
+from gateway.http1.shared_state import ErrorResponse
 from gateway.problems.errors import Internal
 from tenants.errors import TenantryError
 
-_WITHOUT_BODY = frozenset({204, 304})  # beside every answer to HEAD (RFC 9110 section 6.4.1)
-_JOINED = 16_384  # bytes of a body up to which copying it costs less than a second buffer
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})  # and every response to HEAD (RFC 9110 section 6.4.1)
+_MAX_JOINED = 16_384  # bytes of a body up to which copying it behind the head is cheaper than a second buffer
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Connection(Protocol):
-    """What a cycle asks of the connection that it takes place on."""
+class CycleConnection(Protocol):
+    """What a cycle needs of its connection."""
 
     transport: asyncio.Transport
     flow: FlowControl
@@ -40,194 +40,211 @@ class Connection(Protocol):
     server_state: ServerState
     heads: HeadWriter
 
-    def explain(self, error: TenantryError) -> Answer:
-        """The answer to an error that no stage has answered. It is on the log then."""
+    def error_response(self, error: TenantryError) -> ErrorResponse:
+        """The response to an error that the application did not handle. It is logged."""
 
     def on_response_complete(self) -> None:
-        """The answer was written to its end."""
+        """The last byte of the response was written."""
 
 
-class Cycle(RequestResponseCycle):
-    """What most requests leave as it is stands in the class. The names that uvicorn reads are uvicorn's."""
+class RequestCycle:
+    """Implements ASGI's ``receive`` and ``send`` for one request."""
 
-    disconnected = False
-    response_started = False
-    response_complete = False
-    _told = False  # the application: that the body has ended
-    _left = False  # the client has: it sends nothing more, and may still read
-    _failure: TenantryError | None = None
-    _news: asyncio.Event | None = None  # made when the application has to wait, as it seldom has
-    _buffered = 0  # bytes of the body that the application has not taken
-    _head = b""  # of the answer, held back until its body comes
-    _owed: int | None = 0  # bytes that the answer still promises, CHUNKED, or None: until the connection ends
+    __slots__ = (
+        "_body_chunks",
+        "_buffered_bytes",
+        "_client_done",
+        "_connection",
+        "_end_of_body_sent",
+        "_error",
+        "_flow",
+        "_pending_head",
+        "_remaining",
+        "_scope",
+        "_task",
+        "_transport",
+        "_wakeup",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "waiting_for_100_continue",
+    )
 
     def __init__(
-        self, connection: Connection, scope: HTTPScope, *, more_body: bool, keep_alive: bool, expects: bool
+        self, connection: CycleConnection, scope: HTTPScope, *, more_body: bool, keep_alive: bool, expects: bool
     ) -> None:
-        # Not uvicorn's own, which sets twice as much for every request.
-        self.scope = scope
         self.more_body = more_body
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expects
-        self.transport = connection.transport
-        self.flow = connection.flow
-        self.logger = connection.logger
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self._scope = scope
         self._connection = connection
-        self._pieces: list[bytes] = []
+        self._transport = connection.transport
+        self._flow = connection.flow
+        self._task: asyncio.Task[None] | None = None
+        self._client_done = False  # it sends nothing more, and may still read
+        self._error: TenantryError | None = None  # in the body
+        self._wakeup: asyncio.Event | None = None  # created only when the application has to wait
+        self._body_chunks: list[bytes] = []
+        self._buffered_bytes = 0  # in _body_chunks
+        self._end_of_body_sent = False  # to the application
+        self._pending_head = b""  # of the response, held back until its first body message
+        self._remaining: int | None = 0  # bytes of Content-Length, CHUNKED, or None: until the connection closes
 
     def start(self, app: ASGI3Application, loop: asyncio.AbstractEventLoop) -> None:
-        """Run the application in a task, which the server knows of until it is done."""
-        # Named, and not by the loop: to number it would cost a hundredth of the whole request.
+        """Run the application in a task, which the server tracks until it ends."""
         self._task = task = asyncio.Task(self._run(app), loop=loop, name="request")
         self._connection.server_state.tasks.add(task)
 
     async def _run(self, app: ASGI3Application) -> None:
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(self._scope, self.receive, self.send)
             if not (self.response_complete or self.disconnected):
-                self.logger.error("ASGI callable returned before its answer was complete.")
-                await self._break_off()
-        except BaseException:  # as uvicorn does, also when the server gives the request up
-            self.logger.exception("Exception in ASGI application")
-            await self._break_off()
-        finally:  # here, since a callback of the task would cost another turn of the loop
-            self._connection.server_state.tasks.discard(self._task)
-            del self._task  # whose context holds the request, which holds us: nothing must be left to the collector
+                self._connection.logger.error("ASGI callable returned before its response was complete.")
+                await self._abort_response()
+        except BaseException:  # like uvicorn, also for a cancellation by the server
+            self._connection.logger.exception("Exception in ASGI application")
+            await self._abort_response()
+        finally:  # a done callback would take another turn of the event loop
+            if self._task is not None:
+                self._connection.server_state.tasks.discard(self._task)
+            self._task = None  # breaks a reference cycle: a request must not wait for the garbage collector
 
-    async def _break_off(self) -> None:
+    async def _abort_response(self) -> None:
         if self.response_started:
-            self.transport.close()
+            self._transport.close()
         else:
-            await self.send_500_response()
+            await self._send_error_response()
 
     def feed(self, payload: bytes, *, more_body: bool) -> None:
-        """A piece of the body has come."""
+        """Buffer a part of the request body."""
         if self.response_complete:
             return
         self.more_body = more_body
-        self.waiting_for_100_continue = False  # the client did not wait for it
+        self.waiting_for_100_continue = False  # the client sent the body without waiting
         if payload:
-            self._pieces.append(payload)
-            self._buffered += len(payload)
-            if more_body and self._buffered > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
+            self._body_chunks.append(payload)
+            self._buffered_bytes += len(payload)
+            if more_body and self._buffered_bytes > HIGH_WATER_LIMIT:
+                self._flow.pause_reading()
         self._wake()
 
     def fail(self, error: TenantryError) -> None:
-        """The body will never be whole. The application hears of it when it asks for more."""
-        self._failure = error
+        """The body is invalid or incomplete: the application's next ``receive`` raises the error."""
+        self._error = error
         self.keep_alive = False
         self._wake()
 
-    def leave(self, *, reads: bool = False) -> None:
-        """The client has left; or, with ``reads``, it may have: it will send nothing more.
+    def disconnect(self, *, half_close: bool = False) -> None:
+        """The client has disconnected or, with ``half_close``, will send nothing more.
 
-        One that has closed its own way alone cannot be told from one that has gone. So the answer is still written,
-        unless the application asks, and is told that nobody is there.
+        A half-close looks like a disconnect. So the response is still written, and ``receive`` reports a disconnect.
         """
         self.keep_alive = False
-        self._left = True
-        self.disconnected = not reads
+        self._client_done = True
+        self.disconnected = not half_close
         self._wake()
 
     def _wake(self) -> None:
-        if self._news is not None:
-            self._news.set()
+        if self._wakeup is not None:
+            self._wakeup.set()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next piece of the body, or that nothing more will come. Raises what ``fail`` was told."""
-        if self.waiting_for_100_continue and not self._left:
+        """The next part of the body, or ``http.disconnect``. Raises the error that was given to ``fail``."""
+        if self.waiting_for_100_continue and not self._client_done:
             self.waiting_for_100_continue = False
-            self.transport.write(_CONTINUE)
-        while not self._has_news():
-            if self._news is None:
-                self._news = asyncio.Event()
-            self._news.clear()
-            await self._news.wait()
+            self._transport.write(_CONTINUE)
+        while not self._can_receive():
+            if self._wakeup is None:
+                self._wakeup = asyncio.Event()
+            self._wakeup.clear()
+            await self._wakeup.wait()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        if self._failure is not None:
-            raise self._failure
-        if self._told:
+        if self._error is not None:
+            raise self._error
+        if self._end_of_body_sent:
             return {"type": "http.disconnect"}
-        return self._next_piece()
+        return self._next_body_event()
 
-    def _has_news(self) -> bool:
-        over = self.disconnected or self.response_complete or self._left or self._failure is not None
-        return over or bool(self._pieces) or not (self.more_body or self._told)
+    def _can_receive(self) -> bool:
+        ended = self.disconnected or self.response_complete or self._client_done or self._error is not None
+        return ended or bool(self._body_chunks) or not (self.more_body or self._end_of_body_sent)
 
-    def _next_piece(self) -> ASGIReceiveEvent:
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        self._buffered = 0
-        self._told = not self.more_body
+    def _next_body_event(self) -> ASGIReceiveEvent:
+        body = b"".join(self._body_chunks)
+        self._body_chunks.clear()
+        self._buffered_bytes = 0
+        self._end_of_body_sent = not self.more_body
         if self.more_body:
-            self.flow.resume_reading()
+            self._flow.resume_reading()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Raises RuntimeError for what cannot follow what was sent before, or would break the answer."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        """Raises RuntimeError for a message out of order or one that would corrupt the response."""
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
         if self.disconnected:
             return
         if message["type"] == "http.response.body" and self.response_started and not self.response_complete:
-            self._continue(message)
+            self._send_body(message)
         elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
-            self._begin(message)
+            self._start_response(message)
         else:
-            raise RuntimeError(f"The ASGI message {message['type']} does not belong here.")
+            raise RuntimeError(f"Unexpected ASGI message {message['type']!r}.")
 
-    def _begin(self, message: HTTPResponseStartEvent) -> None:
+    def _start_response(self, message: HTTPResponseStartEvent) -> None:
         status, connection = message["status"], self._connection
         lines, length, closes = connection.heads.write(
             status, connection.server_state.default_headers, message.get("headers", ())
         )
         if closes or (self.waiting_for_100_continue and self.more_body):
-            self.keep_alive = False  # whether the client sends its body now, none can tell (RFC 9110 section 10.1.1)
+            self.keep_alive = False  # the client may or may not send its body now (RFC 9110 section 10.1.1)
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
         self.waiting_for_100_continue = False
-        if self.scope["method"] == "HEAD" or status in _WITHOUT_BODY:
+        if self._scope["method"] == "HEAD" or status in _STATUSES_WITHOUT_BODY:
             length = 0
-        elif length is None and self.scope["http_version"] == "1.1":
+        elif length is None and self._scope["http_version"] == "1.1":
             length = CHUNKED
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
-        self._owed = length
-        self._head = b"".join(lines)
-        if length is None or length == CHUNKED:  # a stream, whose first byte may be long in coming
+        self._remaining = length
+        self._pending_head = b"".join(lines)
+        if length is None or length == CHUNKED:  # a stream: its first event may come much later
             self._write(b"")
 
-    def _continue(self, message: HTTPResponseBodyEvent) -> None:
+    def _send_body(self, message: HTTPResponseBodyEvent) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)
-        if self.scope["method"] == "HEAD":
+        if self._scope["method"] == "HEAD":
             body = b""
-        elif self._owed == CHUNKED:
+        elif self._remaining == CHUNKED:
             body = _chunk(body, last=not more)
-        elif self._owed is not None:
-            owed = self._owed - len(body)
-            if owed < 0 or (owed and not more):
-                raise RuntimeError("The body is longer or shorter than its Content-Length.")
-            self._owed = owed
+        elif self._remaining is not None:
+            remaining = self._remaining - len(body)
+            if remaining < 0 or (remaining and not more):
+                raise RuntimeError("The response body does not match its Content-Length.")
+            self._remaining = remaining
         self._write(body)
         if not more:
             self.response_complete = True
-            if self._news is not None:
-                self._news.set()
+            self._wake()
             self._connection.on_response_complete()
 
     def _write(self, data: bytes) -> None:
-        head, self._head = self._head, b""
-        if head and len(data) > _JOINED:
-            self.transport.writelines([head, data])
+        head, self._pending_head = self._pending_head, b""
+        if head and len(data) > _MAX_JOINED:
+            self._transport.writelines([head, data])
         elif head or data:
-            self.transport.write(head + data)
+            self._transport.write(head + data)
 
-    async def send_500_response(self) -> None:
-        """What uvicorn lets an application answer that raised, or returned, before it began to."""
-        status, headers, body = self._connection.explain(self._failure or Internal())
+    async def _send_error_response(self) -> None:
+        status, headers, body = self._connection.error_response(self._error or Internal())
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

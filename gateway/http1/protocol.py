@@ -1,7 +1,8 @@
-"""One connection: hostile bytes are refused where they arrive, and never seen by the application (PX5, PX7, PX8, DA2).
+"""One HTTP/1.1 connection: invalid bytes are rejected here and never reach the application (PX5, PX7, PX8, DA2).
 
-uvicorn's class for httptools, of which the life of a connection is kept. Its parser is not fed: what we accept was read
-by a stricter grammar already, and a second reader of the same bytes could only find something else in them.
+It subclasses uvicorn's httptools protocol and keeps its connection handling, but never feeds its parser: the request
+was already parsed by a stricter grammar, and a second parser could only find a different request in the same bytes
+(docs/decisions/0013-a-strict-http-parser-of-our-own.md).
 """
 
 import asyncio
@@ -14,11 +15,11 @@ from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.http1.cycle import Cycle
-from gateway.http1.refusal import Answer
+from gateway.http1.cycle import RequestCycle
 from gateway.http1.request_body import ChunkedBody, DeclaredBody
-from gateway.http1.request_head import CHUNKED, Head, HeadReader
-from gateway.http1.shared import Limits, Shared
+from gateway.http1.request_head import CHUNKED, HeadReader, RequestHead
+from gateway.http1.shared_state import ErrorResponse, SharedState
+from gateway.http1.timeouts import Limits
 from gateway.problems.errors import MalformedRequest, PayloadTooLarge, RequestTimeout
 from gateway.request.fields import FIELDS
 from gateway.request.source import UNKNOWN
@@ -26,14 +27,14 @@ from gateway.settings import Settings
 from tenants.errors import TenantryError
 
 
-class EdgeProtocol(HttpToolsProtocol):
-    """Reads requests one after another: the next head is looked at when the answer to the last request is complete."""
+class Http1Protocol(HttpToolsProtocol):
+    """Handles requests one at a time: the next head is parsed when the last response is complete."""
 
-    cycle: Cycle  # the request in hand, or the last one
+    cycle: RequestCycle  # type: ignore[assignment]  # in place of uvicorn's: the current request, or the last one
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SharedState,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -43,58 +44,59 @@ class EdgeProtocol(HttpToolsProtocol):
         self.heads = shared.heads
         self._shared = shared
         self._limits = shared.limits
-        self._reader = HeadReader(shared.accepts)
+        self._timeouts = shared.timeouts
+        self._reader = HeadReader(shared.is_valid_host)
         self._raw_root_path = self.root_path.encode("ascii")
-        self._body: DeclaredBody | ChunkedBody | None = None  # of the request in hand, while more of it is to come
-        self._held = b""  # bytes that cannot be read yet
-        self._began = 0.0  # reading the head
-        self._arrived = 0  # bytes of the body in this window
-        self._draining = False  # refused: what still comes is dropped
+        self._body: DeclaredBody | ChunkedBody | None = None  # of the current request, until its end has arrived
+        self._buffer = b""  # received, and not parsed yet
+        self._head_started = 0.0  # time.perf_counter() of the first byte of an incomplete head
+        self._window_bytes = 0  # of the body, in the current window
+        self._draining = False  # after an error response: input is discarded
         self._drained = 0  # bytes
-        self._ended = False  # the client sends nothing more
+        self._client_done = False  # EOF received
 
-    # The life of the connection, as transport and server tell it.
+    # Connection events.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._shared.silence.wait(self, self._limits.first_byte)
-        self._shared.make_room(len(self.connections))
+        self._timeouts.set(self, self._limits.first_byte)
+        self._shared.enforce_connection_limit(len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.connections.discard(self)
-        self._shared.silence.forget(self)
+        self._timeouts.cancel(self)
         if self.cycle is not None:
-            self.cycle.leave()
+            self.cycle.disconnect()
         self.flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._draining:
-            self._drop(data)
+            self._discard(data)
             return
-        if self._held:
-            data, self._held = self._held + data, b""
-        self._read(data)
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        self._parse(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn always closes
-        """True while an answer is owed to a client that has only closed its own way."""
-        self._ended = True
-        cycle: Cycle | None = self.cycle
+        """True keeps the connection open for a response after the client has half-closed it."""
+        self._client_done = True
+        cycle: RequestCycle | None = self.cycle
         if cycle is not None and self._body is None and not cycle.response_started:
-            cycle.leave(reads=True)
+            cycle.disconnect(half_close=True)
             return True
-        if self._held and not self._draining:
-            self._refuse(MalformedRequest(detail="the request ends within its head"))
+        if self._buffer and not self._draining:
+            self._reject(MalformedRequest(detail="the request ends within its head"))
         return False
 
-    # Reading.
+    # Requests.
 
-    def _read(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         while data:
-            cycle: Cycle | None = self.cycle
+            cycle: RequestCycle | None = self.cycle
             if self._body is not None:
                 data = self._read_body(self._body, data)
             elif cycle is not None and not cycle.response_complete:
-                self._held = data
+                self._buffer = data
                 self.flow.pause_reading()
                 return
             else:
@@ -104,185 +106,185 @@ class EdgeProtocol(HttpToolsProtocol):
         try:
             head = self._reader.read(data)
             if head is None:
-                self._await_rest(data)
+                self._wait_for_head(data)
                 return b""
-            if head[4].length > self._shared.body_limit:
+            length = head.fields.length
+            if length > self._shared.body_limit:
                 raise PayloadTooLarge
         except TenantryError as error:
-            self._refuse(error)
+            self._reject(error)
             return b""
-        rest = data[head[5] :]
-        self._began = 0.0
-        if head[4].length:
-            self._await_body(head[4].length, len(rest))
+        rest = data[head.size :]
+        self._head_started = 0.0
+        if length:
+            self._expect_body(length, len(rest))
         else:
-            self._shared.silence.forget(self)
+            self._timeouts.cancel(self)
         self._start(head)
         return rest
 
-    def _await_rest(self, head: bytes) -> None:
-        self._held = head
-        if not self._began:
-            self._began = time.perf_counter()
-            self._shared.silence.wait(self, self._limits.head)
+    def _wait_for_head(self, partial: bytes) -> None:
+        self._buffer = partial
+        if not self._head_started:
+            self._head_started = time.perf_counter()
+            self._timeouts.set(self, self._limits.head)
 
-    def _start(self, head: Head) -> None:
-        method, raw_path, query, version, fields, _ = head
-        path = raw_path.decode("ascii")
-        scope: Any = {  # uvicorn's HTTPScope, and one key more
+    def _start(self, head: RequestHead) -> None:
+        fields, path = head.fields, head.path.decode("ascii")
+        is_1_1 = head.version == "1.1"
+        scope: Any = {  # uvicorn's HTTPScope and one more key
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
+            "http_version": head.version,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme or "http",
-            "method": method,
+            "method": head.method,
             "root_path": self.root_path,
             "path": self.root_path + (unquote(path) if "%" in path else path),
-            "raw_path": self._raw_root_path + raw_path,
-            "query_string": query,
+            "raw_path": self._raw_root_path + head.path,
+            "query_string": head.query,
             "headers": fields.headers.copy(),
             "state": self.app_state.copy(),
-            FIELDS: fields.remembered,
+            FIELDS: fields.request_fields,
         }
-        modern = version == "1.1"
-        self.cycle = cycle = Cycle(
+        self.cycle = cycle = RequestCycle(
             self,
             scope,
             more_body=self._body is not None,
-            keep_alive=modern and not fields.closes,
-            expects=modern and fields.expects and self._body is not None,
+            keep_alive=is_1_1 and not fields.closes,
+            expects=is_1_1 and fields.expects and self._body is not None,
         )
-        refused = self.limit_concurrency is not None and self._overloaded(self.limit_concurrency)
-        cycle.start(service_unavailable if refused else self.app, self.loop)
+        rejected = self.limit_concurrency is not None and self._exceeds(self.limit_concurrency)
+        cycle.start(service_unavailable if rejected else self.app, self.loop)
 
-    def _await_body(self, length: int, here: int) -> None:
+    def _exceeds(self, limit: int) -> bool:
+        return len(self.connections) >= limit or len(self.tasks) >= limit
+
+    def _expect_body(self, length: int, received: int) -> None:
         self._body = ChunkedBody(self._shared.body_limit) if length == CHUNKED else DeclaredBody(length)
-        self._arrived = 0
-        if length == CHUNKED or length > here:
-            self._shared.silence.wait(self, self._limits.body_window)
+        self._window_bytes = 0
+        if length == CHUNKED or length > received:
+            self._timeouts.set(self, self._limits.body_window)
         else:
-            self._shared.silence.forget(self)
-
-    def _overloaded(self, most: int) -> bool:
-        return len(self.connections) >= most or len(self.tasks) >= most
+            self._timeouts.cancel(self)
 
     def _read_body(self, body: DeclaredBody | ChunkedBody, data: bytes) -> bytes:
-        self._arrived += len(data)
+        self._window_bytes += len(data)
         try:
             payload, rest = body.feed(data)
         except TenantryError as error:
-            self._give_up(error)
+            self._abort_body(error)
             return b""
         if body.ended:
             self._body = None
-            self._shared.silence.forget(self)
+            self._timeouts.cancel(self)
             if self.cycle.response_complete:
-                self._shared.silence.wait(self, self.timeout_keep_alive)
+                self._timeouts.set(self, self.timeout_keep_alive)
         self.cycle.feed(payload, more_body=not body.ended)
         return rest
 
-    # Answering.
+    # Responses.
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if not self.cycle.keep_alive:
-            self._part()
+            self._close()
             return
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self._body is None:
-            self._shared.silence.wait(self, self.timeout_keep_alive)
-        if self._held:
-            held, self._held = self._held, b""
-            self._read(held)
+            self._timeouts.set(self, self.timeout_keep_alive)
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._parse(data)
 
-    def explain(self, error: TenantryError) -> Answer:
-        """As a problem document, and in the log."""
-        seconds = time.perf_counter() - self._began if self._began else 0.0
-        return self._shared.refusals.answer(error, self.client[0] if self.client else UNKNOWN, seconds)
+    def error_response(self, error: TenantryError) -> ErrorResponse:
+        """A problem document. The error is logged."""
+        seconds = time.perf_counter() - self._head_started if self._head_started else 0.0
+        return self._shared.errors.respond(error, self.client[0] if self.client else UNKNOWN, seconds)
 
-    # Parting.
-
-    def _refuse(self, error: TenantryError) -> None:
-        status, headers, body = self.explain(error)
+    def _reject(self, error: TenantryError) -> None:
+        """Respond to an invalid request without the application."""
+        status, headers, body = self.error_response(error)
         lines, _, _ = self.heads.write(status, self.server_state.default_headers, headers)
         self.transport.write(b"".join([*lines, b"\r\n", body]))
         self._drain()
 
-    def _give_up(self, error: TenantryError) -> None:
-        """No more of this body is read. Whoever asks for it hears why, and the connection ends with the answer."""
-        self._shared.silence.forget(self)
+    def _abort_body(self, error: TenantryError) -> None:
+        """Stop reading the body. The application gets the error, and the connection closes after the response."""
+        self._timeouts.cancel(self)
         if self.cycle.response_complete:
             self._drain()
             return
         self.cycle.fail(error)
         self.flow.pause_reading()
 
-    def _part(self) -> None:
-        if self._body is not None or self._held:
+    # Closing.
+
+    def _close(self) -> None:
+        if self._body is not None or self._buffer:
             self._drain()
         else:
             self.transport.close()
 
     def _drain(self) -> None:
-        """Say that nothing more will come, and read on for a while.
+        """Half-close, then discard input for a while.
 
-        Closing with unread bytes makes the kernel send a reset, on which clients drop the answer unread (RFC 9112
-        section 9.6).
+        A close with unread bytes would make the kernel send a reset, on which clients drop the response unread
+        (RFC 9112 section 9.6).
         """
         self._draining = True
-        self._held, self._body = b"", None
-        if self._ended:
+        self._buffer, self._body = b"", None
+        if self._client_done:
             self.transport.close()
             return
-        self._shared.silence.wait(self, self._limits.drain)
+        self._timeouts.set(self, self._limits.drain)
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _drop(self, data: bytes) -> None:
+    def _discard(self, data: bytes) -> None:
         self._drained += len(data)
-        if self._drained > self._limits.most_drained:
+        if self._drained > self._limits.max_drained:
             self.transport.abort()
 
-    # What patience ends with.
+    # Timeouts.
 
-    def on_silence(self) -> None:
-        """The client has sent nothing, or not enough, for as long as it may."""
+    def on_timeout(self) -> None:
+        """The client has sent nothing, or not enough, in the time that it has for it."""
         if self._draining:
             self.transport.abort()
         elif self._body is not None:
-            self._judge_pace()
-        elif self._held:
-            self._refuse(RequestTimeout(detail="the head took too long"))
+            self._check_body_rate()
+        elif self._buffer:
+            self._reject(RequestTimeout(detail="the head took too long"))
         else:
             self.transport.close()
 
-    def _judge_pace(self) -> None:
-        waits_for_us = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if self._arrived < self._limits.least_in_window and not waits_for_us:
-            self._give_up(RequestTimeout(detail="the body came too slowly"))
+    def _check_body_rate(self) -> None:
+        client_waits = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if self._window_bytes < self._limits.min_bytes_per_window and not client_waits:
+            self._abort_body(RequestTimeout(detail="the body arrived too slowly"))
             return
-        self._arrived = 0
-        self._shared.silence.wait(self, self._limits.body_window)
+        self._window_bytes = 0
+        self._timeouts.set(self, self._limits.body_window)
 
-    def make_room(self) -> None:
-        """There are too many connections, and of all clients this one keeps us waiting the longest."""
+    def evict(self) -> None:
+        """Close at once: there are too many connections, and this client has been silent the longest."""
         self.transport.abort()
 
 
-class EdgeProtocols:
-    """Makes the protocol of each connection: what ``uvicorn.Config(http=...)`` is given in place of a class.
+class Http1ProtocolFactory:
+    """Creates the protocol of each connection: the value of ``uvicorn.Config(http=...)``, in place of a class.
 
-    It travels to worker processes with nothing but the settings in it; what their connections share is made with the
-    first of them.
+    It is pickled into worker processes with only the settings; the shared state is created with the first connection.
     """
 
     def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
         self._settings = settings
         self._limits = limits or Limits()
-        self._shared: Shared | None = None
+        self._shared: SharedState | None = None
 
     def __call__(
         self,
@@ -290,8 +292,8 @@ class EdgeProtocols:
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> EdgeProtocol:
-        """As uvicorn calls a protocol class, in the loop that serves."""
+    ) -> Http1Protocol:
+        """Called by uvicorn in the event loop that serves, like a protocol class."""
         if self._shared is None:
-            self._shared = Shared(self._settings, self._limits, asyncio.get_running_loop())
-        return EdgeProtocol(self._shared, config, server_state, app_state, _loop)
+            self._shared = SharedState(self._settings, self._limits, asyncio.get_running_loop())
+        return Http1Protocol(self._shared, config, server_state, app_state, _loop)

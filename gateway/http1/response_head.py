@@ -1,118 +1,142 @@
-"""The head of an answer as bytes (RFC 9112 section 4), and what it says of the body that follows."""
+"""Serialises response heads (RFC 9112 section 4) and adds the security headers that every response carries."""
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.http1.header_lines import TOKEN, Field
+from gateway.http1.header_fields import TOKEN, Field
 from gateway.http1.request_head import CHUNKED
 
 _NAME = re.compile(TOKEN)
-_IN_VALUES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+_VALUE_BYTES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _LENGTH, _CODING, _CONNECTION = b"content-length: ", b"transfer-encoding: ", b"connection: "
-# What else a field can mean, beside lengths and CHUNKED: that the connection ends, that a default is not to be sent.
-_CLOSES, _REPLACES = -2, -3
-_MOST_NAMES = 256
-_END = b"\r\n"
+_MAX_CACHED = 256  # header names
+_CRLF = b"\r\n"
+
+# If a browser renders an API response after all, nothing in it may load, run or be framed. Sources: OWASP Secure
+# Headers, CSP Level 3.
+_CONTENT_POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_TWO_YEARS = 63_072_000
 
 
-# Value, line, meaning, and how every line of that name begins. No value where values change and mean nothing to us.
-_Line = tuple[bytes | None, bytes, int | None, bytes]
+def security_headers(*, https: bool) -> tuple[Field, ...]:
+    """The default headers of a deployment. HSTS only where clients use https (RFC 6797 section 7.2)."""
+    return (
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", _CONTENT_POLICY),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-store"),  # unlike Authorization, X-API-Key does not keep shared caches from storing
+        *([(b"strict-transport-security", b"max-age=%d" % _TWO_YEARS)] if https else []),
+    )
+
+
+@dataclass(slots=True)
+class _Line:
+    """The last line that was written for a header name."""
+
+    value: bytes | None  # None: the value changes between responses, so the line is not cached
+    data: bytes
+    prefix: bytes  # the lower-case name and ": "
+    length: int | None = None  # Content-Length, or CHUNKED
+    closes: bool = False  # Connection: close
+    overrides: bool = False  # a default header, which is then omitted
 
 
 class HeadWriter:
-    """Writes heads, and remembers the line that was sent under a name: most are the same in the next answer.
+    """Serialises response heads and caches header lines: most are equal from one response to the next.
 
-    Not more than one of a name, and none of a name whose values change, since ids and dates would push out of the
-    processor's caches what is used again.
+    One line is cached per name, and none for a name whose value changes (ids, dates).
     """
 
     def __init__(self, defaults: Iterable[Field] = ()) -> None:
-        """``defaults`` are fields that every answer has, unless it sets one of that name itself."""
-        self._lines: dict[bytes, _Line] = {}  # by the name as the application spells it
-        self._defaults = {self._beginning(name): value for name, value in defaults}
-        self._meant = frozenset({_LENGTH, _CODING, _CONNECTION, *self._defaults})
-        self._common: list[Field] = []
-        self._common_lines = b""
-        self._common_closes = False
-        self._all_lines = self._default_lines()  # after the common ones
+        """``defaults`` are added to every response that does not set a field of the same name."""
+        self._lines: dict[bytes, _Line] = {}  # by name, as the application spells it
+        self._defaults = {self._prefix(name): value for name, value in defaults}
+        self._special = frozenset({_LENGTH, _CODING, _CONNECTION, *self._defaults})
+        self._server_headers: list[Field] = []
+        self._server_lines = b""
+        self._server_closes = False
+        self._common_lines = self._default_lines()  # server headers, then defaults
 
-    def write(self, status: int, common: list[Field], headers: Iterable[Field]) -> tuple[list[bytes], int | None, bool]:
-        """The lines of a head, without the empty one that ends it, and what they say of the body and the connection:
-        its length (CHUNKED, or None where no field tells), and whether the connection ends with it.
+    def write(
+        self, status: int, server_headers: list[Field], headers: Iterable[Field]
+    ) -> tuple[list[bytes], int | None, bool]:
+        """Header lines without the empty line, the body's length, and whether the connection closes.
 
-        ``common`` are fields of every answer: the server keeps the same list for a second, for the sake of the date,
-        and adds ``Connection: close`` to it when it is about to stop.
-        Raises RuntimeError for a name or a value that would break the head, KeyError for what is no status.
+        The length is CHUNKED, or None if no field tells. uvicorn keeps the same ``server_headers`` list for a second
+        (for Date) and adds ``Connection: close`` to it before it stops. Raises RuntimeError for a name or a value that
+        would corrupt the head, KeyError for an unknown status.
         """
-        if common is not self._common:
-            self._take(common)
-        known = self._lines
-        lines = [STATUS_LINE[status], self._all_lines]
-        length, closes = None, self._common_closes
-        replaced: tuple[bytes, ...] = ()
-        changed = b""
+        if server_headers is not self._server_headers:
+            self._set_server_headers(server_headers)
+        cached = self._lines
+        lines = [STATUS_LINE[status], self._common_lines]
+        length, closes = None, self._server_closes
+        overridden: tuple[bytes, ...] = ()
+        uncached = b""
         for name, value in headers:
-            sent = known.get(name)
-            if sent is None or sent[0] != value:
-                if sent is not None and sent[0] is None:
-                    lines += (sent[3], value, _END)
-                    changed += value
+            line = cached.get(name)
+            if line is None or line.value != value:
+                if line is not None and line.value is None:
+                    lines += (line.prefix, value, _CRLF)
+                    uncached += value
                     continue
-                sent = self._new_line(name, value)
-            lines.append(sent[1])
-            meaning = sent[2]
-            if meaning is None:
-                continue
-            if meaning == _CLOSES:
+                line = self._cache_line(name, value)
+            lines.append(line.data)
+            if line.length is not None:
+                if length is None or line.length == CHUNKED:
+                    length = line.length
+            elif line.closes:
                 closes = True
-            elif meaning == _REPLACES:
-                replaced = (*replaced, sent[3])
-            elif length is None or meaning == CHUNKED:
-                length = meaning
-        _check(changed)
-        if replaced:
-            lines[1] = self._common_lines + self._default_lines(replaced)
+            elif line.overrides:
+                overridden = (*overridden, line.prefix)
+        _check_value(uncached)
+        if overridden:
+            lines[1] = self._server_lines + self._default_lines(overridden)
         return lines, length, closes
 
-    def _take(self, common: list[Field]) -> None:
-        written = [self._new_line(name, value) for name, value in common]
-        self._common_lines = b"".join([line for _, line, _, _ in written])
-        self._common_closes = any(meaning == _CLOSES for _, _, meaning, _ in written)
-        self._all_lines = self._common_lines + self._default_lines()
-        self._common = common
+    def _set_server_headers(self, headers: list[Field]) -> None:
+        lines = [self._cache_line(name, value) for name, value in headers]
+        self._server_lines = b"".join([line.data for line in lines])
+        self._server_closes = any(line.closes for line in lines)
+        self._common_lines = self._server_lines + self._default_lines()
+        self._server_headers = headers
 
-    def _default_lines(self, replaced: tuple[bytes, ...] = ()) -> bytes:
-        kept = [each for each in self._defaults.items() if each[0] not in replaced]
-        return b"".join([beginning + value + _END for beginning, value in kept])
+    def _default_lines(self, overridden: tuple[bytes, ...] = ()) -> bytes:
+        kept = [each for each in self._defaults.items() if each[0] not in overridden]
+        return b"".join([prefix + value + _CRLF for prefix, value in kept])
 
-    def _new_line(self, name: bytes, value: bytes) -> _Line:
-        _check(value)
-        sent = self._lines.get(name)
-        beginning = self._beginning(name) if sent is None else sent[3]
-        meaning = self._meaning(beginning, value) if beginning in self._meant else None
-        line = value, beginning + value + _END, meaning, beginning
-        self._lines[name] = line if sent is None or meaning is not None else (None, b"", None, beginning)
+    def _cache_line(self, name: bytes, value: bytes) -> _Line:
+        _check_value(value)
+        previous = self._lines.get(name)
+        prefix = self._prefix(name) if previous is None else previous.prefix
+        line = _Line(value, prefix + value + _CRLF, prefix)
+        if prefix in self._special:
+            self._interpret(line, value)
+        varies = previous is not None and prefix not in self._special
+        self._lines[name] = _Line(None, b"", prefix) if varies else line
         return line
 
-    def _beginning(self, name: bytes) -> bytes:
+    def _prefix(self, name: bytes) -> bytes:
         if _NAME.fullmatch(name) is None:
             raise RuntimeError("Invalid HTTP header.")
-        if len(self._lines) >= _MOST_NAMES:  # an application that makes names up
+        if len(self._lines) >= _MAX_CACHED:  # an application that generates names
             self._lines.clear()
         return name.lower() + b": "
 
-    def _meaning(self, beginning: bytes, value: bytes) -> int | None:
-        if beginning in self._defaults:
-            return _REPLACES
-        if beginning == _LENGTH:
-            return int(value)
-        if beginning == _CODING:
-            return CHUNKED if value.lower() == b"chunked" else None
-        return _CLOSES if b"close" in [token.strip() for token in value.lower().split(b",")] else None
+    def _interpret(self, line: _Line, value: bytes) -> None:
+        if line.prefix in self._defaults:
+            line.overrides = True
+        elif line.prefix == _LENGTH:
+            line.length = int(value)
+        elif line.prefix == _CODING:
+            line.length = CHUNKED if value.lower() == b"chunked" else None
+        else:
+            line.closes = b"close" in [token.strip() for token in value.lower().split(b",")]
 
 
-def _check(value: bytes) -> None:
-    if value.translate(None, _IN_VALUES):
+def _check_value(value: bytes) -> None:
+    if value.translate(None, _VALUE_BYTES):
         raise RuntimeError("Invalid HTTP header.")

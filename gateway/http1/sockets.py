@@ -1,43 +1,43 @@
-"""What the kernel is asked for: a socket to listen on, and how many connections there may be (PX8)."""
+"""The listening socket and the limits on file descriptors and connections (PX8)."""
 
 import resource
 import socket
 
 _BACKLOG = 2_048
-_STALL = 60.0  # seconds in which a client must take something of its answer
-_MOST_CONNECTIONS = 10_000  # of one worker
-_OTHER_DESCRIPTORS = 256  # for databases, journals, upstreams
-_MOST_DESCRIPTORS = 65_536
+_SEND_TIMEOUT = 60.0  # seconds in which a client must acknowledge some of its response
+_MAX_CONNECTIONS = 10_000  # per worker
+_RESERVED_DESCRIPTORS = 256  # for databases, journals, upstreams
+_MAX_DESCRIPTORS = 65_536
 
 
-def listen(host: str, port: int, *, stall: float = _STALL) -> socket.socket:
-    """A socket that workers can share. Raises OSError when the address cannot be listened on.
+def listen(host: str, port: int, *, send_timeout: float = _SEND_TIMEOUT) -> socket.socket:
+    """Open a listening socket that workers can share. Raises OSError if the address is not available.
 
-    Where the kernel can, it ends a connection whose client has taken nothing for ``stall`` seconds though there is
-    something for it: what is set here holds for every connection that is accepted (tcp(7), TCP_USER_TIMEOUT).
+    Accepted connections inherit TCP_USER_TIMEOUT (tcp(7)) where the kernel has it: the kernel closes a connection whose
+    client acknowledges no data for ``send_timeout`` seconds.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     listener.set_inheritable(True)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall * 1000))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_timeout * 1000))
     return listener
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process and its children open more files than the 1,024 that many systems give to who does not ask."""
-    given, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if given != resource.RLIM_INFINITY and given < _MOST_DESCRIPTORS:
-        wanted = _MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(_MOST_DESCRIPTORS, most)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    """Raise the soft limit on open files, often 1,024 by default, for this process and its children."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _MAX_DESCRIPTORS:
+        raised = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_MAX_DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
 
 
-def most_connections() -> int:
-    """As many as leave descriptors for everything else.
+def max_connections() -> int:
+    """The number of connections that leaves enough file descriptors for everything else.
 
-    Where descriptors run out, uvloop resets new connections, good ones too, and nothing else can be opened either.
+    When descriptors run out, uvloop resets all new connections, and no file or socket can be opened.
     """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return _MOST_CONNECTIONS
-    return min(_MOST_CONNECTIONS, max(descriptors - _OTHER_DESCRIPTORS, descriptors // 2))
+        return _MAX_CONNECTIONS
+    return min(_MAX_CONNECTIONS, max(descriptors - _RESERVED_DESCRIPTORS, descriptors // 2))

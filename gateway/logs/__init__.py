@@ -1,1 +1,1 @@
-"""Structured logging: set-up, the stream, and the redaction of secrets."""
+"""Structured logging: set-up, redaction of secrets, and a stream that never blocks."""

@@ -1,19 +1,19 @@
-"""Takes secrets out of text and of structured values, by their shapes and by the names they go under (SE2)."""
+"""Redacts secrets in text and structured values, by format and by field name (SE2)."""
 
 import re
 from collections.abc import Mapping
 
 REDACTED = "[redacted]"
 
-# Each keeps what tells an operator which kind of secret it was, and nothing of the secret itself.
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+# The replacement keeps the kind of the secret, for operators, and nothing of its value.
+_FORMATS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(tn_[a-z]{1,10}_)[0-9A-Za-z_-]{8,}"), rf"\1{REDACTED}"),
     (re.compile(r"\b(whsec_)[0-9A-Za-z+/=_-]{8,}"), rf"\1{REDACTED}"),
     (re.compile(r"\b((?:sk|rk)_(?:live_|test_)?)[0-9A-Za-z]{8,}"), rf"\1{REDACTED}"),
     (re.compile(r"\beyJ[0-9A-Za-z_-]{5,}\.[0-9A-Za-z_-]*(?:\.[0-9A-Za-z_-]*){0,3}"), f"jwt {REDACTED}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[0-9A-Za-z._~+/=-]{8,}"), rf"\1 {REDACTED}"),
     (re.compile(r"""(?i)\b(authorization["']?\s*[:=]\s*)[^\r\n"']*(?:"[^"]*"|'[^']*')?"""), rf"\1{REDACTED}"),
-    # URLs with a password: the last @ before the path ends the password, whatever it holds.
+    # URLs with a password: the last @ before the path ends the password.
     (re.compile(r"(\b[a-z][a-z0-9+.-]{1,30}://[^\s:/@]*:)[^\s/]+@"), rf"\1{REDACTED}@"),
     (
         re.compile(
@@ -27,7 +27,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{REDACTED}",
     ),
 )
-# Cheap test first: text without any of these cannot match a shape.
+# A cheap pre-check: text without any of these cannot match a format.
 _HINT = re.compile(
     r"(?i)tn_|whsec_|[sr]k_|eyJ|bearer|basic|://|pass|secret|authorization|api[_-]?key|signing_keys|peppers|access_token|refresh_token"
 )
@@ -37,16 +37,16 @@ _SECRET_NAME = re.compile(
 
 
 def redact_text(text: str) -> str:
-    """The text with every known shape of secret replaced."""
+    """The text with every known format of secret redacted."""
     if _HINT.search(text) is None:
         return text
-    for pattern, replacement in _SHAPES:
+    for pattern, replacement in _FORMATS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def redact(value: object) -> object:
-    """The value with secrets taken out of every string in it, and of every member whose name says secret."""
+    """The value with secrets redacted in every string, and in every member with a secret name."""
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, bytes):
@@ -61,11 +61,11 @@ def redact(value: object) -> object:
 
 
 def redacted(fields: Mapping[str, object]) -> dict[str, object]:
-    """The fields of a log line without what is secret in them."""
+    """The fields of a log line, redacted."""
     return {name: redact_member(name, value) for name, value in fields.items()}
 
 
 def redact_member(name: str, value: object) -> object:
-    """As ``redact``, for a value that stands under a name."""
+    """Like ``redact``, for a named value."""
     hidden = value and not isinstance(value, int | float) and _SECRET_NAME.search(name)
     return REDACTED if hidden else redact(value)

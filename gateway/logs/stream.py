@@ -1,8 +1,8 @@
-"""Where log lines go without anybody waiting for them.
+"""A log stream that never blocks the process.
 
-A pipe takes 64 KB, and then whoever writes waits for whoever reads: a collector of logs that stands still would stop
-the event loop, and with it every request. So what cannot be written at once is left to a thread; what finds no room
-there is dropped, and counted.
+A pipe buffers 64 KB; then a write blocks until the reader reads. A stalled log collector would so block the event loop
+and with it every request. Lines that cannot be written at once are queued for a thread; when the queue is full they are
+dropped and counted.
 """
 
 import atexit
@@ -16,86 +16,86 @@ from functools import cache
 
 import orjson
 
-_AT_ONCE = 4096  # bytes that a pipe takes whole when it is ready (PIPE_BUF, pipe(7)); a socket has more room then
-_LAST_WORDS = 2.0  # seconds
-_MOST = 20_000  # pieces that wait, most of them a line of some 300 bytes
+_ATOMIC_WRITE = 4096  # bytes that a ready pipe takes completely (PIPE_BUF, pipe(7)); a ready socket takes more
+_EXIT_TIMEOUT = 2.0  # seconds
+_MAX_QUEUED = 20_000  # pieces, most of them lines of about 300 bytes
 
 
 class LogStream(io.TextIOBase):
-    """Writes to a file descriptor, in order. Takes text and bytes, and is its own ``buffer``."""
+    """Writes to a file descriptor, in order. Accepts text and bytes, and is its own ``buffer``."""
 
-    def __init__(self, descriptor: int, most: int = _MOST) -> None:
+    def __init__(self, descriptor: int, max_queued: int = _MAX_QUEUED) -> None:
         self._descriptor = descriptor
-        self._most = most
+        self._max_queued = max_queued
         self._dropped = 0
-        self._late: deque[bytes] = deque()
+        self._queue: deque[bytes] = deque()
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._writer: threading.Thread | None = None  # there while something is late
-        self._ready = select.poll()
-        self._ready.register(descriptor, select.POLLOUT)
+        self._drained = threading.Condition(self._lock)
+        self._writer: threading.Thread | None = None  # while the queue is not empty
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
 
     @property
     def buffer(self) -> "LogStream":
         return self
 
     def write(self, piece: str | bytes) -> int:
-        """Returns at once."""
+        """Write or queue the piece, without blocking."""
         data = piece if isinstance(piece, bytes) else piece.encode(errors="backslashreplace")
         with self._lock:
-            if self._writer is None and len(data) <= _AT_ONCE and self._ready.poll(0):
-                self._put(data)
-            elif len(self._late) < self._most:
-                self._leave(data)
+            if self._writer is None and len(data) <= _ATOMIC_WRITE and self._poll.poll(0):
+                self._write_now(data)
+            elif len(self._queue) < self._max_queued:
+                self._enqueue(data)
             else:
                 self._dropped += 1
         return len(piece)
 
     def flush(self) -> None:
-        """Nothing: whoever logs flushes after each line, and is not to wait."""
+        """Do nothing: loggers flush after each line and must not block."""
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything so far is written; whether it was."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._writer is None, seconds)
+        """Wait until the queue is empty; whether it is."""
+        with self._drained:
+            return self._drained.wait_for(lambda: self._writer is None, seconds)
 
-    def _leave(self, data: bytes) -> None:
-        self._late.append(data)
+    def _enqueue(self, data: bytes) -> None:
+        self._queue.append(data)
         if self._writer is None:
-            self._writer = threading.Thread(target=self._catch_up, name="log-writer", daemon=True)
+            self._writer = threading.Thread(target=self._write_queue, name="log-writer", daemon=True)
             self._writer.start()
 
-    def _catch_up(self) -> None:
+    def _write_queue(self) -> None:
         while (data := self._next()) is not None:
-            self._put(data)
+            self._write_now(data)
 
     def _next(self) -> bytes | None:
-        with self._changed:
-            if self._late:
-                return self._late.popleft()
+        with self._drained:
+            if self._queue:
+                return self._queue.popleft()
             if self._dropped:
-                return self._notice()
+                return self._dropped_line()
             self._writer = None
-            self._changed.notify_all()
+            self._drained.notify_all()
             return None
 
-    def _put(self, data: bytes) -> None:
-        # Past Python's own buffers: a thread that waits with the lock of one would keep the process from ending.
+    def _write_now(self, data: bytes) -> None:
+        # Not through Python's buffered files: a thread that blocks with the lock of one keeps the process from exiting.
         try:
             while data := data[os.write(self._descriptor, data) :]:
                 pass
-        except OSError:  # nobody reads any more, or the disk is full: there is no place to say so
+        except OSError:  # the reader has closed or the disk is full: there is nowhere to report it
             return
 
-    def _notice(self) -> bytes:
+    def _dropped_line(self) -> bytes:
         dropped, self._dropped = self._dropped, 0
-        line = {"level": "error", "event": "log_lines_dropped", "pieces": dropped, "why": "they were not taken in time"}
+        line = {"level": "error", "event": "log_lines_dropped", "dropped": dropped, "reason": "the log reader is slow"}
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @cache
 def standard_error() -> LogStream:
-    """The process's own. What is late when the process ends is given a moment: it says why it ended."""
+    """The stream of the process's standard error. At exit, queued lines get a moment to be written."""
     stream = LogStream(sys.stderr.fileno())
-    atexit.register(stream.drain, _LAST_WORDS)
+    atexit.register(stream.drain, _EXIT_TIMEOUT)
     return stream

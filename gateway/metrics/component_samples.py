@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from billing.plans.book import PlanBook
-from gateway.health.loop_watch import BOUNDS, LoopWatch
+from gateway.health.loop_monitor import BOUNDS, LoopMonitor
 from gateway.identity.principals import Principals
 from gateway.metrics.metric import Metric, MetricKind, Sample
 from gateway.throttle.limiter import PlanLimiter
@@ -129,10 +129,10 @@ def usage_samples(usage: UsageRecorder) -> Iterator[Sample]:
     yield _BATCHES.sample(usage.flusher.batches)
 
 
-def loop_samples(watch: LoopWatch) -> Iterator[Sample]:
+def loop_samples(watch: LoopMonitor) -> Iterator[Sample]:
     """The event loop, and what blocks it."""
-    yield from _LOOP_DELAY.buckets(BOUNDS, watch.late, watch.late_seconds)
-    for cause, count in watch.blocks.items():
+    yield from _LOOP_DELAY.buckets(BOUNDS, watch.lag_counts, watch.lag_seconds)
+    for cause, count in watch.stalls.items():
         yield _LOOP_BLOCKS.sample(count, cause)
     for generation, seconds in enumerate(watch.garbage.seconds):
         yield _GARBAGE.sample(seconds, str(generation))

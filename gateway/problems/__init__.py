@@ -1,1 +1,1 @@
-"""Errors as problem documents (RFC 9457): the only place that knows status codes."""
+"""HTTP errors and problem documents (RFC 9457)."""

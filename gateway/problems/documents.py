@@ -1,7 +1,7 @@
-"""Every error becomes a problem document here, and nowhere else (RFC 9457). The only place that knows status codes.
+"""Maps every error to a status code and a problem document (RFC 9457). No other module does either.
 
-The caller's input is never echoed and nothing of the inside is shown. A document has the members ``type``, ``title``,
-``status``, ``detail``, ``code``, ``request_id``, and for 422 ``errors``: ``[{"pointer", "code", "message"}]``.
+A document never contains caller input or internal details. Its members are ``type``, ``title``, ``status``,
+``detail``, ``code``, ``request_id``, and for 422 ``errors``: ``[{"pointer", "code", "message"}]``.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _STATUS_OF_KIND: dict[ErrorKind, int] = {
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.UPSTREAM_TIMEOUT: 504,
 }
-# What HTTP tells apart within a kind.
+# Codes whose status differs from that of their kind.
 _STATUS_OF_CODE: dict[str, int] = {
     "method_not_allowed": 405,
     "request_timeout": 408,
@@ -44,30 +44,30 @@ _STATUS_OF_CODE: dict[str, int] = {
     "headers_too_large": 431,
 }
 _METHOD_NOT_ALLOWED = 405
-_FIRST_FAULT_OF_OURS = 500
-# What the framework raises by status alone; any other 4xx of it is a malformed request.
-_OF_FRAMEWORK: dict[int, type[TenantryError]] = {
+_FIRST_SERVER_ERROR = 500
+# Framework exceptions carry only a status. Any other 4xx is a malformed request.
+_FRAMEWORK_ERRORS: dict[int, type[TenantryError]] = {
     404: NotFound,
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
     422: ValidationFailed,
 }
-_WAIT = frozenset({ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE})  # never without Retry-After
-_MOST_FIELD_ERRORS = 50  # a body of a megabyte may be wrong in 100,000 places; the answer stays small
+_RETRYABLE = frozenset({ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE})  # always with Retry-After
+_MAX_FIELD_ERRORS = 50  # a 1 MB body can have 100,000 invalid values; the response stays small
 
 _log = structlog.get_logger(__name__)
 
 
 def status_of(error: TenantryError | type[TenantryError]) -> int:
-    """The HTTP status of an error or of a class of errors."""
+    """The HTTP status code of an error or an error class."""
     return _STATUS_OF_CODE.get(error.code) or _STATUS_OF_KIND[error.kind]
 
 
 def catalogue() -> dict[str, type[TenantryError]]:
-    """Every code that is declared in the process, sorted, with the class that declares it."""
+    """Every declared error code, sorted, with the class that declares it."""
     found: dict[str, type[TenantryError]] = {}
     for each in _declared(TenantryError):
-        found.setdefault(each.code, each)  # a base comes before what refines it
+        found.setdefault(each.code, each)  # a base class comes before its subclasses
     return dict(sorted(found.items()))
 
 
@@ -79,13 +79,13 @@ def _declared(base: type[TenantryError]) -> Iterator[type[TenantryError]]:
 
 
 class Problems:
-    """Builds problem documents for one deployment: ``type`` is a page under its public URL."""
+    """Builds problem documents. ``type`` is a page under the deployment's public URL."""
 
     def __init__(self, public_url: str) -> None:
         self._base = f"{public_url.rstrip('/')}/problems/"
 
     def response(self, error: TenantryError, request_id: str) -> Response:
-        """The whole answer: status, headers and body. Nothing in it depends on what the caller sent."""
+        """The complete response. Nothing in it depends on caller input."""
         status = status_of(error)
         document: dict[str, object] = {
             "type": self._base + error.code,
@@ -96,24 +96,24 @@ class Problems:
             "request_id": request_id,
         }
         if isinstance(error, ValidationFailed):
-            document["errors"] = [_shown(each) for each in error.errors[:_MOST_FIELD_ERRORS]]
+            document["errors"] = [_field_error(each) for each in error.errors[:_MAX_FIELD_ERRORS]]
         return Response(orjson.dumps(document), status, _headers(error), MEDIA_TYPE)
 
     def install(self, app: FastAPI) -> None:
         """Register the only exception handlers of the application."""
 
-        async def answer(request: Request, error: Exception) -> Response:
+        async def respond(request: Request, error: Exception) -> Response:
             context = context_of(request.scope)
             known = as_tenantry_error(error)
             note(context, known)
             return self.response(known, context.request_id)
 
         for kind in (TenantryError, HTTPException, RequestValidationError, Exception):
-            app.add_exception_handler(kind, answer)
+            app.add_exception_handler(kind, respond)
 
 
 def as_tenantry_error(error: Exception) -> TenantryError:
-    """What any exception is to a caller. An unknown one is a fault of ours, and says no more than that."""
+    """The error that the caller sees for any exception. An unexpected one is Internal, without details."""
     if isinstance(error, TenantryError):
         return error
     if isinstance(error, RequestValidationError):
@@ -124,32 +124,32 @@ def as_tenantry_error(error: Exception) -> TenantryError:
 
 
 def _from_http(error: HTTPException) -> TenantryError:
-    # Raised by FastAPI and Starlette themselves. Their wording is dropped: it may hold what the caller sent.
-    if isinstance(error.__cause__, TenantryError):  # FastAPI turns whatever body reading raises into a 400
+    # Raised by FastAPI and Starlette. Their text is dropped: it may contain caller input.
+    if isinstance(error.__cause__, TenantryError):  # FastAPI wraps errors from reading the body in a 400
         return error.__cause__
     if error.status_code == _METHOD_NOT_ALLOWED:
         return MethodNotAllowed()
-    if error.status_code >= _FIRST_FAULT_OF_OURS:
+    if error.status_code >= _FIRST_SERVER_ERROR:
         return Internal(detail=f"HTTPException {error.status_code}")
-    return _OF_FRAMEWORK.get(error.status_code, MalformedRequest)()
+    return _FRAMEWORK_ERRORS.get(error.status_code, MalformedRequest)()
 
 
 def note(context: RequestContext, error: TenantryError) -> None:
-    """Put code and detail on the request's own log line; a fault of ours also gets a line with its traceback."""
+    """Add code and detail to the request's log line. An internal error also logs its traceback."""
     context.log["code"] = error.code
     if error.detail:
         context.log["detail"] = error.detail
     if error.kind is ErrorKind.INTERNAL and error.__traceback__ is not None:
-        _log.error("fault", exc_info=error)
+        _log.error("internal_error", exc_info=error)
 
 
-def _shown(error: FieldError) -> dict[str, str]:
+def _field_error(error: FieldError) -> dict[str, str]:
     return {"pointer": error.pointer, "code": error.code, "message": error.message}
 
 
 def _headers(error: TenantryError) -> dict[str, str]:
     headers = {"cache-control": "no-store"}
-    if error.retry_after is not None or error.kind in _WAIT:
+    if error.retry_after is not None or error.kind in _RETRYABLE:
         headers["retry-after"] = str(max(1, int(error.retry_after or 1)))
     if error.kind is ErrorKind.UNAUTHENTICATED:
         headers["www-authenticate"] = _challenge(error.code)
@@ -159,5 +159,5 @@ def _headers(error: TenantryError) -> dict[str, str]:
 
 
 def _challenge(code: str) -> str:
-    # RFC 6750 section 3.1: without a credential there is no error to name.
+    # RFC 6750 section 3.1: no error code when the request has no credential.
     return 'Bearer realm="tenantry"' + ("" if code == "credential_missing" else ', error="invalid_token"')

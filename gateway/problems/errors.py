@@ -1,24 +1,24 @@
-"""Errors that only a protocol knows: what HTTP refuses before any feature is asked."""
+"""HTTP errors that are raised before any feature runs: framing, method, size, media type, timeout."""
 
 from tenants.errors import ErrorKind, TenantryError
 
 
 class MalformedRequest(TenantryError):
-    """The bytes are not a request that we read: framing, JSON, or a control byte where none belongs (RFC 9112)."""
+    """Invalid framing, invalid JSON, or a control byte where none is allowed (RFC 9112)."""
 
     kind = ErrorKind.MALFORMED
     code = "malformed_request"
     title = "Malformed request"
-    message = "The request cannot be read."
+    message = "The request is not valid HTTP or its body is not valid JSON. Correct the request before you retry."
 
 
 class MethodNotAllowed(TenantryError):
-    """RFC 9110 section 15.5.6: the answer names what the path does allow."""
+    """RFC 9110 section 15.5.6: the response lists the allowed methods in Allow."""
 
     kind = ErrorKind.MALFORMED
     code = "method_not_allowed"
     title = "Method not allowed"
-    message = "This path does not answer to this method; Allow names those that it does."
+    message = "Method not allowed. See the Allow header."
 
     def __init__(self, allow: tuple[str, ...] = ()) -> None:
         self.allow = allow
@@ -29,21 +29,21 @@ class RequestTimeout(TenantryError):
     kind = ErrorKind.MALFORMED
     code = "request_timeout"
     title = "Request timeout"
-    message = "The request did not arrive in time."
+    message = "The request was not received in time. Send it again on a new connection."
 
 
 class PayloadTooLarge(TenantryError):
     kind = ErrorKind.TOO_LARGE
     code = "payload_too_large"
     title = "Payload too large"
-    message = "The body is larger than this service takes."
+    message = "The request body exceeds the size limit. Send a smaller body."
 
 
 class UriTooLong(TenantryError):
     kind = ErrorKind.TOO_LARGE
     code = "uri_too_long"
     title = "URI too long"
-    message = "Path and query are longer than this service reads."
+    message = "The request target exceeds the length limit. Shorten the path or the query."
 
 
 class HeadersTooLarge(TenantryError):
@@ -52,7 +52,7 @@ class HeadersTooLarge(TenantryError):
     kind = ErrorKind.TOO_LARGE
     code = "headers_too_large"
     title = "Header fields too large"
-    message = "There are more or longer header fields than this service reads."
+    message = "The header fields exceed the limit on their number or size. Send fewer or shorter fields."
 
 
 class UnsupportedMediaType(TenantryError):
@@ -63,9 +63,9 @@ class UnsupportedMediaType(TenantryError):
 
 
 class Internal(TenantryError):
-    """A fault of ours. The caller is told nothing but the request id, under which the log has the rest."""
+    """An unexpected failure. The response carries only the request id; the log carries the traceback."""
 
     kind = ErrorKind.INTERNAL
     code = "internal"
     title = "Internal error"
-    message = "Something went wrong on our side. Quote the request id when you report it."
+    message = "Internal error. Report it with the request id if it persists."

@@ -1,1 +1,1 @@
-"""The processes that serve: how they come, how they go, and how they take each other's place."""
+"""Server processes: start, graceful shutdown, rolling restarts and replacement of failed workers."""

@@ -1,7 +1,7 @@
-"""uvicorn's manager of worker processes, made to look after each of them without waiting for any.
+"""uvicorn's process manager, changed so that it never blocks on a single worker.
 
-uvicorn's own waits for a worker that hangs until its health check times out, and through the whole of a restart, and
-hears nothing else meanwhile: a stop would come too late, and another worker that dies would not be replaced.
+uvicorn's own manager blocks on a hung worker until its health check times out, and during a whole restart. Meanwhile it
+handles no signal and replaces no failed worker.
 """
 
 import signal
@@ -12,133 +12,135 @@ import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from gateway.process.applications import Applications
-from gateway.process.draining import DRAIN, HAND_OVER, LINGER
+from gateway.process.configuration import WorkerConfiguration
+from gateway.process.draining import DRAIN_TIMEOUT, IDLE_GRACE, RETIRE
 from gateway.process.worker import Worker
 
-_SHORTEST_PAUSE = 0.5  # seconds until a worker that ended before it served is tried again
-_LONGEST_PAUSE = 30.0
-_CLOSING = 15.0  # seconds that a worker may take to close what stands behind requests
+_MIN_BACKOFF = 0.5  # seconds before the replacement of a worker that ended before it was ready
+_MAX_BACKOFF = 30.0
+_CLEANUP_TIMEOUT = 15.0  # seconds that a worker gets for its shutdown after the last request
 
 _log = structlog.get_logger(__name__)
 
 
-class Workers(Multiprocess):
+class WorkerManager(Multiprocess):
     """Keeps ``config.workers`` processes serving on one socket.
 
-    SIGTERM and SIGINT end them, SIGHUP replaces them one after another: a successor serves before its predecessor goes.
+    SIGTERM and SIGINT stop them. SIGHUP is a rolling restart: a successor is ready before its predecessor stops.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket, applications: Applications) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket, configuration: WorkerConfiguration) -> None:
         super().__init__(config, [listener])
-        self.gave_up = False  # no worker has ever served, and none would
-        self._applications = applications
-        self._served = False  # some worker has
-        self._notice = applications.settings.stop_notice_seconds
-        self._serving: list[Worker] = []  # or about to
-        self._outdated: list[Worker] = []  # those of them that are to be replaced
+        self.startup_failed = False  # no worker has become ready, and another attempt would fail as well
+        self._configuration = configuration
+        self._any_ready = False  # at some time
+        self._notice = configuration.settings.stop_notice_seconds
+        self._active: list[Worker] = []  # ready or starting
+        self._outdated: list[Worker] = []  # active ones that a rolling restart will replace
         self._successor: Worker | None = None
-        self._leaving: list[Worker] = []
-        self._pause = _SHORTEST_PAUSE
-        self._not_before = float("-inf")
+        self._retiring: list[Worker] = []
+        self._backoff = _MIN_BACKOFF
+        self._next_start = float("-inf")  # time.monotonic()
 
-    # -- what uvicorn's loop calls
+    # Called by uvicorn.
 
     def init_processes(self) -> None:
-        self._fill()
+        self._start_missing()
 
     def keep_subprocess_alive(self) -> None:
-        """One look at everything, twice a second."""
+        """Check all workers. uvicorn calls this twice a second."""
         for worker in self._all():
-            if worker.look() > self.config.timeout_worker_healthcheck:
-                _log.error("worker_hangs", pid=worker.pid)
-                worker.tell(signal.SIGKILL)
-            self._served = self._served or worker.ready
-        self._bury()
+            if worker.check() > self.config.timeout_worker_healthcheck:
+                _log.error("worker_unresponsive", pid=worker.pid)
+                worker.send_signal(signal.SIGKILL)
+            self._any_ready = self._any_ready or worker.ready
+        self._remove_exited()
         if not self.should_exit.is_set():
-            self._fill()
-            self._replace()
+            self._start_missing()
+            self._continue_rolling_restart()
 
     def restart_all(self) -> None:
-        """SIGHUP: replace every worker that serves now. Those that are to come serve what the settings say now."""
+        """On SIGHUP: replace all active workers, one after another, with workers that use the current settings."""
         try:
-            self._applications.renew()
-        except (ValueError, OSError) as error:  # or a file that holds one is not there
-            _log.error("restart_refused", error=str(error))
+            self._configuration.reload_settings()
+        except (ValueError, OSError) as error:  # invalid settings, or a secret's file is missing
+            _log.error("restart_rejected", error=str(error))
             return
-        self._outdated = list(self._serving)
+        self._outdated = list(self._active)
 
     def terminate_all(self) -> None:
         for listener in self.sockets:
-            listener.close()  # while we held it open, clients would connect to nobody
+            listener.close()  # an open listener would accept connections that no worker serves
         for worker in self._all():
-            worker.tell(signal.SIGTERM)
+            worker.send_signal(signal.SIGTERM)
 
     def join_all(self) -> None:
-        end = time.monotonic() + self._notice + LINGER + DRAIN + _CLOSING
+        deadline = time.monotonic() + self._notice + IDLE_GRACE + DRAIN_TIMEOUT + _CLEANUP_TIMEOUT
         for worker in self._all():
-            if not worker.ended_within(end - time.monotonic()):
-                _log.error("worker_killed", pid=worker.pid, why="it did not end in time")
-                worker.tell(signal.SIGKILL)
+            if not worker.join_within(deadline - time.monotonic()):
+                _log.error("worker_killed", pid=worker.pid, reason="shutdown timeout")
+                worker.send_signal(signal.SIGKILL)
                 worker.join()
 
     def handle_ttin(self) -> None:
-        """More workers would give more than the limits, whose shares were counted at the start (TH8)."""
-        _log.warning("signal_refused", why="start again with another number of --workers")
+        """Ignored: each worker's share of a limit depends on the number of workers at start (TH8)."""
+        _log.warning("signal_ignored", reason="restart with another --workers to change the number of workers")
 
-    handle_ttou = handle_ttin
+    def handle_ttou(self) -> None:
+        """Ignored, like SIGTTIN."""
+        self.handle_ttin()
 
-    # -- one step of each
+    # Steps of the above.
 
     def _all(self) -> list[Worker]:
-        return [*self._serving, *self._leaving, *([self._successor] if self._successor else [])]
+        return [*self._active, *self._retiring, *([self._successor] if self._successor else [])]
 
-    def _fill(self) -> None:
-        if time.monotonic() >= self._not_before:
-            while len(self._serving) < self.processes_num:
-                self._serving.append(self._start(takes_over=self._served))
+    def _start_missing(self) -> None:
+        if time.monotonic() >= self._next_start:
+            while len(self._active) < self.processes_num:
+                self._active.append(self._start(takes_over=self._any_ready))
 
     def _start(self, *, takes_over: bool) -> Worker:
-        self.config.app = self._applications.factory(takes_over=takes_over)
-        self.config.http = self._applications.protocols()
+        self.config.app = self._configuration.app_factory(takes_over=takes_over)
+        self.config.http = self._configuration.protocol_factory()
         worker = Worker(self.config, self.sockets, self._notice)
         worker.start()
         _log.info("worker_started", pid=worker.pid)
         return worker
 
-    def _bury(self) -> None:
-        self._leaving = [worker for worker in self._leaving if worker.alive]
+    def _remove_exited(self) -> None:
+        self._retiring = [worker for worker in self._retiring if worker.alive]
         if self._successor is not None and not self._successor.alive:
-            _log.error("restart_abandoned", pid=self._successor.pid, exit_code=self._successor.exitcode)
+            _log.error("restart_aborted", pid=self._successor.pid, exit_code=self._successor.exitcode)
             self._successor, self._outdated = None, []
-        for worker in [worker for worker in self._serving if not worker.alive]:
-            self._serving.remove(worker)
-            self._mourn(worker)
+        for worker in [worker for worker in self._active if not worker.alive]:
+            self._active.remove(worker)
+            self._handle_failure(worker)
 
-    def _mourn(self, worker: Worker) -> None:
-        _log.error("worker_ended", pid=worker.pid, exit_code=worker.exitcode)
+    def _handle_failure(self, worker: Worker) -> None:
+        _log.error("worker_exited", pid=worker.pid, exit_code=worker.exitcode)
         if self._successor is not None:
-            self._serving.append(self._successor)
+            self._active.append(self._successor)
             self._successor = None
         if worker.ready:
-            self._pause = _SHORTEST_PAUSE
+            self._backoff = _MIN_BACKOFF
             return
-        self._not_before = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        if not self._served and (worker.exitcode or 0) > 0:  # not killed: no other would fare better
-            self.gave_up = True
+        self._next_start = time.monotonic() + self._backoff
+        self._backoff = min(2 * self._backoff, _MAX_BACKOFF)
+        if not self._any_ready and (worker.exitcode or 0) > 0:  # failed by itself: another worker would fail as well
+            self.startup_failed = True
             self.should_exit.set()
 
-    def _replace(self) -> None:
-        self._outdated = [worker for worker in self._outdated if worker in self._serving]
-        if not self._outdated or self._leaving:
+    def _continue_rolling_restart(self) -> None:
+        self._outdated = [worker for worker in self._outdated if worker in self._active]
+        if not self._outdated or self._retiring:
             return
         if self._successor is None:
             self._successor = self._start(takes_over=True)
         elif self._successor.ready:
             predecessor = self._outdated.pop(0)
-            self._serving.remove(predecessor)
-            self._leaving.append(predecessor)
-            predecessor.tell(HAND_OVER)
-            self._serving.append(self._successor)
+            self._active.remove(predecessor)
+            self._retiring.append(predecessor)
+            predecessor.send_signal(RETIRE)
+            self._active.append(self._successor)
             self._successor = None

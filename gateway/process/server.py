@@ -1,41 +1,39 @@
-"""The gateway under uvicorn: one process, or several that share a socket."""
+"""Runs the gateway under uvicorn, in one process or in several that share a socket."""
 
 from collections.abc import Callable
 
-from gateway.app import create_app
+from gateway.app import create_app as create_gateway
 from gateway.http1.sockets import listen, raise_descriptor_limit
 from gateway.logs.setup import configure_logging
-from gateway.process.applications import Applications, Create
-from gateway.process.configuration import uvicorn_config
+from gateway.process.configuration import CreateApp, WorkerConfiguration, uvicorn_config
 from gateway.process.draining import DrainingServer
-from gateway.process.manager import Workers
+from gateway.process.manager import WorkerManager
 from gateway.settings import Mode, Settings
 
 
 def run_server(
-    load: Callable[[], Settings], *, host: str, port: int, workers: int, create: Create = create_app
+    load: Callable[[], Settings], *, host: str, port: int, workers: int, create: CreateApp = create_gateway
 ) -> bool:
-    """Serve until SIGTERM or SIGINT. False when the gateway did not start, which its log explains.
+    """Serve until SIGTERM or SIGINT. False if the gateway failed to start; its log says why.
 
-    ``load`` reads the settings: now, and again at SIGHUP, which replaces several workers one after another; ``create``
-    makes each worker's application of them. Raises what ``load`` raises, and OSError when the address cannot be
-    listened on.
+    ``load`` reads the settings: now, and again on SIGHUP, which restarts several workers one after another. ``create``
+    creates each worker's application. Raises what ``load`` raises, and OSError if the address is not available.
     """
-    with Applications.open(load, create, workers) as applications:
-        return _run(applications, host=host, port=port, workers=workers)
+    with WorkerConfiguration.open(load, create, workers) as configuration:
+        return _run(configuration, host=host, port=port, workers=workers)
 
 
-def _run(applications: Applications, *, host: str, port: int, workers: int) -> bool:
-    settings = applications.settings
-    listened = {"factory": True, "host": host, "port": port, "workers": workers}
-    config = uvicorn_config(applications.factory(), applications.protocols(), **listened)
+def _run(configuration: WorkerConfiguration, *, host: str, port: int, workers: int) -> bool:
+    settings = configuration.settings
+    options = {"factory": True, "host": host, "port": port, "workers": workers}
+    config = uvicorn_config(configuration.app_factory(), configuration.protocol_factory(), **options)
     raise_descriptor_limit()
     listener = listen(host, port)
     if workers > 1:
         configure_logging(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT)
-        manager = Workers(config, listener, applications)
+        manager = WorkerManager(config, listener, configuration)
         manager.run()
-        return not manager.gave_up
+        return not manager.startup_failed
     server = DrainingServer(config, settings.stop_notice_seconds)
     server.run([listener])
     return server.started

@@ -1,4 +1,4 @@
-"""One worker process, as its manager sees it and as it begins."""
+"""One worker process: its entry point, and the manager's view of it."""
 
 import contextlib
 import os
@@ -13,29 +13,29 @@ from gateway.process.draining import DrainingServer
 
 
 class Worker(Process):
-    """Ends in order when its manager has gone, so that it does not hold the port for ever."""
+    """A worker that shuts down when its manager has died, so that it does not keep the port."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], notice: float) -> None:
         super().__init__(config, sockets)
         self.ready = False  # it serves, or has served
         self._notice = notice
-        self._asked = False
-        self._heard_at = time.monotonic()
+        self._ping_pending = False
+        self._last_pong = time.monotonic()
 
     @property
     def server(self) -> DrainingServer:
-        """The server, in the new process."""
+        """The server, in the worker process."""
         if not isinstance(self._server, DrainingServer):
             self._server = DrainingServer(self.config, self._notice)
         return self._server
 
     def target(self, sockets: list[socket] | None = None) -> None:
-        """What the new process does."""
-        self.parent_conn.close()  # the manager's end: with a copy of it here, ours would never tell that it is gone
+        """The entry point of the worker process."""
+        self.parent_conn.close()  # else this copy of the manager's end would hide that the manager has died
         super().target(sockets)
 
     def always_pong(self) -> None:
-        """Answer the manager until it is gone; run by a thread of the new process."""
+        """Respond to the manager until it has died. uvicorn runs this in a thread of the worker process."""
         with contextlib.suppress(EOFError, OSError):
             super().always_pong()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -44,23 +44,23 @@ class Worker(Process):
     def alive(self) -> bool:
         return self.process.is_alive()
 
-    def look(self) -> float:
-        """Seconds since it last answered. Asks again when it has, and never waits for it."""
-        with contextlib.suppress(EOFError, OSError):  # it has ended, which its exit code says better
-            if self._asked and self.parent_conn.poll():
+    def check(self) -> float:
+        """Seconds since the last pong. Sends the next ping, and never blocks."""
+        with contextlib.suppress(EOFError, OSError):  # it has exited; its exit code tells more
+            if self._ping_pending and self.parent_conn.poll():
                 self.ready = self.parent_conn.recv() or self.ready
-                self._asked, self._heard_at = False, time.monotonic()
-            if not self._asked:
+                self._ping_pending, self._last_pong = False, time.monotonic()
+            if not self._ping_pending:
                 self.parent_conn.send(b"ping")
-                self._asked = True
-        return time.monotonic() - self._heard_at
+                self._ping_pending = True
+        return time.monotonic() - self._last_pong
 
-    def tell(self, number: signal.Signals) -> None:
-        """Send it a signal, if it still lives."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal if the process is alive."""
         if self.alive and self.pid is not None:
             os.kill(self.pid, number)
 
-    def ended_within(self, seconds: float) -> bool:
-        """Whether it has ended by then."""
+    def join_within(self, seconds: float) -> bool:
+        """Wait for its exit; whether it has exited."""
         self.process.join(max(0.0, seconds))
         return not self.alive

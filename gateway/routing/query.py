@@ -26,9 +26,7 @@ def refuse_parameters(scope: Scope) -> None:
     """For routes that take none. Raises ValidationFailed when there are some."""
     names = [name for name, _ in query_of(scope)]
     if names:
-        raise ValidationFailed(
-            tuple(query_fault(name, "unknown_parameter", "There is no such parameter.") for name in names)
-        )
+        raise ValidationFailed(tuple(query_fault(name, "unknown_parameter", "Unknown parameter.") for name in names))
 
 
 def refuse_repetitions(scope: Scope) -> None:

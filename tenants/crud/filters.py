@@ -82,7 +82,7 @@ def _split(collection: Collection, parameter: str) -> tuple[str, Operator]:
     match = _PARAMETER.fullmatch(parameter)
     name = match[1] if match else ""
     if match is None or name not in collection.filterable:
-        raise ValidationFailed((query_fault(name, "unknown_parameter", "There is no such parameter."),))
+        raise ValidationFailed((query_fault(name, "unknown_parameter", "Unknown parameter."),))
     operator = Operator.EQ if match[2] is None else _BRACKETED.get(match[2])
     if operator is None:
         raise ValidationFailed((_unknown_operator(collection.filterable[name]),))

@@ -70,6 +70,6 @@ def _read_limit(text: str | None) -> int:
         return DEFAULT_LIMIT
     limit = int(text) if _LIMIT.fullmatch(text) else 0
     if not 1 <= limit <= LARGEST_LIMIT:
-        message = f"Must be a whole number from 1 to {LARGEST_LIMIT}."
+        message = f"Must be an integer from 1 to {LARGEST_LIMIT}."
         raise ValidationFailed((query_fault("limit", "out_of_range", message),))
     return limit

@@ -62,14 +62,14 @@ def _unknown_reference(error: psycopg.Error, collection: Collection) -> Tenantry
 
 
 def _missing(error: psycopg.Error, _collection: Collection) -> TenantryError:
-    return ValidationFailed.at(_pointer(error.diag.column_name), "missing", "This is required.")
+    return ValidationFailed.at(_pointer(error.diag.column_name), "missing", "Required.")
 
 
 def _check_failed(error: psycopg.Error, collection: Collection) -> TenantryError:
     """A check that is named after a column points at it."""
     name = (error.diag.constraint_name or "").removeprefix(f"ck_{collection.table.name}_")
     pointer = _pointer(name if name in collection.resource.writable else None)
-    return ValidationFailed.at(pointer, "not_allowed", "This value is not acceptable.")
+    return ValidationFailed.at(pointer, "not_allowed", "Invalid value.")
 
 
 def _unfit(error: psycopg.Error, _collection: Collection) -> TenantryError:

@@ -72,7 +72,7 @@ def read_boolean(text: str) -> bool:
 def read_integer(field: Field, text: str) -> int:
     """An integer within the column's bounds."""
     if not _INTEGER.fullmatch(text):
-        raise BadValue("wrong_type", "Must be a whole number.")
+        raise BadValue("wrong_type", "Must be an integer.")
     number = int(text)
     _check_bounds(field, number)
     return number

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.request.route import PUBLIC, Route
 from gateway.routing.routes import costs
-from tests.asgi import says_ok
+from tests.asgi import respond_ok
 from tests.fixtures.databases import copy_database
 from tests.fixtures.dear import DEAR
 from tests.fixtures.everything import create_tables
@@ -101,4 +101,4 @@ def test_no_route_is_made_with_a_cost_that_cannot_be_counted(cost: Any) -> None:
     """Else it would be free, or break the journal of what was used."""
     assert costs(cost) == {"x-cost": cost}
     with pytest.raises(ValueError, match="may cost 1 to 1023"):
-        Route("GET", "/v1/export", PUBLIC, says_ok, cost)
+        Route("GET", "/v1/export", PUBLIC, respond_ok, cost)

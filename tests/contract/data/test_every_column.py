@@ -89,7 +89,7 @@ async def test_what_is_left_out_has_its_default(things: Gateway) -> None:
 
 
 async def test_a_unique_value_is_unique_within_its_tenant(things: Gateway) -> None:
-    """409, and two tenants never meet in a constraint: nobody learns what another has."""
+    """409, and two tenants never run_stage in a constraint: nobody learns what another has."""
     assert (await _post(things, {"name": "x", "code": "same"})).status_code == 201
     assert (await _post(things, {"name": "x", "code": "same"}, "globex")).status_code == 201
     again = await _post(things, {"name": "x", "code": "same"})

@@ -21,7 +21,7 @@ from gateway.services import Services
 from tenants.identifiers import TENANT, new_id, show
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate
-from tests.asgi import HOST, Answer, ask, http_scope
+from tests.asgi import HOST, Response, call, http_scope
 from tests.fixtures.gateways import Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
@@ -68,11 +68,11 @@ class Environment:
     gateway: Gateway
     small: SmallCaches
 
-    async def ask(self, sent: Sent) -> Answer:
+    async def ask(self, sent: Sent) -> Response:
         headers = [HOST, (b"x-api-key", sent.key.encode())]
-        return await ask(self.gateway.app, http_scope(path="/v1/me", headers=headers, client=(sent.sender, 4711)))
+        return await call(self.gateway.app, http_scope(path="/v1/me", headers=headers, client=(sent.sender, 4711)))
 
-    async def answers(self, requests: Sequence[Sent]) -> AsyncIterator[tuple[Sent, Answer]]:
+    async def answers(self, requests: Sequence[Sent]) -> AsyncIterator[tuple[Sent, Response]]:
         """So many concurrently, one group after another."""
         for at in range(0, len(requests), _AT_ONCE):
             group = requests[at : at + _AT_ONCE]

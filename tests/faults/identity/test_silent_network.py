@@ -13,7 +13,7 @@ from gateway.identity.cache import MAX_STALENESS
 from tenants.secrets.tokens import SecretKind, generate
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Gateway, Template, running_gateway
-from tests.fixtures.network import Network, Wire
+from tests.fixtures.network import PartitionableProxy, ProxiedConnection
 
 pytestmark = pytest.mark.anyio
 _PLAN = "UPDATE tenantry.plans SET name = 'unheard of' WHERE code = 'scale'"
@@ -25,7 +25,7 @@ class Environment:
     """A gateway, and a network between it and PostgreSQL."""
 
     gateway: Gateway
-    network: Network
+    network: PartitionableProxy
 
     async def status(self, key: str) -> int:
         """Of the response to this key."""
@@ -50,29 +50,29 @@ async def place(gateway_template: Template) -> AsyncIterator[Environment]:
     with ExitStack() as stack:
         urls = copy_database(gateway_template.urls, stack)
         async with (
-            Network(urls.gateway).running() as network,
+            PartitionableProxy(urls.gateway).running() as network,
             running_gateway(gateway_template, urls, database_url=network.url) as gateway,
         ):
             yield Environment(gateway, network)
 
 
-def _nothing(_wire: Wire) -> bool:
+def _nothing(_connection: ProxiedConnection) -> bool:
     return False
 
 
-def _everything(_wire: Wire) -> bool:
+def _everything(_connection: ProxiedConnection) -> bool:
     return True
 
 
-def _notices(wire: Wire) -> bool:
-    return wire.listens
+def _notices(connection: ProxiedConnection) -> bool:
+    return connection.is_listener
 
 
 async def test_changes_apply_within_five_seconds_though_notifications_are_lost(place: Environment) -> None:
     """ID4: packets of the listener's socket and of each replacement are dropped; the rest works."""
     acme, globex = place.gateway.acme.keys["viewer"], place.gateway.globex.keys["admin"]
     assert [await place.status(key) for key in (acme, globex)] == [200, 200]
-    place.network.cut = _notices
+    place.network.partitioned = _notices
     await place.execute(_REVOKE)
     await place.execute(_PLAN)
     changed = time.monotonic()
@@ -81,7 +81,7 @@ async def test_changes_apply_within_five_seconds_though_notifications_are_lost(p
     assert place.gateway.services.plan_book.plan("scale").name == "unheard of"
     for _ in range(10):
         assert await place.status(globex) == 200  # loaded again, and valid for a while
-    place.network.cut = _nothing
+    place.network.partitioned = _nothing
     listener = place.gateway.services.listener
     async with asyncio.timeout(5):
         while time.monotonic() - listener.confirmed_at > 1:  # noqa: ASYNC110 - there is no event to wait for
@@ -92,7 +92,7 @@ async def test_without_a_network_cached_credentials_work_for_five_seconds_and_th
     """ID4, OP3: then 503 and never 401, within the timeout; recovery at once."""
     warm, cold = place.gateway.acme.keys["viewer"], place.gateway.acme.keys["admin"]
     assert await place.status(warm) == 200
-    place.network.cut = _everything
+    place.network.partitioned = _everything
     silent = time.monotonic()
     unknown = [asyncio.create_task(place.status(key)) for key in (cold, generate(SecretKind.LIVE), cold)]
     assert await place.status(warm) == 200
@@ -100,6 +100,6 @@ async def test_without_a_network_cached_credentials_work_for_five_seconds_and_th
     assert time.monotonic() - silent < MAX_STALENESS
     assert await place.until(warm, 503, MAX_STALENESS + 3) > 0
     assert time.monotonic() - silent < MAX_STALENESS + 2.5  # its query has a timeout of its own
-    place.network.cut = _nothing
+    place.network.partitioned = _nothing
     assert await place.until(warm, 200, 3) < 3
     assert await place.until(cold, 200, 3) < 3

@@ -1,4 +1,4 @@
-"""One process that is told to stop: it says so, takes no more, and finishes what it has in hand."""
+"""Graceful shutdown: not ready first, then no new connections, and running requests finish."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ from tests.fixtures.gateways import Template, settings_for
 pytestmark = pytest.mark.anyio
 
 _NOTICE = 1.5  # seconds
-_SOON = 60.0
+_TIMEOUT = 60.0  # seconds
 _BODY = b'{"name": "Ada Lovelace", "email": "ada@example.com", "stage": "lead"}'
 
 
@@ -29,17 +29,17 @@ def urls(gateway_template: Template) -> Iterator[DatabaseUrls]:
 
 
 @pytest.fixture
-def served(urls: DatabaseUrls, redis_server: LocalRedis, deployment: Deployment) -> tuple[Child, str]:
+def server(urls: DatabaseUrls, redis_server: LocalRedis, deployment: Deployment) -> tuple[Child, str]:
     folder = deployment.folder / "usage"
-    given = {"redis_url": redis_server.url, "usage_folder": folder, "stop_notice_seconds": _NOTICE}
-    return deployment.gateway(settings_for(urls, **given))
+    values = {"redis_url": redis_server.url, "usage_folder": folder, "stop_notice_seconds": _NOTICE}
+    return deployment.gateway(settings_for(urls, **values))
 
 
-async def test_what_is_in_hand_is_finished_and_nothing_more_is_taken(
-    served: tuple[Child, str], urls: DatabaseUrls, gateway_template: Template
+async def test_running_requests_finish_and_no_connection_is_accepted(
+    server: tuple[Child, str], urls: DatabaseUrls, gateway_template: Template
 ) -> None:
-    """OP1: not ready first, while whoever still comes is served; a request that began before is answered after."""
-    child, url = served
+    """OP1: requests are served during the notice; a running one completes after the listener has closed."""
+    child, url = server
     key = gateway_template.acme.key("admin")
     half = len(_BODY) // 2
     async with _connection(url) as (reader, writer), _client(url) as client:
@@ -47,22 +47,22 @@ async def test_what_is_in_hand_is_finished_and_nothing_more_is_taken(
         writer.write(_head(key) + _BODY[:half])
         assert (await client.get("/v1/me", headers=key)).status_code == 200
         child.ask_to_stop()
-        while (late := await client.get("/readyz")).status_code == 200:
+        while (not_ready := await client.get("/readyz")).status_code == 200:
             pass
-        assert (late.status_code, late.json()["code"]) == (503, "unavailable")
-        assert late.headers["connection"] == "close"
-        assert int(late.headers["retry-after"]) >= 1
-        served_on = await client.get("/v1/me", headers=key)
-        assert (served_on.status_code, served_on.headers["connection"]) == (200, "close")
-        await _until_nobody_listens(client)
+        assert (not_ready.status_code, not_ready.json()["code"]) == (503, "unavailable")
+        assert not_ready.headers["connection"] == "close"
+        assert int(not_ready.headers["retry-after"]) >= 1
+        during_notice = await client.get("/v1/me", headers=key)
+        assert (during_notice.status_code, during_notice.headers["connection"]) == (200, "close")
+        await _until_listener_closed(client)
         writer.write(_BODY[half:])
-        answer = await reader.read()  # to the end of the connection
-    assert answer.startswith(b"HTTP/1.1 201 ")
-    assert b"\r\nconnection: close\r\n" in answer
-    assert await asyncio.to_thread(child.wait, _SOON) == -signal.SIGTERM
+        response = await reader.read()  # to the end of the connection
+    assert response.startswith(b"HTTP/1.1 201 ")
+    assert b"\r\nconnection: close\r\n" in response
+    assert await asyncio.to_thread(child.wait, _TIMEOUT) == -signal.SIGTERM
     with psycopg.connect(urls.superuser) as connection:
         (counted,) = connection.execute("SELECT sum(requests)::int FROM tenantry.usage_minutes").fetchone() or (0,)
-    assert counted == 3  # what was in hand, and those before and after it was told
+    assert counted == 3  # the running request, and those before and during the notice
 
 
 def _head(key: dict[str, str]) -> bytes:
@@ -81,17 +81,17 @@ async def _connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 
 
 def _client(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, base_url=url, timeout=_SOON)
+    return httpx.AsyncClient(trust_env=False, base_url=url, timeout=_TIMEOUT)
 
 
 async def _until_ready(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(_SOON):
-        while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110 - in another process
+    async with asyncio.timeout(_TIMEOUT):
+        while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
 
-async def _until_nobody_listens(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(_SOON):
+async def _until_listener_closed(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(_TIMEOUT):
         while True:
             try:
                 await client.get("/livez")

@@ -16,7 +16,7 @@ from gateway.throttle.concurrency import PERMIT_TTL
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Template, settings_for
 from tests.fixtures.workers import Worker, launch_worker, wait_ready
-from tests.raw_http import RawAnswer, RawClient, connected
+from tests.raw_http import RawClient, RawResponse, connected
 
 _LIMIT = 4
 _SOON = 5.0  # seconds: half of the body timeout
@@ -30,11 +30,11 @@ class Tenant:
         self.workers = workers
         self._key = key
 
-    def ask(self, worker: Worker) -> RawAnswer:
+    def ask(self, worker: Worker) -> RawResponse:
         """A request that completes at once."""
         with connected(worker.port) as client:
             client.send(self._head("GET", "/v1/me") + b"\r\n")
-            return client.answer()
+            return client.response()
 
     def begin(self, worker: Worker, stack: ExitStack) -> RawClient:
         """A request that stays in flight: the server waits for its body."""
@@ -43,14 +43,14 @@ class Tenant:
         while monotonic() < end:  # the other worker may keep an idle permit for a moment
             client = stack.enter_context(connected(worker.port))
             client.send(request)
-            if client.answer().status == 100:
+            if client.response().status == 100:
                 return client
         pytest.fail("no permit became free")
 
     def is_full(self, worker: Worker) -> bool:
-        answer = self.ask(worker)
-        assert answer.status == 200 or answer.problem["code"] == "concurrency_limited"
-        return answer.status != 200
+        response = self.ask(worker)
+        assert response.status == 200 or response.problem["code"] == "concurrency_limited"
+        return response.status != 200
 
     def has_room_within(self, seconds: float, worker: Worker) -> bool:
         end = monotonic() + seconds

@@ -15,7 +15,7 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
-from tests.asgi import end, http_scope, meet, request_of
+from tests.asgi import end, http_scope, request_context, run_stage
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.load_worker import Plans, principal
 
@@ -52,10 +52,10 @@ class Traffic:
         self.requests.append(asyncio.create_task(self._request(worker, duration)))
 
     async def _request(self, worker: int, duration: float) -> None:
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = principal(self.tenant)
         try:
-            await meet(self.stages[worker], request)
+            await run_stage(self.stages[worker], request)
         except ConcurrencyLimited:
             return
         self.admitted += 1

@@ -15,7 +15,7 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Principal, Window
-from tests.asgi import end, http_scope, meet, request_of
+from tests.asgi import end, http_scope, request_context, run_stage
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.load_worker import Plans, principal
 
@@ -36,10 +36,10 @@ class Broken:
 
 
 async def _ask(limiter: PlanLimiter, caller: Principal) -> None:
-    request = request_of(http_scope())
+    request = request_context(http_scope())
     request.principal = caller
     async with asyncio.timeout(5):
-        await meet(ThrottleStage(limiter, _PLANS), request)
+        await run_stage(ThrottleStage(limiter, _PLANS), request)
     end(request)
 
 

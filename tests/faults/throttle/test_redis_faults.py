@@ -16,7 +16,7 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
-from tests.asgi import http_scope, meet, request_of
+from tests.asgi import http_scope, request_context, run_stage
 from tests.fixtures.servers import RedisFactory
 from tests.integration.throttle.fleet import most_in_any_window
 from tests.integration.throttle.load_worker import Plans, principal
@@ -40,11 +40,11 @@ class Workers:
 
     async def ask(self, worker: int) -> bool:
         """One request; True when admitted. Any other outcome than admission or refusal is a failure."""
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = principal(self.tenant)
         began = monotonic()
         try:
-            await meet(self.stages[worker], request)
+            await run_stage(self.stages[worker], request)
         except RateLimited:
             self.refused += 1
             return False

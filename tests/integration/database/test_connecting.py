@@ -41,7 +41,7 @@ async def _silent_server(url: str) -> AsyncIterator[Relay]:
     gc.disable()
     try:
         async with relayed(url) as relay:
-            relay.silent = True
+            relay.mute_server = True
             yield relay
     finally:
         gc.enable()

@@ -86,7 +86,7 @@ async def test_a_commit_that_fails_is_told_and_leaves_nothing(
     assert [_stored(database_urls, tenant, "note_id", "replies") for tenant in tenants] == [[(1,), (1,)]] * 2
 
 
-@pytest.mark.parametrize(("lost", "cents"), [("losing_questions", 100), ("losing_answers", 101)])
+@pytest.mark.parametrize(("lost", "cents"), [("drop_requests", 100), ("drop_responses", 101)])
 async def test_a_write_of_which_nobody_knows_is_unavailable_and_not_tried_again(
     tenants: Tenants, database_urls: DatabaseUrls, lost: str, cents: int
 ) -> None:

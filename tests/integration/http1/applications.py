@@ -1,4 +1,4 @@
-"""Small ASGI applications for the connections under test."""
+"""Small ASGI applications for the tests of the HTTP/1.1 server."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ Header = tuple[bytes, bytes]
 
 
 def start(status: int = 200, *headers: Header) -> Message:
-    """The first message of an answer."""
+    """The first message of a response."""
     return {"type": "http.response.start", "status": status, "headers": list(headers)}
 
 
 def body(data: bytes = b"", *, more: bool = False) -> Message:
-    """A piece of an answer's body."""
+    """A part of a response body."""
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
@@ -23,8 +23,8 @@ def length(count: int) -> Header:
     return b"content-length", b"%d" % count
 
 
-def says(*messages: Message) -> ASGIApp:
-    """Sends these messages, whatever it is asked."""
+def responds(*messages: Message) -> ASGIApp:
+    """Sends these messages for every request."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         for message in messages:
@@ -34,7 +34,7 @@ def says(*messages: Message) -> ASGIApp:
 
 
 def fails_after(*messages: Message) -> ASGIApp:
-    """Sends these messages, then breaks."""
+    """Sends these messages, then raises."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         for message in messages:
@@ -44,8 +44,8 @@ def fails_after(*messages: Message) -> ASGIApp:
     return app
 
 
-async def reads(_scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the number of bytes in the body, once it has them all."""
+async def count_body(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads the whole body and responds with its length."""
     size, more = 0, True
     while more:
         message = await receive()
@@ -56,31 +56,31 @@ async def reads(_scope: Scope, receive: Receive, send: Send) -> None:
     await send(body(str(size).encode()))
 
 
-class Slow:
-    """Answers when it is told to, with the path that was asked for. What ``receive`` says meanwhile is kept."""
+class Held:
+    """Responds with the path once ``release`` is set. With ``listens`` it first receives until the disconnect."""
 
     def __init__(self, *, listens: bool = False) -> None:
-        self.told = asyncio.Event()
-        self.heard: list[str] = []
+        self.release = asyncio.Event()
+        self.events: list[str] = []
         self._listens = listens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._listens:
-            while not self.heard or self.heard[-1] != "http.disconnect":
-                self.heard.append((await receive())["type"])
-        await self.told.wait()
+            while not self.events or self.events[-1] != "http.disconnect":
+                self.events.append((await receive())["type"])
+        await self.release.wait()
         path = scope["raw_path"]
         await send(start(200, length(len(path))))
         await send(body(path))
 
 
-def stream(pieces: Iterable[bytes], gate: asyncio.Event | None = None) -> ASGIApp:
-    """An answer of unknown length, of which no piece comes before the gate opens."""
+def stream(pieces: Iterable[bytes], ready: asyncio.Event | None = None) -> ASGIApp:
+    """A response of unknown length, whose body starts when ``ready`` is set."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send(start())
-        if gate is not None:
-            await gate.wait()
+        if ready is not None:
+            await ready.wait()
         for piece in pieces:
             await send(body(piece, more=True))
         await send(body())

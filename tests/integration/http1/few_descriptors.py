@@ -1,22 +1,22 @@
-"""Run as ``python -m tests.integration.http1.few_descriptors <files> <connections>``: a server with that many files.
+"""``python -m tests.integration.http1.few_descriptors <files> <connections>``: a server with a low descriptor limit.
 
-Prints its port, and serves until its stdin is closed.
+It prints its port and serves until its stdin is closed.
 """
 
 import resource
 import sys
 
-from gateway.http1.shared import Limits
-from tests.fixtures.http1 import serving
-from tests.integration.http1.applications import reads
+from gateway.http1.timeouts import Limits
+from tests.fixtures.http1 import run_server
+from tests.integration.http1.applications import count_body
 
 
 def main() -> None:
     """Lower the limit, then serve."""
     descriptors, connections = map(int, sys.argv[1:])
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-    with serving(reads, limits=Limits(most_connections=connections)) as edge:
-        sys.stdout.write(f"{edge.port}\n")
+    with run_server(count_body, limits=Limits(max_connections=connections)) as server:
+        sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()
         sys.stdin.read()
 

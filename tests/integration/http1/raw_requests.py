@@ -1,4 +1,4 @@
-"""Requests as bytes: what no caller of good will sends, and the status that each is refused with (PX5, PX7, DA2)."""
+"""Raw requests: invalid ones with the status that each gets, and unusual valid ones (PX5, PX7, DA2)."""
 
 HOST = b"Host: gateway.test\r\n"
 _OK = b"GET / HTTP/1.1\r\n" + HOST
@@ -21,7 +21,7 @@ def _fields(count: int, value: bytes = b"1") -> bytes:
     return b"".join(b"x-%d: %b\r\n" % (number, value) for number in range(count))
 
 
-# What is refused before the application hears of it.
+# Rejected before the application is called.
 HEADS: dict[str, tuple[bytes, int]] = {
     "bare LF after the request line": (b"GET / HTTP/1.1\n" + HOST + b"\r\n", 400),
     "bare LF after a header line": (b"GET / HTTP/1.1\r\nHost: gateway.test\n\r\n", 400),
@@ -54,10 +54,10 @@ HEADS: dict[str, tuple[bytes, int]] = {
     "Host as a list": (b"GET / HTTP/1.1\r\nHost: gateway.test, other.test\r\n\r\n", 400),
     "Host with user information": (b"GET / HTTP/1.1\r\nHost: me@gateway.test\r\n\r\n", 400),
     "Host with a path": (b"GET / HTTP/1.1\r\nHost: gateway.test/admin\r\n\r\n", 400),
-    "Host with a port that is none": (b"GET / HTTP/1.1\r\nHost: gateway.test:80a\r\n\r\n", 400),
-    "Host with a port beyond all": (b"GET / HTTP/1.1\r\nHost: gateway.test:65536\r\n\r\n", 400),
-    "Host with half an address": (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
-    "Host with no address in brackets": (b"GET / HTTP/1.1\r\nHost: [::::1]\r\n\r\n", 400),
+    "Host with an invalid port": (b"GET / HTTP/1.1\r\nHost: gateway.test:80a\r\n\r\n", 400),
+    "Host with a port out of range": (b"GET / HTTP/1.1\r\nHost: gateway.test:65536\r\n\r\n", 400),
+    "Host with an unclosed bracket": (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+    "Host with an invalid address in brackets": (b"GET / HTTP/1.1\r\nHost: [::::1]\r\n\r\n", 400),
     "absolute form for another host": (_line(b"GET http://other.test/ HTTP/1.1"), 400),
     "absolute form for another port": (_line(b"GET http://gateway.test:8080/ HTTP/1.1"), 400),
     "absolute form with user information": (_line(b"GET http://me@gateway.test/ HTTP/1.1"), 400),
@@ -80,7 +80,7 @@ HEADS: dict[str, tuple[bytes, int]] = {
     "encoded line feed in the path": (_line(b"GET /a%0Ab HTTP/1.1"), 400),
     "encoded escape in the path": (_line(b"GET /a%1bb HTTP/1.1"), 400),
     "encoded DEL in the path": (_line(b"GET /a%7fb HTTP/1.1"), 400),
-    "half an encoding in the path": (_line(b"GET /a%2 HTTP/1.1"), 400),
+    "truncated encoding in the path": (_line(b"GET /a%2 HTTP/1.1"), 400),
     "encoded NUL in the query": (_line(b"GET /?a=%00 HTTP/1.1"), 400),
     "space in the target": (_line(b"GET /a b HTTP/1.1"), 400),
     "two spaces": (_line(b"GET  / HTTP/1.1"), 400),
@@ -125,20 +125,20 @@ HEADS: dict[str, tuple[bytes, int]] = {
     "length beyond 64 bits": (_POST + b"Content-Length: 18446744073709551617\r\n\r\na", 400),
     "empty length": (_POST + b"Content-Length:\r\n\r\n", 400),
     "two content types": (_field(b"Content-Type: a/b\r\nContent-Type: c/d"), 400),
-    "length over the bound": (_POST + b"Content-Length: 65537\r\n\r\n", 413),
-    "length over the bound that waits": (_POST + b"Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n", 413),
-    "URL of 8 KB and one": (_line(b"GET /" + b"a" * 8_192 + b" HTTP/1.1"), 414),
+    "length over the limit": (_POST + b"Content-Length: 65537\r\n\r\n", 413),
+    "length over the limit with Expect": (_POST + b"Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n", 413),
+    "URL over 8 KB": (_line(b"GET /" + b"a" * 8_192 + b" HTTP/1.1"), 414),
     "query of 8 KB": (_line(b"GET /?" + b"a" * 8_192 + b" HTTP/1.1"), 414),
-    "URL without end": (b"GET /" + b"a" * 10_000, 414),
+    "endless URL": (b"GET /" + b"a" * 10_000, 414),
     "101 fields": (_OK + _fields(100) + b"\r\n", 431),
     "fields of 32 KB": (_OK + _fields(50, b"a" * 700) + b"\r\n", 431),
     "one field of 32 KB": (_field(b"x-note: " + b"a" * 32_768), 431),
-    "fields without end": (_OK + _fields(60, b"a" * 700), 431),
+    "endless fields": (_OK + _fields(60, b"a" * 700), 431),
 }
 
-# What is wrong only with the body: the application is asked, and hears of it in the place of the body.
+# Valid head, invalid body: the application is called and gets the error from receive().
 BODIES: dict[str, tuple[bytes, int]] = {
-    "size that is none": (_chunks(b"x\r\n\r\n"), 400),
+    "invalid size": (_chunks(b"x\r\n\r\n"), 400),
     "no size": (_chunks(b"\r\nabc\r\n0\r\n\r\n"), 400),
     "negative size": (_chunks(b"-1\r\na\r\n0\r\n\r\n"), 400),
     "size with a prefix": (_chunks(b"0x1\r\na\r\n0\r\n\r\n"), 400),
@@ -154,20 +154,20 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "extension without a name": (_chunks(b"1;\r\na\r\n0\r\n\r\n"), 400),
     "extension with a space": (_chunks(b"1; a=b\r\na\r\n0\r\n\r\n"), 400),
     "extension with a control byte": (_chunks(b"1;a=\x01\r\na\r\n0\r\n\r\n"), 400),
-    "extension without end": (_chunks(b"1;a=" + b"b" * 300), 400),
+    "endless extension": (_chunks(b"1;a=" + b"b" * 300), 400),
     "trailer with obs-fold": (_chunks(b"0\r\nx-note: a\r\n b\r\n\r\n"), 400),
     "trailer without a colon": (_chunks(b"0\r\nx-note\r\n\r\n"), 400),
     "bare LF in the trailer": (_chunks(b"0\r\nx-note: a\n\r\n\r\n"), 400),
-    "chunk over the bound": (_chunks(b"10001\r\n"), 413),
+    "chunk over the limit": (_chunks(b"10001\r\n"), 413),
     "size beyond 64 bits": (_chunks(b"ffffffffffffffff\r\n"), 413),
-    "chunks over the bound": (_chunks(b"8000\r\n" + b"a" * 32_768 + b"\r\n8001\r\n"), 413),
+    "chunks over the limit": (_chunks(b"8000\r\n" + b"a" * 32_768 + b"\r\n8001\r\n"), 413),
     "chunks of one byte each": (_chunks(b"1\r\na\r\n" * 4_000), 413),
     "trailer of 8 KB": (_chunks(b"0\r\nx-note: " + b"a" * 8_192 + b"\r\n\r\n"), 431),
     "101 trailer fields": (_chunks(b"0\r\n" + _fields(101) + b"\r\n"), 431),
 }
 
-# What passes: unusual, and well formed.
-GOOD: dict[str, bytes] = {
+# Unusual and valid.
+VALID: dict[str, bytes] = {
     "the smallest": _OK + b"\r\n",
     "an empty line before": b"\r\n" + _OK + b"\r\n",
     "HTTP/1.0": b"GET / HTTP/1.0\r\n" + HOST + b"\r\n",
@@ -185,11 +185,11 @@ GOOD: dict[str, bytes] = {
     "fields of almost 32 KB": _OK + _fields(45, b"a" * 700) + b"\r\n",
     "Host with a port": b"GET / HTTP/1.1\r\nHost: gateway.test:8443\r\n\r\n",
     "Host with an IPv6 address": b"GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n",
-    "a wish to upgrade": _field(b"Connection: Upgrade\r\nUpgrade: websocket"),
-    "a wish for HTTP/2": _field(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"),
-    "a body at the bound": _POST + b"Content-Length: 65536\r\n\r\n" + b"a" * 65_536,
+    "upgrade to WebSocket": _field(b"Connection: Upgrade\r\nUpgrade: websocket"),
+    "upgrade to HTTP/2": _field(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"),
+    "a body at the limit": _POST + b"Content-Length: 65536\r\n\r\n" + b"a" * 65_536,
     "an empty body": _POST + b"Content-Length: 0\r\n\r\n",
     "chunks": _chunks(b'5\r\nhello\r\nA;ext=1;b="c d"\r\n0123456789\r\n0\r\nx-sum: 1\r\n\r\n'),
-    "chunks at the bound": _chunks(b"8000\r\n" + b"a" * 32_768 + b"\r\n8000\r\n" + b"a" * 32_768 + b"\r\n0\r\n\r\n"),
+    "chunks at the limit": _chunks(b"8000\r\n" + b"a" * 32_768 + b"\r\n8000\r\n" + b"a" * 32_768 + b"\r\n0\r\n\r\n"),
     "chunked in upper case": _POST + b"Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n",
 }

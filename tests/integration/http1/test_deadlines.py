@@ -1,65 +1,65 @@
-"""No client keeps us waiting for ever, in no phase of a request (PX8)."""
+"""Every phase of a request has a timeout (PX8)."""
 
 import asyncio
 
 import pytest
 
-from gateway.http1.shared import Limits
-from tests.fixtures.http1 import EdgeFactory, EdgeServer
-from tests.integration.http1.applications import Slow, body, length, reads, says, start
+from gateway.http1.timeouts import Limits
+from tests.fixtures.http1 import Http1Server, StartServer
+from tests.integration.http1.applications import Held, body, count_body, length, responds, start
 from tests.raw_http import RawClient, connected
 
 _HEAD = b"POST /read HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 6000\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: "])
-def test_half_a_head_is_answered_with_408(edge_servers: EdgeFactory, sent: bytes) -> None:
-    """PX8: and bytes that go on trickling do not put it off."""
-    edge = edge_servers(reads, limits=Limits(sweep=0.02, head=0.3))
-    with connected(edge.port) as client:
+def test_an_incomplete_head_gets_408(start_server: StartServer, sent: bytes) -> None:
+    """PX8: trickling bytes do not extend the timeout."""
+    server = start_server(count_body, limits=Limits(sweep=0.02, head=0.3))
+    with connected(server.port) as client:
         client.send(sent)
-        assert edge.settle(lambda: edge.only._began > 0)
+        assert server.wait_until(lambda: server.connection._head_started > 0)
         client.send(b"\r" if sent == b"G" else b"a")
-        answer = client.answer()
-        assert (answer.status, answer.problem["code"]) == (408, "request_timeout")
+        response = client.response()
+        assert (response.status, response.problem["code"]) == (408, "request_timeout")
         assert client.closed()
-    assert edge.seen == []
+    assert server.scopes == []
 
 
-def test_a_connection_on_which_nothing_is_said_is_closed(edge_servers: EdgeFactory) -> None:
-    """PX8: a server that waits for the first request for ever can be filled with connections."""
-    edge = edge_servers(reads, limits=Limits(sweep=0.02, first_byte=0.2))
-    with connected(edge.port) as client:
+def test_a_connection_without_a_request_is_closed(start_server: StartServer) -> None:
+    """PX8: else idle connections could exhaust the server."""
+    server = start_server(count_body, limits=Limits(sweep=0.02, first_byte=0.2))
+    with connected(server.port) as client:
         assert client.closed()
 
 
-def test_a_connection_is_kept_for_the_next_request_as_long_as_is_set(edge_servers: EdgeFactory) -> None:
-    """PX8: and no longer."""
-    edge = edge_servers(reads, limits=Limits(sweep=0.02), keep_alive=0.2)
-    with connected(edge.port) as client:
+def test_an_idle_connection_is_closed_after_the_keep_alive_timeout(start_server: StartServer) -> None:
+    """PX8."""
+    server = start_server(count_body, limits=Limits(sweep=0.02), keep_alive=0.2)
+    with connected(server.port) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
-        assert client.answer().headers.get("connection") is None
+        assert client.response().headers.get("connection") is None
         assert client.closed()
 
 
-def test_the_time_that_we_take_is_not_the_clients(edge_servers: EdgeFactory) -> None:
-    """PX8: no deadline runs while the application works, nor while the next request waits behind it."""
-    slow = Slow()
-    edge = edge_servers(slow, limits=Limits(sweep=0.01, head=0.05))
-    with connected(edge.port) as client:
+def test_no_timeout_runs_while_the_application_works(start_server: StartServer) -> None:
+    """PX8: nor for a pipelined request that waits behind it."""
+    app = Held()
+    server = start_server(app, limits=Limits(sweep=0.01, head=0.05))
+    with connected(server.port) as client:
         client.send(b"GET /one HTTP/1.1\r\nHost: gateway.test\r\n\r\nGET /two HTTP/1.1\r\n")
-        assert edge.settle(lambda: bool(edge.only._held))
-        sweeps = _count_sweeps(edge)
-        assert edge.settle(lambda: len(sweeps) > 10)
-        edge.soon(slow.told.set)
-        assert client.answer().body == b"/one"
-        assert client.answer().status == 408
+        assert server.wait_until(lambda: bool(server.connection._buffer))
+        sweeps = _count_sweeps(server)
+        assert server.wait_until(lambda: len(sweeps) > 10)
+        server.call_soon(app.release.set)
+        assert client.response().body == b"/one"
+        assert client.response().status == 408
 
 
-def _count_sweeps(edge: EdgeServer) -> list[None]:
-    """Grows by one with each hundredth of a second that the server's loop has lived through."""
+def _count_sweeps(server: Http1Server) -> list[None]:
+    """A list that grows by one item every 10 ms of the server's event loop."""
     seen: list[None] = []
-    loop = edge.only.loop
+    loop = server.connection.loop
 
     def tick() -> None:
         seen.append(None)
@@ -70,101 +70,101 @@ def _count_sweeps(edge: EdgeServer) -> list[None]:
     return seen
 
 
-def _begun(edge: EdgeServer, client: RawClient, head: bytes, sent: bytes) -> None:
+def _send_partial_body(server: Http1Server, client: RawClient, head: bytes, sent: bytes) -> None:
     client.send(head + sent)
-    assert edge.settle(lambda: edge.only._arrived == len(sent) and bool(edge.seen))
+    assert server.wait_until(lambda: server.connection._window_bytes == len(sent) and bool(server.scopes))
 
 
-def test_a_body_that_comes_too_slowly_is_answered_with_408(edge_servers: EdgeFactory) -> None:
-    """PX8: too little in one window; enough in the one before does not count any more."""
-    edge = edge_servers(reads)
-    with connected(edge.port) as client:
-        _begun(edge, client, _HEAD + b"\r\n", b"a" * 5_000)
-        edge.soon(edge.only.on_silence)  # the window has passed, with enough in it
-        assert edge.settle(lambda: edge.only._arrived == 0)
+def test_a_slow_body_gets_408(start_server: StartServer) -> None:
+    """PX8: too few bytes in one window, whatever the window before had."""
+    server = start_server(count_body)
+    with connected(server.port) as client:
+        _send_partial_body(server, client, _HEAD + b"\r\n", b"a" * 5_000)
+        server.call_soon(server.connection.on_timeout)  # the end of a window with enough bytes
+        assert server.wait_until(lambda: server.connection._window_bytes == 0)
         client.send(b"a" * 999)
-        assert edge.settle(lambda: edge.only._arrived == 999)
-        edge.soon(edge.only.on_silence)
-        answer = client.answer()
-        assert (answer.status, answer.problem["code"]) == (408, "request_timeout")
+        assert server.wait_until(lambda: server.connection._window_bytes == 999)
+        server.call_soon(server.connection.on_timeout)
+        response = client.response()
+        assert (response.status, response.problem["code"]) == (408, "request_timeout")
         assert client.closed()
 
 
-def test_a_body_that_comes_fast_enough_may_take_its_time(edge_servers: EdgeFactory) -> None:
-    """PX8 bounds the pace, and not how long a body may be on its way."""
-    edge = edge_servers(reads)
-    with connected(edge.port) as client:
-        _begun(edge, client, _HEAD + b"\r\n", b"a" * 5_000)
-        edge.soon(edge.only.on_silence)
-        assert edge.settle(lambda: edge.only._arrived == 0)
+def test_a_long_body_at_a_sufficient_rate_is_accepted(start_server: StartServer) -> None:
+    """PX8 bounds the rate, not the duration."""
+    server = start_server(count_body)
+    with connected(server.port) as client:
+        _send_partial_body(server, client, _HEAD + b"\r\n", b"a" * 5_000)
+        server.call_soon(server.connection.on_timeout)
+        assert server.wait_until(lambda: server.connection._window_bytes == 0)
         client.send(b"a" * 1_000)
-        assert client.answer().body == b"6000"
+        assert client.response().body == b"6000"
 
 
-def test_a_silent_body_is_noticed_by_itself(edge_servers: EdgeFactory) -> None:
-    """PX8: by the sweep."""
-    edge = edge_servers(reads, limits=Limits(sweep=0.02, body_window=0.1))
-    with connected(edge.port) as client:
+def test_the_sweep_notices_a_stalled_body(start_server: StartServer) -> None:
+    """PX8."""
+    server = start_server(count_body, limits=Limits(sweep=0.02, body_window=0.1))
+    with connected(server.port) as client:
         client.send(_HEAD + b"\r\na")
-        assert client.answer().status == 408
+        assert client.response().status == 408
 
 
-def test_who_waits_to_be_told_to_continue_is_not_slow(edge_servers: EdgeFactory) -> None:
-    """PX8: it is we who keep it waiting."""
-    slow = Slow()
-    edge = edge_servers(slow, limits=Limits(sweep=0.01, body_window=0.03))
-    with connected(edge.port) as client:
+def test_no_body_timeout_runs_while_the_client_waits_for_100_continue(start_server: StartServer) -> None:
+    """PX8: the delay is the application's."""
+    app = Held()
+    server = start_server(app, limits=Limits(sweep=0.01, body_window=0.03))
+    with connected(server.port) as client:
         client.send(_HEAD + b"Expect: 100-continue\r\n\r\n")
-        sweeps = _count_sweeps(edge)
-        assert edge.settle(lambda: len(sweeps) > 10)
-        edge.soon(slow.told.set)
-        assert client.answer().status == 200
+        sweeps = _count_sweeps(server)
+        assert server.wait_until(lambda: len(sweeps) > 10)
+        server.call_soon(app.release.set)
+        assert client.response().status == 200
 
 
-def test_a_refused_client_that_goes_on_sending_is_cut_off(edge_servers: EdgeFactory) -> None:
-    """PX8: after the time that it takes to read an answer; no byte more than a bound is taken meanwhile."""
-    edge = edge_servers(reads, limits=Limits(sweep=0.02, drain=0.2))
-    with connected(edge.port) as client:
+def test_a_rejected_client_that_keeps_sending_is_disconnected(start_server: StartServer) -> None:
+    """PX8: after a grace period, or after a bounded number of bytes."""
+    server = start_server(count_body, limits=Limits(sweep=0.02, drain=0.2))
+    with connected(server.port) as client:
         client.send(b"no request\r\n\r\n")
-        assert client.answer().status == 400
-        assert edge.settle(lambda: not edge.connections)
-    edge = edge_servers(reads, limits=Limits(most_drained=100_000))
-    with connected(edge.port) as client:
+        assert client.response().status == 400
+        assert server.wait_until(lambda: not server.connections)
+    server = start_server(count_body, limits=Limits(max_drained=100_000))
+    with connected(server.port) as client:
         client.send(b"no request\r\n\r\n" + b"a" * 10_000_000)
-        assert edge.settle(lambda: not edge.connections)
+        assert server.wait_until(lambda: not server.connections)
 
 
-def _assert_comes_and_goes(edge: EdgeServer) -> None:
-    assert edge.settle(lambda: bool(edge.seen))
-    assert edge.settle(lambda: not edge.connections)
+def _assert_disconnected(server: Http1Server) -> None:
+    assert server.wait_until(lambda: bool(server.scopes))
+    assert server.wait_until(lambda: not server.connections)
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(edge_servers: EdgeFactory) -> None:
-    """PX8: while the answer is written, and when it waits to leave after its end."""
+def test_a_client_that_reads_nothing_is_disconnected(start_server: StartServer) -> None:
+    """PX8: while the response is written, and while its last bytes wait to be sent."""
     large = 50_000_000
     for close in ((), ((b"connection", b"close"),)):
-        edge = edge_servers(says(start(200, length(large), *close), body(bytes(large))), stall=0.3)
-        with connected(edge.port) as client:
+        server = start_server(responds(start(200, length(large), *close), body(bytes(large))), send_timeout=0.3)
+        with connected(server.port) as client:
             client.send(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
-            _assert_comes_and_goes(edge)
+            _assert_disconnected(server)
 
 
-def test_deadlines_are_forgotten_with_the_connection(edge_servers: EdgeFactory) -> None:
-    """PX8: else a server that lives long would remember every client that it ever had."""
-    edge = edge_servers(reads)
-    with connected(edge.port) as client:
+def test_a_closed_connection_has_no_timeout(start_server: StartServer) -> None:
+    """PX8: else a long-running server would leak memory."""
+    server = start_server(count_body)
+    with connected(server.port) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
-        assert client.answer().status == 200
-        silence = edge.only._shared.silence
-        assert len(silence._deadlines) == 1
-    assert edge.settle(lambda: not silence._deadlines)
+        assert client.response().status == 200
+        timeouts = server.connection._timeouts
+        assert len(timeouts._deadlines) == 1
+    assert server.wait_until(lambda: not timeouts._deadlines)
 
 
-def test_the_loop_is_left_alone_when_nobody_is_waited_for(edge_servers: EdgeFactory) -> None:
-    """An idle worker need not wake up once a second."""
-    edge = edge_servers(reads, limits=Limits(sweep=0.01))
-    with connected(edge.port):
-        silence = edge.only._shared.silence
-        assert silence._timer is not None
-    assert edge.settle(lambda: silence._timer is None)
-    assert isinstance(silence._loop, asyncio.AbstractEventLoop)
+def test_the_timer_stops_when_no_timeout_is_set(start_server: StartServer) -> None:
+    """An idle worker does not wake up every second."""
+    server = start_server(count_body, limits=Limits(sweep=0.01))
+    with connected(server.port):
+        timeouts = server.connection._timeouts
+        assert timeouts._timer is not None
+    assert server.wait_until(lambda: timeouts._timer is None)
+    assert isinstance(timeouts._loop, asyncio.AbstractEventLoop)

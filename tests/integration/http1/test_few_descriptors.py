@@ -1,4 +1,4 @@
-"""A flood of connections neither ends the listening nor shuts good clients out (PX8)."""
+"""A flood of connections neither stops the listener nor locks out other clients (PX8)."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from tests.raw_http import RawClient, connected
 
-_GOOD = b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
-_HALF = b"GET / HTTP/1.1\r\nHost: gate"
+_REQUEST = b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+_PARTIAL = b"GET / HTTP/1.1\r\nHost: gate"
 
 
 @contextmanager
@@ -24,37 +24,37 @@ def _server(descriptors: int, connections: int) -> Iterator[int]:
 
 def _flood(stack: ExitStack, port: int, count: int) -> None:
     for _ in range(count):
-        stack.enter_context(connected(port)).send(_HALF)
+        stack.enter_context(connected(port)).send(_PARTIAL)
 
 
-def _is_answered(client: RawClient) -> bool:
-    client.send(_GOOD)
-    return client.answer().status == 200
+def _is_served(client: RawClient) -> bool:
+    client.send(_REQUEST)
+    return client.response().status == 200
 
 
-def _is_answered_in_time(port: int) -> bool:
+def _is_served_eventually(port: int) -> bool:
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        with suppress(AssertionError, OSError), connected(port) as client:  # reset, while the flood has not ebbed yet
-            return _is_answered(client)
+        with suppress(AssertionError, OSError), connected(port) as client:  # reset, while the flood is not over
+            return _is_served(client)
     return False
 
 
-def test_half_open_connections_shut_nobody_out() -> None:
-    """PX8: a server keeps below what it may open, and lets go of who has been silent for the longest."""
+def test_half_open_connections_do_not_lock_out_other_clients() -> None:
+    """PX8: the server stays below its connection limit by evicting the longest idle connection."""
     with _server(400, 100) as port, ExitStack() as stack:
         _flood(stack, port, 100)
         regular = stack.enter_context(connected(port))
         for _ in range(5):
-            assert _is_answered(regular)
+            assert _is_served(regular)
             _flood(stack, port, 80)
-            with connected(port) as last:  # accepted after the others, so that all of them are
-                assert _is_answered(last)
+            with connected(port) as last:  # accepted last, so all others are accepted
+                assert _is_served(last)
 
 
-def test_a_server_that_has_no_descriptor_left_goes_on_when_it_has() -> None:
-    """PX8: whatever else has used them up, to accept fails for that moment alone."""
+def test_the_server_recovers_from_running_out_of_descriptors() -> None:
+    """PX8: accepting fails only while none is left."""
     with _server(40, 1_000) as port:
         with ExitStack() as stack:
             _flood(stack, port, 100)
-        assert _is_answered_in_time(port)
+        assert _is_served_eventually(port)

@@ -25,7 +25,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.identifiers import TenantId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus, Window
-from tests.asgi import end, http_scope, meet, request_of
+from tests.asgi import end, http_scope, request_context, run_stage
 
 _MOMENT = struct.Struct("d")
 
@@ -105,11 +105,11 @@ class Load:
 
     async def request(self) -> bool:
         """One request; True when admitted."""
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = self.principal
         began = monotonic()
         try:
-            await meet(self.stage, request)
+            await run_stage(self.stage, request)
         except (RateLimited, ConcurrencyLimited):
             self.refused += 1
             return False

@@ -24,7 +24,7 @@ from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
 from tenants.errors import Forbidden
 from tenants.principal import Principal, Window
-from tests.asgi import ask, end, http_scope, leads_to, meet, request_of, says_ok
+from tests.asgi import call, end, http_scope, request_context, respond_ok, route_to, run_stage
 from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -41,9 +41,9 @@ class Worker:
 
     async def begin(self, caller: Principal) -> RequestContext:
         """Begin a request that is in flight until ``end``. Raises ConcurrencyLimited and RateLimited."""
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = caller
-        await meet(self.stage, request)
+        await run_stage(self.stage, request)
         return request
 
     def end(self, request: RequestContext) -> None:
@@ -101,10 +101,10 @@ async def test_a_refusal_costs_no_token_and_says_when_to_retry(start: Start) -> 
     running = await worker.begin(caller)
     remaining = re.compile(rb'"burst";r=(\d+)')
     for _ in range(5):
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = caller
         with pytest.raises(ConcurrencyLimited) as refused:
-            await meet(worker.stage, request)
+            await run_stage(worker.stage, request)
         assert (refused.value.code, refused.value.retry_after) == ("concurrency_limited", 1)
         assert refused.value.message == "Concurrency limit of 1 reached. Retry when a request completes."
         fields = dict(request.response_headers)
@@ -240,14 +240,14 @@ def _gate(worker: Worker, app: ASGIApp, caller: Principal) -> Gate:
 
     return Gate(
         app,
-        stages=(leads_to(app), know, worker.stage),
+        stages=(route_to(app), know, worker.stage),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
         access=AccessLog(CapturingLogger()),
     )
 
 
-@pytest.mark.parametrize("app", [says_ok, _crashes, _breaks_off, _refuses, _loses_its_client, _waits])
+@pytest.mark.parametrize("app", [respond_ok, _crashes, _breaks_off, _refuses, _loses_its_client, _waits])
 async def test_the_permit_is_free_again_however_the_request_ends(start: Start, app: ASGIApp) -> None:
     """Completed, crashed, cut short, refused by a later stage, client disconnected, cancelled."""
     worker, caller = await start(Plans(_BURST, 1)), principal(uuid4())
@@ -255,23 +255,23 @@ async def test_the_permit_is_free_again_however_the_request_ends(start: Start, a
     for _ in range(3):
         with capture_logs(), suppress(ResponseCutShortError, TimeoutError):
             async with asyncio.timeout(0.05 if app is _waits else 5):
-                await ask(gate, http_scope())
+                await call(gate, http_scope())
         assert await worker.can_begin(caller)
 
 
 async def test_the_refusal_is_a_problem_document_and_the_permit_is_free_before_the_last_byte(start: Start) -> None:
     """A client that sends its next request as soon as it has the response finds its permit free."""
     worker, caller = await start(Plans(_BURST, 1)), principal(UUID(int=uuid4().int))
-    gate, answers = _gate(worker, says_ok, caller), []
+    gate, answers = _gate(worker, respond_ok, caller), []
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.body":
-            answers.append(await ask(gate, http_scope()))
+            answers.append(await call(gate, http_scope()))
 
     await gate(http_scope(), _never, send)
     assert [answer.status for answer in answers] == [200]
     running = await worker.begin(caller)
-    refused = await ask(gate, http_scope())
+    refused = await call(gate, http_scope())
     assert (refused.status, refused.json()["code"]) == (429, "concurrency_limited")
     assert refused.header("content-type") == "application/problem+json"
     assert refused.header("retry-after") == "1"

@@ -20,7 +20,7 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, leads_to, request_of, says_ok
+from tests.asgi import http_scope, request_context, respond_ok, route_to
 from tests.integration.throttle.load_worker import Plan, principal
 
 pytestmark = pytest.mark.anyio
@@ -74,8 +74,8 @@ async def _ask(
 ) -> dict[str, str]:
     """One request: its header fields. Raises RateLimited."""
     account = _account(limiter, caller, windows)
-    request = request_of(http_scope())
-    leads_to(says_ok, cost=cost)(request)
+    request = request_context(http_scope())
+    route_to(respond_ok, cost=cost)(request)
     if not limiter.admit(request, account, monotonic(), cost):
         limiter.check(request, account, await limiter.lease(request, account))
     return {name.decode(): value.decode() for name, value in request.response_headers}
@@ -255,8 +255,8 @@ async def test_all_redis_keys_of_a_tenant_share_a_hash_tag_and_expire(
 
 async def test_a_stalled_process_does_not_refuse_what_it_has_just_leased(limiter: PlanLimiter) -> None:
     """TH1: a token lives for milliseconds; the check uses the moment at which it was available."""
-    account, request = _account(limiter, principal(uuid4())), request_of(http_scope())
-    leads_to(says_ok)(request)
+    account, request = _account(limiter, principal(uuid4())), request_context(http_scope())
+    route_to(respond_ok)(request)
     now = await limiter.lease(request, account)
     time.sleep(2 * account.windows.grain)  # noqa: ASYNC251 - nothing else may run meanwhile
     limiter.check(request, account, now)

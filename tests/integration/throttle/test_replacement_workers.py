@@ -16,7 +16,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import _OVERLAP
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, meet, request_of
+from tests.asgi import http_scope, request_context, run_stage
 from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -55,18 +55,18 @@ async def test_without_redis_a_replacement_admits_nothing_before_its_predecessor
 async def test_retry_after_covers_that_wait() -> None:
     """TH6."""
     async with _replacement(None) as limiter:
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = principal(uuid4())
         with pytest.raises(RateLimited) as refused:
-            await meet(ThrottleStage(limiter, _PLANS), request)
+            await run_stage(ThrottleStage(limiter, _PLANS), request)
     assert 65 <= (refused.value.retry_after or 0) <= 75
 
 
 async def _remaining(limiter: PlanLimiter, caller: Principal) -> int:
     """Of ``_WIDE``, after one request."""
-    request = request_of(http_scope())
+    request = request_context(http_scope())
     request.principal = caller
-    await meet(ThrottleStage(limiter, _WIDE), request)
+    await run_stage(ThrottleStage(limiter, _WIDE), request)
     found = re.search(rb"r=(\d+)", dict(request.response_headers)[b"ratelimit"])
     assert found is not None
     return int(found[1])
@@ -85,6 +85,6 @@ async def test_a_stopping_worker_returns_unspent_tokens(redis_server: LocalRedis
 async def test_with_redis_a_replacement_admits_what_remains(redis_server: LocalRedis) -> None:
     """TH1: Redis knows what the predecessor leased."""
     async with _replacement(redis_server.url) as limiter:
-        request = request_of(http_scope())
+        request = request_context(http_scope())
         request.principal = principal(uuid4())
-        await meet(ThrottleStage(limiter, _PLANS), request)
+        await run_stage(ThrottleStage(limiter, _PLANS), request)

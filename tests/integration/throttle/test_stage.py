@@ -12,7 +12,7 @@ from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Principal, Window
-from tests.asgi import http_scope, leads_to, meet, request_of, says_ok
+from tests.asgi import http_scope, request_context, respond_ok, route_to, run_stage
 from tests.integration.throttle.load_worker import Plans, principal
 
 pytestmark = pytest.mark.anyio
@@ -27,11 +27,11 @@ async def limiter(redis_server: LocalRedis) -> AsyncIterator[PlanLimiter]:
 
 
 async def _through(stage: ThrottleStage, caller: Principal | None, cost: int = 1) -> RequestContext:
-    request = request_of(http_scope())
+    request = request_context(http_scope())
     request.principal = caller
-    leads_to(says_ok, "/v1/export", cost)(request)
+    route_to(respond_ok, "/v1/export", cost)(request)
     try:
-        await meet(stage, request)
+        await run_stage(stage, request)
     except RateLimited as error:
         request.log["refused"] = error.retry_after
     return request

@@ -40,8 +40,8 @@ def test_the_plans_of_the_example() -> None:
         ([_plan(concurrency=0)], "greater than or equal to 1"),
         ([_plan(code="Free")], "pattern"),
         ([_plan(colour="red")], "Extra inputs"),
-        ([_plan(features={"seats": -1})], "a whole number from 0"),
-        ([_plan(features={"seats": 1.5})], "a whole number from 0"),
+        ([_plan(features={"seats": -1})], "an integer from 0"),
+        ([_plan(features={"seats": 1.5})], "an integer from 0"),
     ],
 )
 def test_inconsistent_plans_are_rejected(plans: list[dict[str, object]], reason: str) -> None:

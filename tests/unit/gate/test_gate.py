@@ -19,7 +19,7 @@ from gateway.request.source import SourceReader
 from tenants.errors import NotFound, Unavailable
 from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
-from tests.asgi import HOST, ask, http_scope, leads_to, says_ok
+from tests.asgi import HOST, call, http_scope, respond_ok, route_to
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ class CapturingGate(Gate):
         self.lines = CapturingLogger()
         super().__init__(
             app,
-            stages=(leads_to(app, template),),
+            stages=(route_to(app, template),),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),
             access=AccessLog(self.lines, share),
@@ -77,8 +77,8 @@ def test_ids_of_workers_are_distinct() -> None:
 async def test_every_response_has_a_new_request_id() -> None:
     """A client's id is not used: it could forge log lines."""
     scope = http_scope(headers=[HOST, (b"x-request-id", b"req_01h455vb4pex5vsknk084sn02q")])
-    gate = CapturingGate(says_ok)
-    answer = await ask(gate, scope)
+    gate = CapturingGate(respond_ok)
+    answer = await call(gate, scope)
     sent = answer.header("x-request-id")
     assert sent is not None
     assert read(REQUEST, sent)
@@ -92,7 +92,7 @@ async def test_headers_of_stages_are_added_to_those_of_the_response() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"max-age=60")]})
         await send({"type": "http.response.body", "body": b"page"})
 
-    answer = await ask(CapturingGate(page), http_scope())
+    answer = await call(CapturingGate(page), http_scope())
     assert answer.header("ratelimit") == '"burst";r=9'
     assert answer.header("cache-control") == "max-age=60"
 
@@ -102,7 +102,7 @@ async def test_an_error_becomes_a_problem_document() -> None:
         raise MalformedRequest(detail="two Hosts")
 
     gate = CapturingGate(refuses)
-    answer = await ask(gate, http_scope())
+    answer = await call(gate, http_scope())
     assert answer.status == 400
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json()["code"] == "malformed_request"
@@ -118,7 +118,7 @@ async def test_a_crash_discloses_only_the_request_id() -> None:
 
     gate = CapturingGate(crashes)
     with capture_logs() as logs:
-        answer = await ask(gate, http_scope())
+        answer = await call(gate, http_scope())
     assert answer.status == 500
     assert b"internal detail" not in answer.body
     assert b"RuntimeError" not in answer.body
@@ -136,7 +136,7 @@ async def test_a_crash_after_the_response_began_never_looks_complete() -> None:
 
     gate = CapturingGate(crashes_midway)
     with capture_logs(), pytest.raises(ResponseCutShortError):
-        await ask(gate, http_scope())
+        await call(gate, http_scope())
     assert gate.line["cut_short"] is True
 
 
@@ -144,10 +144,10 @@ async def test_an_error_after_the_response_changes_nothing_for_the_caller() -> N
     """Starlette raises an error again after its handler has sent the response."""
 
     async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
         raise Unavailable
 
-    answer = await ask(CapturingGate(fails_late), http_scope())
+    answer = await call(CapturingGate(fails_late), http_scope())
     assert (answer.status, answer.body, answer.ended) == (200, b"ok", True)
 
 
@@ -160,11 +160,11 @@ async def test_the_log_line_has_principal_and_route_but_no_path_query_or_secret(
         context = context_of(scope)
         context.principal = Principal(PrincipalKind.API_KEY, key, reference, ("member",))
         context.log["upstream"] = "Bearer tn_live_0123456789abcdefghij"
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
 
     gate = CapturingGate(answers, template="/v1/contacts/{id}")
     secret = b"tn_live_0123456789abcdefghijABCDEFGHIJ0123456"
-    await ask(
+    await call(
         gate, http_scope(path="/v1/contacts/secret-id", query=b"email=ada@x", headers=[HOST, (b"x-api-key", secret)])
     )
     line = gate.line
@@ -184,7 +184,7 @@ async def test_an_unmatched_path_is_not_logged() -> None:
         raise NotFound
 
     gate = CapturingGate(unknown)
-    await ask(gate, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
+    await call(gate, http_scope(path="/v1/tn_live_0123456789abcdefghij"))
     assert gate.line["route"] is None
     assert "tn_live" not in repr(gate.lines.calls)
 
@@ -195,10 +195,10 @@ async def test_successful_requests_are_sampled_and_every_error_is_logged() -> No
     async def refuses(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound
 
-    good, bad = CapturingGate(says_ok, share=0.2), CapturingGate(refuses, share=0.0)
+    good, bad = CapturingGate(respond_ok, share=0.2), CapturingGate(refuses, share=0.0)
     for _ in range(500):
-        await ask(good, http_scope())
-    await ask(bad, http_scope())
+        await call(good, http_scope())
+    await call(bad, http_scope())
     assert 30 < len(good.lines.calls) < 250
     assert bad.line["status"] == 404
 
@@ -213,20 +213,20 @@ async def test_every_closer_of_a_request_is_called_once_and_the_gates_last() -> 
     async def registers_two(scope: Scope, receive: Receive, send: Send) -> None:
         for name in ("first", "second"):
             context_of(scope).on_close(closer(name))
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
         await send({"type": "http.response.body", "body": b""})
 
     gate = Gate(
         registers_two,
-        stages=(leads_to(registers_two),),
+        stages=(route_to(registers_two),),
         closers=(closer("gate"),),
         problems=Problems("https://gateway.test"),
         source=SourceReader(),
         access=AccessLog(CapturingLogger()),
     )
-    await ask(gate, http_scope())
+    await call(gate, http_scope())
     assert calls == [("second", 200), ("first", 200), ("gate", 200)]
-    await ask(gate, http_scope())
+    await call(gate, http_scope())
     assert calls[3:] == calls[:3], "the next request has only the gate's"
 
 
@@ -236,10 +236,10 @@ async def test_head_is_handled_as_get_and_logged_as_head() -> None:
 
     async def answers(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["method"])
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
 
     gate = CapturingGate(answers)
-    await ask(gate, http_scope("HEAD"))
+    await call(gate, http_scope("HEAD"))
     assert (seen, gate.line["method"]) == (["GET"], "HEAD")
 
 
@@ -252,7 +252,7 @@ async def test_a_cancelled_request_is_logged_and_stays_cancelled() -> None:
         await asyncio.Event().wait()
 
     gate = CapturingGate(waits)
-    task = asyncio.create_task(ask(gate, http_scope()))
+    task = asyncio.create_task(call(gate, http_scope()))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

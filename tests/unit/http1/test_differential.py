@@ -1,7 +1,7 @@
-"""However its bytes arrive, a connection carries the same requests, and other parsers find those same ones in it (PX5).
+"""Differential tests: our parser against itself with other read boundaries, and against h11 and httptools (PX5).
 
-Streams are made of requests of which some are almost right, and then single bytes are changed. What we accept, h11 and
-httptools must read in the same way; what we refuse, they may take.
+Generated streams contain valid and almost valid requests, with single bytes changed. What we accept, h11 and httptools
+must parse to the same requests; what we reject, they may accept.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ import httptools
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from gateway.http1.hosts import host_check
+from gateway.http1.header_fields import host_validator
 from gateway.http1.request_body import ChunkedBody, DeclaredBody
 from gateway.http1.request_head import CHUNKED, HeadReader
 from tenants.errors import TenantryError
 
 _LIMIT = 1_000
-_ACCEPTS = host_check()
+_IS_VALID_HOST = host_validator()
 
 
 @dataclass(slots=True)
@@ -34,42 +34,42 @@ class _Request:
 
 @dataclass(slots=True)
 class _Connection:
-    """Reads a stream as the protocol does, without a socket."""
+    """Parses a stream as the protocol does, without a socket."""
 
-    reader: HeadReader = field(default_factory=lambda: HeadReader(_ACCEPTS))
+    reader: HeadReader = field(default_factory=lambda: HeadReader(_IS_VALID_HOST))
     requests: list[_Request] = field(default_factory=list)
     body: DeclaredBody | ChunkedBody | None = None
-    held: bytes = b""
-    refused: bool = False
-    last: bool = False  # request of the connection
+    buffer: bytes = b""
+    rejected: bool = False
+    last: bool = False  # the connection closes after this request
 
     @property
-    def whole(self) -> list[_Request]:
-        """Requests with all of their body. How much of another body is read before it is refused, is open."""
+    def completed(self) -> list[_Request]:
+        """Requests with a complete body. How much of an invalid body is read before its rejection is unspecified."""
         return [request for request in self.requests if request.complete]
 
     def feed(self, data: bytes) -> None:
-        if self.refused:
+        if self.rejected:
             return
-        data, self.held = self.held + data, b""
+        data, self.buffer = self.buffer + data, b""
         try:
             while data and (self.body or not self.last):
                 data = self._read_body(self.body, data) if self.body else self._read_head(data)
         except TenantryError:
-            self.refused = True
+            self.rejected = True
 
     def _read_head(self, data: bytes) -> bytes:
         head = self.reader.read(data)
         if head is None:
-            self.held = data
+            self.buffer = data
             return b""
-        method, path, query, version, fields, end = head
-        target = path + (b"?" + query if query else b"")
-        self.requests.append(_Request(method, target, fields.headers, complete=not fields.length))
+        fields = head.fields
+        target = head.path + (b"?" + head.query if head.query else b"")
+        self.requests.append(_Request(head.method, target, fields.headers, complete=not fields.length))
         if fields.length:
             self.body = ChunkedBody(_LIMIT) if fields.length == CHUNKED else DeclaredBody(fields.length)
-        self.last = fields.closes or version == "1.0"
-        return data[end:]
+        self.last = fields.closes or head.version == "1.0"
+        return data[head.size :]
 
     def _read_body(self, body: DeclaredBody | ChunkedBody, data: bytes) -> bytes:
         payload, rest = body.feed(data)
@@ -88,11 +88,11 @@ def _ours(data: bytes, cuts: Sequence[int] = ()) -> _Connection:
     return connection
 
 
-# Requests, of which some are only almost so.
+# Generated requests, some of them invalid.
 
 
 def _mostly(good: list[bytes], bad: list[bytes]) -> st.SearchStrategy[bytes]:
-    """One in twelve of them is bad."""
+    """One in twelve is bad."""
     return st.integers(0, 11).flatmap(lambda number: st.sampled_from(good if number else bad))
 
 
@@ -149,23 +149,27 @@ def _streams(draw: st.DrawFn) -> bytes:
 
 
 @given(_streams(), st.lists(st.integers(0, 400), max_size=6))
-def test_the_cuts_between_reads_make_no_difference(stream: bytes, cuts: list[int]) -> None:
-    """PX5: whole, in pieces, and byte by byte."""
+def test_read_boundaries_make_no_difference(stream: bytes, cuts: list[int]) -> None:
+    """PX5: in one read, in several, and byte by byte."""
     whole = _ours(stream)
-    event("refused" if whole.refused else "accepted")
+    event("rejected" if whole.rejected else "accepted")
     for cut in (cuts, range(len(stream))):
         pieces = _ours(stream, [each for each in cut if each < len(stream)])
-        assert (pieces.whole, len(pieces.requests), pieces.refused) == (whole.whole, len(whole.requests), whole.refused)
+        assert (pieces.completed, len(pieces.requests), pieces.rejected) == (
+            whole.completed,
+            len(whole.requests),
+            whole.rejected,
+        )
 
 
 @given(_streams())
-def test_others_read_the_same_requests_out_of_what_we_accept(stream: bytes) -> None:
-    """PX5: whoever stands in front of us or behind us sees no request that we do not see."""
-    ours = _ours(stream).whole
+def test_other_parsers_find_the_same_requests_in_what_we_accept(stream: bytes) -> None:
+    """PX5: a proxy before or an upstream behind sees no request that we do not see."""
+    ours = _ours(stream).completed
     event(f"{len(ours)} requests")
     by_h11, by_httptools = _read_by_h11(stream), _read_by_httptools(stream)
     assert len(by_httptools) >= len(ours)
-    assert len(by_h11) >= min(1, len(ours))  # it refuses an empty line between requests, which harms nobody
+    assert len(by_h11) >= min(1, len(ours))  # it rejects an empty line between requests
     for theirs in (by_h11, by_httptools):
         for mine, other in zip(ours, theirs, strict=False):
             assert (other.method, other.body, other.complete) == (mine.method, mine.body, True)
@@ -203,8 +207,8 @@ def _follow(connection: h11.Connection, found: list[_Request]) -> None:
                 return
 
 
-class _Heard:
-    """What httptools calls."""
+class _Recorder:
+    """Callbacks for httptools."""
 
     def __init__(self) -> None:
         self.found: list[_Request] = []
@@ -217,7 +221,7 @@ class _Heard:
         self.found[-1].target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.found[-1].method:  # it calls this for a trailer too, and leaves a tab at the end of a value
+        if not self.found[-1].method:  # also called for trailers; a trailing tab stays in the value
             self.found[-1].headers.append((name.lower(), value.rstrip(b"\t ")))
 
     def on_headers_complete(self) -> None:
@@ -231,8 +235,8 @@ class _Heard:
 
 
 def _read_by_httptools(stream: bytes) -> list[_Request]:
-    heard = _Heard()
-    heard.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    recorder = _Recorder()
+    recorder.parser.set_dangerous_leniencies(lenient_data_after_close=True)
     with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
-        heard.parser.feed_data(stream)
-    return heard.found
+        recorder.parser.feed_data(stream)
+    return recorder.found

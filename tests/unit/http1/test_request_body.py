@@ -1,4 +1,4 @@
-"""Where bodies end (PX5, DA2). What is refused stands in the table of raw requests, with the integration tests."""
+"""The ends of bodies (PX5, DA2). For invalid ones see tests/integration/http1/raw_requests.py."""
 
 import time
 
@@ -8,8 +8,8 @@ from gateway.http1.request_body import ChunkedBody, DeclaredBody
 from gateway.problems.errors import MalformedRequest, PayloadTooLarge
 
 
-def _fed(body: DeclaredBody | ChunkedBody, data: bytes, piece: int) -> tuple[bytes, bytes]:
-    """The payload and the rest, when the bytes come ``piece`` at a time."""
+def _feed(body: DeclaredBody | ChunkedBody, data: bytes, piece: int) -> tuple[bytes, bytes]:
+    """The payload and the rest, with ``piece`` bytes per read."""
     payload = b""
     for begin in range(0, len(data), piece):
         more, rest = body.feed(data[begin : begin + piece])
@@ -20,49 +20,49 @@ def _fed(body: DeclaredBody | ChunkedBody, data: bytes, piece: int) -> tuple[byt
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])
-def test_a_declared_body_ends_where_it_says(piece: int) -> None:
+def test_a_declared_body_ends_at_its_length(piece: int) -> None:
     """PX5."""
     body = DeclaredBody(5)
-    assert _fed(body, b"helloGET /", piece) == (b"hello", b"GET /")
+    assert _feed(body, b"helloGET /", piece) == (b"hello", b"GET /")
     assert body.ended
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])
-def test_a_chunked_body_ends_behind_its_trailer(piece: int) -> None:
-    """PX5: sizes in any case and with leading zeros, extensions, trailer fields."""
+def test_a_chunked_body_ends_after_its_trailer(piece: int) -> None:
+    """PX5: sizes in either case and with leading zeros, extensions, trailer fields."""
     sent = b'5\r\nhello\r\n00A;a;b=c;d="\\" e"\r\n0123456789\r\n0;z\r\nx-sum: 1\r\nx-more:\r\n\r\n'
     body = ChunkedBody(100)
-    assert _fed(body, sent + b"GET /", piece) == (b"hello0123456789", b"GET /")
+    assert _feed(body, sent + b"GET /", piece) == (b"hello0123456789", b"GET /")
     assert body.ended
 
 
 @pytest.mark.parametrize("piece", [1, 1000])
-def test_a_chunked_body_is_bounded_by_what_its_sizes_announce(piece: int) -> None:
-    """DA2: before a byte of the chunk has come that passes the bound."""
+def test_a_chunked_body_is_limited_by_its_declared_sizes(piece: int) -> None:
+    """DA2: before the chunk that exceeds the limit arrives."""
     body = ChunkedBody(8)
-    assert _fed(body, b"8\r\n01234567\r\n", piece) == (b"01234567", b"")
+    assert _feed(body, b"8\r\n01234567\r\n", piece) == (b"01234567", b"")
     with pytest.raises(PayloadTooLarge):
-        _fed(body, b"1\r\n", piece)
+        _feed(body, b"1\r\n", piece)
 
 
-def test_extensions_are_bounded_over_the_whole_body() -> None:
-    """PX7: each of them is short."""
+def test_extensions_are_limited_over_the_whole_body() -> None:
+    """PX7: though each one is short."""
     body = ChunkedBody(1_000_000)
     with pytest.raises(PayloadTooLarge):
-        _fed(body, (b"1;a=" + b"b" * 200 + b"\r\na\r\n") * 1_000, 4_096)
+        _feed(body, (b"1;a=" + b"b" * 200 + b"\r\na\r\n") * 1_000, 4_096)
 
 
-def test_the_smallest_chunks_do_not_keep_the_loop() -> None:
-    """PX7: a body of them is refused before it has cost a tenth of a second, one read before half of that."""
+def test_tiny_chunks_do_not_block_the_event_loop() -> None:
+    """PX7: a body of one-byte chunks is rejected within 100 ms; a second is for a loaded machine."""
     body = ChunkedBody(1_048_576)
     began = time.process_time()
     with pytest.raises(PayloadTooLarge):
-        _fed(body, b"1\r\na\r\n" * 400_000, 256_000)
+        _feed(body, b"1\r\na\r\n" * 400_000, 256_000)
     assert time.process_time() - began < 1.0
 
 
-def test_a_line_that_does_not_end_is_not_waited_for() -> None:
+def test_an_endless_size_line_is_rejected() -> None:
     """PX7."""
     body = ChunkedBody(100)
     with pytest.raises(MalformedRequest):
-        _fed(body, b"0" * 300, 1)
+        _feed(body, b"0" * 300, 1)

@@ -1,11 +1,11 @@
-"""Heads as bytes to what they say, or to why they are refused. See also tests/integration/http1/raw_requests.py."""
+"""Parsing of request heads. For invalid ones see also tests/integration/http1/raw_requests.py."""
 
 import time
 
 import pytest
 
-from gateway.http1.hosts import host_check
-from gateway.http1.request_head import CHUNKED, Head, HeadReader
+from gateway.http1.header_fields import host_validator
+from gateway.http1.request_head import CHUNKED, HeadReader, RequestHead
 from gateway.problems.errors import HeadersTooLarge, MalformedRequest, UriTooLong
 from tenants.errors import TenantryError
 
@@ -13,31 +13,33 @@ _HOST = b"Host: gateway.test\r\n"
 
 
 def _reader() -> HeadReader:
-    return HeadReader(host_check())
+    return HeadReader(host_validator())
 
 
-def _read(data: bytes) -> Head:
+def _read(data: bytes) -> RequestHead:
     head = _reader().read(data)
     assert head is not None
     return head
 
 
-def test_a_head_is_told_apart_from_what_follows_it() -> None:
+def test_a_head_is_separated_from_the_following_bytes() -> None:
     """PX5."""
     sent = b"POST /a%20b?c=d&e HTTP/1.1\r\n" + _HOST + b"X-Note:  one two \r\nContent-Length: 5\r\n\r\n"
-    method, path, query, version, fields, end = _read(sent + b"hello")
-    assert (method, path, query, version, end) == ("POST", b"/a%20b", b"c=d&e", "1.1", len(sent))
+    head = _read(sent + b"hello")
+    assert (head.method, head.path, head.query) == ("POST", b"/a%20b", b"c=d&e")
+    assert (head.version, head.size) == ("1.1", len(sent))
+    fields = head.fields
     assert fields.headers == [(b"host", b"gateway.test"), (b"x-note", b"one two"), (b"content-length", b"5")]
     assert (fields.host, fields.length, fields.closes, fields.expects) == (b"gateway.test", 5, False, False)
 
 
-def test_what_fields_say_of_the_framing_is_understood_in_any_case() -> None:
+def test_framing_fields_are_case_insensitive() -> None:
     """PX5."""
     fields = _read(
         b"POST / HTTP/1.1\r\n"
         + _HOST
         + b"transfer-encoding: Chunked\r\nCONNECTION: x, Close\r\nexpect: 100-Continue\r\n\r\n"
-    )[4]
+    ).fields
     assert (fields.length, fields.closes, fields.expects) == (CHUNKED, True, True)
 
 
@@ -53,13 +55,13 @@ def test_what_fields_say_of_the_framing_is_understood_in_any_case() -> None:
         (b"*", b"*"),
     ],
 )
-def test_every_form_of_a_target_comes_to_a_path(target: bytes, path: bytes) -> None:
+def test_every_form_of_request_target_yields_a_path(target: bytes, path: bytes) -> None:
     """RFC 9112 section 3.2."""
-    assert _read(b"OPTIONS " + target + b" HTTP/1.1\r\n" + _HOST + b"\r\n")[1] == path
+    assert _read(b"OPTIONS " + target + b" HTTP/1.1\r\n" + _HOST + b"\r\n").path == path
 
 
-def test_a_head_that_is_not_complete_is_waited_for() -> None:
-    """PX5: whatever the bytes at which it is cut."""
+def test_an_incomplete_head_is_none() -> None:
+    """PX5: wherever it is cut."""
     sent = b"\r\nGET /a?b HTTP/1.1\r\n" + _HOST + b"X-Note: a\r\n\r\n"
     reader = _reader()
     assert [reader.read(sent[:count]) for count in range(len(sent))] == [None] * len(sent)
@@ -78,7 +80,7 @@ def test_a_head_that_is_not_complete_is_waited_for() -> None:
         (b"GET / HTTP/1.1\r\nX-Note: " + b"a" * 32_800, HeadersTooLarge),
     ],
 )
-def test_what_can_become_no_head_is_not_waited_for(sent: bytes, error: type[TenantryError]) -> None:
+def test_a_hopeless_partial_head_is_rejected_early(sent: bytes, error: type[TenantryError]) -> None:
     """PX5, PX7: in one piece, and byte by byte."""
     with pytest.raises(error):
         _reader().read(sent)
@@ -87,8 +89,8 @@ def test_what_can_become_no_head_is_not_waited_for(sent: bytes, error: type[Tena
         _ = [reader.read(sent[:count]) for count in range(1, len(sent) + 1)]
 
 
-def test_the_next_head_of_a_connection_is_not_mistaken_for_the_last() -> None:
-    """PX5: what is remembered of the last is used for equal bytes alone."""
+def test_the_cache_is_used_only_for_identical_bytes() -> None:
+    """PX5."""
     reader = _reader()
     line = b"GET / HTTP/1.1\r\n"
     first = reader.read(line + _HOST + b"X-API-Key: one\r\n\r\n")
@@ -96,13 +98,13 @@ def test_the_next_head_of_a_connection_is_not_mistaken_for_the_last() -> None:
     other = reader.read(line + _HOST + b"X-API-Key: two\r\n\r\n")
     assert first == again
     assert other is not None
-    assert other[4].headers[1] == (b"x-api-key", b"two")
+    assert other.fields.headers[1] == (b"x-api-key", b"two")
     with pytest.raises(MalformedRequest):
         reader.read(line + _HOST + _HOST + b"\r\n")
 
 
-def test_what_is_remembered_is_judged_anew_for_another_version() -> None:
-    """PX5: Transfer-Encoding is no part of HTTP/1.0."""
+def test_cached_fields_are_validated_again_for_another_version() -> None:
+    """PX5: HTTP/1.0 has no Transfer-Encoding."""
     reader = _reader()
     rest = _HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     assert reader.read(b"POST / HTTP/1.1\r\n" + rest)
@@ -111,8 +113,8 @@ def test_what_is_remembered_is_judged_anew_for_another_version() -> None:
 
 
 @pytest.mark.parametrize("lines", [[0], [3], [0, 1, 2, 3], [2, 1, 0], [0, 0, 1], [0, 2, 3, 1], [0, 1, 2, 3, 4, 5]])
-def test_what_is_remembered_makes_no_difference(lines: list[int]) -> None:
-    """PX5: lines that are more, fewer, others, or in another order are read as on a connection of their own."""
+def test_the_cache_makes_no_difference(lines: list[int]) -> None:
+    """PX5: more, fewer, other or reordered lines parse as on a new connection."""
     pool = [
         _HOST,
         b"X-API-Key: a\r\n",
@@ -134,12 +136,12 @@ def test_what_is_remembered_makes_no_difference(lines: list[int]) -> None:
         assert outcomes[0] == outcomes[1]
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """PX7: a long head is read anew each time."""
+def test_the_cache_is_bounded() -> None:
+    """PX7: a long head is parsed again each time."""
     reader = _reader()
     sent = b"GET / HTTP/1.1\r\n" + _HOST + b"X-Note: " + b"a" * 5_000 + b"\r\n\r\n"
     assert reader.read(sent) == reader.read(sent)
-    assert reader._block == b""
+    assert reader._cached_block == b""
 
 
 @pytest.mark.parametrize(
@@ -154,8 +156,8 @@ def test_what_is_remembered_is_bounded() -> None:
     ],
     ids=["encoded", "name", "words", "white space", "authority", "lines"],
 )
-def test_no_head_takes_long_to_refuse(sent: bytes) -> None:
-    """PX7: nothing is gone through again and again. One takes some 100 µs; a second is for a loaded machine."""
+def test_no_head_takes_long_to_reject(sent: bytes) -> None:
+    """PX7: no backtracking. One takes about 100 µs; a second is for a loaded machine."""
     began = time.process_time()
     for _ in range(10):
         try:

@@ -4,14 +4,14 @@ import pytest
 
 from gateway.identity.credential import MAX_LENGTH, read_credential, sent_credentials, text_of
 from tenants.credentials import CredentialInvalid
-from tests.asgi import Header, http_scope, request_of
+from tests.asgi import Header, http_scope, request_context
 
 _KEY = b"tn_live_abc"
 _OTHER = b"tn_live_xyz"
 
 
 def _found(headers: list[Header]) -> bytes | None:
-    request = request_of(http_scope(headers=headers))
+    request = request_context(http_scope(headers=headers))
     sent = sent_credentials(request.fields)
     return None if sent is None else read_credential(sent, request.scope, request.fields).text
 

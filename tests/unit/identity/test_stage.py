@@ -9,7 +9,7 @@ from gateway.identity.principals import Principals
 from gateway.identity.stage import IdentityStage
 from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
-from tests.asgi import HOST, http_scope, meet, request_of
+from tests.asgi import HOST, http_scope, request_context, run_stage
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def test_an_unknown_credential_queues_by_source() -> None:
     principals = _NoPrincipals()
     stage = IdentityStage(cast("Principals", principals), FailedCredentials())
     for source in ("192.0.2.1", "192.0.2.2"):
-        request = request_of(http_scope(headers=[HOST, (b"x-api-key", b"tn_live_a")]), source=source)
+        request = request_context(http_scope(headers=[HOST, (b"x-api-key", b"tn_live_a")]), source=source)
         with pytest.raises(CredentialInvalid):
-            await meet(stage, request)
+            await run_stage(stage, request)
     assert principals.loads == [(b"tn_live_a", "192.0.2.1"), (b"tn_live_a", "192.0.2.2")]

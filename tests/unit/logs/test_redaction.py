@@ -1,4 +1,4 @@
-"""No secret in logs (SE2): every shape that we know, in every place where it can turn up."""
+"""No secret in logs (SE2): every known format, in every place where it can occur."""
 
 import io
 import logging
@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from gateway.logs.redaction import redact, redact_text
-from gateway.logs.setup import configure_logging, request_in_hand
-from tests.asgi import http_scope, request_of
+from gateway.logs.setup import configure_logging, current_request
+from tests.asgi import http_scope, request_context
 
 _RANDOM = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6"
 _SECRETS = {
@@ -50,20 +50,20 @@ def _logging_as_it_was() -> object:
 
 
 @pytest.mark.parametrize("text", _EVERYWHERE.values(), ids=_EVERYWHERE.keys())
-def test_every_known_shape_is_taken_out_of_any_text(text: str) -> None:
+def test_every_known_secret_format_is_redacted_in_text(text: str) -> None:
     """SE2."""
     for around in (text, f"it failed: {text} (see above)", f"'{text}'", f"a\n{text}\nb"):
         assert _RANDOM not in redact_text(around)
 
 
 @pytest.mark.parametrize("name", ["password", "client_secret", "X-Api-Key", "refresh_token", "Authorization", "pepper"])
-def test_a_member_with_a_secret_name_is_taken_out_whatever_its_shape(name: str) -> None:
-    """SE2: nested as deep as it may stand."""
+def test_a_field_with_a_secret_name_is_redacted_whatever_its_value(name: str) -> None:
+    """SE2: at any depth."""
     assert "hunter2" not in repr(redact({"outer": [{name: "hunter2 and more"}, ({name: ["hunter2"]},)]}))
 
 
-def test_what_is_no_secret_stays_readable() -> None:
-    """A log that hides everything is no log."""
+def test_other_text_is_unchanged() -> None:
+    """Redaction must not remove what operators need."""
     for text in (
         "tnt_01h455vb4pex5vsknk084sn02q asked for /v1/contacts/{id}",
         "https://gateway.test/problems/not_found",
@@ -98,32 +98,32 @@ def _logged(*, readable: bool) -> str:
 
 
 @pytest.mark.parametrize("readable", [False, True], ids=["production", "development"])
-def test_no_secret_reaches_the_log_from_us_or_from_a_library(readable: bool) -> None:  # noqa: FBT001 - a parameter
+def test_no_secret_reaches_the_log_from_our_code_or_a_library(readable: bool) -> None:  # noqa: FBT001 - a parameter
     """SE2: in the event, in a field, nested, in a traceback; through structlog and through the standard library."""
     written = _logged(readable=readable)
     assert written.count("RuntimeError") >= 2 * len(_EVERYWHERE)
     assert _RANDOM not in written
 
 
-def test_production_lines_are_one_json_object_each() -> None:
+def test_production_log_lines_are_json_objects() -> None:
     lines = [orjson.loads(line) for line in _logged(readable=False).splitlines()]
     assert len(lines) == 4 * len(_EVERYWHERE)
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
 
 
-def test_a_line_written_during_a_request_bears_its_id() -> None:
+def test_a_line_written_during_a_request_has_its_request_id() -> None:
     stream = io.StringIO()
     configure_logging(level="INFO", readable=False, stream=stream)
-    token = request_in_hand.set(request_of(http_scope()))
+    token = current_request.set(request_context(http_scope()))
     structlog.get_logger().info("inside")
-    request_in_hand.reset(token)
+    current_request.reset(token)
     structlog.get_logger().info("outside")
     inside, outside = (orjson.loads(line) for line in stream.getvalue().splitlines())
     assert inside["request_id"] == "req_01h455vb4pex5vsknk084sn02q"
     assert "request_id" not in outside
 
 
-def test_the_access_logger_writes_one_json_line_and_heeds_its_level() -> None:
+def test_the_access_logger_writes_json_lines_and_respects_the_level() -> None:
     written = io.BytesIO()
     stream = io.TextIOWrapper(written)
     configure_logging(level="INFO", readable=False, stream=stream).info("request", status=200)
@@ -132,7 +132,7 @@ def test_the_access_logger_writes_one_json_line_and_heeds_its_level() -> None:
     assert orjson.loads(line)["status"] == 200
 
 
-def test_a_key_s_id_is_no_secret_and_stays_readable() -> None:
-    """SE2: a log that hides who asked would help nobody."""
+def test_the_id_of_a_key_is_not_redacted() -> None:
+    """SE2: the principal must be identifiable in the log."""
     line = {"api_key_id": "key_01h455vb4pex5vsknk084sn02q", "tenant_id": "tnt_01h455vb4pex5vsknk084sn02q"}
     assert redact(line) == line

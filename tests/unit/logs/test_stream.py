@@ -1,4 +1,4 @@
-"""Log lines that nobody takes hold up nobody."""
+"""A slow reader of the log never blocks the process."""
 
 import contextlib
 import os
@@ -20,12 +20,12 @@ _MANY = 20 * _PIPE // len(_LINE)
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, LogStream]]:
-    """The end that should be read, and a stream on the other."""
+    """The reading end of a pipe, and a stream that writes to it."""
     reading, writing = os.pipe()
-    stream = LogStream(writing, most=1000)
+    stream = LogStream(writing, max_queued=1000)
     yield reading, stream
     with contextlib.suppress(OSError):  # a test has closed it
-        os.close(reading)  # whoever still writes is told
+        os.close(reading)  # ends pending writes with an error
     assert stream.drain(10)
     os.close(writing)
 
@@ -37,24 +37,24 @@ def _read(reading: int, until: bytes) -> bytes:
     return taken
 
 
-def test_what_is_taken_at_once_is_written_at_once(pipe: tuple[int, LogStream]) -> None:
-    """A process that is killed a moment later has logged it."""
+def test_a_line_is_written_at_once_if_the_pipe_has_room(pipe: tuple[int, LogStream]) -> None:
+    """A process that is killed a moment later has logged the line."""
     reading, stream = pipe
     assert stream.write("one line\n") == 9
     assert os.read(reading, _PIPE) == b"one line\n"
 
 
-def test_a_reader_that_stands_still_holds_up_nobody(pipe: tuple[int, LogStream]) -> None:
-    """Written on the event loop, the first line beyond 64 KB would stop every request of the worker."""
+def test_a_stalled_reader_does_not_block_writers(pipe: tuple[int, LogStream]) -> None:
+    """A blocking write on the event loop would stop every request of the worker after 64 KB."""
     reading, stream = pipe
-    began = time.monotonic()
+    started = time.monotonic()
     for _ in range(_MANY):
         stream.write(_LINE)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
     assert not stream.drain(0.1)
     *lines, notice, _ = _read(reading, b"log_lines_dropped").split(b"\n")
     assert set(lines) == {_LINE[:-1]}
-    dropped = orjson.loads(notice)["pieces"]
+    dropped = orjson.loads(notice)["dropped"]
     assert dropped > 0
     assert len(lines) + dropped == _MANY
     assert stream.drain(10)
@@ -62,10 +62,10 @@ def test_a_reader_that_stands_still_holds_up_nobody(pipe: tuple[int, LogStream])
     assert os.read(reading, _PIPE) == b"the end\n"
 
 
-def test_lines_keep_their_order_whoever_writes_them(pipe: tuple[int, LogStream]) -> None:
+def test_lines_keep_their_order(pipe: tuple[int, LogStream]) -> None:
     reading, stream = pipe
     for number in range(800):
-        stream.write(f"{number} ".encode() + _LINE)  # more than the pipe takes at once
+        stream.write(f"{number} ".encode() + _LINE)  # more than the pipe holds
     taken: list[bytes] = []
     reader = threading.Thread(target=lambda: taken.append(_read(reading, b"the end")))
     reader.start()
@@ -75,15 +75,15 @@ def test_lines_keep_their_order_whoever_writes_them(pipe: tuple[int, LogStream])
     assert [line.split()[0] for line in taken[0].splitlines()[:-1]] == [b"%d" % number for number in range(800)]
 
 
-def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(pipe: tuple[int, LogStream]) -> None:
-    """A traceback, say."""
+def test_a_line_longer_than_the_pipe_is_written_completely(pipe: tuple[int, LogStream]) -> None:
+    """For example a traceback."""
     reading, stream = pipe
     stream.write("y" * 3 * _PIPE + "\n")
     stream.write("next\n")
     assert _read(reading, b"next\n") == b"y" * 3 * _PIPE + b"\nnext\n"
 
 
-def test_a_reader_that_has_gone_is_no_fault(pipe: tuple[int, LogStream]) -> None:
+def test_a_closed_reader_raises_no_error(pipe: tuple[int, LogStream]) -> None:
     reading, stream = pipe
     os.close(reading)
     stream.write(_LINE)
@@ -92,10 +92,10 @@ def test_a_reader_that_has_gone_is_no_fault(pipe: tuple[int, LogStream]) -> None
 
 
 @pytest.mark.parametrize("readable", [False, True], ids=["production", "development"])
-def test_every_logger_of_ours_writes_to_it(pipe: tuple[int, LogStream], readable: bool) -> None:  # noqa: FBT001 - a parameter
+def test_every_logger_writes_to_the_stream(pipe: tuple[int, LogStream], readable: bool) -> None:  # noqa: FBT001 - a parameter
     reading, stream = pipe
     access = configure_logging(level="INFO", readable=readable, stream=stream)
     access.info("request", status=200)
-    structlog.get_logger("ours").info("said by a part", answer=42)
+    structlog.get_logger("ours").info("component_event", answer=42)
     taken = _read(reading, b"42")
-    assert taken.index(b"request") < taken.index(b"said by a part")
+    assert taken.index(b"request") < taken.index(b"component_event")

@@ -9,16 +9,16 @@ from gateway.metrics.requests import RequestMeter
 from gateway.request.context import RequestContext
 from gateway.request.route import PUBLIC, Route
 from gateway.routing.table import RouteTable
-from tests.asgi import http_scope, request_of, says_ok
+from tests.asgi import http_scope, request_context, respond_ok
 
 pytestmark = pytest.mark.anyio
 
-_CONTACT = Route("GET", "/v1/contacts/{id}", PUBLIC, says_ok)
-_TABLE = RouteTable([_CONTACT, Route("POST", "/v1/contacts", PUBLIC, says_ok)])
+_CONTACT = Route("GET", "/v1/contacts/{id}", PUBLIC, respond_ok)
+_TABLE = RouteTable([_CONTACT, Route("POST", "/v1/contacts", PUBLIC, respond_ok)])
 
 
 def _request(method: str = "GET", path: str = "/v1/contacts/1", *, ago: float = 0.0) -> RequestContext:
-    request = request_of(http_scope(method, path))
+    request = request_context(http_scope(method, path))
     request.route, _ = _TABLE.find(method, path)
     request.started -= ago
     return request
@@ -53,8 +53,8 @@ async def test_input_of_callers_creates_no_series() -> None:
     for number in range(1000):
         meter.close(_request("GET", f"/{number}"), 404)
         meter.close(_request(f"WORD{number}", f"/v1/contacts/{number}"), 405)
-    meter.close(request_of(http_scope()), 200)
-    unrouted = request_of(http_scope())
+    meter.close(request_context(http_scope()), 200)
+    unrouted = request_context(http_scope())
     unrouted.route = None  # refused before routing
     meter.close(unrouted, 400)
     found = _found(meter.samples(), "tenantry_requests_total")

@@ -1,4 +1,4 @@
-"""Every error is a problem document, from one place (RFC 9457), and nothing in it is the caller's."""
+"""Every error is a problem document (RFC 9457) without caller input."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -15,8 +15,8 @@ from gateway.routing.strict_route import StrictRoute
 from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
-from tests.asgi import HOST, Answer, ask, http_scope
-from tests.http1_app import PUBLIC_URL, behind_the_edge
+from tests.asgi import HOST, Response, call, http_scope
+from tests.gated_app import PUBLIC_URL, gated_app
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +29,12 @@ def _even(value: int) -> int:
     return value
 
 
-def _echoing(value: str) -> str:
+def _echo_in_template(value: str) -> str:
     raise PydanticCustomError("bad_word", "{word} is a bad word.", {"word": value})
 
 
-def _blurting(value: str) -> str:
-    raise ValueError(f"{value} is not what I want")
+def _echo_in_message(value: str) -> str:
+    raise ValueError(f"{value} is invalid")
 
 
 class Cat(BaseModel):
@@ -53,13 +53,13 @@ class Item(BaseModel):
     owner: UUID | None = None
     tags: list[int] = []
     pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
-    echoed: Annotated[str, AfterValidator(_echoing)] | None = None
-    blurted: Annotated[str, AfterValidator(_blurting)] | None = None
+    echoed: Annotated[str, AfterValidator(_echo_in_template)] | None = None
+    blurted: Annotated[str, AfterValidator(_echo_in_message)] | None = None
 
 
 _ERRORS: dict[str, Exception] = {
     "missing": CredentialMissing(),
-    "invalid": CredentialInvalid(detail="which one is for the log"),
+    "invalid": CredentialInvalid(detail="only for the log"),
     "limited": RateLimited(retry_after=7),
     "down": Unavailable(detail="PostgreSQL at 10.0.0.3"),
     "framework": HTTPException(418, detail=_SENT),
@@ -91,21 +91,21 @@ def _routes(application: FastAPI) -> None:
     application.include_router(router)
 
 
-_app = behind_the_edge(_routes)
+_app = gated_app(_routes)
 
 
-async def _get(path: str, method: str = "GET", query: bytes = b"") -> Answer:
-    return await ask(_app, http_scope(method, path, query=query))
+async def _get(path: str, method: str = "GET", query: bytes = b"") -> Response:
+    return await call(_app, http_scope(method, path, query=query))
 
 
-async def _post(document: object) -> Answer:
+async def _post(document: object) -> Response:
     body = orjson.dumps(document)
     headers = [HOST, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    return await ask(_app, http_scope("POST", "/items", headers=headers), [body])
+    return await call(_app, http_scope("POST", "/items", headers=headers), [body])
 
 
-def test_every_kind_of_error_has_a_status() -> None:
-    """DESIGN decision 12: the table is exhaustive."""
+def test_every_error_kind_has_a_status() -> None:
+    """The table in gateway/problems/documents.py is exhaustive."""
     for kind in ErrorKind:
         one = type("One", (TenantryError,), {"kind": kind, "code": f"a_{kind.value}"})
         assert 400 <= status_of(one) < 600
@@ -136,11 +136,11 @@ def test_every_kind_of_error_has_a_status() -> None:
         "headers_too_large": 431,
     }.items(),
 )
-def test_codes_have_the_status_that_the_contract_says(code: str, status: int) -> None:
+def test_codes_have_their_documented_status(code: str, status: int) -> None:
     assert status_of(catalogue()[code]) == status
 
 
-async def test_a_problem_has_the_members_that_the_contract_says_and_no_others() -> None:
+async def test_a_problem_has_exactly_the_documented_members() -> None:
     answer = await _get("/errors/limited")
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json() == {
@@ -155,29 +155,29 @@ async def test_a_problem_has_the_members_that_the_contract_says_and_no_others() 
     assert answer.header("cache-control") == "no-store"
 
 
-async def test_401_challenges_and_names_an_error_only_for_a_credential_that_was_sent() -> None:
+async def test_401_has_a_challenge_with_an_error_only_if_a_credential_was_sent() -> None:
     """RFC 9110 section 11.6.1 and RFC 6750 section 3.1."""
     assert (await _get("/errors/missing")).header("www-authenticate") == 'Bearer realm="tenantry"'
     invalid = await _get("/errors/invalid")
     assert invalid.header("www-authenticate") == 'Bearer realm="tenantry", error="invalid_token"'
-    assert b"for the log" not in invalid.body
+    assert b"only for the log" not in invalid.body
 
 
-async def test_an_outage_is_503_with_retry_after_and_says_nothing_of_the_inside() -> None:
+async def test_an_outage_is_503_with_retry_after_and_without_internal_details() -> None:
     answer = await _get("/errors/down")
     assert (answer.status, answer.header("retry-after")) == (503, "1")
     assert b"10.0.0.3" not in answer.body
 
 
-async def test_what_the_framework_raises_is_answered_in_our_words() -> None:
-    """Its wording may hold what the caller sent, or what we are built of."""
+async def test_framework_exceptions_get_our_messages() -> None:
+    """The framework's text may contain caller input or internal details."""
     assert (await _get("/errors/framework")).json()["code"] == "malformed_request"
     answer = await _get("/errors/framework-fault")
     assert (answer.status, answer.json()["code"]) == (500, "internal")
     assert b"inside" not in answer.body
 
 
-async def test_a_crash_in_an_endpoint_is_500_and_in_the_log_once() -> None:
+async def test_an_unexpected_exception_is_500_and_logged_once() -> None:
     """SE2."""
     with capture_logs() as logs:
         answer = await _get("/errors/crash")
@@ -186,8 +186,8 @@ async def test_a_crash_in_an_endpoint_is_500_and_in_the_log_once() -> None:
     assert [each["event"] for each in logs] == ["request_failed"]
 
 
-async def test_an_unknown_path_and_an_unknown_thing_answer_alike() -> None:
-    """DESIGN decision 11: byte for byte but the request id; an id that cannot be one does not exist either."""
+async def test_an_unknown_path_and_an_unknown_object_get_equal_responses() -> None:
+    """Equal bytes except the request id; a malformed id is an unknown id."""
     answers = [await _get(path) for path in ("/nowhere", f"/items/{UUID(int=1)}", "/items/no-id-at-all")]
     seen = {answer.body.replace(answer.json()["request_id"].encode(), b"") for answer in answers}
     assert len(seen) == 1
@@ -195,15 +195,15 @@ async def test_an_unknown_path_and_an_unknown_thing_answer_alike() -> None:
     assert len({tuple(name for name, _ in answer.headers) for answer in answers}) == 1
 
 
-async def test_405_names_every_method_of_the_path() -> None:
-    """RFC 9110 section 15.5.6: over all its routes, though each is a route of its own."""
+async def test_405_lists_every_method_of_the_path() -> None:
+    """RFC 9110 section 15.5.6: over all routes of the path."""
     answer = await _get("/items", "DELETE")
     assert (answer.status, answer.header("allow")) == (405, "GET, HEAD, POST")
     assert answer.json()["code"] == "method_not_allowed"
     assert (await _get(f"/items/{UUID(int=1)}", "PATCH")).header("allow") == "GET, HEAD"
 
 
-async def test_head_is_answered_wherever_get_is() -> None:
+async def test_head_is_served_wherever_get_is() -> None:
     """RFC 9110 section 9.3.2."""
     answer = await _get("/items", "HEAD")
     assert (answer.status, answer.header("content-length")) == (200, str(len(b'{"limit":25}')))
@@ -232,7 +232,7 @@ async def test_head_is_answered_wherever_get_is() -> None:
         (_SENT, [("", "wrong_type")]),
     ],
 )
-async def test_422_says_where_and_why_and_never_what(document: object, errors: list[tuple[str, str]]) -> None:
+async def test_422_has_pointers_and_codes_and_no_input(document: object, errors: list[tuple[str, str]]) -> None:
     answer = await _post(document)
     assert (answer.status, answer.json()["code"]) == (422, "validation_failed")
     assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == errors
@@ -241,21 +241,21 @@ async def test_422_says_where_and_why_and_never_what(document: object, errors: l
         assert hidden.encode() not in answer.body
 
 
-async def test_a_wrong_parameter_is_pointed_at_by_where_it_was_sent() -> None:
+async def test_an_invalid_query_parameter_has_a_pointer() -> None:
     for value in (b"0", b"101", b"ten"):
         answer = await _get("/items", query=b"limit=" + value)
         assert [each["pointer"] for each in answer.json()["errors"]] == ["/query/limit"]
 
 
 async def test_the_list_of_errors_is_bounded() -> None:
-    """A megabyte that is wrong everywhere must not come back as ten."""
+    """A 1 MB body with errors everywhere must not cause a 10 MB response."""
     answer = await _get("/errors/many")
     assert len(answer.json()["errors"]) == 50
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_ours() -> None:
+async def test_a_disconnect_within_the_body_is_not_logged_as_an_error() -> None:
     headers = [HOST, (b"content-type", b"application/json"), (b"content-length", b"10")]
     with capture_logs() as logs:
-        answer = await ask(_app, http_scope("POST", "/items", headers=headers), [b'{"a":'], leaves=True)
+        answer = await call(_app, http_scope("POST", "/items", headers=headers), [b'{"a":'], disconnects=True)
     assert answer.status == 400
     assert logs == []

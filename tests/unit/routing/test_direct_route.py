@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.problems.errors import MalformedRequest, UnsupportedMediaType
 from gateway.routing.direct_route import DirectRoute
 from tenants.errors import Forbidden, TenantryError, ValidationFailed
-from tests.asgi import ask, http_scope
+from tests.asgi import call, http_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -80,9 +80,9 @@ def _scope(method: str, key: bytes = b"good", content_type: tuple[bytes, bytes] 
 @_WAYS
 async def test_a_route_answers(app: FastAPI, way: Way) -> None:
     """The endpoint is given its request, with the application and the path's parameters, and its body as a model."""
-    read = await ask(way(app, "GET"), _scope("GET"))
+    read = await call(way(app, "GET"), _scope("GET"))
     assert (read.status, read.json()) == (200, {"id": "7", "title": "the app"})
-    written = await ask(way(app, "POST"), _scope("POST"), [b'{"count"', b": 3}"])
+    written = await call(way(app, "POST"), _scope("POST"), [b'{"count"', b": 3}"])
     assert (written.status, written.json()) == (201, {"id": "7", "count": 3})
 
 
@@ -103,7 +103,7 @@ async def test_a_body_is_refused_where_it_is_wrong(
 ) -> None:
     """AZ7: pointers into the body, and codes of our own."""
     with pytest.raises(ValidationFailed) as refused:
-        await ask(way(app, "POST"), _scope("POST"), [body])
+        await call(way(app, "POST"), _scope("POST"), [body])
     assert [(each.pointer, each.code) for each in refused.value.errors] == faults
 
 
@@ -121,7 +121,7 @@ async def test_a_body_is_read_strictly(
 ) -> None:
     """DA1."""
     with pytest.raises(error):
-        await ask(way(app, "POST"), _scope("POST", content_type=content_type), [body])
+        await call(way(app, "POST"), _scope("POST", content_type=content_type), [body])
 
 
 @_WAYS
@@ -129,7 +129,7 @@ async def test_a_body_is_read_strictly(
 async def test_who_may_not_pass_is_told_before_anything_is_read(app: FastAPI, way: Way, method: str) -> None:
     """AZ1: whatever is wrong with the body."""
     with pytest.raises(Forbidden):
-        await ask(way(app, method), _scope(method, key=b"bad"), [b"no json"])
+        await call(way(app, method), _scope(method, key=b"bad"), [b"no json"])
 
 
 def test_the_document_shows_body_and_parameters(app: FastAPI) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gateway.problems.errors import MalformedRequest
 from gateway.routing.strict_json import MOST_LEVELS, parse
 from gateway.routing.strict_route import StrictRoute
-from tests.asgi import HOST, Answer, ask, http_scope
-from tests.http1_app import behind_the_edge
+from tests.asgi import HOST, Response, call, http_scope
+from tests.gated_app import gated_app
 
 pytestmark = pytest.mark.anyio
 
@@ -79,14 +79,14 @@ def _routes(application: FastAPI) -> None:
     application.include_router(router, prefix="/v1")
 
 
-_app = behind_the_edge(_routes)
+_app = gated_app(_routes)
 
 
-async def _post(body: bytes, content_type: bytes | None = b"application/json") -> Answer:
+async def _post(body: bytes, content_type: bytes | None = b"application/json") -> Response:
     headers = [HOST, (b"content-length", str(len(body)).encode())]
     if content_type is not None:
         headers.append((b"content-type", content_type))
-    return await ask(_app, http_scope("POST", "/v1/anything", headers=headers), [body])
+    return await call(_app, http_scope("POST", "/v1/anything", headers=headers), [body])
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())

@@ -10,7 +10,7 @@ from gateway.problems.errors import MethodNotAllowed
 from gateway.request.route import PUBLIC, Route
 from gateway.routing.table import RouteTable, parameters_of
 from tenants.errors import NotFound
-from tests.asgi import ask, http_scope, says_ok
+from tests.asgi import call, http_scope, respond_ok
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ _TEMPLATES = (
 
 
 def _route(template: str, method: str = "GET") -> Route:
-    return Route(method, template, PUBLIC, says_ok)
+    return Route(method, template, PUBLIC, respond_ok)
 
 
 def _table(*methods: str) -> RouteTable:
@@ -63,7 +63,7 @@ async def test_every_other_spelling_is_not_found(path: str) -> None:
     """PX6: one canonical path; an empty segment is no value."""
     route, _ = _table().find("GET", path)
     with pytest.raises(NotFound):
-        await ask(route.app, http_scope())
+        await call(route.app, http_scope())
 
 
 async def test_another_method_is_told_which_there_are() -> None:
@@ -71,7 +71,7 @@ async def test_another_method_is_told_which_there_are() -> None:
     for path in ("/v1/me", "/v1/contacts/7", "/echo/x"):
         route, _ = _table("GET", "POST").find("DELETE", path)
         with pytest.raises(MethodNotAllowed) as refused:
-            await ask(route.app, http_scope())
+            await call(route.app, http_scope())
         assert refused.value.allow == ("GET", "HEAD", "POST")
         assert route.template == _table().find("GET", path)[0].template
 

@@ -21,7 +21,7 @@ from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.errors import NotFound
 from tenants.settings import DatabaseSettings
-from tests.asgi import ask, http_scope, leads_to, says_ok
+from tests.asgi import call, http_scope, respond_ok, route_to
 from tests.fixtures.usage import ROUTE, caller, end
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ class Counting:
 
         return Gate(
             app,
-            stages=(leads_to(app, template, cost), recognise, UsageStage(self.usage.journal)),
+            stages=(route_to(app, template, cost), recognise, UsageStage(self.usage.journal)),
             closers=(self.usage.count,),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),
@@ -95,7 +95,7 @@ async def test_requests_are_counted_by_status_class_and_unknown_paths_as_unmatch
         raise NotFound
 
     for _ in range(2):
-        await ask(counting.before(unknown), http_scope(path="/v1/somebodys-id"))
+        await call(counting.before(unknown), http_scope(path="/v1/somebodys-id"))
     assert counting.counted() == [("unmatched", 4, 2)]
 
 
@@ -104,7 +104,7 @@ async def test_a_crash_of_the_endpoint_is_counted_as_5xx_once(counting: Counting
         raise RuntimeError("the inside of the house")
 
     with capture_logs():
-        answer = await ask(counting.before(crashes), http_scope())
+        answer = await call(counting.before(crashes), http_scope())
     assert answer.status == 500
     assert counting.counted() == [("unmatched", 5, 1)]
 
@@ -115,17 +115,17 @@ async def test_a_truncated_response_is_counted_as_5xx(counting: Counting) -> Non
         raise RuntimeError("lost the rest")
 
     with capture_logs(), pytest.raises(ResponseCutShortError):
-        await ask(counting.before(crashes_midway), http_scope())
+        await call(counting.before(crashes_midway), http_scope())
     assert counting.counted() == [("unmatched", 5, 1)]
 
 
 async def test_an_error_after_the_response_is_not_counted_again(counting: Counting) -> None:
     async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
-        await says_ok(scope, receive, send)
+        await respond_ok(scope, receive, send)
         raise RuntimeError("too late to matter")
 
     with capture_logs():
-        await ask(counting.before(fails_late), http_scope())
+        await call(counting.before(fails_late), http_scope())
     assert counting.counted() == [("unmatched", 2, 1)]
 
 
@@ -136,7 +136,7 @@ async def test_a_cancelled_request_is_counted(counting: Counting) -> None:
         began.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(ask(counting.before(waits), http_scope()))
+    task = asyncio.create_task(call(counting.before(waits), http_scope()))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -145,15 +145,15 @@ async def test_a_cancelled_request_is_counted(counting: Counting) -> None:
 
 
 async def test_refused_and_anonymous_requests_are_not_counted(counting: Counting) -> None:
-    answer = await ask(counting.before(says_ok, throttled=True), http_scope())
+    answer = await call(counting.before(respond_ok, throttled=True), http_scope())
     assert answer.status == 429
-    await ask(counting.before(says_ok, anonymous=True), http_scope())
+    await call(counting.before(respond_ok, anonymous=True), http_scope())
     assert counting.counted() == []
 
 
 async def test_a_request_that_cannot_be_counted_is_not_admitted(counting: Counting) -> None:
     """A full journal is an outage: 503, and nothing counts as used."""
     counting.usage.journal.full = True
-    answer = await ask(counting.before(says_ok), http_scope())
+    answer = await call(counting.before(respond_ok), http_scope())
     assert (answer.status, answer.json()["code"], answer.header("retry-after")) == (503, "unavailable", "5")
     assert counting.counted() == []

@@ -1,4 +1,4 @@
-"""A deployment to measure: real PostgreSQL and Redis, tenants on a plan that never throttles, and what they may send.
+"""A deployment to measure: real PostgreSQL and Redis, and tenants on plans whose limits are never reached.
 
 Servers under test are pinned to the first core, everything else to the last.
 """
@@ -11,10 +11,10 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.servers import OTHER_CORE, SERVER_CORE, Servers
+from benchmarks.servers import LOAD_CORE, SERVER_CORE, Servers
 from billing.plans.schemas import PlanSpec, WindowSpec
 from gateway.development.postgres import LocalPostgres
 from gateway.development.redis import LocalRedis
@@ -31,18 +31,18 @@ from tenants.sign_in.signing_keys import generate_signing_keys
 DATABASE = "bench"
 PLAN, ONE_WINDOW, FIVE_WINDOWS = "bench", "one-window", "five-windows"
 _RESOURCES = "examples.crm.resources"
-_LOGGED = "0.01"  # share of requests that leave a line in the log
-_LENGTHS = {"burst": 1, "minute": 60, "hour": 3_600, "day": 86_400, "month": 31 * 86_400}  # seconds
-_QUOTA = 1_000_000_000  # of each window: nobody comes near it
+_ACCESS_LOG_SHARE = "0.01"  # of requests
+_WINDOW_SECONDS = {"burst": 1, "minute": 60, "hour": 3_600, "day": 86_400, "month": 31 * 86_400}
+_QUOTA = 1_000_000_000  # of each window: never reached
 _WINDOWS = {PLAN: 3, ONE_WINDOW: 1, FIVE_WINDOWS: 5}
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A tenant, by its key."""
+class BenchmarkTenant:
+    """A tenant and its API key."""
 
     api_key: str
-    schema: str  # its role bears the same name
+    schema: str  # also the name of its role
 
     @property
     def headers(self) -> dict[str, str]:
@@ -50,26 +50,30 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """What is measured against."""
+class Deployment:
+    """The running parts and the first tenant."""
 
     environment: dict[str, str]
     owner_url: str
     superuser_url: str
     servers: Servers
-    tenant: Caller  # that is there from the start
+    tenant: BenchmarkTenant
 
-    def add_tenant(self, slug: str, plan: str = PLAN) -> Caller:
-        """One more tenant, its schema, and its first key."""
+    def add_tenant(self, slug: str, plan: str = PLAN) -> BenchmarkTenant:
+        """Create a tenant with its schema and a key."""
         return asyncio.run(_add_tenant(self.environment, slug, plan))
+
+    def servers_of(self, checkout: Path) -> Servers:
+        """Servers that run the code of another checkout, on the same database."""
+        return replace(self.servers, checkout=checkout.resolve())
 
 
 @contextmanager
-def open_stand() -> Iterator[Stand]:
-    """Servers, schemas, one tenant and its key; all of it gone afterwards."""
-    if SERVER_CORE == OTHER_CORE:
-        raise SystemExit("Two processor cores are needed: one for the server, one for everything else.")
-    os.sched_setaffinity(0, {OTHER_CORE})
+def open_deployment() -> Iterator[Deployment]:
+    """Start everything, with one tenant, and remove it afterwards."""
+    if SERVER_CORE == LOAD_CORE:
+        raise SystemExit("The benchmarks need two CPU cores: one for the server under test, one for everything else.")
+    os.sched_setaffinity(0, {LOAD_CORE})
     folder = Path(tempfile.mkdtemp(prefix="tenantry-bench-"))
     folder.chmod(0o711)
     with ExitStack() as stack:
@@ -81,9 +85,9 @@ def open_stand() -> Iterator[Stand]:
         urls = set_up_cluster(postgres.superuser_url, DATABASE, owner_password="owner", gateway_password="gateway")  # noqa: S106
         environment = _environment(urls, redis) | {"TENANTRY_USAGE_FOLDER": str(folder / "usage")}
         asyncio.run(_add_plans(environment))
-        servers = Servers(folder, environment, stack)
+        servers = Servers(folder, environment, stack, Path.cwd())
         tenant = asyncio.run(_add_tenant(environment, "bench", PLAN))
-        yield Stand(environment, urls.owner, postgres.superuser_url, servers, tenant)
+        yield Deployment(environment, urls.owner, postgres.superuser_url, servers, tenant)
 
 
 def _environment(urls: ClusterUrls, redis: LocalRedis) -> dict[str, str]:
@@ -98,15 +102,14 @@ def _environment(urls: ClusterUrls, redis: LocalRedis) -> dict[str, str]:
         "TENANTRY_SECRET_KEY": secret,
         "TENANTRY_SIGNING_KEYS": generate_signing_keys("bench"),
         "TENANTRY_RESOURCES": _RESOURCES,
-        "TENANTRY_TRUSTED_PROXIES": "127.0.0.1",  # the load can come from many senders
-        "TENANTRY_ACCESS_LOG_SHARE": _LOGGED,
+        "TENANTRY_TRUSTED_PROXIES": "127.0.0.1",  # so that the load can have many source addresses
+        "TENANTRY_ACCESS_LOG_SHARE": _ACCESS_LOG_SHARE,
         "TENANTRY_STOP_NOTICE_SECONDS": "0",
-        "PYTHONPATH": str(Path.cwd()),
     }
 
 
 async def _add_plans(environment: dict[str, str]) -> None:
-    lengths = list(_LENGTHS.items())
+    lengths = list(_WINDOW_SECONDS.items())
     async with _services(environment) as services, services.database.control() as session:
         for rank, (code, count) in enumerate(_WINDOWS.items()):
             windows = [WindowSpec(name=name, quota=_QUOTA, window_seconds=each) for name, each in lengths[:count]]
@@ -115,10 +118,10 @@ async def _add_plans(environment: dict[str, str]) -> None:
             )
 
 
-async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> Caller:
+async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> BenchmarkTenant:
     async with _services(environment) as services, services.database.control() as session:
         made = await services.features.onboarding.create(session, CreateTenant(slug=slug, name="Benchmark", plan=plan))
-    return Caller(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
+    return BenchmarkTenant(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
 
 
 @asynccontextmanager
@@ -132,6 +135,6 @@ async def _services(environment: dict[str, str]) -> AsyncIterator[Services]:
 
 
 def settings_of(environment: dict[str, str]) -> Settings:
-    """The settings of a server with this environment."""
-    named = {name.removeprefix("TENANTRY_").lower(): value for name, value in environment.items()}
-    return Settings.model_validate(named)
+    """The settings for this environment."""
+    values = {name.removeprefix("TENANTRY_").lower(): value for name, value in environment.items()}
+    return Settings.model_validate(values)

@@ -1,4 +1,4 @@
-"""A FastAPI application behind the gateway's own gate and problem handlers, without the rest of the house."""
+"""A FastAPI application behind the gate and the problem handlers, without the gateway's other parts."""
 
 from collections.abc import Callable
 
@@ -18,8 +18,8 @@ from gateway.routing.table import RouteTable
 PUBLIC_URL = "https://gateway.test"
 
 
-def behind_the_edge(register: Callable[[FastAPI], None]) -> ASGIApp:
-    """The application that ``register`` fills, in the order of stages that ``gateway/app.py`` has."""
+def gated_app(register: Callable[[FastAPI], None]) -> ASGIApp:
+    """An application with the endpoints that ``register`` adds, behind a gate with routing only."""
     application = FastAPI(openapi_url=None)
     problems = Problems(PUBLIC_URL)
     problems.install(application)

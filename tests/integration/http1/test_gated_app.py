@@ -1,12 +1,12 @@
-"""What the protocol leaves to the stages and to FastAPI, over a real socket (PX5, PX8, DA2)."""
+"""The gate and FastAPI behind the HTTP/1.1 server, over a real socket (PX5, PX8, DA2)."""
 
 from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from tests.fixtures.http1 import EdgeServer, serving
-from tests.http1_app import behind_the_edge
+from tests.fixtures.http1 import Http1Server, run_server
+from tests.gated_app import gated_app
 from tests.integration.http1.raw_requests import BODIES
 from tests.raw_http import connected
 
@@ -27,41 +27,41 @@ def _register(app: FastAPI) -> None:
 
 
 @pytest.fixture(scope="module")
-def edge() -> Iterator[EdgeServer]:
-    with serving(behind_the_edge(_register)) as server:
+def server() -> Iterator[Http1Server]:
+    with run_server(gated_app(_register)) as server:
         yield server
 
 
-def test_an_answer_has_the_security_headers_unless_it_sets_its_own(edge: EdgeServer) -> None:
+def test_a_response_has_the_security_headers_that_it_does_not_set(server: Http1Server) -> None:
     """CO2."""
     for path, caching in ((b"/hello", "no-store"), (b"/cached", "max-age=60")):
-        with connected(edge.port) as client:
+        with connected(server.port) as client:
             client.send(b"GET " + path + b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
-            headers = client.answer().headers
+            headers = client.response().headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["content-security-policy"].startswith("default-src 'none'")
             assert headers["cache-control"] == caching
 
 
 @pytest.mark.parametrize(("data", "status"), BODIES.values(), ids=BODIES.keys())
-def test_a_bad_body_is_a_problem_like_any_other(edge: EdgeServer, data: bytes, status: int) -> None:
-    """PX5, DA2: an endpoint that reads its body need know nothing of how bodies can be wrong."""
-    with connected(edge.port) as client:
+def test_an_invalid_body_gets_a_problem_document(server: Http1Server, data: bytes, status: int) -> None:
+    """PX5, DA2: endpoints need no error handling for bodies."""
+    with connected(server.port) as client:
         client.send(data)
-        answer = client.answer()
-        assert (answer.status, answer.problem["status"]) == (status, status)
-        assert answer.problem["request_id"] == answer.headers["x-request-id"]
+        response = client.response()
+        assert (response.status, response.problem["status"]) == (status, status)
+        assert response.problem["request_id"] == response.headers["x-request-id"]
         assert client.closed()
 
 
-def test_a_body_that_comes_too_slowly_is_one_too(edge: EdgeServer) -> None:
+def test_a_slow_body_gets_408(server: Http1Server) -> None:
     """PX8."""
-    with connected(edge.port) as client:
+    with connected(server.port) as client:
         client.send(b"POST /read HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 10\r\n\r\nhello")
-        assert edge.settle(lambda: edge.only._arrived == 5)
-        edge.soon(edge.only.on_silence)
-        answer = client.answer()
-        assert (answer.status, answer.problem["code"]) == (408, "request_timeout")
+        assert server.wait_until(lambda: server.connection._window_bytes == 5)
+        server.call_soon(server.connection.on_timeout)
+        response = client.response()
+        assert (response.status, response.problem["code"]) == (408, "request_timeout")
         assert client.closed()
 
 
@@ -76,8 +76,8 @@ def test_a_body_that_comes_too_slowly_is_one_too(edge: EdgeServer) -> None:
         (b"GET //hello HTTP/1.1", 404),
     ],
 )
-def test_every_form_of_request_that_passes_is_answered(edge: EdgeServer, line: bytes, status: int) -> None:
-    """PX5: none of them ends in a fault of ours."""
-    with connected(edge.port) as client:
+def test_every_form_of_request_target_is_served(server: Http1Server, line: bytes, status: int) -> None:
+    """PX5: none of them causes an internal error."""
+    with connected(server.port) as client:
         client.send(line + b"\r\nHost: gateway.test\r\n\r\n")
-        assert client.answer(line.split()[0].decode()).status == status
+        assert client.response(line.split()[0].decode()).status == status
