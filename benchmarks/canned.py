@@ -8,10 +8,11 @@ from starlette.types import ASGIApp
 from benchmarks.bare import create_app as bare_app
 from gateway.app import compose
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.guards import requires
 from gateway.gate.access_log import AccessLog
 from gateway.logs.setup import configure_logging
 from gateway.logs.stream import standard_error
-from gateway.request.route import Audience, Guard, Route
+from gateway.request.route import Route, Terms
 from gateway.services import build_services
 from gateway.settings import Settings
 from tenants.roles.permissions import catalogue
@@ -27,5 +28,5 @@ def create_app(settings: Settings) -> ASGIApp:
     more = [f"a_resource_{number}" for number in range(int(os.environ.get(MORE_RESOURCES, "0")))]
     authorizer = Authorizer(catalogue([*more, *services.registry.names]))
     features = replace(services.features, authorizer=authorizer)
-    route = Route("GET", PATH, Guard(Audience.TENANTS, "contacts:read"), bare_app())
+    route = Route("GET", PATH, Terms(requires("contacts:read")), bare_app())
     return compose(replace(services, features=features), AccessLog(logger, settings.access_log_share), [route])

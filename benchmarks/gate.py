@@ -21,7 +21,7 @@ from benchmarks.effort import Effort, say
 from benchmarks.report import Cell, Column, Report, Table
 from benchmarks.stand import Stand, open_stand, settings_of
 from gateway.gate.gate import Gate, Stage
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 from gateway.routing.stage import RoutingStage
 from gateway.routing.table import RouteTable
 
@@ -67,7 +67,7 @@ def _rows(gate: Gate) -> dict[str, ASGIApp]:
         one._shared = dataclasses.replace(gate._shared, closers=())  # noqa: SLF001
         rows["gate alone, routing" if count == 1 else _name(stages[count - 1])] = one
     rows["closers"] = copy.copy(gate)
-    open_route = Route("GET", canned.PATH, PUBLIC, bare_app())
+    open_route = Route("GET", canned.PATH, Terms(PUBLIC), bare_app())
     for name, row in rows.items():
         if isinstance(row, Gate) and name not in {
             "authorization",

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Scope
 from gateway.gate.gate import Stage
 from gateway.request.context import RequestContext
 from gateway.request.fields import RequestFields
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 
 Header = tuple[bytes, bytes]
 HOST: Header = (b"host", b"gateway.test")
@@ -78,7 +78,7 @@ def request_of(scope: Scope, chunks: Iterable[bytes] = (), source: str = "192.0.
 
 def leads_to(app: ASGIApp, template: str = "", cost: int = 1) -> Stage:
     """A stage that gives every request one route, open to everybody; without a template it is none of ours."""
-    route = Route("GET", template, PUBLIC, app, cost)
+    route = Route("GET", template, Terms(PUBLIC, cost), app)
 
     def lead(request: RequestContext) -> None:
         request.route = route
