@@ -13,13 +13,14 @@ from starlette.types import ASGIApp
 from benchmarks import bare
 from gateway.app import compose
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.guards import requires
 from gateway.development.processes import LOOPBACK
 from gateway.gate.access_log import AccessLog
 from gateway.logs.setup import configure_logging
 from gateway.logs.stream import standard_error
 from gateway.process.configuration import CreateApp
 from gateway.process.server import run_server
-from gateway.request.route import Audience, Guard, Route
+from gateway.request.route import Route, Terms
 from gateway.services import build_services
 from gateway.settings import Settings
 from tenants.roles.permissions import catalogue
@@ -35,7 +36,7 @@ def create_canned_app(settings: Settings) -> ASGIApp:
     extra = [f"a_resource_{number}" for number in range(int(os.environ.get(EXTRA_RESOURCES, "0")))]
     authorizer = Authorizer(catalogue([*extra, *services.registry.names]))
     features = replace(services.features, authorizer=authorizer)
-    route = Route("GET", CANNED_PATH, Guard(Audience.TENANTS, "contacts:read"), bare.create_app())
+    route = Route("GET", CANNED_PATH, Terms(requires("contacts:read")), bare.create_app())
     return compose(replace(services, features=features), AccessLog(logger, settings.access_log_share), [route])
 
 

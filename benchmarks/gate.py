@@ -21,7 +21,7 @@ from benchmarks.deployment import Deployment, open_deployment, settings_of
 from benchmarks.options import Options, log_progress
 from benchmarks.report import Cell, Column, Report, Table
 from gateway.gate.gate import Gate, Stage
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 from gateway.routing.stage import RoutingStage
 from gateway.routing.table import RouteTable
 
@@ -67,7 +67,7 @@ def _rows(gate: Gate) -> dict[str, ASGIApp]:
         one._shared = dataclasses.replace(gate._shared, closers=())  # noqa: SLF001
         rows["gate alone, routing" if count == 1 else _name(stages[count - 1])] = one
     rows["closers"] = copy.copy(gate)
-    open_route = Route("GET", CANNED_PATH, PUBLIC, bare_app())
+    open_route = Route("GET", CANNED_PATH, Terms(PUBLIC), bare_app())
     for name, row in rows.items():
         if isinstance(row, Gate) and name not in {
             "authorization",

@@ -1,4 +1,4 @@
-"""The one composition root. The order of a request stands in ``_gate``, on one screen, and nowhere else."""
+"""The composition root. ``_gate`` has the order of a request, on one screen, and nothing is added elsewhere."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -25,6 +25,7 @@ from gateway.request.context import context_of
 from gateway.request.route import Route
 from gateway.request.source import SourceReader, source_bucket
 from gateway.routing.routes import routes_of
+from gateway.routing.saas import routers_of
 from gateway.routing.stage import RoutingStage
 from gateway.routing.table import RouteTable
 from gateway.services import Services, build_services
@@ -36,7 +37,7 @@ from gateway.version import VERSION
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The gateway as one ASGI application, told by the environment where nothing else is given."""
+    """The gateway as one ASGI application. Without ``settings`` it reads the environment."""
     settings = settings or Settings()
     readable = settings.mode is Mode.DEVELOPMENT
     logger = configure_logging(level=settings.log_level, readable=readable, stream=standard_error())
@@ -44,24 +45,24 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 def compose(services: Services, access: AccessLog, routes: Iterable[Route] = ()) -> ASGIApp:
-    """The gate before the API of these services, and before ``routes`` that other applications answer."""
+    """The gate in front of the API of these services, and of ``routes`` that other applications answer."""
+    api = _api(services)
     problems = Problems(services.settings.public_url)
-    api = _api(services, problems)
     return _gate(api, RouteTable((*routes_of(api), *routes)), services, problems, access)
 
 
 def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
-    """The way of a request: the stages in the order in which it meets them, then the application of its route."""
+    """The path of a request: the stages in order, then the application of its route."""
     settings = services.settings
     return Gate(
         lifespan=api,
         stages=(
             services.meter.begin,
-            RoutingStage(table),  # → route: who may call it, what it costs, who answers
+            RoutingStage(table),  # method and path → route: its terms, its application
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
-            ThrottleStage(services.limiter, services.plan_book),  # every window of the plan, or none, and a slot
-            UsageStage(services.usage.journal),  # whatever comes as far as this is counted
-            AuthorizationStage(services.authorizer),
+            ThrottleStage(services.limiter, services.plan_book),  # all windows of the plan or none, and a slot
+            UsageStage(services.usage.journal),  # an admitted request counts
+            AuthorizationStage(services.authorizer),  # the guard of the route
         ),
         closers=(services.usage.count, services.meter.close),
         problems=problems,
@@ -70,8 +71,8 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
     )
 
 
-def _api(services: Services, problems: Problems) -> FastAPI:
-    """Management and data: plain FastAPI, every route with its guard."""
+def _api(services: Services) -> FastAPI:
+    """Management, data and the SaaS team's own endpoints: FastAPI routers, every route with its terms."""
     readiness = Readiness(services.database, services.listener, services.plan_book, services.control_revision)
 
     @asynccontextmanager
@@ -80,16 +81,14 @@ def _api(services: Services, problems: Problems) -> FastAPI:
             freeze_startup_objects()
             yield {START_DRAINING: readiness.start_draining}
 
-    api = DescribedApi(
-        title="Tenantry", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
-    )
+    api = DescribedApi(title="Tenantry", version=VERSION, lifespan=lifespan)
     api.state.services = services
     api.state.authorizer = services.authorizer
     api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)
-    problems.install(api)
     data = data_router(services.registry, services.settings.secret)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
-    for router in (*ROUTERS, health_router(readiness), metrics, data):
+    own = routers_of(services.registry)
+    for router in (*ROUTERS, health_router(readiness), metrics, data, *own):
         api.include_router(router)
     return api
 

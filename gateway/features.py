@@ -25,6 +25,7 @@ from billing.stripe_events.reconciler import Reconciler
 from billing.subscriptions.service import Subscriptions
 from billing.usage.service import Usage
 from gateway.authorization.authorizer import Authorizer
+from gateway.routing.saas import permissions_of
 from gateway.settings import Settings
 from migrations.ledger import Ledger
 from tenants.api_keys.service import ApiKeys
@@ -40,7 +41,6 @@ from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.resources.registry import Registry, load_registry
-from tenants.roles.permissions import catalogue
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.settings import DatabaseSettings
@@ -103,7 +103,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database_settings = database_settings or settings.database
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
-    authorizer = Authorizer(catalogue(registry.names))
+    authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     users, members, api_keys = Users(passwords), Members(), ApiKeys(hasher, authorizer.permissions_of_roles)
     queue, subscriptions = JobQueue(), Subscriptions()

@@ -14,7 +14,7 @@ Target = Annotated[list[str], Field(description="Revisions that this version of 
 Behind = Annotated[bool, Field(description="Whether `tenantry migrate` would change the schema.")]
 
 
-class ControlMigrationShown(BaseModel):
+class ControlMigrationResponse(BaseModel):
     """The migration state of the control schema."""
 
     revisions: Revisions
@@ -24,7 +24,7 @@ class ControlMigrationShown(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class TenantMigrationShown(BaseModel):
+class TenantMigrationResponse(BaseModel):
     """The migration state of a tenant's schema. A ``failed`` tenant gets 503 until a run succeeds."""
 
     id: Annotated[str, Field(description="The tenant's id.")]
@@ -38,7 +38,7 @@ class TenantMigrationShown(BaseModel):
     changed_at: datetime
 
     @classmethod
-    def of(cls, status: TenantMigrationStatus) -> "TenantMigrationShown":
+    def of(cls, status: TenantMigrationStatus) -> "TenantMigrationResponse":
         """Convert a status."""
         return cls(
             id=show(TENANT, status.id),

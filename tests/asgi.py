@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Scope
 from gateway.gate.gate import Stage
 from gateway.request.context import RequestContext
 from gateway.request.fields import RequestFields
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 
 Header = tuple[bytes, bytes]
 HOST: Header = (b"host", b"gateway.test")
@@ -78,7 +78,7 @@ def request_context(scope: Scope, chunks: Iterable[bytes] = (), source: str = "1
 
 def route_to(app: ASGIApp, template: str = "", cost: int = 1) -> Stage:
     """A stage that routes every request to one public route; without a template it is an unknown path."""
-    route = Route("GET", template, PUBLIC, app, cost)
+    route = Route("GET", template, Terms(PUBLIC, cost), app)
 
     def assign(request: RequestContext) -> None:
         request.route = route

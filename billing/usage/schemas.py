@@ -11,7 +11,7 @@ from tenants.identifiers import API_KEY, USER, show
 from tenants.principal import PrincipalKind
 
 
-class UsageShown(BaseModel):
+class UsageResponse(BaseModel):
     """Requests within one bucket, which begins at ``start``, in UTC.
 
     Of ``key``, ``route`` and ``status`` only the member that the response is grouped by is present. ``key`` is the id
@@ -26,7 +26,7 @@ class UsageShown(BaseModel):
     cost: int
 
     @classmethod
-    def of(cls, row: UsageTotal, group: Group) -> "UsageShown":
+    def of(cls, row: UsageTotal, group: Group) -> "UsageResponse":
         """Convert a row; only the grouped member is set."""
         grouped = {} if group is Group.NONE else {group.value: _group_value(row, group)}
         return cls(start=row.start, requests=row.requests, cost=row.cost, **grouped)

@@ -1,97 +1,88 @@
-"""``/v1/api-keys``: made, listed, read, rotated and revoked by whoever's role allows it."""
+"""``/v1/api-keys``: created, listed, read, rotated and revoked by callers whose role allows it."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from gateway.api.answers import answered, created, read
-from gateway.api.conditions import TAGGED
 from gateway.api.pages import ListCursors, ListQuery, Page
+from gateway.api.path_ids import ApiKeyInPath
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
-from gateway.routing.strict_route import StrictRoute
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.api_keys.issuer import Issuer
-from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey, RotateApiKey
-from tenants.errors import NotFound
-from tenants.identifiers import API_KEY, ApiKeyId
-from tenants.identifiers import read as read_id
+from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey, RotateApiKey
+from tenants.api_keys.service import IssuedKey
 
 _PATH = "/v1/api-keys"
-_REPRESENTATION = representation_of(ApiKeyShown)
-_PLAIN_ROTATION = RotateApiKey()  # of a request without a body
+_ONE = f"{_PATH}/{{key_id}}"
+_REPRESENTATION = representation_of(ApiKeyResponse)
+_DEFAULT_ROTATION = RotateApiKey()  # of a request without a body
 
-router = APIRouter(route_class=StrictRoute, tags=["api keys"])
+router = APIRouter(tags=["api keys"])
 
 
-@router.post(_PATH, status_code=201, response_model=ApiKeyIssued, dependencies=[Depends(requires("api_keys:create"))])
-async def create_key(request: Request, wanted: CreateApiKey) -> Response:
-    """Make a key. Its secret stands in this answer and in no other."""
+@router.post(_PATH, status_code=201, response_model=ApiKeyCreated)
+@terms(requires("api_keys:create"))
+async def create_api_key(request: Request, body: CreateApiKey) -> Response:
+    """Create an API key. The secret is returned once, in this response."""
     services, issuer = services_of(request), _issuer(request)
     tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
-        issued = await services.features.api_keys.create(session, tenant.id, issuer, wanted)
-    shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
-    return created(shown, f"{_PATH}/{shown.id}")
+        issued = await services.features.api_keys.create(session, tenant.id, issuer, body)
+    return _created(issued)
 
 
-@router.get(_PATH, response_model=Page[ApiKeyShown], dependencies=[Depends(requires("api_keys:read"))])
-async def list_keys(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
-    """The tenant's keys, revoked ones too, the newest first."""
+@router.get(_PATH, response_model=Page[ApiKeyResponse])
+@terms(requires("api_keys:read"))
+async def list_api_keys(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """List the tenant's API keys, including revoked ones, newest first."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "api-keys", tenant.id, query)
     async with services.database.control(tenant) as session:
         rows = await services.features.api_keys.page(session, tenant.id, cursors.keyset())
-    shown, following = cursors.cut(rows)
-    return answered(
-        Page(data=[ApiKeyShown.of(each) for each in shown], has_more=following is not None, next_cursor=following)
-    )
+    return answered(cursors.page(rows, ApiKeyResponse.of))
 
 
-@router.get(
-    f"{_PATH}/{{key_id}}", response_model=ApiKeyShown, dependencies=[Depends(requires("api_keys:read"))], **TAGGED
-)
-async def read_key(request: Request, key_id: str) -> Response:
-    """One key, without its secret."""
+@router.get(_ONE, response_model=ApiKeyResponse)
+@terms(requires("api_keys:read"), tagged=True)
+async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
+    """Read one API key, without its secret."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        key = await services.features.api_keys.read(session, tenant.id, _id(key_id))
-    return read(request, ApiKeyShown.of(key), Tagged(_REPRESENTATION, key.id.bytes, tenant.id.bytes), key.version)
+        key = await services.features.api_keys.read(session, tenant.id, key_id)
+    return read(request, ApiKeyResponse.of(key), Tagged(_REPRESENTATION, key.id.bytes, tenant.id.bytes), key.version)
 
 
-@router.post(
-    f"{_PATH}/{{key_id}}/rotate",
-    status_code=201,
-    response_model=ApiKeyIssued,
-    dependencies=[Depends(requires("api_keys:rotate"))],
-)
-async def rotate_key(request: Request, key_id: str, wanted: RotateApiKey = _PLAIN_ROTATION) -> Response:
-    """Make a key that takes the place of this one, which ends with the overlap."""
+@router.post(f"{_ONE}/rotate", status_code=201, response_model=ApiKeyCreated)
+@terms(requires("api_keys:rotate"))
+async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApiKey = _DEFAULT_ROTATION) -> Response:
+    """Create a key that replaces this one. The old key expires at the end of the overlap."""
     services, issuer = services_of(request), _issuer(request)
     tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
-        issued = await services.features.api_keys.rotate(session, tenant.id, issuer, _id(key_id), wanted)
-    shown = ApiKeyIssued.with_secret(issued.key, issued.secret)
-    return created(shown, f"{_PATH}/{shown.id}")
+        issued = await services.features.api_keys.rotate(session, tenant.id, issuer, key_id, body)
+    return _created(issued)
 
 
-@router.post(f"{_PATH}/{{key_id}}/revoke", status_code=204, dependencies=[Depends(requires("api_keys:revoke"))])
-async def revoke_key(request: Request, key_id: str) -> Response:
-    """End this key for good, on every worker."""
+@router.post(f"{_ONE}/revoke", status_code=204)
+@terms(requires("api_keys:revoke"))
+async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
+    """Revoke the key permanently, on every worker."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        await services.features.api_keys.revoke(session, tenant.id, _id(key_id))
+        await services.features.api_keys.revoke(session, tenant.id, key_id)
     return Response(status_code=204)
+
+
+def _created(issued: IssuedKey) -> Response:
+    response = ApiKeyCreated.with_secret(issued.key, issued.secret)
+    return created(response, f"{_PATH}/{response.id}")
 
 
 def _issuer(request: Request) -> Issuer:
     principal = principal_of(request.scope)
     return Issuer(principal, frozenset(services_of(request).authorizer.permissions_of(principal)))
-
-
-def _id(text: str) -> ApiKeyId:
-    found = read_id(API_KEY, text)
-    if found is None:
-        raise NotFound
-    return ApiKeyId(found)

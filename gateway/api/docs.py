@@ -1,4 +1,4 @@
-"""``/openapi.json`` and ``/docs``: the API's own documentation, from files that the installation carries.
+"""``/openapi.json`` and ``/docs``: the API's own documentation, from files that the installation contains.
 
 FastAPI's page loads its script from a CDN and starts it inline; ours does neither, and works offline.
 """
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import fastapi_offline
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from gateway.authorization.guards import public
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from tenants.errors import NotFound
 
 _FILES = Path(str(files(fastapi_offline))) / "static"
@@ -36,32 +38,37 @@ _PAGE_POLICY = (
 )
 _KEPT = {"cache-control": "public, max-age=3600"}
 
-router = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
+router = APIRouter(include_in_schema=False)
+_open = terms(public, query=None)
 
 
 @router.get("/openapi.json")
+@_open
 async def read_openapi(request: Request) -> Response:
     """The OpenAPI document of every management and data endpoint."""
     state = request.app.state
     if not hasattr(state, "openapi_body"):
-        document = await run_in_threadpool(request.app.openapi)  # half a second: other requests go on meanwhile
+        document = await run_in_threadpool(request.app.openapi)  # half a second of CPU
         state.openapi_body = orjson.dumps(document)
     return Response(state.openapi_body, media_type="application/json", headers={"cache-control": "no-cache"})
 
 
 @router.get("/docs")
+@_open
 async def read_docs() -> Response:
-    """The page that shows it and lets one try it."""
+    """The page that renders the document and sends requests from it."""
     return Response(_PAGE, media_type="text/html", headers={"content-security-policy": _PAGE_POLICY, **_KEPT})
 
 
 @router.get("/docs/assets/start.js")
+@_open
 async def read_start() -> Response:
     """The script that starts the page."""
     return Response(_START, media_type="text/javascript", headers=_KEPT)
 
 
 @router.get("/docs/assets/{name}")
+@_open
 async def read_asset(name: str) -> Response:
     """One of the page's files. Raises NotFound for any other name."""
     media_type = _ASSETS.get(name)

@@ -1,14 +1,15 @@
-"""``/livez``: the process answers. ``/readyz``: it can serve. Neither needs a credential, neither is ever stored."""
+"""``/livez`` and ``/readyz``: the probes of a worker process. No credential, any query, never stored."""
 
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Response
 from pydantic import BaseModel
 
+from gateway.api.answers import answered
 from gateway.authorization.guards import public
 from gateway.health.readiness import Readiness
-
-_NO_STORE = "no-store"
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 
 
 class Alive(BaseModel):
@@ -21,19 +22,19 @@ class Ready(BaseModel):
 
 def health_router(readiness: Readiness) -> APIRouter:
     """The two routes for one worker process."""
-    router = APIRouter(tags=["health"], dependencies=[Depends(public)])
+    router = APIRouter(tags=["health"])
 
-    @router.get("/livez")
-    async def livez(response: Response) -> Alive:
-        """200 while the event loop turns. A restart helps when it does not."""
-        response.headers["cache-control"] = _NO_STORE
-        return Alive()
+    @router.get("/livez", response_model=Alive)
+    @terms(public, query=None)
+    async def livez() -> Response:
+        """200 while the event loop runs. Restart the process when it does not answer."""
+        return answered(Alive())
 
-    @router.get("/readyz")
-    async def readyz(response: Response) -> Ready:
-        """200 when requests can be served, 503 with the names of what is missing when they cannot."""
+    @router.get("/readyz", response_model=Ready)
+    @terms(public, query=None)
+    async def readyz() -> Response:
+        """200 when requests can be served; 503 with the names of what is missing otherwise."""
         await readiness.check()
-        response.headers["cache-control"] = _NO_STORE
-        return Ready()
+        return answered(Ready())
 
     return router

@@ -1,14 +1,15 @@
-"""``GET /v1/me``: who asks, what they may do, and what their tenant's plan allows."""
+"""``GET /v1/me``: the caller, its permissions and its tenant's plan."""
 
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.authorization.guards import requires_principal
 from gateway.request.context import principal_of
-from gateway.routing.strict_route import StrictRoute
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.services import Services, services_of
 from tenants.identifiers import API_KEY, TENANT, USER, show
 from tenants.principal import Principal, PrincipalKind
@@ -16,19 +17,19 @@ from tenants.principal import Principal, PrincipalKind
 _PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER}
 
 
-class TenantOfMe(BaseModel):
+class MeTenant(BaseModel):
     id: str
     slug: str
     status: str
 
 
-class PrincipalOfMe(BaseModel):
+class MePrincipal(BaseModel):
     kind: PrincipalKind
     id: str
     roles: list[str]
 
 
-class LimitOfMe(BaseModel):
+class MeLimit(BaseModel):
     """At most ``quota`` requests in any ``window_seconds`` seconds."""
 
     name: str
@@ -36,28 +37,29 @@ class LimitOfMe(BaseModel):
     window_seconds: int
 
 
-class PlanOfMe(BaseModel):
+class MePlan(BaseModel):
     code: str
-    limits: list[LimitOfMe]
-    concurrency: Annotated[int | None, Field(description="Requests that may be in flight at once; null is no limit.")]
+    limits: list[MeLimit]
+    concurrency: Annotated[int | None, Field(description="Maximum number of concurrent requests; null is no limit.")]
     features: dict[str, Any]
 
 
 class Me(BaseModel):
-    """Answer of ``GET /v1/me``."""
+    """Response of ``GET /v1/me``."""
 
-    tenant: TenantOfMe
-    principal: PrincipalOfMe
+    tenant: MeTenant
+    principal: MePrincipal
     permissions: list[str]
-    plan: PlanOfMe
+    plan: MePlan
 
 
-router = APIRouter(route_class=StrictRoute, tags=["me"])
+router = APIRouter(tags=["me"])
 
 
-@router.get("/v1/me", response_model=Me, dependencies=[Depends(requires_principal)])
+@router.get("/v1/me", response_model=Me)
+@terms(requires_principal)
 async def read_me(request: Request) -> Response:
-    """The caller itself: its tenant, its roles and permissions, its plan."""
+    """Read the caller: its tenant, roles, permissions and plan."""
     document = _document(services_of(request), principal_of(request.scope))
     return Response(orjson.dumps(document), media_type="application/json")
 

@@ -1,21 +1,20 @@
-"""``/operator/v1/events``: Stripe's events as they came, and what became of each."""
+"""``/operator/v1/events``: the Stripe events received, and the result of each."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from billing.stripe_events.inbox import StripeInbox
 from billing.stripe_events.models import StripeEvent
 from gateway.api.answers import answered, read
-from gateway.api.conditions import TAGGED
-from gateway.api.pages import Page, PageQuery
+from gateway.api.pages import Page, PageQuery, page_of
 from gateway.authorization.guards import requires_operator
 from gateway.request.entity_tags import Tagged, representation_of
-from gateway.routing.strict_route import StrictRoute
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.services import Services, services_of
 from tenants.cursors import SignedCursors
 from tenants.errors import NotFound
@@ -31,8 +30,8 @@ class EventQuery(PageQuery):
     status: Status | None = None
 
 
-class EventShown(BaseModel):
-    """An event. ``failed`` ones are tried again by themselves for some hours, and can be replayed."""
+class EventResponse(BaseModel):
+    """A Stripe event. A ``failed`` one is retried for some hours, and can be replayed."""
 
     id: str
     type: str
@@ -48,57 +47,51 @@ class EventShown(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class EventDetail(EventShown):
-    """An event with all that Stripe sent."""
+class EventDetail(EventResponse):
+    """A Stripe event with its payload."""
 
     payload: dict[str, Any]
 
     @classmethod
     def of(cls, event: StripeEvent) -> "EventDetail":
-        """The row, its payload read."""
-        return cls(**EventShown.model_validate(event).model_dump(), payload=orjson.loads(event.payload))
+        """The response for this row, its payload parsed."""
+        return cls(**EventResponse.model_validate(event).model_dump(), payload=orjson.loads(event.payload))
 
 
 _REPRESENTATION = representation_of(EventDetail)
 
-router = APIRouter(route_class=StrictRoute, tags=["operator: events"])
+router = APIRouter(tags=["operator: events"])
 
 
-@router.get(_PATH, response_model=Page[EventShown], dependencies=[Depends(requires_operator)])
+@router.get(_PATH, response_model=Page[EventResponse])
+@terms(requires_operator)
 async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
-    """Stripe's events, the last received first."""
+    """List Stripe events, last received first."""
     services, inbox = services_of(request), _inbox(request)
     cursors = _cursors(services, query.status)
     async with services.database.control() as session:
         after = await inbox.read(session, cursors.read(query.cursor).decode()) if query.cursor else None
         rows = await inbox.page(session, query.status, after, query.limit + 1)
-    return answered(_page(rows, query.limit, cursors))
+    page = page_of(rows, query.limit, EventResponse.model_validate, lambda event: cursors.write(event.id.encode()))
+    return answered(page)
 
 
-@router.get(_ONE, response_model=EventDetail, dependencies=[Depends(requires_operator)], **TAGGED)
+@router.get(_ONE, response_model=EventDetail)
+@terms(requires_operator, tagged=True)
 async def read_event(request: Request, event_id: str) -> Response:
-    """One event, with its payload."""
+    """Read one Stripe event with its payload."""
     async with services_of(request).database.control() as session:
         event = await _inbox(request).read(session, event_id)
     return read(request, EventDetail.of(event), Tagged(_REPRESENTATION, event_id.encode()), event.version)
 
 
-@router.post(f"{_ONE}/replay", response_model=EventShown, dependencies=[Depends(requires_operator)])
+@router.post(f"{_ONE}/replay", response_model=EventResponse)
+@terms(requires_operator)
 async def replay_event(request: Request, event_id: str) -> Response:
-    """Apply an event again, whatever became of it. Doing so twice changes nothing more."""
+    """Apply a Stripe event again, whatever its status. Repeated replays change nothing more."""
     async with services_of(request).database.control() as session:
         event = await _inbox(request).replay(session, event_id)
-    return answered(EventShown.model_validate(event))
-
-
-def _page(rows: Sequence[StripeEvent], limit: int, cursors: SignedCursors) -> Page[EventShown]:
-    shown = rows[:limit]
-    following = cursors.write(shown[-1].id.encode()) if len(rows) > len(shown) else None
-    return Page(
-        data=[EventShown.model_validate(each) for each in shown],
-        has_more=following is not None,
-        next_cursor=following,
-    )
+    return answered(EventResponse.model_validate(event))
 
 
 def _inbox(request: Request) -> StripeInbox:
@@ -109,5 +102,5 @@ def _inbox(request: Request) -> StripeInbox:
 
 
 def _cursors(services: Services, status: Status | None) -> SignedCursors:
-    """A page ends with the id of its last event, under one filter."""
+    """A page ends with the id of its last event, with one filter."""
     return SignedCursors(services.settings.secret, f"stripe-events {status}".encode())

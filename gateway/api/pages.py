@@ -1,7 +1,7 @@
-"""Lists of management objects: the query that they take, their signed cursors, and the answer's shape."""
+"""Lists of management objects: the query that they take, their signed cursors, and the shape of a page."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -15,36 +15,55 @@ _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def _in_digits(value: object) -> object:
-    """What pydantic takes beside: `10.0`, `1_0` and blanks, is refused as lists of data refuse it."""
+    """Pydantic also accepts ``10.0``, ``1_0`` and blanks, which lists of data refuse."""
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
         raise PydanticCustomError("wrong_type", "Must be an integer.")
     return value
 
 
 class PageQuery(BaseModel):
-    """Query of a list that comes in pages; anything else in it is refused."""
+    """Query of a list that is returned in pages; other parameters are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_in_digits)] = 25
-    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before.")] = None
+    limit: Annotated[
+        int, Field(ge=1, le=100, description="Maximum number of objects to return."), BeforeValidator(_in_digits)
+    ] = 25
+    cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the previous page.")] = None
 
 
 class ListQuery(PageQuery):
-    """Query of a list of management objects, by the time of their making."""
+    """Query of a list of management objects, ordered by creation time."""
 
-    sort: Literal["created_at", "-created_at"] = "-created_at"
+    sort: Annotated[
+        Literal["created_at", "-created_at"], Field(description="Order by creation time; `-` for descending.")
+    ] = "-created_at"
 
 
-Shown = TypeVar("Shown")
+Item = TypeVar("Item")
+Row = TypeVar("Row")
 
 
-class Page(BaseModel, Generic[Shown]):
+class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
-    data: list[Shown]
-    has_more: bool
-    next_cursor: str | None
+    data: list[Item]
+    has_more: Annotated[bool, Field(description="Whether there is a next page.")]
+    next_cursor: Annotated[str | None, Field(description="The `cursor` of the next page.")]
+
+
+def page_of(
+    rows: Sequence[Row], limit: int, show: Callable[[Row], Item], cursor_after: Callable[[Row], str]
+) -> Page[Item]:
+    """A page of at most ``limit`` rows; there is a next one when ``rows`` has more."""
+    page, has_more = rows[:limit], len(rows) > limit
+    next_cursor = cursor_after(page[-1]) if has_more else None
+    return Page(data=[show(each) for each in page], has_more=has_more, next_cursor=next_cursor)
+
+
+def complete_page(rows: Sequence[Row], show: Callable[[Row], Item]) -> Page[Item]:
+    """The only page of a list that is always short."""
+    return Page(data=[show(each) for each in rows], has_more=False, next_cursor=None)
 
 
 class Identified(Protocol):
@@ -54,24 +73,23 @@ class Identified(Protocol):
     def id(self) -> UUID: ...
 
 
-Row = TypeVar("Row", bound=Identified)
+Ordered = TypeVar("Ordered", bound=Identified)
 
 
 class ListCursors:
-    """Cursors of one list of one tenant, in one order, under one filter: a page ends with the id of its last row."""
+    """Cursors of one list of one tenant, in one order, with one filter: a page ends with the id of its last row."""
 
     def __init__(self, secret: bytes, name: str, tenant: UUID | None, query: ListQuery) -> None:
-        asked: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
-        self._cursors = SignedCursors(secret, f"{name} {tenant} {sorted(asked.items())}".encode())
+        filters: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
+        self._cursors = SignedCursors(secret, f"{name} {tenant} {sorted(filters.items())}".encode())
         self._query = query
 
     def keyset(self) -> Keyset:
-        """The rows to read: one more than are shown, to know whether there are more. Raises BadCursor."""
+        """The rows to read: one more than the page holds, to know whether there is a next page. Raises BadCursor."""
         cursor = self._query.cursor
         after = None if cursor is None else UUID(bytes=self._cursors.read(cursor))
         return Keyset(self._query.limit + 1, after, self._query.sort.startswith("-"))
 
-    def cut(self, rows: Sequence[Row]) -> tuple[Sequence[Row], str | None]:
-        """The rows to show, and the cursor of the next page if there is one."""
-        shown = rows[: self._query.limit]
-        return shown, self._cursors.write(shown[-1].id.bytes) if len(rows) > len(shown) else None
+    def page(self, rows: Sequence[Ordered], show: Callable[[Ordered], Item]) -> Page[Item]:
+        """The page of the rows that ``keyset`` selected."""
+        return page_of(rows, self._query.limit, show, lambda row: self._cursors.write(row.id.bytes))

@@ -8,10 +8,12 @@ import hashlib
 from html import escape
 from string import Template
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Response
 
 from gateway.authorization.guards import public
 from gateway.problems.documents import catalogue, status_of
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from tenants.errors import ErrorKind, NotFound, TenantryError
 
 _WHAT_TO_DO: dict[ErrorKind, str] = {
@@ -44,10 +46,11 @@ _PAGE = Template(
     f"<title>$title</title><style>{_STYLE}</style></head>\n<body><main><h1>$title</h1>\n$content</main></body></html>\n"
 )
 
-router = APIRouter(prefix="/problems", dependencies=[Depends(public)], include_in_schema=False)
+router = APIRouter(prefix="/problems", include_in_schema=False)
 
 
 @router.get("")
+@terms(public, query=None)
 async def list_problems() -> Response:
     """List every code with its status and title."""
     lines = (
@@ -58,6 +61,7 @@ async def list_problems() -> Response:
 
 
 @router.get("/{code}")
+@terms(public, query=None)
 async def read_problem(code: str) -> Response:
     """Explain one code and what to do about it. Raises NotFound."""
     error = catalogue().get(code)

@@ -1,6 +1,4 @@
-"""Every router of the management API, in the order in which the documentation shows them."""
-
-from fastapi import APIRouter
+"""Every router of the management API, in the order of the documentation."""
 
 from gateway.api import (
     api_keys,
@@ -16,6 +14,7 @@ from gateway.api import (
     stripe_webhook,
     usage,
 )
+from gateway.routing.api_router import APIRouter
 
 ROUTERS: tuple[APIRouter, ...] = (
     auth.router,

@@ -1,19 +1,22 @@
-"""``/.well-known/security.txt``: whom to tell of a vulnerability (RFC 9116)."""
+"""``/.well-known/security.txt``: the contact for vulnerability reports (RFC 9116)."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 
 from gateway.authorization.guards import public
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.services import services_of
 
 _VALID_DAYS = 180  # RFC 9116 section 2.5.5 recommends less than a year
 
-router = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
 @router.get("/.well-known/security.txt")
+@terms(public, query=None)
 async def read_security_txt(request: Request) -> Response:
     """Contact, expiry and canonical address."""
     settings = services_of(request).settings

@@ -1,21 +1,22 @@
-"""``GET /v1/usage``: what the tenant used, by minute, hour or day."""
+"""``GET /v1/usage``: the tenant's usage by minute, hour or day."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from billing.usage import query as usage
 from billing.usage.query import Granularity, Group, PagePosition, Period
 from billing.usage.repository import UsageTotal
-from billing.usage.schemas import UsageShown
-from gateway.api.pages import Page, PageQuery
+from billing.usage.schemas import UsageResponse
+from gateway.api.pages import Page, PageQuery, page_of
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
-from gateway.routing.strict_route import StrictRoute
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.cursors import SignedCursors
 from tenants.identifiers import API_KEY, USER, read
@@ -33,40 +34,44 @@ def _caller(value: object) -> object:
 
 
 class UsageQuery(PageQuery):
-    """Query of the usage. Buckets are whole: the range is widened to their bounds."""
+    """Query of the usage. The range is widened to whole buckets."""
 
     since: Annotated[
         Moment | None,
-        Field(alias="from", description="First moment, RFC 3339; else an hour, a day or 30 days before the end."),
+        Field(
+            alias="from",
+            description="Start of the range (RFC 3339). Default: an hour, a day or 30 days earlier.",
+        ),
     ] = None
     until: Annotated[
-        Moment | None, Field(alias="to", description="The moment after the last one, RFC 3339; else now.")
+        Moment | None, Field(alias="to", description="End of the range, exclusive (RFC 3339). Default: now.")
     ] = None
     granularity: Annotated[
         Granularity,
-        Field(description="Length of a bucket, in UTC. Ranges: minutes of 1 day, hours of 31, days of 366."),
+        Field(description="Length of a bucket, in UTC. Longest ranges: 1 day of minutes, 31 days of hours, 366 days."),
     ] = Granularity.HOUR
-    group_by: Annotated[Group, Field(description="What each bucket is divided by.")] = Group.NONE
+    group_by: Annotated[Group, Field(description="Dimension that divides each bucket.")] = Group.NONE
     key: Annotated[
         UUID | None,
         BeforeValidator(_caller),
-        Field(description="Of this API key's id alone, or of this user's.", json_schema_extra={"format": "typeid"}),
+        Field(description="Only requests of this API key or user.", json_schema_extra={"format": "typeid"}),
     ] = None
     route: Annotated[
         str | None,
-        Field(max_length=200, description="Of this route template alone, such as `/v1/contacts/{id}`."),
+        Field(max_length=200, description="Only requests of this route template, such as `/v1/contacts/{id}`."),
     ] = None
 
 
-router = APIRouter(route_class=StrictRoute, tags=["usage"])
+router = APIRouter(tags=["usage"])
 
 
-@router.get("/v1/usage", response_model=Page[UsageShown], dependencies=[Depends(requires("usage:read"))])
+@router.get("/v1/usage", response_model=Page[UsageResponse])
+@terms(requires("usage:read"))
 async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) -> Response:
-    """What was used, the earliest bucket first; buckets without a request are left out.
+    """List usage, earliest bucket first. Buckets without requests are left out.
 
-    Every request that the plan's limits let pass counts, in the minute of its answer. What the last seconds brought may
-    still be on its way.
+    A request counts once the plan's limits admit it, in the minute of its response. Requests of the last seconds may
+    not be included yet.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = _Cursors(services.settings.secret, tenant.id, query)
@@ -85,14 +90,8 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
 
 
 def _answer(rows: list[UsageTotal], query: UsageQuery, cursors: "_Cursors") -> Response:
-    shown = rows[: query.limit]
-    following = cursors.write(shown[-1]) if len(rows) > len(shown) else None
-    page: Page[UsageShown] = Page(
-        data=[UsageShown.of(each, query.group_by) for each in shown],
-        has_more=following is not None,
-        next_cursor=following,
-    )
-    # Only what the rows are grouped by is a member of them.
+    page = page_of(rows, query.limit, lambda row: UsageResponse.of(row, query.group_by), cursors.write)
+    # Rows have a member for the dimension that groups them, and for no other.
     body = page.model_dump_json(exclude_unset=True)
     return Response(body, headers=_NO_STORE, media_type="application/json")
 
@@ -101,8 +100,8 @@ class _Cursors:
     """Cursors of one query of one tenant: the bucket and group value of the page's last row."""
 
     def __init__(self, secret: bytes, tenant: UUID, query: UsageQuery) -> None:
-        asked: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
-        self._cursors = SignedCursors(secret, f"usage {tenant} {sorted(asked.items())}".encode())
+        filters: dict[str, Any] = query.model_dump(mode="json", exclude={"cursor", "limit"})
+        self._cursors = SignedCursors(secret, f"usage {tenant} {sorted(filters.items())}".encode())
         self._group = query.group_by
 
     def write(self, row: UsageTotal) -> str:

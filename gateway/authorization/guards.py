@@ -1,57 +1,25 @@
-"""What stands on every route: ``requires(...)``, ``requires_principal``, ``requires_operator``, ``public``.
-
-A route with none of them fails a test. The gate asks the guard of a route before anything of the request is read;
-FastAPI asks it again as a dependency, so that no route is open however it is reached.
+"""The guard that every route declares in its terms: ``requires(...)``, ``requires_principal``, ``requires_operator``
+or ``public``.
 """
 
-from typing import cast
+import re
 
-from fastapi import Request
-
-from gateway.authorization.authorizer import Authorizer
-from gateway.request.context import RequestContext, context_of
 from gateway.request.route import PUBLIC, Audience, Guard
-from tenants.credentials import CredentialMissing
-from tenants.errors import Forbidden
+from tenants.roles.permissions import Grade
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*", re.ASCII)
+
+requires_principal = Guard(Audience.TENANTS)  # any caller of a tenant, whatever its roles
+requires_operator = Guard(Audience.OPERATORS)
+public = PUBLIC  # open to everybody on purpose
 
 
-def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None:
-    """Return when the guard lets the request pass.
+def requires(permission: str, *, grade: Grade | None = None) -> Guard:
+    """A tenant principal whose roles and scopes hold the permission, spelled ``<object>:<action>``.
 
-    Raises CredentialMissing without a credential, Forbidden for another audience or without the permission.
+    ``grade`` says which built-in roles hold a permission that the endpoint introduces; without it they are those that
+    read data for GET, and those that write data for other methods. Raises ValueError for another spelling.
     """
-    if guard.audience is Audience.TENANTS:
-        if request.principal is None:
-            raise Forbidden if request.operator else CredentialMissing
-        if guard.permission is not None and not authorizer.allows(request.principal, guard.permission):
-            raise Forbidden
-    elif guard.audience is Audience.OPERATORS and request.operator is None:
-        raise Forbidden if request.principal else CredentialMissing
-
-
-def authorizer_of(request: Request) -> Authorizer:
-    """The one authorizer of the process, put there by ``gateway/app.py``."""
-    return cast("Authorizer", request.app.state.authorizer)
-
-
-class GuardDependency:
-    """A guard as FastAPI takes it: ``dependencies=[Depends(public)]``."""
-
-    def __init__(self, guard: Guard) -> None:
-        self.guard = guard
-
-    async def __call__(self, request: Request) -> None:
-        """Raises what ``admit`` raises."""
-        admit(context_of(request.scope), self.guard, authorizer_of(request))
-
-
-class requires(GuardDependency):  # noqa: N801 - reads as the word it is at the endpoint
-    """``dependencies=[Depends(requires("contacts:read"))]``: a tenant principal whose roles and scopes allow it."""
-
-    def __init__(self, permission: str) -> None:
-        super().__init__(Guard(Audience.TENANTS, permission))
-
-
-requires_principal = GuardDependency(Guard(Audience.TENANTS))  # any caller of a tenant, whatever its roles
-requires_operator = GuardDependency(Guard(Audience.OPERATORS))
-public = GuardDependency(PUBLIC)  # open to everybody on purpose
+    if not _NAME.fullmatch(permission):
+        raise ValueError(f"{permission!r} is not a permission; write <object>:<action>, such as contacts:read")
+    return Guard(Audience.TENANTS, permission, grade)

@@ -1,17 +1,40 @@
-"""The stage that asks who may call the route: the last before it is called."""
+"""The stage that asks who may call the route: the last one before the route is called, and the only one that asks."""
 
 from gateway.authorization.authorizer import Authorizer
-from gateway.authorization.guards import admit
 from gateway.request.context import RequestContext
+from gateway.request.route import Audience, Guard
+from tenants.credentials import CredentialMissing
+from tenants.errors import Forbidden
 
 
 class AuthorizationStage:
-    """Raises CredentialMissing and Forbidden. A request without a route may do nothing (AZ1)."""
+    """Applies the guard of the request's route. A request without a route may do nothing (AZ1)."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
     def __call__(self, request: RequestContext) -> None:
+        """Raise CredentialMissing or Forbidden unless the guard admits the request."""
         if request.route is None:
             raise LookupError("no stage has found a route")
-        admit(request, request.route.guard, self._authorizer)
+        admit(request, request.route.terms.guard, self._authorizer)
+
+
+def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None:
+    """Return when the guard admits the request.
+
+    Raises CredentialMissing without a credential, Forbidden for another audience or without the permission.
+    """
+    if guard.audience is Audience.TENANTS:
+        if request.principal is None:
+            raise Forbidden if request.operator else CredentialMissing
+        if guard.permission is not None and not authorizer.allows(request.principal, guard.permission):
+            raise _missing(request, guard.permission)
+    elif guard.audience is Audience.OPERATORS and request.operator is None:
+        raise Forbidden if request.principal else CredentialMissing
+
+
+def _missing(request: RequestContext, permission: str) -> Forbidden:
+    """The permission is the route's, which the OpenAPI document names too: it tells the caller nothing new."""
+    request.log["missing_permission"] = permission
+    return Forbidden(f"Permission {permission} is required.")

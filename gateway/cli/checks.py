@@ -8,6 +8,7 @@ import psycopg
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.routing.saas import permissions_of
 from gateway.settings import Mode, Settings
 from migrations.status import control_status, fleet_status
 from tenants.database.inspection import Inspection, inspect
@@ -54,6 +55,7 @@ def _mode(settings: Settings) -> Check:
 def _resources(settings: Settings) -> tuple[Registry, Check]:
     try:
         registry = load_registry(settings.resources)
+        permissions_of(registry)  # checks the routers too
     except DeclarationError as error:
         return Registry(), Check("resources", Verdict.WRONG, str(error))
     return registry, Check("resources", Verdict.GOOD, ", ".join(registry.names) or "none declared")

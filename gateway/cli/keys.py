@@ -10,7 +10,7 @@ from gateway.cli.groups import AS_JSON
 from gateway.cli.loading import settings_of
 from gateway.cli.output import print_fields, print_json, print_rows
 from gateway.features import Features, administer
-from tenants.api_keys.schemas import ApiKeyIssued, ApiKeyShown, CreateApiKey
+from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey
 from tenants.database.keyset import Keyset
 from tenants.errors import NotFound
 from tenants.identifiers import API_KEY, ApiKeyId, TenantId, read
@@ -57,7 +57,7 @@ def create(
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
             made = await features.api_keys.create(session, owner.id, None, wanted)
-            return ApiKeyIssued.with_secret(made.key, made.secret).model_dump(mode="json")
+            return ApiKeyCreated.with_secret(made.key, made.secret).model_dump(mode="json")
 
     made = administer(settings_of(context), work)
     if as_json:
@@ -102,7 +102,7 @@ def revoke(
             owner = await features.directory.read_named(session, tenant)
             await features.api_keys.revoke(session, owner.id, ApiKeyId(identifier))
             found = await features.api_keys.read(session, owner.id, ApiKeyId(identifier))
-            return ApiKeyShown.of(found).model_dump(mode="json")
+            return ApiKeyResponse.of(found).model_dump(mode="json")
 
     revoked = administer(settings_of(context), work)
     if as_json:
@@ -117,7 +117,7 @@ async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:
     while True:
         async with features.database.control() as session:
             page = await features.api_keys.page(session, tenant, Keyset(_PAGE, after))
-            found.extend(ApiKeyShown.of(key).model_dump(mode="json") for key in page)
+            found.extend(ApiKeyResponse.of(key).model_dump(mode="json") for key in page)
         if len(page) < _PAGE:
             return found
         after = page[-1].id

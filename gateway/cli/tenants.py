@@ -12,7 +12,7 @@ from gateway.cli.output import print_fields, print_json, print_rows
 from gateway.features import Features, administer
 from tenants.database.keyset import Keyset
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import TenantShown
+from tenants.directory.schemas import TenantResponse
 from tenants.identifiers import TENANT, TenantId, show
 from tenants.onboarding.schemas import CreateTenant, TenantCreated
 from tenants.principal import TenantStatus
@@ -146,4 +146,4 @@ def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_
 
 
 def _shown(tenant: Tenant) -> dict[str, Any]:
-    return TenantShown.of(tenant).model_dump(mode="json", by_alias=True)
+    return TenantResponse.of(tenant).model_dump(mode="json", by_alias=True)

@@ -1,7 +1,7 @@
-"""pydantic models of a resource, made from its columns: what may be sent, and what an answer looks like.
+"""pydantic models of a resource, made from its columns: what may be sent, and what a response looks like.
 
 The models of bodies check every value as its column would, so that PostgreSQL is never asked to store what it cannot.
-The models of answers only describe: rows go to JSON without them.
+The models of responses only describe: rows are rendered to JSON without them.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from gateway.data.schemas import body_schema, example_of, value_schema
 from tenants.resources import values
 from tenants.resources.collection import Collection
 from tenants.resources.fields import Field, FieldKind
+from tenants.resources.resource import Resource
 from tenants.resources.values import BadValue
 
 _LARGEST_EXACT = 2**53
@@ -37,27 +38,32 @@ class Models:
 
     create: type[BaseModel]
     update: type[BaseModel]
-    shown: type[BaseModel]
+    response: type[BaseModel]
     page: type[BaseModel]
 
 
 def models_of(collection: Collection) -> Models:
     """``ContactCreate``, ``ContactUpdate``, ``Contact`` and ``ContactPage`` of the OpenAPI document."""
-    name = "".join(part.capitalize() for part in collection.resource.singular.split("_"))
+    name = model_name(collection.resource)
     create: dict[str, Any] = {f.name: _written(f, needed=f.name in collection.required) for f in collection.writable}
     update: dict[str, Any] = {f.name: _written(f, needed=False) for f in collection.writable}
-    shown: dict[str, Any] = {field.name: _shown(field) for field in collection.fields}
-    answer = create_model(name, __doc__=collection.resource.description or None, **shown)
+    returned: dict[str, Any] = {field.name: _returned(field) for field in collection.fields}
+    response = create_model(name, __doc__=collection.resource.description or None, **returned)
     return Models(
         create_model(f"{name}Create", __config__=_CLOSED, **create),
         create_model(f"{name}Update", __config__=_CLOSED, **update),
-        answer,
-        _page_of(name, answer),
+        response,
+        _page_of(name, response),
     )
 
 
+def model_name(resource: Resource) -> str:
+    """The name of a resource's own schema in the OpenAPI document."""
+    return "".join(part.capitalize() for part in resource.singular.split("_"))
+
+
 def sent_values(body: BaseModel) -> dict[str, object]:
-    """What the caller sent, by column. What was left out is not there, and stays as it is."""
+    """The values that the caller sent, by column. Columns that were left out are absent, and stay as they are."""
     return {name: getattr(body, name) for name in body.model_fields_set}
 
 
@@ -66,22 +72,22 @@ def _written(field: Field, *, needed: bool) -> tuple[Any, Any]:
     kind: Any = Annotated[typed, WithJsonSchema(body_schema(field))]
     about: dict[str, Any] = {"description": field.rule.description or None, "examples": [example_of(field)]}
     if not needed:
-        about["default_factory"] = _left_out  # a default would be shown in the document, and is the database's to say
+        about["default_factory"] = _left_out  # a documented default would be the model's, not the database's
     return (kind | None if field.nullable else kind), ModelField(**about)
 
 
-def _shown(field: Field) -> tuple[Any, Any]:
-    kind = Annotated[Any, WithJsonSchema(_shown_schema(field))]
+def _returned(field: Field) -> tuple[Any, Any]:
+    kind = Annotated[Any, WithJsonSchema(_response_schema(field))]
     return kind, ModelField(description=field.rule.description or None, examples=[example_of(field)])
 
 
-def _shown_schema(field: Field) -> dict[str, Any]:
+def _response_schema(field: Field) -> dict[str, Any]:
     schema = value_schema(field)
     return {"anyOf": [schema, {"type": "null"}]} if field.nullable else schema
 
 
-def _page_of(name: str, shown: type[BaseModel]) -> type[BaseModel]:
-    rows: Any = list[shown]  # type: ignore[valid-type]  # made a line ago
+def _page_of(name: str, item: type[BaseModel]) -> type[BaseModel]:
+    rows: Any = list[item]  # type: ignore[valid-type]  # made a line ago
     fields: dict[str, Any] = {
         "data": (rows, ...),
         "has_more": (bool, ModelField(description="Whether there is a next page.")),
@@ -91,17 +97,17 @@ def _page_of(name: str, shown: type[BaseModel]) -> type[BaseModel]:
 
 
 def _left_out() -> None:
-    """Stands for a value that was not sent; never read, since the field is not in ``model_fields_set``."""
+    """Default of a value that was not sent; never read, since the field is not in ``model_fields_set``."""
 
 
-# Values. JSON has types of its own for some kinds, which are taken strictly: no "1" for 1, no 1 for true.
+# Values. JSON's own types are validated strictly: no "1" for 1, no 1 for true.
 
 
 def _text(field: Field) -> Any:
     bounds = ModelField(
         strict=True, min_length=field.rule.min_length, max_length=field.max_length, pattern=field.rule.pattern
     )
-    return Annotated[str, bounds, AfterValidator(_telling(values.check_text))]
+    return Annotated[str, bounds, AfterValidator(_with_pydantic_errors(values.check_text))]
 
 
 def _integer(field: Field) -> Any:
@@ -131,19 +137,19 @@ def _read_from_text(field: Field) -> PlainValidator:
             raise BadValue("wrong_type", "Must be a string.")
         return values.read(field, value)
 
-    return PlainValidator(_telling(read))
+    return PlainValidator(_with_pydantic_errors(read))
 
 
-def _telling(read: Callable[[Any], object]) -> Callable[[Any], object]:
-    """Tell a BadValue in pydantic's way, which keeps its code and its message."""
+def _with_pydantic_errors(read: Callable[[Any], object]) -> Callable[[Any], object]:
+    """The reader, its BadValue raised as pydantic's error, which keeps code and message."""
 
-    def tell(value: object) -> object:
+    def checked(value: object) -> object:
         try:
             return read(value)
         except BadValue as error:
             raise PydanticCustomError(error.code, error.message) from error
 
-    return tell
+    return checked
 
 
 _TYPES: dict[FieldKind, Callable[[Field], Any]] = {

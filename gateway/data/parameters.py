@@ -1,4 +1,4 @@
-"""The parameters of a resource's routes, as the OpenAPI document tells them."""
+"""The parameters of a resource's routes in the OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,22 +36,22 @@ def id_parameter(collection: Collection) -> Parameter:
 
 def _own(collection: Collection) -> Iterator[Parameter]:
     limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
-    yield _query("limit", "How many to return at most.", limit)
+    yield _query("limit", "Maximum number of objects to return.", limit)
     yield _query(
-        "cursor", "`next_cursor` of the page before; sort, filters and search stay the same.", {"type": "string"}
+        "cursor", "`next_cursor` of the previous page, with the same sort, filters and search.", {"type": "string"}
     )
     sort = {"type": "string", "enum": list(sorts_of(collection)), "default": collection.resource.default_sort}
-    yield _query("sort", "The order; `-` for descending. What has no value counts as the greatest.", sort)
+    yield _query("sort", "Sort order; `-` for descending. Null sorts as the greatest value.", sort)
     names = ", ".join(f"`{name}`" for name in collection.resource.searchable)
     search = {"type": "string", "minLength": SHORTEST, "maxLength": LONGEST}
-    yield _query("q", f"Up to {MOST_WORDS} words that must all stand somewhere in {names}, in any case.", search)
+    yield _query("q", f"Up to {MOST_WORDS} words; each must occur in one of {names}. Case is ignored.", search)
 
 
 def _filters(field: Field) -> Iterator[Parameter]:
     for operator in operators_of(field.kind):
         name = field.name if operator is Operator.EQ else f"{field.name}[{operator}]"
         parameter = _query(name, _MEANINGS[operator].format(field.name), _filter_schema(field, operator))
-        # OpenAPI 3.1, "Style Values": one parameter with commas between its values.
+        # OpenAPI 3.1, "Style Values": one parameter, its values separated by commas.
         yield parameter | {"style": "form", "explode": False} if operator is Operator.IN else parameter
 
 
@@ -70,14 +70,14 @@ def _query(name: str, description: str, schema: dict[str, Any]) -> Parameter:
 
 
 _MEANINGS: dict[Operator, str] = {
-    Operator.EQ: "`{}` is this.",
-    Operator.NE: "`{}` is not this, or has no value.",
-    Operator.GT: "`{}` is greater or later.",
-    Operator.GTE: "`{}` is this, greater or later.",
-    Operator.LT: "`{}` is less or earlier.",
-    Operator.LTE: "`{}` is this, less or earlier.",
-    Operator.IN: f"`{{}}` is one of these, up to {MOST_VALUES}, with commas between them.",
-    Operator.CONTAINS: "`{}` holds this, in any case.",
-    Operator.STARTS_WITH: "`{}` begins with this, in any case.",
-    Operator.IS_NULL: "`{}` has no value (`true`), or has one (`false`).",
+    Operator.EQ: "`{}` equals this value.",
+    Operator.NE: "`{}` differs from this value, or is null.",
+    Operator.GT: "`{}` is greater (later) than this value.",
+    Operator.GTE: "`{}` is greater (later) than or equal to this value.",
+    Operator.LT: "`{}` is less (earlier) than this value.",
+    Operator.LTE: "`{}` is less (earlier) than or equal to this value.",
+    Operator.IN: f"`{{}}` is one of up to {MOST_VALUES} values, separated by commas.",
+    Operator.CONTAINS: "`{}` contains this text. Case is ignored.",
+    Operator.STARTS_WITH: "`{}` starts with this text. Case is ignored.",
+    Operator.IS_NULL: "`{}` is null (`true`), or is not null (`false`).",
 }

@@ -1,99 +1,92 @@
-"""Routes, permissions and documents of every declared resource."""
+"""The routes of every declared resource, with their terms and their part of the OpenAPI document."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Request, Response
 from pydantic import BaseModel
-from starlette.responses import Response
 
-from gateway.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED
 from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
-from gateway.data.models import Models, models_of
+from gateway.data.models import models_of
 from gateway.data.parameters import Parameter, id_parameter, list_parameters
 from gateway.data.rendering import Renderer
 from gateway.request.entity_tags import EntityTags
-from gateway.routing.direct_route import DirectRoute
-from gateway.routing.routes import costs
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from tenants.crud.pages import Cursors
+from tenants.resources.collection import Collection
 from tenants.resources.registry import Registry
 
-_LOCATION = {"Location": {"description": "Where the new object is.", "schema": {"type": "string"}}}
+_LOCATION = {"Location": {"description": "Path of the new object.", "schema": {"type": "string"}}}
 
 _Endpoint = Callable[..., Awaitable[Response]]
 
 
 def data_router(registry: Registry, secret: bytes) -> APIRouter:
     """``/v1/<resource>`` for each resource. ``secret`` signs cursors and tags, and is the same on every worker."""
-    router = APIRouter(route_class=DirectRoute)
+    router = APIRouter()
     cursors, tags = Cursors(secret), EntityTags(secret)
     for collection in registry.collections:
-        path = f"/v1/{collection.name}"
-        endpoints = Endpoints(collection, cursors, tags, Renderer(collection), path)
-        _add_routes(_Adder(router, endpoints), endpoints, models_of(collection))
+        endpoints = Endpoints(collection, cursors, tags, Renderer(collection), f"/v1/{collection.name}")
+        _add_routes(router, endpoints)
     return router
 
 
-def _add_routes(add: "_Adder", endpoints: Endpoints, models: Models) -> None:
-    collection, path = endpoints.collection, endpoints.path
-    one, row = f"{path}/{{id}}", id_parameter(collection)
+def _add_routes(router: APIRouter, endpoints: Endpoints) -> None:
+    collection, path, models = endpoints.collection, endpoints.path, models_of(endpoints.collection)
+    add = _Adder(router, collection)
+    one, row = f"{path}/{{id}}", {"parameters": [id_parameter(collection)]}
     create, update = _with_body(endpoints.create, models.create), _with_body(endpoints.update, models.update)
-    add("list", "GET", path, endpoints.list, models.page, parameters=list_parameters(collection))
-    add("create", "POST", path, create, models.shown, status=201, headers=ETAG | _LOCATION)
-    add("read", "GET", one, endpoints.read, models.shown, headers=ETAG, parameters=[row, IF_NONE_MATCH])
-    add("update", "PATCH", one, update, models.shown, headers=ETAG, parameters=[row, IF_MATCH])
-    add("delete", "DELETE", one, endpoints.delete, None, status=204, parameters=[row, IF_MATCH])
+    add("list", "GET", path, _without_body(endpoints.list), response_model=models.page)
+    created: dict[int | str, dict[str, Any]] = {201: {"headers": _LOCATION}}
+    add("create", "POST", path, create, response_model=models.response, status_code=201, responses=created)
+    add("read", "GET", one, _without_body(endpoints.read), response_model=models.response, openapi_extra=row)
+    add("update", "PATCH", one, update, response_model=models.response, openapi_extra=row)
+    add("delete", "DELETE", one, _without_body(endpoints.delete), status_code=204, openapi_extra=row)
 
 
 class _Adder:
-    """Adds the routes of one resource, each with its guard and its place in the OpenAPI document."""
+    """Adds the routes of one resource."""
 
-    def __init__(self, router: APIRouter, endpoints: Endpoints) -> None:
+    def __init__(self, router: APIRouter, collection: Collection) -> None:
         self._router = router
-        self._collection = endpoints.collection
+        self._collection = collection
 
-    def __call__(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        endpoint: _Endpoint,
-        model: type[BaseModel] | None,
-        *,
-        status: int = 200,
-        headers: dict[str, Any] | None = None,
-        parameters: Sequence[Parameter] = (),
-    ) -> None:
+    def __call__(self, verb: str, method: str, path: str, endpoint: _Endpoint, **options: Any) -> None:
         name, singular = self._collection.name, self._collection.resource.singular
-        permission = f"{name}:{'read' if verb == 'list' else verb}"
+        listed = verb == "list"
+        permission = f"{name}:{'read' if listed else verb}"
         cost = self._collection.resource.costs.get(verb, 1)
-        responses: dict[int | str, dict[str, Any]] = {status: {"headers": headers or {}}}
-        if verb == "read":
-            responses[304] = NOT_MODIFIED
+        query: list[Parameter] = list_parameters(self._collection) if listed else []
         self._router.add_api_route(
             path,
-            endpoint,
+            terms(requires(permission), cost=cost, query=query, tagged=not listed)(endpoint),
             methods=[method],
-            status_code=status,
-            response_model=model,
-            responses=responses,
-            dependencies=[Depends(requires(permission))],
             tags=[name],
-            operation_id=f"list_{name}" if verb == "list" else f"{verb}_{singular}",
-            summary=_SUMMARIES[verb].format(name if verb == "list" else singular.replace("_", " ")),
-            description=f"Needs the permission `{permission}`." + (f" Counts as {cost} requests." if cost > 1 else ""),
-            openapi_extra={"parameters": list(parameters), **costs(cost)},
+            operation_id=f"list_{name}" if listed else f"{verb}_{singular}",
+            summary=_SUMMARIES[verb].format((name if listed else singular).replace("_", " ")),
+            description=f"Requires permission `{permission}`." + (f" Counts as {cost} requests." if cost > 1 else ""),
+            **options,
         )
 
 
 _SUMMARIES = {
     "list": "List {}",
-    "create": "Create one {}",
-    "read": "Read one {}",
-    "update": "Change one {}",
-    "delete": "Delete one {}",
+    "create": "Create a {}",
+    "read": "Read a {}",
+    "update": "Update a {}",
+    "delete": "Delete a {}",
 }
+
+
+def _without_body(endpoint: Callable[[Request], Awaitable[Response]]) -> _Endpoint:
+    """A function of its own, which can carry terms, where a bound method cannot."""
+
+    async def without_body(request: Request) -> Response:
+        return await endpoint(request)
+
+    return without_body
 
 
 def _with_body(endpoint: Callable[[Request, Any], Awaitable[Response]], model: type[BaseModel]) -> _Endpoint:

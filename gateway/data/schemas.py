@@ -1,4 +1,4 @@
-"""A field in JSON Schema: one description for bodies, answers and parameters of the query (OpenAPI 3.1)."""
+"""A field in JSON Schema: one description for bodies, responses and query parameters (OpenAPI 3.1)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +15,12 @@ _INT32 = 2**31 - 1
 
 
 def value_schema(field: Field) -> Schema:
-    """What a value of the field looks like, wherever it stands."""
+    """The schema of a value of the field, in bodies, responses and parameters."""
     return _SCHEMAS[field.kind](field)
 
 
 def body_schema(field: Field) -> Schema:
-    """What may be written: ``value_schema``, narrowed by the field's rule."""
+    """The schema of a value to write: ``value_schema``, narrowed by the field's rule."""
     least, largest = field.bounds
     rule = field.rule
     narrowed: Schema = {"minLength": rule.min_length or None, "maxLength": field.max_length, "pattern": rule.pattern}
@@ -30,14 +30,14 @@ def body_schema(field: Field) -> Schema:
 
 
 def _bounds(least: Number, largest: Number) -> Schema:
-    """FastAPI's document holds doubles, which say 2^63 exactly, and not the number before it."""
+    """FastAPI's document holds doubles, which represent 2^63 exactly, but not 2^63 - 1."""
     if float(largest) != largest:
         return {"minimum": least, "exclusiveMaximum": largest + 1}
     return {"minimum": least, "maximum": largest}
 
 
 def example_of(field: Field) -> object:
-    """The rule's example, or one that the kind allows."""
+    """The rule's example, or one for the kind of field."""
     if field.rule.example is not None:
         return field.rule.example
     if field.kind in (FieldKind.ID, FieldKind.REFERENCE):

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 
 import orjson
 import structlog
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.problems.errors import Internal, MalformedRequest, MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType
 from gateway.problems.validation import validation_failed
-from gateway.request.context import RequestContext, context_of
+from gateway.request.context import RequestContext
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, ValidationFailed
 
 MEDIA_TYPE = "application/problem+json"
@@ -98,18 +97,6 @@ class Problems:
         if isinstance(error, ValidationFailed):
             document["errors"] = [_field_error(each) for each in error.errors[:_MAX_FIELD_ERRORS]]
         return Response(orjson.dumps(document), status, _headers(error), MEDIA_TYPE)
-
-    def install(self, app: FastAPI) -> None:
-        """Register the only exception handlers of the application."""
-
-        async def respond(request: Request, error: Exception) -> Response:
-            context = context_of(request.scope)
-            known = as_tenantry_error(error)
-            note(context, known)
-            return self.response(known, context.request_id)
-
-        for kind in (TenantryError, HTTPException, RequestValidationError, Exception):
-            app.add_exception_handler(kind, respond)
 
 
 def as_tenantry_error(error: Exception) -> TenantryError:

@@ -1,45 +1,69 @@
-"""What the gate knows of a route before anybody answers: its template, who may call it, what it costs."""
+"""What a route declares, and the route itself as the gate knows it: template, terms, application."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from starlette.types import ASGIApp
 
 from tenants.resources.costs import MOST_COST, is_cost
+from tenants.roles.permissions import Grade
+
+Parameter = Mapping[str, Any]  # an OpenAPI 3.1 Parameter Object
 
 
 class Audience(Enum):
     """Who a route is for."""
 
     EVERYBODY = auto()
-    TENANTS = auto()  # whoever comes with a tenant's credential
+    TENANTS = auto()  # callers with a tenant's credential
     OPERATORS = auto()  # the SaaS's own staff
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one."""
+    """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one.
+
+    ``grade`` says which built-in roles hold a permission that an endpoint introduces.
+    """
 
     audience: Audience
     permission: str | None = None
+    grade: Grade | None = None
 
 
 PUBLIC = Guard(Audience.EVERYBODY)
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # each is one of its kind, and found at once by whoever keeps some
-class Route:
-    """One method of one path. ``app`` answers; it is called with the scope, ``path_params`` in it.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """All that a route declares besides method, path and models; gate, runner and OpenAPI document read it.
 
-    Raises ValueError for a cost that cannot be charged.
+    Raises ValueError for a cost or a bound that cannot be applied.
     """
 
-    method: str
-    template: str  # /v1/contacts/{id}; {rest:path} at its end takes whatever follows
     guard: Guard
-    app: ASGIApp
-    cost: int = 1  # tokens of every window, and what the request counts for in its tenant's usage
+    cost: int = 1  # tokens of every window of the plan, and requests in the tenant's usage
+    # Parameters that the endpoint reads and checks itself; () are those of its signature, None is any, read by nothing.
+    query: tuple[Parameter, ...] | None = ()
+    body_limit: int | None = None  # bytes; None is the server's limit, which no route exceeds
+    idempotent: bool = True  # Idempotency-Key applies, where the method is POST or PATCH
+    streams: bool = False  # the response is sent in pieces while it is made
+    tagged: bool = False  # answers with one object and its ETag, and evaluates If-Match or If-None-Match
 
     def __post_init__(self) -> None:
         if not is_cost(self.cost):
-            raise ValueError(f"{self.method} {self.template} costs {self.cost!r}, and may cost 1 to {MOST_COST}")
+            raise ValueError(f"cost is {self.cost!r}; write a whole number from 1 to {MOST_COST}")
+        if self.body_limit is not None and self.body_limit < 1:
+            raise ValueError(f"body_limit is {self.body_limit!r}; write a number of bytes, at least 1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: a fast dictionary key for metrics and limits
+class Route:
+    """One method of one path. ``app`` answers; it is called with the scope, ``path_params`` in it."""
+
+    method: str
+    template: str  # /v1/contacts/{id}; {rest:path} at its end matches all remaining segments
+    terms: Terms
+    app: ASGIApp

@@ -1,13 +1,25 @@
-"""The query of a request as names and values, and what is refused of it before an endpoint reads it."""
+"""The query of a request as names and values, and the check of it before an endpoint is called (AZ7).
 
+A misspelt filter, or one on the wrong path, must not be taken for a filter that matched everything.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
+from fastapi._compat import ModelField
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel
 from starlette.types import Scope
 
 from tenants.crud.faults import query_fault, repetitions
 from tenants.errors import ValidationFailed
 
 _MOST_PAIRS = 200
+_SEQUENCES = (list, set, frozenset, tuple)
+
+Check = Callable[[Scope], None]
 
 
 def query_of(scope: Scope) -> list[tuple[str, str]]:
@@ -24,13 +36,68 @@ def query_of(scope: Scope) -> list[tuple[str, str]]:
 
 def refuse_parameters(scope: Scope) -> None:
     """For routes that take none. Raises ValidationFailed when there are some."""
-    names = [name for name, _ in query_of(scope)]
-    if names:
-        raise ValidationFailed(tuple(query_fault(name, "unknown_parameter", "Unknown parameter.") for name in names))
+    _refuse_unknown(query_of(scope), frozenset())
 
 
-def refuse_repetitions(scope: Scope) -> None:
-    """For routes whose query FastAPI reads, which takes the last of two. Raises ValidationFailed."""
-    faults = tuple(repetitions(query_of(scope)))
-    if faults:
-        raise ValidationFailed(faults)
+def check_of(dependant: Dependant) -> Check:
+    """The check of an endpoint whose query FastAPI reads, which ignores unknown names and repeated ones but the last.
+
+    ``refuse_parameters`` for an endpoint that takes none.
+    """
+    parameters = list(_parameters(dependant))
+    if not parameters:
+        return refuse_parameters
+    fields = [each for parameter in parameters for each in _fields(parameter)]
+    known = frozenset(name for name, _ in fields)
+    lists = frozenset(name for name, annotation in fields if _is_sequence(annotation))
+    models = [model for each in parameters if (model := _model_of(each.field_info.annotation))]
+    closed = any(model.model_config.get("extra") == "forbid" for model in models)  # then pydantic finds unknown names
+
+    def check(scope: Scope) -> None:
+        given = query_of(scope)
+        faults = tuple(repetitions([each for each in given if each[0] not in lists]))
+        if faults:
+            raise ValidationFailed(faults)
+        if not closed:
+            _refuse_unknown(given, known)
+
+    return check
+
+
+def _refuse_unknown(given: Sequence[tuple[str, str]], known: frozenset[str]) -> None:
+    unknown = [name for name, _ in given if name not in known]
+    if unknown:
+        raise ValidationFailed(tuple(query_fault(name, "unknown_parameter", "Unknown parameter.") for name in unknown))
+
+
+def _parameters(dependant: Dependant) -> Iterator[ModelField]:
+    """The query parameters of the endpoint and of its dependencies."""
+    yield from dependant.query_params
+    for each in dependant.dependencies:
+        yield from _parameters(each)
+
+
+def _fields(parameter: ModelField) -> Iterator[tuple[str, Any]]:
+    """Names with annotations: of the parameter itself, or of each field of a model."""
+    annotation = parameter.field_info.annotation
+    model = _model_of(annotation)
+    if model is None:
+        yield parameter.validation_alias or parameter.alias, annotation
+        return
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        yield (alias if isinstance(alias, str) else field.alias or name), field.annotation
+
+
+def _is_sequence(annotation: Any) -> bool:
+    return any(each in _SEQUENCES or get_origin(each) in _SEQUENCES for each in _alternatives(annotation))
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    kinds = [each for each in _alternatives(annotation) if each is not NoneType]
+    kind = kinds[0] if len(kinds) == 1 else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

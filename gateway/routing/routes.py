@@ -1,47 +1,48 @@
 """The routes of a FastAPI application, however its routers are nested, as the gate knows routes."""
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import BaseRoute
 
-from gateway.authorization.guards import GuardDependency
-from gateway.request.route import Guard, Route
-from gateway.routing.direct_route import DirectRoute
+from gateway.request.route import Route
+from gateway.routing.api_router import ApiRoute
+from gateway.routing.runner import runner_of
+from tenants.resources.errors import DeclarationError
 
-_COST = "x-cost"
-
-
-class RouteUnguarded(Exception):
-    """A route that does not say who may call it, or says so twice (AZ1). The gateway does not start with one."""
+_SEGMENT = re.compile(r"[^{}]*|\{\w+\}")
+_LAST_SEGMENT = re.compile(r"[^{}]*|\{\w+(:path)?\}")
 
 
 def routes_of(app: FastAPI) -> Iterator[Route]:
-    """One for each method of each path. Raises RouteUnguarded, and ValueError for a cost that cannot be charged."""
-    for route in iter_route_contexts(app.routes):
-        guard, cost = guard_of(route), cost_of(route)
-        original = route.original_route
-        answer = original.answering(app) if isinstance(original, DirectRoute) else app
+    """One for each method of each path. Raises DeclarationError for what has no terms (AZ1), a mount above all."""
+    for context, route in api_routes(app.routes):
+        answer = runner_of(context, route.terms, app)
         for method in sorted(route.methods or ()):
-            yield Route(method, str(route.path_format), guard, answer, cost)
+            yield Route(method, _template(context), route.terms, answer)
 
 
-def costs(count: int) -> dict[str, Any]:
-    """``openapi_extra=costs(5)``: a request to this route counts as five. The document shows what the gate charges."""
-    return {_COST: count}
+def api_routes(routes: Iterable[BaseRoute]) -> Iterator[tuple[RouteContext, ApiRoute]]:
+    """The routes, each as it is included. Raises DeclarationError for what is not an ``ApiRoute``."""
+    for context in iter_route_contexts(list(routes)):
+        route = context.original_route
+        if not isinstance(route, ApiRoute):
+            raise DeclarationError(
+                f"Route {context.path}",
+                f"it is a {type(route).__name__} without terms; register it on tenantry.APIRouter, with @terms(...)",
+            )
+        yield context, route
 
 
-def cost_of(route: RouteContext) -> int:
-    """For how many requests one to this route counts."""
-    cost: int = (getattr(route, "openapi_extra", None) or {}).get(_COST, 1)
-    return cost
-
-
-def guard_of(route: RouteContext) -> Guard:
-    """The route's one guard. Raises RouteUnguarded; a mounted application has none and is refused."""
-    dependencies = [each.dependency for each in getattr(route, "dependencies", ())]
-    guards = [each.guard for each in dependencies if isinstance(each, GuardDependency)]
-    if len(guards) != 1:
-        raise RouteUnguarded(f"{route.path} has {len(guards)} guards and needs one")
-    return guards[0]
+def _template(context: RouteContext) -> str:
+    """``/v1/files/{rest:path}``: the path with its parameters, as ``RouteTable`` reads it. Raises DeclarationError."""
+    template = str(context.path)
+    *segments, last = template.split("/")
+    if not all(map(_SEGMENT.fullmatch, segments)) or not _LAST_SEGMENT.fullmatch(last):
+        raise DeclarationError(
+            f"Route {template}",
+            "a parameter is a whole segment, such as /{id}; its type is its annotation; {name:path} comes last",
+        )
+    return template

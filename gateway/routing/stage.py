@@ -1,11 +1,11 @@
-"""The stage that finds a request's route, which all later ones go by: what it costs, who may call it, who answers."""
+"""The stage that finds a request's route, whose terms all later stages apply."""
 
 from gateway.request.context import RequestContext
 from gateway.routing.table import RouteTable, parameters_of
 
 
 class RoutingStage:
-    """Every request gets a route: where there is none, one that answers 404 or 405 to whoever is let in so far."""
+    """Every request gets a route. Where none matches, it is one that answers 404 or 405."""
 
     def __init__(self, table: RouteTable) -> None:
         self._table = table

@@ -1,9 +1,9 @@
-"""Bytes to Python as strictly as RFC 8259 and I-JSON (RFC 7493) read, so that nothing odd travels further (DA1).
+"""Bytes to Python as strictly as RFC 8259 and I-JSON (RFC 7493) demand, so that later parts get no surprises (DA1).
 
 orjson refuses what is not JSON: NaN, Infinity, numbers beyond a double, lone surrogates, bytes that are not UTF-8, a
-byte order mark, anything after the document. It lets four things pass that break what comes later, refused here: a
-repeated name (two parsers disagree which counts), U+0000 (PostgreSQL cannot store it), integers beyond 64 bits (they
-lose digits without a word), and nesting that exhausts the stack of whoever walks it.
+byte order mark, anything after the document. It accepts four things that break later parts and are refused here: a
+repeated name (parsers disagree which value counts), U+0000 (PostgreSQL cannot store it), integers beyond 64 bits (they
+lose digits silently), and nesting that exhausts the stack of recursive code.
 """
 
 import re
@@ -17,14 +17,14 @@ MOST_LEVELS = 64
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
-_LEAST, _MOST = -(1 << 63), (1 << 64) - 1  # what orjson reads as integers; beyond them it makes floats
+_LEAST, _MOST = -(1 << 63), (1 << 64) - 1  # the integers of orjson; it turns larger ones into floats
 _PAST_64_BITS = float(1 << 63)
 
 
 def parse(body: bytes) -> Any:
     """The document as dict, list, str, int, float, bool or None.
 
-    Raises MalformedRequest, whose message says what is wrong with the form and never what was sent.
+    Raises MalformedRequest, whose message describes the fault without echoing the input.
     """
     try:
         document = orjson.loads(body)
@@ -41,7 +41,7 @@ def parse(body: bytes) -> Any:
 
 
 def _survey(document: Any) -> tuple[int, bool]:
-    """How many members all objects have together, and whether a float is so large that it may have been an integer."""
+    """The number of members of all objects, and whether a float is so large that it may have been an integer."""
     names, large_float = 0, False
     level: list[Any] = [[document]]
     for _ in range(MOST_LEVELS + 1):
@@ -68,16 +68,16 @@ def _loses_digits(body: bytes) -> bool:
 
 
 def _has_nul(document: Any) -> bool:
-    waiting = [document]
-    while waiting:
-        each = waiting.pop()
+    remaining = [document]
+    while remaining:
+        each = remaining.pop()
         if isinstance(each, str) and "\0" in each:
             return True
         if isinstance(each, dict):
-            waiting.extend(each)
-            waiting.extend(each.values())
+            remaining.extend(each)
+            remaining.extend(each.values())
         elif isinstance(each, list):
-            waiting.extend(each)
+            remaining.extend(each)
     return False
 
 

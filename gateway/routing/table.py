@@ -1,6 +1,6 @@
 """From method and path to a route: one look-up for a path without parameters, a walk over its segments for others.
 
-FastAPI tries the regular expression of one route after another, which takes longer with every route that there is.
+FastAPI tries the regular expression of one route after another, which takes longer with every route added.
 """
 
 import re
@@ -10,8 +10,9 @@ from functools import cache
 from starlette.types import Receive, Scope, Send
 
 from gateway.problems.errors import MethodNotAllowed
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 from tenants.errors import NotFound, TenantryError
+from tenants.resources.errors import DeclarationError
 
 _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 _NO_VALUES: tuple[str, ...] = ()
@@ -21,22 +22,22 @@ _Match = tuple[dict[str, Route], tuple[str, ...]]
 
 
 class _Node:
-    """What may follow a beginning of a path."""
+    """What may follow a prefix of a path."""
 
     __slots__ = ("children", "methods", "parameter", "rest")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
-        self.parameter: _Node | None = None  # any one segment that is not empty
-        self.rest: dict[str, Route] = {}  # whatever follows, by method
+        self.parameter: _Node | None = None  # one segment of any text but the empty one
+        self.rest: dict[str, Route] = {}  # all remaining segments, by method
         self.methods: dict[str, Route] = {}  # the path ends here
 
 
 class RouteTable:
-    """Every route of a deployment. A literal segment goes before a parameter, and a parameter before a rest."""
+    """Every route of a deployment. A literal segment has precedence over a parameter, and a parameter over a rest."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Raises ValueError when two routes answer to the same method and path."""
+        """Raises DeclarationError when two routes have the same method and path."""
         self._literal: dict[str, dict[str, Route]] = {}
         self._root = _Node()
         for route in routes:
@@ -45,7 +46,7 @@ class RouteTable:
     def find(self, method: str, path: str) -> Found:
         """The route, and the values of its parameters in the order of its template. HEAD is answered as GET.
 
-        Where there is none, a route that answers 404, or 405 with the methods that there are.
+        Where there is none, a route that answers 404, or 405 with the methods that the path allows.
         """
         methods = self._literal.get(path)
         if methods is not None and (route := methods.get(method)) is not None:
@@ -54,7 +55,7 @@ class RouteTable:
         return self._straight(method, segments) or self._searched("GET" if method == "HEAD" else method, segments)
 
     def _straight(self, method: str, segments: list[str]) -> Found | None:
-        """The first way down, which nearly always is the one."""
+        """The most literal branch alone, which nearly always has the route."""
         node, values = self._root, _NO_VALUES
         for segment in segments[1:]:
             child = node.children.get(segment)
@@ -68,7 +69,7 @@ class RouteTable:
         return None if route is None else (route, values)
 
     def _searched(self, method: str, segments: list[str]) -> Found:
-        """Every way down, the most literal first."""
+        """Every branch, the most literal first."""
         others: list[_Match] = []
         for methods, values in _matches(self._root, segments, 1):
             route = methods.get(method)
@@ -80,7 +81,10 @@ class RouteTable:
     def _add(self, route: Route) -> None:
         methods = self._place(route.template)
         if methods.setdefault(route.method, route) is not route:
-            raise ValueError(f"two routes answer to {route.method} {route.template}")
+            first = methods[route.method].template
+            raise DeclarationError(
+                f"Route {route.method} {route.template}", f"{route.method} {first} already answers to these requests"
+            )
 
     def _place(self, template: str) -> dict[str, Route]:
         node = self._root
@@ -132,4 +136,4 @@ def _refusing(error: TenantryError, template: str) -> Route:
     async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise error
 
-    return Route("", template, PUBLIC, refuse)
+    return Route("", template, Terms(PUBLIC), refuse)

@@ -176,7 +176,7 @@ class PlanLimiter(Limiter):
 
 
 def _cost_of(request: RequestContext) -> int:
-    return request.route.cost if request.route is not None else 1
+    return request.route.terms.cost if request.route is not None else 1
 
 
 def _no_key() -> str:

@@ -33,7 +33,7 @@ class ThrottleStage:
         if principal is None or route is None:
             return None
         account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan))
-        if account is None or self._limiter.admit(request, account, monotonic(), route.cost):
+        if account is None or self._limiter.admit(request, account, monotonic(), route.terms.cost):
             return None
         return self._wait(request, account)
 

@@ -18,4 +18,4 @@ class UsageStage:
         if request.principal is not None and request.route is not None:
             if self._journal.full:
                 raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
-            request.cost = request.route.cost
+            request.cost = request.route.terms.cost

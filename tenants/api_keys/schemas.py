@@ -76,7 +76,7 @@ class RotateApiKey(BaseModel):
     ] = None
 
 
-class ApiKeyShown(BaseModel):
+class ApiKeyResponse(BaseModel):
     """An API key, without its secret."""
 
     id: str
@@ -95,18 +95,18 @@ class ApiKeyShown(BaseModel):
     revoked_at: datetime | None
 
     @classmethod
-    def of(cls, key: ApiKey) -> "ApiKeyShown":
+    def of(cls, key: ApiKey) -> "ApiKeyResponse":
         """Convert a row; internal columns are left out."""
         return cls(**_fields_of(key))
 
 
-class ApiKeyIssued(ApiKeyShown):
+class ApiKeyCreated(ApiKeyResponse):
     """A new API key: the only response that contains its secret."""
 
     secret: str
 
     @classmethod
-    def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyIssued":
+    def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyCreated":
         """Convert a row and add the secret, which is stored nowhere."""
         return cls(**_fields_of(key), secret=secret)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, DateTime, FetchedValue, Integer, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from tenants.database.names import CONTROL_SCHEMA
 from tenants.identifiers import ApiKeyId, OperatorKeyId, TenantId, UserId, new_id
@@ -57,12 +57,18 @@ class TenantModel(TenantTable):
     """Base of the tables that the shared CRUD service serves.
 
     Gives each the columns that the service needs: a UUIDv7 ``id``, ``created_at`` and ``updated_at``, and a ``version``
-    that counts writes (ETag and If-Match).
+    that counts writes (ETag and If-Match). A flush of the ORM counts and dates its writes as CRUD does, and raises
+    StaleDataError when the row has changed since it was read.
     """
 
     __abstract__ = True
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # Not now(), which is when the transaction began: one that waited for the row's lock would set the time back.
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
     version: Mapped[int] = mapped_column(Integer, server_default="1", default=1)
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy calls it with the class
+        return {"version_id_col": cls.version, "eager_defaults": True}

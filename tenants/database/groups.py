@@ -49,6 +49,11 @@ class StatementGroup:
         self._pending: list[Pending] = []
         self._committed = False
 
+    @property
+    def unsent(self) -> bool:
+        """Whether it has statements that no commit has sent."""
+        return bool(self._pending) and not self._committed
+
     def add(self, prepared: Prepared, given: Mapping[str, object]) -> Pending:
         """Append a statement of the tenant. Raises ValueError once the control part has begun."""
         if self._control:

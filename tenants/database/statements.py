@@ -12,7 +12,7 @@ from tenants.database.pipeline import Call, Row, Statement
 
 __all__ = ["Bound", "Prepared", "Row", "Work", "prepare"]
 
-Clause = Select[Any] | Insert | Update | Delete
+Clause = Select[*tuple[Any, ...]] | Insert | Update | Delete
 
 # Only its spelling of placeholders is used: $1 with the type's cast, which is what the server's own protocol takes.
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy annotates no dialect's constructor

@@ -21,7 +21,7 @@ class ChangeTenant(BaseModel):
     plan: PlanCode
 
 
-class TenantShown(BaseModel):
+class TenantResponse(BaseModel):
     """A tenant, as returned to operators."""
 
     id: str
@@ -34,13 +34,13 @@ class TenantShown(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, tenant: Tenant) -> "TenantShown":
+    def of(cls, tenant: Tenant) -> "TenantResponse":
         """Convert a row."""
         return cls.model_validate(_fields_of(tenant))
 
 
 def _fields_of(tenant: Tenant) -> dict[str, object]:
-    """The fields of ``TenantShown``."""
+    """The fields of ``TenantResponse``."""
     return {
         "id": show(TENANT, tenant.id),
         "slug": tenant.slug,

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from tenants.api_keys.models import ApiKey
-from tenants.api_keys.schemas import ApiKeyIssued
+from tenants.api_keys.schemas import ApiKeyCreated
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import PlanCode, TenantShown
+from tenants.directory.schemas import PlanCode, TenantResponse
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")]
 Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$")]
@@ -24,13 +24,13 @@ class CreateTenant(BaseModel):
     owner_email: Email | None = None
 
 
-class TenantCreated(TenantShown):
+class TenantCreated(TenantResponse):
     """A new tenant with its first key."""
 
-    api_key: ApiKeyIssued
+    api_key: ApiKeyCreated
 
     @classmethod
     def made(cls, tenant: Tenant, key: ApiKey, secret: str) -> "TenantCreated":
         """Build the response from the tenant, its first key and that key's secret."""
-        shown = TenantShown.of(tenant).model_dump(by_alias=True)
-        return cls.model_validate({**shown, "api_key": ApiKeyIssued.with_secret(key, secret)})
+        shown = TenantResponse.of(tenant).model_dump(by_alias=True)
+        return cls.model_validate({**shown, "api_key": ApiKeyCreated.with_secret(key, secret)})

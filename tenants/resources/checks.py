@@ -124,7 +124,7 @@ def _faults_of_column(resource: Declaration, column: Column[object]) -> Iterator
         yield "is neither writable nor nullable and has no default: no row could be created"
     if column.default is not None:
         yield from _default_faults(column, column.default)
-    if column.onupdate is not None:
+    if column.onupdate is not None and name not in BASE_COLUMNS:
         yield "has onupdate, which the CRUD service does not run; remove it"
     if name in {*resource.hidden, "version"}:
         return

@@ -1,7 +1,7 @@
 """Loads and validates the module that a deployment configures, such as ``examples.crm.resources``.
 
 The module has two attributes: ``RESOURCES``, a tuple of ``Resource``, and ``MIGRATIONS``, the folder of the Alembic
-revisions that make their tables.
+revisions that create their tables; and a third one where the team has endpoints of its own: ``ROUTERS``.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,14 @@ from tenants.resources.resource import Resource
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What is served, and the folders of the revisions that it needs. Empty when nothing is declared."""
+    """What is served, and the folders of the revisions that it needs. Empty when nothing is declared.
+
+    ``routers`` are checked by the gateway, which knows what a router is.
+    """
 
     collections: tuple[Collection, ...] = ()
     migrations: tuple[Path, ...] = ()
+    routers: tuple[object, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,16 +58,19 @@ def make_revisions_folder(module_name: str) -> None:
 def registry_of(module: ModuleType) -> Registry:
     """The resources of an imported module. Raises DeclarationError."""
     resources, migrations = getattr(module, "RESOURCES", None), getattr(module, "MIGRATIONS", None)
+    routers = getattr(module, "ROUTERS", ())
     faults = []
     if not isinstance(resources, tuple) or not all(isinstance(each, Resource) for each in resources):
         faults.append("RESOURCES must be a tuple of Resource, such as RESOURCES = (contacts,)")
+    if not isinstance(routers, tuple):
+        faults.append("ROUTERS must be a tuple of APIRouter, such as ROUTERS = (router,)")
     if not isinstance(migrations, Path):
         faults.append('MIGRATIONS must be the folder of its revisions: Path(__file__).parent / "migrations"')
     elif not migrations.is_dir():
         faults.append(f"the folder MIGRATIONS does not exist: {migrations}; `tenantry resources migration` creates it")
     if faults or resources is None or migrations is None:
         raise DeclarationError(f"Module {module.__name__}", *faults)
-    return Registry(collections_of(resources), (migrations,))
+    return Registry(collections_of(resources), (migrations,), routers)
 
 
 def _import(name: str) -> ModuleType:

@@ -1,94 +1,264 @@
-"""Every route says who may call it, and reads its body strictly (AZ1, DA1)."""
+"""Every route declares its terms, and gate, runner and OpenAPI document apply the same ones (AZ1, AZ3, DA1)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import iter_route_contexts
-from starlette.routing import Match
+from fastapi import APIRouter as PlainRouter
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.routing import Mount, WebSocketRoute
 
 from gateway.app import _api
-from gateway.authorization.guards import public
-from gateway.problems.documents import Problems
-from gateway.routing.routes import RouteUnguarded, guard_of, routes_of
-from gateway.routing.strict_route import StrictRoute
+from gateway.authorization.guards import public, requires, requires_operator, requires_principal
+from gateway.authorization.stage import AuthorizationStage
+from gateway.request.route import Audience, Route, Terms
+from gateway.routing.api_router import APIRouter
+from gateway.routing.routes import routes_of
 from gateway.routing.table import RouteTable
-from gateway.services import build_services
+from gateway.routing.terms import terms
+from gateway.services import Services, build_services
+from tenants.credentials import CredentialMissing
+from tenants.database.names import tenant_role, tenant_schema
+from tenants.errors import Forbidden
+from tenants.identifiers import TenantId
+from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.resources.errors import DeclarationError
+from tests.asgi import http_scope, request_context
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for
 
 _MIGRATIONS = "/operator/v1/migrations"
-_NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # building a gateway connects to nothing
+_UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"  # building a gateway connects to nothing
+_ID = TenantId(uuid4())
+_TENANT = TenantRef(_ID, "acme", TenantStatus.ACTIVE, tenant_schema(_ID), tenant_role(_ID), "scale")
+_HIDDEN = {
+    "/.well-known/security.txt",
+    "/docs",
+    "/docs/assets/start.js",
+    "/docs/assets/{name}",
+    "/metrics",
+    "/openapi.json",
+    "/problems",
+    "/problems/{code}",
+}
+_PUBLIC = _HIDDEN | {
+    "/.well-known/jwks.json",
+    "/livez",
+    "/readyz",
+    "/v1/auth/login",
+    "/v1/auth/logout",
+    "/v1/auth/refresh",
+    "/webhooks/stripe",
+}
 
 
 @pytest.fixture(scope="module")
-def api() -> FastAPI:
-    return _built()
+def api(services: Services) -> FastAPI:
+    return _api(services)
 
 
-def _built() -> FastAPI:
-    services = build_services(settings_for(DatabaseUrls(_NOWHERE, _NOWHERE, _NOWHERE, "none")))
-    return _api(services, Problems("http://gateway.test"))
+@pytest.fixture(scope="module")
+def routes(api: FastAPI) -> list[Route]:
+    return list(routes_of(api))
 
 
-def _unguarded(app: FastAPI) -> Iterator[str]:
-    for route in iter_route_contexts(app.routes):
-        try:
-            guard_of(route)
-        except RouteUnguarded as error:
-            yield str(error)
+@pytest.fixture(scope="module")
+def services() -> Services:
+    return _services()
 
 
-def test_every_route_has_exactly_one_guard(api: FastAPI) -> None:
-    """AZ1: default deny; what is open to everybody says so by name."""
-    assert list(_unguarded(api)) == []
+def _services() -> Services:
+    return build_services(settings_for(DatabaseUrls(_UNREACHABLE, _UNREACHABLE, _UNREACHABLE, "none")))
 
 
-def test_a_route_without_a_guard_is_found_however_it_is_added() -> None:
-    """The rule above can fail: FastAPI nests included routers, and a mount is no route."""
-    app, outer, inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None), APIRouter(), APIRouter()
-    inner.add_api_route("/open", lambda: None)
-    inner.add_api_route("/good", lambda: None, dependencies=[Depends(public)])
-    outer.include_router(inner, prefix="/inner")
-    app.include_router(outer, prefix="/outer")
-    app.mount("/mounted", FastAPI())
-    assert [each.split()[0] for each in _unguarded(app)] == ["/outer/inner/open", "/mounted"]
-    with pytest.raises(RouteUnguarded):
-        list(routes_of(app))
+def _app_of(*routers: PlainRouter) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    for router in routers:
+        app.include_router(router)
+    return app
 
 
-def test_the_document_and_the_routes_tell_of_the_same_paths(api: FastAPI) -> None:
-    """The walk above misses nothing: what OpenAPI shows was walked; what was walked is shown, or hidden on purpose."""
+async def _endpoint() -> Response:
+    return Response()
+
+
+def test_every_route_declares_its_terms(routes: list[Route]) -> None:
+    """AZ1: default deny; what is open to everybody is listed here and declared as public there."""
+    assert {route.template for route in routes if route.terms.guard == public} == _PUBLIC
+    assert all(isinstance(route.terms, Terms) for route in routes)
+
+
+def test_an_endpoint_without_terms_cannot_be_registered() -> None:
+    """AZ1: the start fails and names the endpoint."""
+    with pytest.raises(DeclarationError, match=r"Route /open.*\n.*_endpoint has no terms; write @terms"):
+        APIRouter().add_api_route("/open", _endpoint)
+
+
+def test_no_route_escapes_its_terms() -> None:
+    """AZ1: a plain FastAPI route, a mount and a WebSocket stop the start, at any depth of nesting."""
+
+    async def accept(_socket: object) -> None: ...
+
+    plain = PlainRouter()
+    plain.add_api_route("/open", _endpoint)
+    mounted, socket = PlainRouter(routes=[Mount("/mounted", FastAPI())]), PlainRouter()
+    socket.routes.append(WebSocketRoute("/socket", accept))
+    for router, path in ((plain, "/outer/open"), (mounted, "/outer/mounted"), (socket, "/outer/socket")):
+        outer = APIRouter(prefix="/outer")
+        outer.include_router(router)
+        with pytest.raises(DeclarationError, match=rf"Route {path}.*\n.*without terms"):
+            list(routes_of(_app_of(outer)))
+
+
+def test_included_routers_keep_their_terms() -> None:
+    """Prefixes of nested routers are part of the template."""
+    inner, outer = APIRouter(prefix="/inner"), PlainRouter(prefix="/outer")
+    inner.add_api_route("/{id}", terms(requires("contacts:read"), cost=3)(_own()), methods=["POST"])
+    outer.include_router(inner)
+    (route,) = routes_of(_app_of(outer))
+    assert (route.method, route.template) == ("POST", "/outer/inner/{id}")
+    assert (route.terms.guard, route.terms.cost) == (requires("contacts:read"), 3)
+
+
+def _own() -> Callable[..., Any]:
+    async def endpoint() -> Response:
+        return Response()
+
+    return endpoint
+
+
+@pytest.mark.parametrize("path", ["/a/{name}.json", "/{rest:path}/a", "/{id:int}", "/a{id}"])
+def test_a_path_that_the_table_cannot_match_is_refused(path: str) -> None:
+    """Else the route would be declared and never found."""
+    router = APIRouter()
+    router.add_api_route(path, terms(public)(_own()))
+    with pytest.raises(DeclarationError, match="a whole segment"):
+        list(routes_of(_app_of(router)))
+
+
+def test_terms_are_checked_where_they_are_declared() -> None:
+    """A mistake names itself at start."""
+    with pytest.raises(TypeError, match="takes a guard first"):
+        terms("deals:read")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="is not a permission"):
+        requires("deals.read")
+    with pytest.raises(ValueError, match="declares its terms twice"):
+        terms(public)(terms(public)(_own()))
+    with pytest.raises(ValueError, match="body_limit"):
+        terms(public, body_limit=0)
+
+
+@pytest.mark.parametrize("cost", [0, -1, 1024, 1.5, True, "5"])
+def test_a_cost_that_cannot_be_counted_is_refused(cost: int) -> None:
+    """Else the route would be free, or break the journal of usage."""
+    with pytest.raises(ValueError, match="from 1 to 1023"):
+        terms(public, cost=cost)
+
+
+class _Lax(BaseModel):
+    name: str
+
+
+async def _takes_lax_body(body: _Lax) -> Response:
+    return Response(body.name)
+
+
+def test_a_body_model_that_ignores_unknown_fields_is_refused() -> None:
+    """AZ7: no endpoint overlooks a misspelt field."""
+    with pytest.raises(DeclarationError, match="_Lax would ignore unknown fields"):
+        APIRouter().add_api_route("/lax", terms(public)(_takes_lax_body), methods=["POST"])
+
+
+def test_permissions_of_routes_are_in_the_catalogue(services: Services, routes: list[Route]) -> None:
+    """AZ1: a permission that no role can hold would close its route to everybody."""
+    known = {permission.name for permission in services.authorizer.permissions}
+    assert {route.terms.guard.permission for route in routes} - {None} <= known
+
+
+def test_the_document_and_the_routes_have_the_same_paths(api: FastAPI, routes: list[Route]) -> None:
+    """What OpenAPI shows is served; what is served is shown, or hidden on purpose."""
     document = {(path, verb.upper()) for path, verbs in api.openapi()["paths"].items() for verb in verbs}
-    shown: set[tuple[str, str]] = set()
-    hidden: set[tuple[str, str]] = set()
-    for route in iter_route_contexts(api.routes):
-        for method in route.methods or ():
-            (shown if route.include_in_schema else hidden).add((str(route.path_format), method))
-    assert document == shown
-    assert {path for path, _ in hidden} == {
-        "/.well-known/security.txt",
-        "/docs",
-        "/docs/assets/start.js",
-        "/docs/assets/{name}",
-        "/metrics",
-        "/openapi.json",
-        "/problems",
-        "/problems/{code}",
-    }
+    served = {(route.template, route.method) for route in routes}
+    assert document <= served
+    assert {path for path, _ in served - document} == _HIDDEN
 
 
-def test_the_document_says_who_may_call_what(api: FastAPI) -> None:
-    """AZ1: and that every other answer is a problem."""
-    for path, verbs in api.openapi()["paths"].items():
-        for verb, operation in verbs.items():
-            assert "security" in operation, (verb, path)
-            assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}, (verb, path)
-            assert "422" not in operation["responses"], (verb, path)
+def _operations(api: FastAPI, routes: list[Route]) -> Iterator[tuple[Route, dict[str, object]]]:
+    paths = api.openapi()["paths"]
+    for route in routes:
+        if route.template not in _HIDDEN:
+            yield route, paths[route.template][route.method.lower()]
 
 
-def test_the_document_names_if_match_wherever_it_is_honoured(api: FastAPI) -> None:
-    """DA4: who never reads of it overwrites what somebody else has just changed."""
+def test_the_document_says_who_may_call_what_at_which_cost(api: FastAPI, routes: list[Route]) -> None:
+    """AZ1: from the terms that the gate applies; every error is a problem document."""
+    for route, operation in _operations(api, routes):
+        guard = route.terms.guard
+        assert (operation["security"] == []) is (guard == public), route.template
+        assert operation.get("x-permission") == guard.permission, route.template
+        cost = route.terms.cost if guard.audience is Audience.TENANTS else None
+        assert operation.get("x-cost") == cost, route.template
+        responses = operation["responses"]
+        assert isinstance(responses, dict)
+        assert responses["default"]["content"].keys() == {"application/problem+json"}, route.template
+        assert "422" not in responses, route.template
+
+
+def test_guards_match_their_paths(routes: list[Route]) -> None:
+    """AZ3: operator routes are for operators alone, and no other route is."""
+    for route in routes:
+        if route.template.startswith("/operator/"):
+            assert route.terms.guard == requires_operator, route.template
+        else:
+            assert route.terms.guard != requires_operator, route.template
+    assert {route.template for route in routes if route.terms.guard == requires_principal} == {"/v1/me"}
+
+
+_ROLES = ("owner", "admin", "member", "viewer")
+_CALLERS = ("nobody", "operator", *_ROLES)
+
+
+def _may_call(caller: str, route: Route) -> bool:
+    """Written by hand, so that it can disagree with terms and policy."""
+    path = route.template
+    if path in _PUBLIC:
+        return True
+    if path.startswith("/operator/"):
+        return caller == "operator"
+    if path == "/v1/me":
+        return caller in _ROLES
+    if path.startswith(("/v1/api-keys", "/v1/usage")):
+        return caller in {"owner", "admin"}
+    return caller in (_ROLES if route.method == "GET" else {"owner", "admin", "member"})
+
+
+@pytest.mark.parametrize("caller", _CALLERS)
+def test_who_may_call_what_agrees_with_a_table_by_hand(caller: str, services: Services, routes: list[Route]) -> None:
+    """AZ3: every route, for every kind of caller, decided by the stage that guards them."""
+    stage = AuthorizationStage(services.authorizer)
+    decisions = {route: _is_admitted(stage, caller, route) for route in routes}
+    assert decisions == {route: _may_call(caller, route) for route in routes}
+
+
+def _is_admitted(stage: AuthorizationStage, caller: str, route: Route) -> bool:
+    request = request_context(http_scope(route.method, route.template))
+    request.route = route
+    if caller == "operator":
+        request.operator = Operator(uuid4(), "staff")
+    elif caller != "nobody":
+        request.principal = Principal(PrincipalKind.API_KEY, uuid4(), _TENANT, (caller,))
+    try:
+        stage(request)
+    except (CredentialMissing, Forbidden):
+        return False
+    return True
+
+
+def test_the_document_names_if_match_wherever_it_is_evaluated(api: FastAPI) -> None:
+    """DA4: a client that does not know of it overwrites the changes of others."""
     conditional = {
         (verb, path)
         for path, verbs in api.openapi()["paths"].items()
@@ -104,8 +274,8 @@ def test_the_document_names_if_match_wherever_it_is_honoured(api: FastAPI) -> No
     assert {verb for verb, _ in changing} == {"get", "post"}, "no PATCH and no DELETE is without it"
 
 
-def test_what_is_read_with_a_tag_says_so(api: FastAPI) -> None:
-    """DA4: where If-Match takes its tag from, in every document of one object."""
+def test_the_document_names_the_tag_of_every_object(api: FastAPI) -> None:
+    """DA4: where If-Match gets its tag from."""
     tagged = set()
     for path, verbs in api.openapi()["paths"].items():
         read = verbs.get("get", {})
@@ -116,34 +286,15 @@ def test_what_is_read_with_a_tag_says_so(api: FastAPI) -> None:
     assert {path for path in api.openapi()["paths"] if path.endswith("}")} | {f"{_MIGRATIONS}/control"} == tagged
 
 
-def test_the_document_says_which_tenantry_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ours, and not of the framework's default, which happens to be our first version too."""
+def test_the_document_has_the_version_of_tenantry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the framework's default, which equals our first version."""
     monkeypatch.setattr("gateway.app.VERSION", "9.8.7")
-    assert _built().openapi()["info"]["version"] == "9.8.7"
+    assert _api(_services()).openapi()["info"]["version"] == "9.8.7"
 
 
-def test_every_route_that_takes_a_body_reads_it_strictly(api: FastAPI) -> None:
-    """DA1."""
-    lax = [
-        f"{route.methods} {route.path}"
-        for route in iter_route_contexts(api.routes)
-        if getattr(route, "body_field", None) is not None and not isinstance(route.original_route, StrictRoute)
-    ]
-    assert lax == []
-
-
-def test_the_gate_and_fastapi_agree_on_every_route(api: FastAPI) -> None:
-    """AZ1: the route whose guard the gate asks is the one that FastAPI calls, also where several templates match."""
-    table = RouteTable(routes_of(api))
-    for route in iter_route_contexts(api.routes):
-        path = str(route.path_format)
-        for method in route.methods or ():
-            given = path.replace("{", "a").replace("}", "z")
-            assert table.find(method, given)[0].template == path
-            first = next(
-                each
-                for each in iter_route_contexts(api.routes)
-                if each.matches({"type": "http", "method": method, "path": given, "root_path": "", "headers": []})[0]
-                is Match.FULL
-            )
-            assert first.path_format == path
+def test_the_table_finds_every_route_by_its_own_path(routes: list[Route]) -> None:
+    """AZ1: also where several templates match: the more literal one has precedence."""
+    table = RouteTable(routes)
+    for route in routes:
+        path = route.template.replace("{", "a").replace("}", "z")
+        assert table.find(route.method, path)[0] is route

@@ -14,7 +14,6 @@ import typer
 
 from gateway.app import _api
 from gateway.cli.main import app as command_line
-from gateway.problems.documents import Problems
 from gateway.services import build_services
 from gateway.settings import Settings
 from tenants.errors import TenantryError
@@ -101,7 +100,7 @@ def _help_of(command: Any, name: str) -> Texts:
 def _api_reference() -> Texts:
     nowhere = "postgresql://nobody@127.0.0.1:1/none"  # building a gateway connects to nothing
     services = build_services(settings_for(DatabaseUrls(nowhere, nowhere, nowhere, "none")))
-    yield from _descriptions("", _api(services, Problems("http://gateway.test")).openapi())
+    yield from _descriptions("", _api(services).openapi())
 
 
 def _descriptions(where: str, value: object) -> Texts:

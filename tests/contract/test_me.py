@@ -1,4 +1,4 @@
-"""``GET /v1/me``: the caller, its permissions and its plan."""
+"""``GET /v1/me``."""
 
 import pytest
 
@@ -8,8 +8,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("header", ["X-API-Key", "Authorization"])
-async def test_a_key_in_either_header_tells_who_asks(gateway: Gateway, header: str) -> None:
-    """The whole way of a request: edge, identity, throttle, authorization, endpoint."""
+async def test_a_key_in_either_header_identifies_the_caller(gateway: Gateway, header: str) -> None:
+    """The whole path of a request: server, identity, throttle, authorization, endpoint."""
     key = gateway.acme.keys["viewer"]
     answer = await gateway.client.get("/v1/me", headers={header: key if header == "X-API-Key" else f"Bearer {key}"})
     assert answer.status_code == 200, answer.text
@@ -25,8 +25,8 @@ async def test_a_key_in_either_header_tells_who_asks(gateway: Gateway, header: s
     assert me["plan"]["limits"][0] == {"name": "burst", "quota": 1000, "window_seconds": 1}
 
 
-async def test_without_a_credential_the_answer_is_a_problem_document(gateway: Gateway) -> None:
-    """AZ1: no credential, no answer, and the reason in RFC 9457's form."""
+async def test_a_missing_credential_is_a_problem_document(gateway: Gateway) -> None:
+    """AZ1: 401, in the form of RFC 9457."""
     answer = await gateway.client.get("/v1/me")
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""``/metrics``: what an operator needs to know, for nobody else, and of nobody in particular."""
+"""``/metrics``: for operators and configured networks only, without data of tenants."""
 
 import re
 from pathlib import Path
@@ -32,8 +32,8 @@ def _value(metrics: dict[str, Metric], name: str, **labels: str) -> float:
     return found
 
 
-async def test_every_part_of_a_worker_can_be_watched(gateway: Gateway) -> None:
-    """docs/api.md, "Endpoints"."""
+async def test_every_part_of_a_worker_has_metrics(gateway: Gateway) -> None:
+    """Requests, throttle, caches, pools, event loop, process."""
     key = gateway.acme.key("admin")
     for path, headers in (("/v1/me", key), ("/v1/contacts", key), ("/v1/me", {}), ("/v1/nowhere", key)):
         await gateway.client.get(path, headers=headers)
@@ -42,7 +42,7 @@ async def test_every_part_of_a_worker_can_be_watched(gateway: Gateway) -> None:
     assert _value(found, "tenantry_requests", route="/v1/me", method="GET", status="4xx") == 1
     assert _value(found, "tenantry_refusals", code="credential_missing") == 1
     assert _value(found, "tenantry_refusals", code="not_found") == 1
-    assert _value(found, "tenantry_requests_in_flight") == 1  # the one that asks
+    assert _value(found, "tenantry_requests_in_flight") == 1  # this one
     assert _value(found, "tenantry_throttle_redis_calls", outcome="answered") >= 1
     assert _value(found, "tenantry_throttle_tokens", fate="leased") >= 1
     assert _value(found, "tenantry_throttle_workers_without_redis") == 0
@@ -67,8 +67,8 @@ async def test_every_part_of_a_worker_can_be_watched(gateway: Gateway) -> None:
     assert _value(found, "process_cpu_seconds") > 0
 
 
-async def test_nobody_can_be_told_from_the_metrics(gateway: Gateway) -> None:
-    """SE2: no tenant, no key, no path; labels are templates and words of ours, so that they stay few."""
+async def test_metrics_identify_no_tenant_and_no_key(gateway: Gateway) -> None:
+    """SE2: labels are templates and constants, so that their number is bounded."""
     key = gateway.acme.key("admin")
     for path in ("/v1/contacts/con_01h455vb4pex5vsknk084sn02q", "/v1/api-keys", "/v1/tn_live_0123456789abcdefghij"):
         await gateway.client.get(path, headers=key)
@@ -90,8 +90,8 @@ async def test_nobody_can_be_told_from_the_metrics(gateway: Gateway) -> None:
         ("::ffff:203.0.113.9", {}),
     ],
 )
-async def test_to_others_it_looks_as_if_it_were_not_there(gateway: Gateway, peer: str, headers: dict[str, str]) -> None:
-    """SE2: by default this machine alone may read it; what a proxy brings is from elsewhere."""
+async def test_other_callers_get_404(gateway: Gateway, peer: str, headers: dict[str, str]) -> None:
+    """SE2: by default only this machine may read it; a forwarded request is not from this machine."""
     application = compose(gateway.services, AccessLog())
     transport = httpx.ASGITransport(application, client=(peer, 4711))
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as outsider:
@@ -101,7 +101,7 @@ async def test_to_others_it_looks_as_if_it_were_not_there(gateway: Gateway, peer
         assert (await outsider.get("/metrics", headers=headers | gateway.operator)).status_code == 200
 
 
-async def test_the_networks_that_may_read_it_are_a_setting(gateways: GatewayFactory) -> None:
+async def test_the_allowed_networks_are_a_setting(gateways: GatewayFactory) -> None:
     async with gateways(metrics_networks="10.1.0.0/16") as opened:
         assert (await opened.client.get("/metrics")).status_code == 404
         transport = httpx.ASGITransport(compose(opened.services, AccessLog()), client=("10.1.2.3", 4711))
@@ -109,21 +109,19 @@ async def test_the_networks_that_may_read_it_are_a_setting(gateways: GatewayFact
             assert (await prometheus.get("/metrics")).status_code == 200
 
 
-async def test_a_worker_whose_metrics_folder_cannot_be_written_does_not_start_and_says_why(
-    gateways: GatewayFactory, tmp_path: Path
-) -> None:
-    in_the_way = tmp_path / "file"
-    in_the_way.write_text("in the way")
+async def test_an_unwritable_metrics_folder_stops_the_start(gateways: GatewayFactory, tmp_path: Path) -> None:
+    blocking = tmp_path / "file"
+    blocking.write_text("a file")
     with pytest.raises(MetricsFolderUnusable, match="TENANTRY_METRICS_FOLDER"):
-        async with gateways(metrics_folder=in_the_way / "metrics"):
+        async with gateways(metrics_folder=blocking / "metrics"):
             raise AssertionError("started")
 
 
-async def test_two_workers_of_one_folder_are_read_as_one(gateways: GatewayFactory, tmp_path: Path) -> None:
+async def test_workers_that_share_a_folder_are_summed(gateways: GatewayFactory, tmp_path: Path) -> None:
     async with gateways(metrics_folder=tmp_path) as one, gateways(metrics_folder=tmp_path) as other:
         for opened in (one, other, other):
             await opened.client.get("/v1/me", headers=opened.acme.key())
-        await other.services.metrics.page()  # what it counted is written within a second, or now
+        await other.services.metrics.page()  # writes its counts now, and not within a second
         found = await _read(one)
         assert _value(found, "tenantry_requests", route="/v1/me", method="GET", status="2xx") == 3
         assert _value(found, "tenantry_workers") == 2

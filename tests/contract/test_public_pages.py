@@ -1,4 +1,4 @@
-"""What everybody may read: health, documentation, problem pages, security.txt."""
+"""Public routes: health, documentation, problem pages, security.txt."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,16 +11,16 @@ from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 pytestmark = pytest.mark.anyio
 
 
-async def test_health_answers_without_a_credential_and_is_never_stored(gateway: Gateway) -> None:
+async def test_health_needs_no_credential_and_is_never_stored(gateway: Gateway) -> None:
     for path, status in (("/livez", "alive"), ("/readyz", "ready")):
         answer = await gateway.client.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": status})
         assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_schema_that_is_behind_is_not_ready_and_one_that_is_ahead_is(gateway: Gateway) -> None:
-    """OP4: during a rollout the old version goes on serving on the new schema."""
-    await _stand_at(gateway, "0001")
+async def test_a_schema_that_is_behind_is_not_ready(gateway: Gateway) -> None:
+    """OP4: the worker waits for the migration."""
+    await _set_revision(gateway, "0001")
     answer = await gateway.client.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert answer.json()["detail"] == "Not ready to serve: migrations."
@@ -29,18 +29,18 @@ async def test_a_schema_that_is_behind_is_not_ready_and_one_that_is_ahead_is(gat
 
 
 async def test_a_schema_of_the_next_version_is_ready(gateway: Gateway) -> None:
-    """OP4."""
-    await _stand_at(gateway, "9999_of_the_next_version")
+    """OP4: during a rollout the old version keeps serving on the new schema."""
+    await _set_revision(gateway, "9999_of_the_next_version")
     assert (await gateway.client.get("/readyz")).status_code == 200
 
 
-async def _stand_at(gateway: Gateway, revision: str) -> None:
+async def _set_revision(gateway: Gateway, revision: str) -> None:
     async with await psycopg.AsyncConnection.connect(gateway.urls.owner, autocommit=True) as connection:
         await connection.execute("UPDATE tenantry.alembic_version SET version_num = %s", (revision,))
 
 
-async def test_a_worker_that_hears_of_no_changes_is_alive_and_not_ready(gateway: Gateway) -> None:
-    """ID4: past the bound it would have to ask for every credential; another worker is better asked."""
+async def test_a_worker_without_change_notices_is_alive_and_not_ready(gateway: Gateway) -> None:
+    """ID4: beyond the staleness bound it would have to load every credential; another worker serves better."""
     await gateway.services.listener.close()
     gateway.services.listener.confirmed_at = float("-inf")
     answer = await gateway.client.get("/readyz")
@@ -48,8 +48,8 @@ async def test_a_worker_that_hears_of_no_changes_is_alive_and_not_ready(gateway:
     assert (await gateway.client.get("/livez")).status_code == 200
 
 
-async def test_the_documentation_loads_nothing_from_elsewhere(gateway: Gateway) -> None:
-    """/docs works offline; CO2: it runs no inline script."""
+async def test_the_documentation_is_self_contained(gateway: Gateway) -> None:
+    """CO2: /docs works offline and runs no inline script."""
     page = await gateway.client.get("/docs")
     assert page.status_code == 200
     assert "http" not in page.text.replace(BASE_URL, "")
@@ -70,11 +70,11 @@ async def test_the_documentation_loads_nothing_from_elsewhere(gateway: Gateway) 
 
 
 @pytest.mark.parametrize("name", ["redoc.standalone.js", "..%2F..%2Fcore.py", "../core.py", "%2e%2e/core.py", "x"])
-async def test_no_other_file_can_be_read_through_it(gateway: Gateway, name: str) -> None:
+async def test_no_other_file_can_be_read(gateway: Gateway, name: str) -> None:
     assert (await gateway.client.get(f"/docs/assets/{name}")).status_code == 404
 
 
-async def test_the_openapi_document_is_served_as_it_is_made(gateway: Gateway) -> None:
+async def test_the_openapi_document_is_served(gateway: Gateway) -> None:
     document = (await gateway.client.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert document["paths"]["/v1/contacts"]["post"]["x-permission"] == "contacts:create"
@@ -83,7 +83,7 @@ async def test_the_openapi_document_is_served_as_it_is_made(gateway: Gateway) ->
 
 
 async def test_every_problem_type_leads_to_its_page(gateway: Gateway) -> None:
-    """RFC 9457 section 3.1.1: the URL of a problem's type exists, and says what to do."""
+    """RFC 9457 section 3.1.1: the URL of a problem's type exists and says what to do."""
     problem = (await gateway.client.get("/v1/me")).json()
     assert problem["type"].startswith(f"{BASE_URL}/problems/")
     page = await gateway.client.get(problem["type"])
@@ -100,14 +100,14 @@ async def test_every_problem_type_leads_to_its_page(gateway: Gateway) -> None:
     assert all(f"problems/{code}" in index.text for code in catalogue())
 
 
-async def test_a_code_that_there_is_not_has_no_page_and_is_not_shown(gateway: Gateway) -> None:
+async def test_an_unknown_code_has_no_page_and_is_not_echoed(gateway: Gateway) -> None:
     """CO3."""
     answer = await gateway.client.get("/problems/<script>alert(1)</script>")
     assert answer.status_code == 404
     assert "alert" not in answer.text
 
 
-async def test_security_txt_says_whom_to_tell_and_until_when(gateways: GatewayFactory) -> None:
+async def test_security_txt_has_contact_and_expiry(gateways: GatewayFactory) -> None:
     """RFC 9116 section 2.5: Contact and Expires are required, and Expires is less than a year away."""
     async with gateways(security_contact="https://example.com/report") as opened:
         answer = await opened.client.get("/.well-known/security.txt")
@@ -122,7 +122,7 @@ async def test_security_txt_says_whom_to_tell_and_until_when(gateways: GatewayFa
     assert answer.text.startswith("Contact: mailto:security@gateway.test\n")
 
 
-async def test_head_and_options_answer_as_http_says(gateway: Gateway) -> None:
+async def test_head_and_options_follow_rfc_9110(gateway: Gateway) -> None:
     """RFC 9110 sections 9.3.2 and 15.5.6."""
     head = await gateway.client.head("/livez")
     assert (head.status_code, head.content) == (200, b"")

@@ -1,4 +1,4 @@
-"""Throttling on the whole way of a request: per plan, per tenant, over workers, with the draft's fields."""
+"""Throttling over the whole path of a request: per plan, per tenant, over workers, with the draft's fields."""
 
 import asyncio
 import re
@@ -32,8 +32,8 @@ async def _me(gateway: Gateway, role: str = "viewer") -> httpx.Response:
     return await gateway.client.get("/v1/me", headers=gateway.acme.key(role))
 
 
-async def test_a_plan_that_is_used_up_answers_429_with_when_to_come_back(gateway: Gateway) -> None:
-    """TH2, TH6: all keys of the tenant share the windows; a client that waits Retry-After succeeds."""
+async def test_an_exhausted_plan_answers_429_with_retry_after(gateway: Gateway) -> None:
+    """TH2, TH6: all keys of the tenant share the windows; a client that waits for Retry-After succeeds."""
     await _move_to_free(gateway)
     answers = [await _me(gateway, role) for role in ("viewer", "member", "admin") * 8]
     refused = next(answer for answer in answers if answer.status_code == 429)
@@ -44,8 +44,8 @@ async def test_a_plan_that_is_used_up_answers_429_with_when_to_come_back(gateway
     assert (await _me(gateway)).status_code == 200
 
 
-async def test_more_requests_at_once_than_the_plan_allows_answer_429_with_a_code_of_their_own(gateway: Gateway) -> None:
-    """TH2, TH6, TH7: over all keys of the tenant; in force with the plan's change, and free again with the answer."""
+async def test_requests_beyond_the_concurrency_limit_answer_429_with_their_own_code(gateway: Gateway) -> None:
+    """TH2, TH6, TH7: over all keys of the tenant; in force with the plan's change, and released by the response."""
     changed = await gateway.client.patch("/operator/v1/plans/scale", json={"concurrency": 1}, headers=gateway.operator)
     assert changed.json()["concurrency"] == 1
     await gateway.catch_up()
@@ -55,7 +55,7 @@ async def test_more_requests_at_once_than_the_plan_allows_answer_429_with_a_code
     runs, may_end = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        runs.set()  # whoever reads the body has let the request pass
+        runs.set()  # the body is read once the request is admitted
         yield b'{"name": "Ada'
         await may_end.wait()
         yield b'"}'
@@ -74,8 +74,8 @@ async def test_more_requests_at_once_than_the_plan_allows_answer_429_with_a_code
     assert (await _me(gateway)).status_code == 200
 
 
-async def test_the_other_tenant_is_not_touched(gateway: Gateway) -> None:
-    """IS10: one tenant's limits are its own."""
+async def test_the_other_tenant_is_not_limited(gateway: Gateway) -> None:
+    """IS10: limits are per tenant."""
     await _move_to_free(gateway)
     for _ in range(30):
         await _me(gateway)
@@ -84,26 +84,26 @@ async def test_the_other_tenant_is_not_touched(gateway: Gateway) -> None:
 
 
 async def test_two_workers_together_admit_no_more_than_the_plan(gateways: GatewayFactory) -> None:
-    """TH1: the windows are the tenant's over all workers; here 10 in a second, asked at once by both."""
+    """TH1: a window is shared by all workers; here 10 a second, requested from both at once."""
     async with gateways() as one, gateways() as other:
         await _move_to_free(one)
         await _until_free(other)
-        await asyncio.sleep(1.5)  # what was asked so far leaves the burst window, with a lease's life
+        await asyncio.sleep(1.5)  # earlier requests leave the burst window, leases included
         statuses = Counter(answer.status_code for answer in await asyncio.gather(*(_me(w) for w in (one, other) * 20)))
     assert 1 <= statuses[200] <= 10
     assert statuses[200] + statuses[429] == 40
 
 
 async def test_a_plan_change_is_in_force_on_the_other_worker(gateways: GatewayFactory) -> None:
-    """TH7, ID4: nobody restarts anything."""
+    """TH7, ID4: without a restart."""
     async with gateways() as one, gateways() as other:
         assert (await _me(other)).json()["plan"]["code"] == "scale"
         await _move_to_free(one)
         await _until_free(other)
 
 
-async def test_without_redis_a_worker_gives_its_share_and_no_error(gateways: GatewayFactory) -> None:
-    """TH8: two workers that cannot reach Redis give half of the limit each."""
+async def test_without_redis_a_worker_admits_its_share(gateways: GatewayFactory) -> None:
+    """TH8: two workers without Redis admit half of the limit each, without errors."""
     async with gateways(redis_url="redis://127.0.0.1:1/0", workers=2) as alone:
         await _move_to_free(alone)
         await asyncio.sleep(1.5)

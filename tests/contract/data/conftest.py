@@ -1,4 +1,4 @@
-"""One gateway for the tests of a module that leave its data as it was."""
+"""Gateways that the tests of a module share, since they do not change each other's data."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack

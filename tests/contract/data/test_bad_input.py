@@ -1,4 +1,4 @@
-"""What cannot be read, listed or stored is told where it stands, is never an error of ours, and is never echoed."""
+"""Invalid input is a 4xx with a pointer, never a 5xx, and is never echoed."""
 
 from typing import Any
 
@@ -34,10 +34,10 @@ def _pointers(answer: Any) -> list[tuple[str, str]]:
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_a_body_is_refused_where_it_is_wrong(
+async def test_an_invalid_body_is_refused_with_pointers(
     shared_gateway: Gateway, method: str, body: Any, faults: list[tuple[str, str]]
 ) -> None:
-    """docs/api.md: 422 with pointers. AZ7: unknown and read-only fields are rejected."""
+    """AZ7: 422 with pointers; unknown and read-only fields are refused."""
     key = shared_gateway.acme.key()
     path = "/v1/contacts"
     if method == "PATCH":
@@ -65,7 +65,7 @@ async def test_a_body_is_refused_where_it_is_wrong(
         b"",
     ],
 )
-async def test_what_is_no_json_is_refused_and_not_echoed(shared_gateway: Gateway, body: bytes) -> None:
+async def test_invalid_json_is_refused_and_not_echoed(shared_gateway: Gateway, body: bytes) -> None:
     """DA1: any invalid form, duplicate keys and numbers beyond the column are 4xx, never 5xx."""
     headers = {**shared_gateway.acme.key(), "content-type": "application/json"}
     answer = await shared_gateway.client.post("/v1/contacts", content=body, headers=headers)
@@ -94,16 +94,18 @@ async def test_what_is_no_json_is_refused_and_not_echoed(shared_gateway: Gateway
         ("&".join(f"a{number}=1" for number in range(300)), [("/query", "bad_format")]),
     ],
 )
-async def test_a_list_takes_what_is_listed(shared_gateway: Gateway, query: str, faults: list[tuple[str, str]]) -> None:
-    """IS6: unknown fields, operators and parameters are rejected with 422 (docs/api.md)."""
+async def test_a_list_refuses_invalid_parameters(
+    shared_gateway: Gateway, query: str, faults: list[tuple[str, str]]
+) -> None:
+    """AZ7, IS6: unknown fields, operators and parameters are refused with 422."""
     answer = await shared_gateway.client.get(f"/v1/contacts?{query}", headers=shared_gateway.acme.key())
     assert answer.status_code == 422, answer.text
     assert _pointers(answer) == faults
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PATCH", "DELETE"])
-async def test_a_parameter_where_none_is_taken_is_refused(shared_gateway: Gateway, method: str) -> None:
-    """A caller that spells a filter on the wrong path is told, and nothing is written."""
+async def test_a_parameter_of_a_route_that_takes_none_is_refused(shared_gateway: Gateway, method: str) -> None:
+    """AZ7: a filter on the wrong path is an error, and nothing is written."""
     key = shared_gateway.acme.key()
     made = await shared_gateway.client.post("/v1/contacts", json={"name": "Ada"}, headers=key)
     path = "/v1/contacts" if method == "POST" else made.headers["location"]
@@ -118,8 +120,10 @@ async def test_a_parameter_where_none_is_taken_is_refused(shared_gateway: Gatewa
     "contact", ["contact_01kc2q7v8ze1rb9m3x5w6t0h4d", "deal_01kc2q7v8ze1rb9m3x5w6t0h4d", "x", 1, ""]
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_a_reference_leads_somewhere_or_is_refused(shared_gateway: Gateway, method: str, contact: object) -> None:
-    """The foreign key's own answer is told at the field."""
+async def test_a_reference_to_a_missing_object_is_refused(
+    shared_gateway: Gateway, method: str, contact: object
+) -> None:
+    """A foreign key violation points at its field."""
     key = shared_gateway.acme.key()
     body: dict[str, object] = {"title": "Two engines"}
     path = "/v1/deals"
@@ -132,8 +136,8 @@ async def test_a_reference_leads_somewhere_or_is_refused(shared_gateway: Gateway
 
 @pytest.mark.parametrize("row", ["x", "contact_", "contact_01KC2Q7V8ZE1RB9M3X5W6T0H4D", "..%2f..", "é" * 40])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_an_id_that_cannot_be_one_is_not_found(shared_gateway: Gateway, method: str, row: str) -> None:
-    """AZ4: like every id that is not there."""
+async def test_a_malformed_id_is_not_found(shared_gateway: Gateway, method: str, row: str) -> None:
+    """AZ4: as every unknown id."""
     body: dict[str, Any] = {"json": {"name": "x"}} if method == "PATCH" else {}
     answer = await shared_gateway.client.request(
         method, f"/v1/contacts/{row}", headers=shared_gateway.acme.key(), **body
@@ -143,6 +147,6 @@ async def test_an_id_that_cannot_be_one_is_not_found(shared_gateway: Gateway, me
 
 @pytest.mark.parametrize("path", ["/v1/contacts?name=%00", "/v1/contacts?q=ab%00"])
 async def test_a_nul_in_a_parameter_is_refused(shared_gateway: Gateway, path: str) -> None:
-    """DA1: PostgreSQL could not store it, and nobody means it. The edge refuses it as well, in paths too."""
+    """DA1: PostgreSQL cannot store it. The HTTP server refuses it too, also in paths."""
     answer = await shared_gateway.client.get(path, headers=shared_gateway.acme.key())
     assert answer.status_code == 422

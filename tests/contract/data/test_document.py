@@ -1,4 +1,4 @@
-"""The OpenAPI document of the data endpoints says what they do; nothing that it allows or forbids breaks them."""
+"""The data endpoints behave as their OpenAPI document says, for input that it allows and that it forbids."""
 
 from typing import Any
 
@@ -30,9 +30,9 @@ _CHECKS: list[Any] = CHECKS.get_by_names(
         "negative_data_rejection",
     ]
 )
-# What a schema cannot say: that a cursor is ours, that a reference leads somewhere, that words are not all blank.
+# What a schema cannot express: a signed cursor, a reference to an existing object, words that are not blank.
 _BEYOND_SCHEMA = {"/query/cursor", "/query/q", "/contact_id"}
-_NUL = "bad_character"  # in a query; the edge, which is not before this gateway, refuses it before
+_NUL = "bad_character"  # in a query; the HTTP server, which this gateway is tested without, refuses it earlier
 _TRIES = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -54,21 +54,23 @@ _FORBIDDEN = st.sampled_from(_OPERATIONS).flatmap(lambda each: each.as_strategy(
 
 
 async def test_the_document_is_served_and_is_openapi(shared_gateway: Gateway) -> None:
-    """By the specification's own JSON Schema; what is tried below is what an integrator gets."""
+    """Valid by the specification's own JSON Schema, and the document that the tests below use."""
     document = (await shared_gateway.client.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     schemathesis.openapi.from_dict(document).validate()
     assert {path: document["paths"][path] for path in _DOCUMENT["paths"]} == _DOCUMENT["paths"]
 
 
-def test_every_verb_says_its_permission_and_its_parameters() -> None:
-    """AZ1: an integrator reads what a key must hold, and which filters there are."""
+def test_every_verb_documents_its_permission_and_its_parameters() -> None:
+    """AZ1: an integrator reads which permission a key needs, and which filters exist."""
     paths = _DOCUMENT["paths"]
-    told = {(method, path): item["x-permission"] for path, each in paths.items() for method, item in each.items()}
-    assert told["get", "/v1/contacts"] == told["get", "/v1/contacts/{id}"] == "contacts:read"
-    assert told["post", "/v1/deals"] == "deals:create"
-    assert told["patch", "/v1/deals/{id}"] == "deals:update"
-    assert told["delete", "/v1/deals/{id}"] == "deals:delete"
+    permissions = {
+        (method, path): item["x-permission"] for path, each in paths.items() for method, item in each.items()
+    }
+    assert permissions["get", "/v1/contacts"] == permissions["get", "/v1/contacts/{id}"] == "contacts:read"
+    assert permissions["post", "/v1/deals"] == "deals:create"
+    assert permissions["patch", "/v1/deals/{id}"] == "deals:update"
+    assert permissions["delete", "/v1/deals/{id}"] == "deals:delete"
     parameters = {each["name"]: each for each in paths["/v1/contacts"]["get"]["parameters"]}
     assert {"limit", "cursor", "sort", "q", "stage", "stage[in]", "value_cents[gte]", "email[is_null]"} <= set(
         parameters
@@ -91,8 +93,8 @@ async def _answer(gateway: Gateway, case: Case[Any]) -> httpx.Response:
 
 @_TRIES
 @given(case=_ALLOWED)
-async def test_what_the_document_allows_is_taken(shared_gateway: Gateway, case: Case[Any]) -> None:
-    """docs/api.md: every documented filter, sort, field and value works, and responses are as documented."""
+async def test_input_that_the_document_allows_is_accepted(shared_gateway: Gateway, case: Case[Any]) -> None:
+    """Every documented filter, sort, field and value works, and responses match the document."""
     answer = await _answer(shared_gateway, case)
     if answer.status_code == 422:
         refused = {error["pointer"] for error in answer.json()["errors"] if error["code"] != _NUL}
@@ -101,6 +103,6 @@ async def test_what_the_document_allows_is_taken(shared_gateway: Gateway, case: 
 
 @_TRIES
 @given(case=_FORBIDDEN)
-async def test_what_the_document_forbids_is_refused(shared_gateway: Gateway, case: Case[Any]) -> None:
-    """DA1: 4xx for what does not fit, never 5xx, whatever is sent."""
+async def test_input_that_the_document_forbids_is_refused(shared_gateway: Gateway, case: Case[Any]) -> None:
+    """DA1: always with a 4xx, never with a 5xx."""
     await _answer(shared_gateway, case)

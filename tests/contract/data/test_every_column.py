@@ -1,4 +1,4 @@
-"""Every kind of column, over HTTP: its extremes, its defaults, its constraints."""
+"""Every kind of column over HTTP: limits, defaults, constraints."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -42,14 +42,14 @@ async def _post(gateway: Gateway, body: dict[str, Any], tenant: str = "acme") ->
         ("rank", 10),
     ],
 )
-async def test_the_last_value_that_a_column_holds_comes_back(things: Gateway, name: str, value: object) -> None:
-    """DA1: what is in range is stored, read, listed and filtered by, exactly."""
+async def test_the_extreme_values_of_a_column_are_stored_exactly(things: Gateway, name: str, value: object) -> None:
+    """DA1: created, read, listed and filtered by."""
     made = await _post(things, {"name": "x", name: value})
     assert made.status_code == 201, made.text
     assert made.json()[name] == value
     read = await things.client.get(made.headers["location"], headers=things.acme.key())
     assert read.json() == made.json()
-    if name != "label":  # 100,000 characters are no query
+    if name != "label":  # 100,000 characters do not fit into a query
         text = str(value).lower() if isinstance(value, bool) else str(value)
         query = {name: text, "id": made.json()["id"]}
         found = await things.client.get("/v1/things", params=query, headers=things.acme.key())
@@ -72,7 +72,7 @@ async def test_the_last_value_that_a_column_holds_comes_back(things: Gateway, na
         ("rank", 0),
     ],
 )
-async def test_the_first_that_it_does_not_hold_is_refused(things: Gateway, name: str, value: object) -> None:
+async def test_a_value_beyond_the_column_is_refused(things: Gateway, name: str, value: object) -> None:
     """DA1: numbers beyond the column are 4xx, never 5xx."""
     answer = await _post(things, {"name": "x", name: value})
     assert answer.status_code == 422 or (value == 2**64 and answer.status_code == 400), answer.text
@@ -80,8 +80,8 @@ async def test_the_first_that_it_does_not_hold_is_refused(things: Gateway, name:
         assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{name}"]
 
 
-async def test_what_is_left_out_has_its_default(things: Gateway) -> None:
-    """The model's value, the model's function, the database's own, or nothing; and hidden stays hidden."""
+async def test_a_field_that_is_left_out_gets_its_default(things: Gateway) -> None:
+    """The model's value, the model's function, the database's default, or null. Hidden columns are not returned."""
     made = (await _post(things, {"name": "x"})).json()
     assert (made["colour"], made["rank"], made["status"], made["code"]) == ("green", 7, "fresh", None)
     assert "inner" not in made
@@ -89,7 +89,7 @@ async def test_what_is_left_out_has_its_default(things: Gateway) -> None:
 
 
 async def test_a_unique_value_is_unique_within_its_tenant(things: Gateway) -> None:
-    """409, and two tenants never run_stage in a constraint: nobody learns what another has."""
+    """409; the constraint is per tenant, so that no tenant learns the values of another."""
     assert (await _post(things, {"name": "x", "code": "same"})).status_code == 201
     assert (await _post(things, {"name": "x", "code": "same"}, "globex")).status_code == 201
     again = await _post(things, {"name": "x", "code": "same"})
@@ -101,15 +101,15 @@ async def test_a_unique_value_is_unique_within_its_tenant(things: Gateway) -> No
     assert (await things.client.get(path, headers=key)).json() == other.json()
 
 
-async def test_a_check_is_told_at_the_column_that_it_is_named_after(things: Gateway) -> None:
-    """A rule that only the database has is still an answer to the caller."""
+async def test_a_check_violation_points_at_the_column_of_its_name(things: Gateway) -> None:
+    """A rule of the database alone is still a 422."""
     answer = await _post(things, {"name": "x", "medium": 13})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/medium"
 
 
-async def test_a_row_refers_to_another_of_its_own_kind(things: Gateway) -> None:
-    """A reference to itself as a resource: shown as an id, kept while it is referred to."""
+async def test_a_row_can_refer_to_a_row_of_the_same_table(things: Gateway) -> None:
+    """Returned as an id; the referenced row cannot be deleted."""
     parent = await _post(things, {"name": "parent"})
     child = await _post(things, {"name": "child", "parent_id": parent.json()["id"]})
     assert child.json()["parent_id"] == parent.json()["id"]
@@ -120,7 +120,7 @@ async def test_a_row_refers_to_another_of_its_own_kind(things: Gateway) -> None:
 
 
 async def test_a_tenant_without_the_table_answers_503_alone(gateway_template: Template) -> None:
-    """Only a tenant whose schema lacks the tables is unavailable (migrations/README.md)."""
+    """A tenant whose migration is pending is unavailable, and no other tenant is."""
     with ExitStack() as stack:
         urls = copy_database(gateway_template.urls, stack)
         create_tables(urls.owner, [gateway_template.acme.ref])

@@ -1,4 +1,4 @@
-"""Lists: pages, orders and filters agree with what the same rows give in Python."""
+"""Pages, sort orders and filters of lists agree with the same operations in Python."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 async def filled(things: Gateway) -> tuple[Gateway, list[Row]]:
-    """A gateway that serves things, and the rows in it, as their creation answered them."""
+    """A gateway that serves things, and its rows, as the create endpoint returned them."""
     return things, await _fill(things)
 
 
@@ -37,7 +37,7 @@ async def _fill(gateway: Gateway) -> list[Row]:
 
 
 def _random_row(random: Random, number: int) -> Row:
-    """Few different values, so that ties are many, and none at all in a third of the places."""
+    """Few distinct values, so that there are many ties; a third of them null."""
 
     def maybe(value: object) -> object:
         return None if random.random() < 0.33 else value
@@ -61,7 +61,7 @@ def _random_row(random: Random, number: int) -> Row:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """A value of an answer as Python compares it."""
+    """A value of a response, as Python compares it."""
     if value is None:
         return None
     if name == "price":
@@ -72,7 +72,7 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _in_order(rows: list[Row], name: str, *, descending: bool) -> list[str]:
-    """No value counts as the greatest; ids, which sort as text, break ties."""
+    """Null sorts as the greatest; ids, which sort as text, break ties."""
     least = _least(rows, name)
 
     def place(row: Row) -> tuple[bool, Any, str]:
@@ -105,7 +105,7 @@ async def _walk(gateway: Gateway, query: str, limit: int) -> list[Row]:
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("name", [*SORTED, "id", "parent_id"])
 async def test_pages_give_every_row_once_and_in_order(filled: tuple[Gateway, list[Row]], name: str, sign: str) -> None:
-    """DA3: for every type, with ties and with rows that have no value, whatever row a page ends at."""
+    """DA3: for every type, with ties and nulls, and for every row that a page can end at."""
     gateway, rows = filled
     expected = _in_order(rows, name, descending=bool(sign))
     for limit in (1, 7):
@@ -139,10 +139,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
         ("seen", "2026-01-02T00:00:00.5%2B01:00"),
     ],
 )
-async def test_a_comparison_finds_what_python_finds(
+async def test_a_comparison_agrees_with_python(
     filled: tuple[Gateway, list[Row]], name: str, text: str, operator: str
 ) -> None:
-    """docs/api.md: field=value, ne, gt, gte, lt, lte; null is neither equal, greater nor less."""
+    """field=value, ne, gt, gte, lt, lte; null is not equal, greater or less."""
     gateway, rows = filled
     wanted = _typed(name, text.replace("%2B", "+"))
     wanted = int(wanted) if name in ("small", "medium", "large") else wanted
@@ -183,10 +183,10 @@ async def test_a_comparison_finds_what_python_finds(
         ("q=adaoff", lambda _: False),
     ],
 )  # fmt: skip
-async def test_a_filter_finds_what_it_says(
+async def test_a_filter_finds_the_matching_rows(
     filled: tuple[Gateway, list[Row]], query: str, holds: Callable[[Row], bool]
 ) -> None:
-    """IS6: LIKE's own characters mean themselves; filters hold together; a search takes every word."""
+    """IS6: LIKE's wildcards are literal; filters are combined by AND; a search needs every word."""
     gateway, rows = filled
     assert [row["id"] for row in await _walk(gateway, f"{query}&sort=id", 5)] == sorted(
         row["id"] for row in rows if holds(row)
@@ -194,7 +194,7 @@ async def test_a_filter_finds_what_it_says(
 
 
 async def test_filters_by_id_take_typed_ids(filled: tuple[Gateway, list[Row]]) -> None:
-    """The ids of answers, as they are."""
+    """As responses have them."""
     gateway, rows = filled
     parent = next(row["parent_id"] for row in rows if row["parent_id"])
     children = await _walk(gateway, f"parent_id={parent}&sort=id", 100)
@@ -203,8 +203,8 @@ async def test_filters_by_id_take_typed_ids(filled: tuple[Gateway, list[Row]]) -
     assert two == [rows[3], rows[9]]
 
 
-async def test_a_page_without_parameters_is_the_newest_25(filled: tuple[Gateway, list[Row]]) -> None:
-    """docs/api.md: limit 25, sort -created_at."""
+async def test_the_default_page_is_the_newest_25(filled: tuple[Gateway, list[Row]]) -> None:
+    """limit=25, sort=-created_at."""
     gateway, rows = filled
     answer = await gateway.client.get("/v1/things", headers=gateway.acme.key())
     assert answer.json()["data"] == rows[:-26:-1]
@@ -213,7 +213,7 @@ async def test_a_page_without_parameters_is_the_newest_25(filled: tuple[Gateway,
     assert times[0].tzinfo == UTC
 
 
-async def test_the_limit_may_change_from_page_to_page_and_nothing_else(filled: tuple[Gateway, list[Row]]) -> None:
+async def test_only_the_limit_may_change_between_pages(filled: tuple[Gateway, list[Row]]) -> None:
     """IS6: a cursor is bound to sort, filters and search."""
     gateway, _ = filled
     key, path = gateway.acme.key(), "/v1/things?sort=name&status=fresh&q=da"
@@ -230,8 +230,8 @@ async def test_the_limit_may_change_from_page_to_page_and_nothing_else(filled: t
         assert answer.json()["errors"][0]["pointer"] == "/query/cursor"
 
 
-async def test_an_empty_list_is_a_list(filled: tuple[Gateway, list[Row]]) -> None:
-    """docs/api.md: the same three members."""
+async def test_an_empty_list_is_an_empty_page(filled: tuple[Gateway, list[Row]]) -> None:
+    """The same three members."""
     gateway, _ = filled
     answer = await gateway.client.get("/v1/things", headers=gateway.globex.key())
     assert answer.json() == {"data": [], "has_more": False, "next_cursor": None}

@@ -1,4 +1,4 @@
-"""``/v1/<resource>``: the five operations of docs/api.md, through the whole gateway."""
+"""``/v1/<resource>``: the five verbs over the whole path of a request."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ async def _create(shared_gateway: Gateway, path: str = "/v1/contacts", body: dic
     return answer.json(), answer.headers["etag"]
 
 
-async def test_create_answers_the_object_and_where_it_is(shared_gateway: Gateway) -> None:
-    """docs/api.md: create 201 with Location; the object itself; ids are typed."""
+async def test_create_returns_the_object_and_its_location(shared_gateway: Gateway) -> None:
+    """201 with Location; the object itself; a typed id."""
     answer = await shared_gateway.client.post("/v1/contacts", json=_ADA, headers=shared_gateway.acme.key())
     assert answer.status_code == 201
     made = answer.json()
@@ -36,8 +36,8 @@ async def test_create_answers_the_object_and_where_it_is(shared_gateway: Gateway
     assert (read.status_code, read.json(), read.headers["etag"]) == (200, made, answer.headers["etag"])
 
 
-async def test_read_answers_304_to_whoever_has_it(shared_gateway: Gateway) -> None:
-    """RFC 9110 section 13.1.2, and the tag changes with the object."""
+async def test_read_answers_304_for_the_current_etag(shared_gateway: Gateway) -> None:
+    """RFC 9110 section 13.1.2; the tag changes with the object."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     same = await shared_gateway.client.get(path, headers={**key, "If-None-Match": f'"other", {tag}'})
@@ -47,8 +47,8 @@ async def test_read_answers_304_to_whoever_has_it(shared_gateway: Gateway) -> No
     assert (other.status_code, other.json()["notes"]) == (200, "changed")
 
 
-async def test_update_changes_what_it_names_and_nothing_else(shared_gateway: Gateway) -> None:
-    """docs/api.md: PATCH 200; null is a value; updated_at changes."""
+async def test_update_changes_only_the_fields_sent(shared_gateway: Gateway) -> None:
+    """200; null is a value; updated_at changes."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     answer = await shared_gateway.client.patch(path, json={"email": None, "stage": "customer"}, headers=key)
@@ -59,8 +59,8 @@ async def test_update_changes_what_it_names_and_nothing_else(shared_gateway: Gat
     assert answer.headers["etag"] != tag
 
 
-async def test_an_update_of_nothing_changes_nothing(shared_gateway: Gateway) -> None:
-    """No new version, so that nobody else's If-Match fails for it; the condition is still asked."""
+async def test_an_empty_update_changes_nothing(shared_gateway: Gateway) -> None:
+    """No new version, so that no other If-Match fails; its own If-Match is still evaluated."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     answer = await shared_gateway.client.patch(path, json={}, headers={**key, "If-Match": tag})
@@ -72,7 +72,7 @@ async def test_an_update_of_nothing_changes_nothing(shared_gateway: Gateway) -> 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 async def test_a_stale_if_match_is_refused(shared_gateway: Gateway, method: str) -> None:
-    """DA4: 412 when stale, whatever else the header holds; and nothing has changed."""
+    """DA4: 412, also for weak and invalid tags; nothing changes."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     body: dict[str, Any] = {"json": {"name": "Bea"}} if method == "PATCH" else {}
@@ -90,7 +90,7 @@ async def test_a_stale_if_match_is_refused(shared_gateway: Gateway, method: str)
 
 
 async def test_delete_answers_204_and_then_404(shared_gateway: Gateway) -> None:
-    """docs/api.md: delete 204."""
+    """A deleted object does not exist."""
     made, tag = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key()
     gone = await shared_gateway.client.delete(path, headers={**key, "If-Match": tag})
@@ -102,8 +102,8 @@ async def test_delete_answers_204_and_then_404(shared_gateway: Gateway) -> None:
     ).status_code == 404
 
 
-async def test_what_others_refer_to_is_not_deleted(shared_gateway: Gateway) -> None:
-    """409 and both still there: deleting must not leave a deal of nobody."""
+async def test_a_referenced_object_is_not_deleted(shared_gateway: Gateway) -> None:
+    """409; both objects stay, so that no deal refers to a missing contact."""
     contact, _ = await _create(shared_gateway)
     deal, _ = await _create(shared_gateway, "/v1/deals", {"title": "Two engines", "contact_id": contact["id"]})
     assert deal["contact_id"] == contact["id"]
@@ -115,7 +115,7 @@ async def test_what_others_refer_to_is_not_deleted(shared_gateway: Gateway) -> N
 
 
 @pytest.mark.parametrize(("role", "writes"), [("owner", True), ("admin", True), ("member", True), ("viewer", False)])
-async def test_the_viewer_reads_and_the_others_write(shared_gateway: Gateway, role: str, writes: bool) -> None:  # noqa: FBT001
+async def test_viewers_read_and_other_roles_write(shared_gateway: Gateway, role: str, writes: bool) -> None:  # noqa: FBT001
     """AZ3: permissions are <resource>:read|create|update|delete."""
     made, _ = await _create(shared_gateway)
     path, key = f"/v1/contacts/{made['id']}", shared_gateway.acme.key(role)
@@ -133,7 +133,7 @@ async def test_the_viewer_reads_and_the_others_write(shared_gateway: Gateway, ro
     ("method", "path"),
     [("GET", ""), ("POST", ""), ("GET", "/contact_01"), ("PATCH", "/contact_01"), ("DELETE", "/contact_01")],
 )
-async def test_without_a_credential_there_is_no_data(shared_gateway: Gateway, method: str, path: str) -> None:
-    """AZ1: default deny, before anything that was sent is looked at."""
+async def test_a_request_without_a_credential_is_refused(shared_gateway: Gateway, method: str, path: str) -> None:
+    """AZ1: default deny, before the body is read."""
     answer = await shared_gateway.client.request(method, f"/v1/contacts{path}?nothing=1")
     assert (answer.status_code, answer.json()["code"]) == (401, "credential_missing")

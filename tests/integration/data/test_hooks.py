@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from examples.crm.resources import contacts, deals
+from examples.crm.contacts import contacts
+from examples.crm.deals import deals
 from tenants.crud import service
 from tenants.database.sessions import TenantSession, TenantWork
 from tenants.errors import Conflict, NotFound, PreconditionFailed

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 from fastapi import FastAPI, Request, Response
 
+from gateway.authorization.guards import public
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from tests.fixtures.http1 import Http1Server, run_server
 from tests.gated_app import gated_app
 from tests.integration.http1.raw_requests import BODIES
@@ -12,18 +15,25 @@ from tests.raw_http import connected
 
 
 def _register(app: FastAPI) -> None:
-    @app.post("/read")
+    router = APIRouter()
+
+    @router.post("/read")
+    @terms(public)
     async def read(request: Request) -> dict[str, int]:
         return {"size": len(await request.body())}
 
-    @app.get("/hello")
+    @router.get("/hello")
+    @terms(public)
     async def hello() -> dict[str, str]:
         return {"hello": "world"}
 
-    @app.get("/cached")
+    @router.get("/cached")
+    @terms(public)
     async def cached(response: Response) -> dict[str, str]:
         response.headers["Cache-Control"] = "max-age=60"
         return {"hello": "world"}
+
+    app.include_router(router)
 
 
 @pytest.fixture(scope="module")

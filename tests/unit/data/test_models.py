@@ -1,4 +1,4 @@
-"""The models that bodies are read with: made from the columns, closed, strict, and without a value no column holds."""
+"""The models of bodies: made from the columns, closed, strict, and limited to what the columns can store."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -28,8 +28,8 @@ def _faults(body: Any) -> list[tuple[str, str]]:
     return [(error.pointer, error.code) for error in failed.errors]
 
 
-def test_every_kind_of_value_reaches_its_column_as_it_was_sent() -> None:
-    """What JSON has no type for is read from one spelling of text."""
+def test_every_kind_of_value_is_read_as_it_was_sent() -> None:
+    """Types that JSON lacks have one spelling as text."""
     sent = {
         "name": "Ada",
         "small": -(2**15),
@@ -51,8 +51,8 @@ def test_every_kind_of_value_reaches_its_column_as_it_was_sent() -> None:
     }
 
 
-def test_what_was_left_out_is_not_sent() -> None:
-    """A PATCH changes what it names; null is a value, absence is none."""
+def test_fields_that_are_left_out_are_not_sent() -> None:
+    """A PATCH changes the fields sent; null is a value, absence is not."""
     assert sent_values(_THINGS.update.model_validate({})) == {}
     assert sent_values(_THINGS.update.model_validate({"label": None})) == {"label": None}
 
@@ -94,15 +94,15 @@ def test_what_was_left_out_is_not_sent() -> None:
         ({"inner": "x"}, ("/inner", "unknown_field")),
     ],
 )
-def test_what_the_column_does_not_hold_is_refused_where_it_stands(
+def test_a_value_that_the_column_cannot_store_is_refused_with_a_pointer(
     change: dict[str, Any], fault: tuple[str, str]
 ) -> None:
-    """AZ7: unknown and read-only fields are refused. DA1: so are numbers beyond the column."""
+    """AZ7, DA1: so are unknown fields, read-only fields and numbers beyond the column."""
     assert _faults({"name": "Ada"} | change) == [fault]
 
 
-def test_a_required_field_is_required_at_creation_alone() -> None:
-    """Fields without a default and without NULL."""
+def test_a_required_field_is_required_only_at_creation() -> None:
+    """Fields without a default that are not nullable."""
     assert _faults({}) == [("/name", "missing")]
     assert sent_values(_THINGS.update.model_validate({"rank": 2})) == {"rank": 2}
 
@@ -117,20 +117,20 @@ def test_a_body_is_an_object(body: Any) -> None:
     "email", ["ada", "ada@", "@example.com", "ada@example", "a b@example.com", "ada@example..com", ""]
 )
 def test_an_implausible_address_is_refused(email: str) -> None:
-    """The example's own rule: a pattern on a column."""
+    """A pattern of the example on a column."""
     with pytest.raises(ValidationError):
         _CONTACTS.create.model_validate({"name": "Ada", "email": email})
 
 
-def test_examples_are_values() -> None:
-    """What the documents show can be sent."""
+def test_examples_are_valid() -> None:
+    """The examples of the document can be sent."""
     schema = _CONTACTS.create.model_json_schema()
     examples = {name: shown["examples"][0] for name, shown in schema["properties"].items()}
     assert sent_values(_CONTACTS.create.model_validate(examples)) == examples
 
 
-def test_the_document_tells_the_rules() -> None:
-    """Types, bounds, choices, formats, and that nothing else may be sent."""
+def test_the_schema_has_the_rules() -> None:
+    """Types, bounds, choices, formats, and no other fields."""
     schema = _THINGS.create.model_json_schema()
     shown = schema["properties"]
     assert schema["additionalProperties"] is False
@@ -140,4 +140,4 @@ def test_the_document_tells_the_rules() -> None:
     assert shown["born"]["anyOf"][0] == {"type": "string", "format": "date"}
     wide = {"type": "integer", "format": "int64", "minimum": -(2**63), "exclusiveMaximum": 2**63}
     assert shown["large"]["anyOf"] == [wide, {"type": "null"}]
-    assert "inner" not in _THINGS.shown.model_json_schema()["properties"]
+    assert "inner" not in _THINGS.response.model_json_schema()["properties"]

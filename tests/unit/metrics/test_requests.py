@@ -7,14 +7,14 @@ import pytest
 from gateway.metrics.metric import Sample
 from gateway.metrics.requests import RequestMeter
 from gateway.request.context import RequestContext
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 from gateway.routing.table import RouteTable
 from tests.asgi import http_scope, request_context, respond_ok
 
 pytestmark = pytest.mark.anyio
 
-_CONTACT = Route("GET", "/v1/contacts/{id}", PUBLIC, respond_ok)
-_TABLE = RouteTable([_CONTACT, Route("POST", "/v1/contacts", PUBLIC, respond_ok)])
+_CONTACT = Route("GET", "/v1/contacts/{id}", Terms(PUBLIC), respond_ok)
+_TABLE = RouteTable([_CONTACT, Route("POST", "/v1/contacts", Terms(PUBLIC), respond_ok)])
 
 
 def _request(method: str = "GET", path: str = "/v1/contacts/1", *, ago: float = 0.0) -> RequestContext:

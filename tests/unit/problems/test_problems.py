@@ -5,13 +5,15 @@ from uuid import UUID
 
 import orjson
 import pytest
-from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import FastAPI, HTTPException, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from structlog.testing import capture_logs
 
+from gateway.authorization.guards import public
 from gateway.problems.documents import catalogue, status_of
-from gateway.routing.strict_route import StrictRoute
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
@@ -70,21 +72,25 @@ _ERRORS: dict[str, Exception] = {
 
 
 def _routes(application: FastAPI) -> None:
-    router = APIRouter(route_class=StrictRoute)
+    router = APIRouter()
 
     @router.post("/items")
+    @terms(public)
     async def create(item: Item) -> dict[str, str]:
         return {"name": item.name}
 
     @router.get("/items")
+    @terms(public)
     async def listed(limit: Annotated[int, Query(ge=1, le=100)] = 25) -> dict[str, int]:
         return {"limit": limit}
 
     @router.get("/items/{item}")
+    @terms(public)
     async def one(item: UUID) -> dict[str, str]:
         raise NotFound(detail=str(item))
 
     @router.get("/errors/{name}")
+    @terms(public)
     async def fails(name: str) -> None:
         raise _ERRORS[name]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from examples.crm.resources import MIGRATIONS, contacts, deals
+from examples.crm.contacts import contacts
+from examples.crm.deals import deals
+from examples.crm.resources import MIGRATIONS
 from tenants.resources.errors import DeclarationError
 from tenants.resources.fields import FieldKind
 from tenants.resources.registry import load_registry, registry_of

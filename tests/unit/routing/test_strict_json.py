@@ -1,17 +1,19 @@
-"""Invalid JSON in any form is 4xx, never 5xx, and never comes back (DA1)."""
+"""Invalid JSON in any form is a 4xx, never a 5xx, and is never echoed (DA1)."""
 
 from contextlib import suppress
 from typing import Any
 
 import orjson
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.authorization.guards import public
 from gateway.problems.errors import MalformedRequest
+from gateway.routing.api_router import APIRouter
 from gateway.routing.strict_json import MOST_LEVELS, parse
-from gateway.routing.strict_route import StrictRoute
+from gateway.routing.terms import terms
 from tests.asgi import HOST, Response, call, http_scope
 from tests.gated_app import gated_app
 
@@ -70,9 +72,10 @@ HOSTILE: dict[str, bytes] = {
 
 
 def _routes(application: FastAPI) -> None:
-    router = APIRouter(route_class=StrictRoute)
+    router = APIRouter()
 
     @router.post("/anything")
+    @terms(public)
     async def anything(body: dict[str, Any] | list[Any]) -> dict[str, Any]:
         return {"read": len(body)}
 
@@ -98,14 +101,14 @@ async def test_a_hostile_body_is_refused_and_not_echoed(body: bytes) -> None:
     assert answer.json()["detail"].startswith("The body ")
 
 
-async def test_an_empty_body_is_a_missing_one() -> None:
+async def test_an_empty_body_is_missing() -> None:
     """DA1."""
     answer = await _post(b"")
     assert (answer.status, answer.json()["errors"][0]["code"]) == (422, "missing")
 
 
 @pytest.mark.parametrize("content_type", [None, b"", b"text/plain", b"application/x-www-form-urlencoded", b"text/json"])
-async def test_a_body_that_does_not_say_it_is_json_is_415(content_type: bytes | None) -> None:
+async def test_a_body_that_is_not_declared_as_json_is_415(content_type: bytes | None) -> None:
     answer = await _post(b'{"a": 1}', content_type)
     assert (answer.status, answer.json()["code"]) == (415, "unsupported_media_type")
 
@@ -114,7 +117,7 @@ async def test_a_body_that_does_not_say_it_is_json_is_415(content_type: bytes | 
     "content_type",
     [b"application/json", b"Application/JSON; charset=utf-8", b"application/merge-patch+json", b"application/json ;x"],
 )
-async def test_every_spelling_of_json_is_read(content_type: bytes) -> None:
+async def test_every_json_media_type_is_accepted(content_type: bytes) -> None:
     assert (await _post(b'{"a": 1}', content_type)).status == 200
 
 
@@ -131,7 +134,7 @@ async def test_every_spelling_of_json_is_read(content_type: bytes) -> None:
         (b' \r\n\t{"a": "\\ud83d\\ude00"} ', {"a": "\U0001f600"}),
     ],
 )
-def test_what_is_valid_is_read(body: bytes, document: object) -> None:
+def test_valid_documents_are_read(body: bytes, document: object) -> None:
     """DA1 refuses hostile bodies, not unusual ones."""
     read = parse(body)
     assert document is None or read == document
@@ -150,13 +153,13 @@ _document = _around(_around(_scalar))
 
 
 @given(_document)
-def test_every_document_that_is_fine_comes_through_unchanged(document: object) -> None:
-    """DA1: whatever colons, quotes and escapes its texts hold."""
+def test_a_valid_document_is_unchanged(document: object) -> None:
+    """DA1: with colons, quotes and escapes in its strings."""
     assert parse(orjson.dumps(document)) == document
 
 
 @given(st.dictionaries(_text, _document, min_size=1, max_size=3), st.integers(0, 2), _document)
-def test_a_repeated_name_is_found_wherever_it_stands(members: dict[str, object], which: int, other: object) -> None:
+def test_a_repeated_name_is_found_at_any_depth(members: dict[str, object], which: int, other: object) -> None:
     """DA1."""
     name = sorted(members)[which % len(members)]
     repeated = orjson.dumps(members)[:-1] + b"," + orjson.dumps(name) + b":" + orjson.dumps(other) + b"}"
@@ -166,7 +169,7 @@ def test_a_repeated_name_is_found_wherever_it_stands(members: dict[str, object],
 
 
 @given(st.binary(max_size=60) | st.text('{}[]",:\\u0019eE+-.ntf ', max_size=60).map(str.encode))
-def test_bytes_of_any_kind_are_read_or_refused_and_nothing_else(body: bytes) -> None:
+def test_arbitrary_bytes_are_read_or_refused(body: bytes) -> None:
     """DA1: no other exception escapes."""
     with suppress(MalformedRequest):
         parse(body)

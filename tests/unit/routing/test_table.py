@@ -1,4 +1,4 @@
-"""From method and path to a route."""
+"""``RouteTable``: from method and path to a route."""
 
 import re
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.problems.errors import MethodNotAllowed
-from gateway.request.route import PUBLIC, Route
+from gateway.request.route import PUBLIC, Route, Terms
 from gateway.routing.table import RouteTable, parameters_of
 from tenants.errors import NotFound
 from tests.asgi import call, http_scope, respond_ok
@@ -29,7 +29,7 @@ _TEMPLATES = (
 
 
 def _route(template: str, method: str = "GET") -> Route:
-    return Route(method, template, PUBLIC, respond_ok)
+    return Route(method, template, Terms(PUBLIC), respond_ok)
 
 
 def _table(*methods: str) -> RouteTable:
@@ -52,7 +52,7 @@ def _table(*methods: str) -> RouteTable:
     ],
 )
 def test_a_path_finds_its_route_and_its_values(path: str, template: str, values: tuple[str, ...]) -> None:
-    """A literal segment goes before a parameter, and a way that leads nowhere is left again."""
+    """A literal segment has precedence over a parameter; a branch without a match is left again."""
     route, found = _table().find("GET", path)
     assert (route.template, found) == (template, values)
     assert len(parameters_of(template)) == len(values)
@@ -60,13 +60,13 @@ def test_a_path_finds_its_route_and_its_values(path: str, template: str, values:
 
 @pytest.mark.parametrize("path", ["", "//", "/v1", "/v1/", "/v1/me/", "/v1//me", "/v1/contacts/", "/docs/a/b", "/echo"])
 async def test_every_other_spelling_is_not_found(path: str) -> None:
-    """PX6: one canonical path; an empty segment is no value."""
+    """PX6: one canonical path; an empty segment is not a value."""
     route, _ = _table().find("GET", path)
     with pytest.raises(NotFound):
         await call(route.app, http_scope())
 
 
-async def test_another_method_is_told_which_there_are() -> None:
+async def test_another_method_gets_the_allowed_methods() -> None:
     """RFC 9110 section 15.5.6."""
     for path in ("/v1/me", "/v1/contacts/7", "/echo/x"):
         route, _ = _table("GET", "POST").find("DELETE", path)
@@ -83,8 +83,8 @@ def test_head_finds_what_get_finds() -> None:
 
 
 def test_two_routes_for_one_method_and_path_are_refused() -> None:
-    """Which of them answers, and whose guard is asked, would be a matter of their order."""
-    with pytest.raises(ValueError, match="two routes"):
+    """Which of them answers, and which guard applies, would depend on their order."""
+    with pytest.raises(ValueError, match="already answers"):
         RouteTable([_route("/v1/contacts/{id}"), _route("/v1/contacts/{other}")])
 
 
@@ -94,8 +94,8 @@ _segments = st.lists(
 
 
 @given(_segments)
-def test_whatever_is_found_matches_and_whatever_matches_is_found(segments: list[str]) -> None:
-    """The table agrees with the regular expressions of its templates."""
+def test_the_table_agrees_with_regular_expressions(segments: list[str]) -> None:
+    """What it finds matches, and what matches is found."""
     path = "/" + "/".join(segments)
     patterns = {each: re.sub(r"\{\w+\}", "[^/]+", each.replace("{rest:path}", "(?s:.*)")) for each in _TEMPLATES}
     matching = {template for template, pattern in patterns.items() if re.fullmatch(pattern, path)}

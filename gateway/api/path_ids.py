@@ -1,0 +1,32 @@
+"""Ids in paths, as endpoints declare them: what cannot be an id of the type does not exist (404)."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from tenants.identifiers import API_KEY, TENANT, ApiKeyId, TenantId, read
+
+
+class PathId:
+    """``Annotated[UUID, PathId("deal")]``: the id ``deal_01h455vb…`` of the path as the UUID that it spells."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string"}
+
+    def _read(self, value: object) -> UUID:
+        found = read(self._prefix, value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError("not an id of this type")
+        return found
+
+
+ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY)]
+TenantInPath = Annotated[TenantId, PathId(TENANT)]

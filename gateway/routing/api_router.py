@@ -1,0 +1,59 @@
+"""The router that endpoints are registered with: FastAPI's, with terms on every route and strict bodies."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import fastapi
+from fastapi import Request, Response
+from fastapi.params import Form
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from gateway.routing.body import StrictRequest, read_document
+from gateway.routing.terms import terms_of
+from tenants.resources.errors import DeclarationError
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class ApiRoute(APIRoute):
+    """A route with terms. Raises DeclarationError for an endpoint that has none, or that would read a body laxly."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.terms = terms_of(path, endpoint)
+        super().__init__(path, endpoint, **options)
+        if (self.is_sse_stream or self.is_json_stream) and not self.terms.streams:
+            raise DeclarationError(f"Route {path}", "the endpoint is a generator; declare streams=True in its terms")
+        for model in self._body_models():
+            if model.model_config.get("extra") != "forbid":
+                raise DeclarationError(
+                    f"Route {path}", f"{model.__name__} would ignore unknown fields; set extra='forbid' in its config"
+                )
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler, behind a strict reading of the body.
+
+        FastAPI itself reads with the standard library, which takes NaN and repeated names and fails with a 500 on lone
+        surrogates and deep nesting; and it reports an unreadable body without what was wrong with it.
+        """
+        handler = super().get_route_handler()
+        if self.body_field is None or isinstance(self.body_field.field_info, Form):
+            return handler
+
+        async def strictly(request: Request) -> Response:
+            strict = StrictRequest(request.scope, request.receive)
+            await read_document(strict)
+            return await handler(strict)
+
+        return strictly
+
+    def _body_models(self) -> list[type[BaseModel]]:
+        annotations = [each.field_info.annotation for each in self.dependant.body_params]
+        return [each for each in annotations if isinstance(each, type) and issubclass(each, BaseModel)]
+
+
+class APIRouter(fastapi.APIRouter):
+    """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": ApiRoute} | options)

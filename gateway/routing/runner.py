@@ -1,0 +1,159 @@
+"""From a route that the gate has found to its response: the query checked, the body read, the endpoint called.
+
+FastAPI injects and serializes for any endpoint, which takes longer than fetching a row. An endpoint that takes nothing
+but its request, parameters of the path and one body model, and that returns a response, needs neither: it is called
+directly. Every other one is called by FastAPI, past its router and middleware, which the gate replaces.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi._compat import ModelField
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.params import Form
+from fastapi.routing import RouteContext
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.problems.documents import as_tenantry_error
+from gateway.problems.validation import validation_failed
+from gateway.request.route import Terms
+from gateway.routing.body import NO_BODY, StrictRequest, bounded, read_document
+from gateway.routing.query import Check, check_of
+from tenants.errors import NotFound
+
+_MISSING = ({"type": "missing", "loc": ("body",)},)
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The one body model of an endpoint."""
+
+    name: str
+    model: type[BaseModel]
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _DirectCall:
+    """How an endpoint is called without FastAPI."""
+
+    endpoint: Callable[..., Awaitable[Response]]
+    request: str | None  # names of its parameters
+    path: tuple[ModelField, ...]
+    body: _Body | None
+
+
+def runner_of(route: RouteContext, terms: Terms, app: FastAPI) -> ASGIApp:
+    """The application that answers this route, given a scope with ``path_params`` in it."""
+    check = check_of(route.dependant) if terms.query == () else None
+    call = None if terms.streams else _direct_call(route)
+    answer = _injected(route, check, app) if call is None else _direct(call, check, app)
+    return answer if terms.body_limit is None else bounded(answer, terms.body_limit)
+
+
+def _direct(call: _DirectCall, check: Check | None, app: FastAPI) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if check is not None and scope["query_string"]:
+            check(scope)
+        scope["app"] = app
+        values: dict[str, Any] = _path_values(call.path, scope) if call.path else {}
+        if call.body is None:
+            request = Request(scope, receive)
+        else:
+            request = StrictRequest(scope, receive)
+            if (body := await _read(request, call.body)) is not None:
+                values[call.body.name] = body
+        if call.request is not None:
+            values[call.request] = request
+        response = await call.endpoint(**values)
+        await response(scope, receive, send)
+
+    return answer
+
+
+def _injected(route: RouteContext, check: Check | None, app: FastAPI) -> ASGIApp:
+    call = AsyncExitStackMiddleware(route.app)  # for FastAPI to close uploaded files after the response
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if check is not None and scope["query_string"]:
+            check(scope)
+        scope["app"], scope["route"], scope["endpoint"] = app, route.original_route, route.endpoint
+        try:
+            await call(scope, receive, send)
+        except (RequestValidationError, HTTPException) as error:
+            raise as_tenantry_error(error) from error
+
+    return answer
+
+
+def _direct_call(route: RouteContext) -> _DirectCall | None:
+    """How to call the endpoint directly; None for one that needs FastAPI."""
+    dependant: Dependant = route.dependant
+    endpoint = route.endpoint
+    if endpoint is None or not inspect.iscoroutinefunction(endpoint) or not _returns_response(endpoint):
+        return None
+    if _is_injected(dependant) or len(dependant.body_params) > 1:
+        return None
+    body = _body(dependant.body_params[0]) if dependant.body_params else None
+    if dependant.body_params and body is None:
+        return None
+    return _DirectCall(endpoint, dependant.request_param_name, tuple(dependant.path_params), body)
+
+
+def _is_injected(dependant: Dependant) -> bool:
+    return bool(
+        dependant.dependencies
+        or dependant.query_params
+        or dependant.header_params
+        or dependant.cookie_params
+        or dependant.http_connection_param_name
+        or dependant.response_param_name
+        or dependant.background_tasks_param_name
+        or dependant.security_scopes_param_name
+    )
+
+
+def _returns_response(endpoint: Callable[..., Any]) -> bool:
+    returned = inspect.signature(endpoint, eval_str=True).return_annotation
+    return isinstance(returned, type) and issubclass(returned, Response)
+
+
+def _body(field: ModelField) -> _Body | None:
+    info, model = field.field_info, field.field_info.annotation
+    if isinstance(info, Form) or getattr(info, "embed", None):
+        return None
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        return None
+    return _Body(field.name, model, info.is_required())
+
+
+def _path_values(fields: tuple[ModelField, ...], scope: Scope) -> dict[str, Any]:
+    """Raises NotFound for what the path's parameter cannot be."""
+    values = {}
+    for field in fields:
+        value, faults = field.validate(scope["path_params"][field.alias])
+        if faults:
+            raise NotFound
+        values[field.name] = value
+    return values
+
+
+async def _read(request: StrictRequest, body: _Body) -> BaseModel | None:
+    """The body as its model; None leaves the endpoint to its default. Raises ValidationFailed."""
+    document = await read_document(request)
+    if document is NO_BODY:
+        if body.required:
+            raise validation_failed(_MISSING)
+        return None
+    try:
+        return body.model.model_validate(document)
+    except ValidationError as error:
+        findings = error.errors(include_url=False, include_input=False)
+        raise validation_failed([{**each, "loc": ("body", *each["loc"])} for each in findings]) from None
