@@ -10,7 +10,7 @@ from tenants.identifiers import TenantId
 class Policy:
     """Roles and the names of the permissions that each of them holds, at one revision.
 
-    Two policies are equal when owner and revision are: whoever changes ``roles`` gives them another revision.
+    Two policies are equal when owner and revision are: a change of ``roles`` needs another revision.
     """
 
     tenant: TenantId | None  # None for the built-in roles, which all tenants share

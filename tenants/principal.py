@@ -49,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who made a change, as its event records it."""
+    """The author of a change, as recorded in its event."""
 
     kind: ActorKind
     id: UUID | None = None  # of the API key or the user

@@ -33,12 +33,12 @@ _KINDS = {"live": SecretKind.LIVE, "test": SecretKind.TEST}
 
 
 class KeyHasEnded(Conflict):
-    message = "The key has been rotated, revoked or has expired; it cannot be rotated again."
+    message = "The key was rotated, revoked or has expired and cannot be rotated again. Create a new key."
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key and its secret, which is stored nowhere: show it now or never."""
+    """A new key and its secret, which is stored nowhere."""
 
     key: ApiKey
     secret: str
@@ -73,7 +73,7 @@ class ApiKeys:
         return await self._issue(session, key)
 
     async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
-        """Keys of this tenant, revoked ones too."""
+        """A page of this tenant's keys, revoked ones included."""
         return await repository.page(session, tenant, keyset)
 
     async def read(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey:
@@ -98,7 +98,7 @@ class ApiKeys:
         return await self._issue(session, successor)
 
     async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> None:
-        """End a key for good; doing so twice is once. Raises NotFound."""
+        """Revoke a key for good; idempotent. Raises NotFound."""
         found = await self._found(session, tenant, key, lock=True)
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 

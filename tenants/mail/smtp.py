@@ -23,7 +23,7 @@ _PERMANENT = 500  # and above: RFC 5321 section 4.2.1
 
 
 class SmtpSender:
-    """Opens a connection for each message: mail is rare, and a connection that is kept is one that has gone stale."""
+    """Opens a connection for each message: mail is rare, and an idle connection would be closed by the server."""
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings

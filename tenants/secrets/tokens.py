@@ -1,4 +1,4 @@
-"""Opaque tokens: how they are made, told apart, and checked without a look-up.
+"""Opaque tokens: format, kinds, and a checksum that needs no look-up.
 
 Format: a prefix that names the kind, 36 random base62 characters (214 bits), then six base62 characters of the CRC32 of
 all before them. A row stores four random characters and four of the checksum in plain text, which leaves more than 160
@@ -49,7 +49,7 @@ def kind_of(text: str) -> SecretKind | None:
 
 
 def prefix_of(secret: str, kind: SecretKind) -> str:
-    """The first characters, by which people tell keys apart."""
+    """The first characters, which identify a key."""
     return secret[: len(kind) + _RANDOM_IN_PREFIX]
 
 

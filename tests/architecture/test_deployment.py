@@ -65,7 +65,7 @@ def test_every_variable_is_a_setting_and_every_secret_comes_as_a_file(name: str)
 
 
 def test_only_the_migration_holds_the_credentials_of_owner_and_superuser() -> None:
-    """DESIGN decision 2: the gateway logs in as a role that owns nothing."""
+    """The gateway logs in as a role that owns nothing (docs/architecture.md, "Isolation in PostgreSQL")."""
     for name in ("gateway", "worker"):
         assert not {"owner_database_url", "admin_database_url", "postgres_password"} & set(_SERVICES[name]["secrets"])
 
