@@ -83,14 +83,14 @@ async def lock(session: TenantSession, collection: Collection, row: UUID) -> Sto
     return _first(await session.rows(_lock(collection), {_WHERE_ID: row}))
 
 
-async def page(work: Work, query: Query) -> list[StoredRow]:
-    """The rows of a page, and one more when there is a next page."""
+async def page(work: Work, query: Query) -> list[Row]:
+    """The values of a page's rows, as in ``StoredRow``, and one row more when there is a next page."""
     listing, after = query.listing, query.after
     values: dict[str, object] = {_filter_name(number): _array(each) for number, each in enumerate(listing.filters)}
     values |= {"patterns": list(listing.search), "rows": query.limit + 1}
     if after is not None:
         values |= {"after_value": after.value, "after_id": after.id}
-    return list(map(stored, await work.rows(_page(listing.collection, shape_of(query)), values)))
+    return await work.rows(_page(listing.collection, shape_of(query)), values)
 
 
 async def add(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
