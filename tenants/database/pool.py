@@ -27,7 +27,7 @@ class PipelinePool:
         self._idle: list[PipelineConnection] = []
         self._running = 0
         self._size = size
-        self._shares = FairShares(size, patience=settings.acquire_timeout, longest_queue=settings.longest_queue)
+        self._shares = FairShares(size, max_wait=settings.acquire_timeout, longest_queue=settings.longest_queue)
 
     @property
     def use(self) -> PoolUse:

@@ -108,7 +108,7 @@ class Database:
         self._size = settings.session_connections
         self._shares = FairShares(
             settings.session_connections,
-            patience=settings.acquire_timeout,
+            max_wait=settings.acquire_timeout,
             longest_queue=settings.longest_queue,
             reserved=min(_RESERVED, settings.session_connections - 1),
         )

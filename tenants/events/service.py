@@ -9,7 +9,7 @@ from tenants.database.sessions import Database
 from tenants.database.statements import Bound
 from tenants.events import repository
 from tenants.identifiers import TenantId
-from tenants.jobs.outbox import deferred, drop_queued
+from tenants.jobs.repository import deferred, drop_queued
 
 NUMBER_TASK = "events.number"
 _BATCH = 2000  # events of one transaction, which must end well within the statement timeout

@@ -17,8 +17,8 @@ _KINDS = ("come", "come", "come", "end", "leave", "pause")
 _STEPS = st.lists(st.tuples(st.sampled_from(_KINDS), st.integers(0, 2**16)), min_size=40, max_size=120)
 
 
-def _shares(places: int, reserved: int = 0, *, patience: float = 60.0, longest_queue: int = 1000) -> FairShares:
-    return FairShares(places, patience=patience, longest_queue=longest_queue, reserved=reserved)
+def _shares(places: int, reserved: int = 0, *, max_wait: float = 60.0, longest_queue: int = 1000) -> FairShares:
+    return FairShares(places, max_wait=max_wait, longest_queue=longest_queue, reserved=reserved)
 
 
 async def _settle() -> None:
@@ -177,9 +177,9 @@ async def test_a_queue_that_is_too_long_turns_away_its_own_tenant_and_no_other()
     await _end(waiting, [other])
 
 
-async def test_patience_ends() -> None:
+async def test_a_wait_is_bounded() -> None:
     """OP3: who waits in vain is told so, and is not served afterwards."""
-    shares = _shares(1, patience=0.01)
+    shares = _shares(1, max_wait=0.01)
     await shares.take("t_a")
     with pytest.raises(Unavailable):
         await shares.take("t_b")
