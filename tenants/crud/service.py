@@ -38,7 +38,7 @@ class Page:
 
 
 def row_id(collection: Collection, text: str) -> UUID:
-    """The id that a path holds. Raises NotFound: what cannot be an id of this resource is none."""
+    """The id in a path. Raises NotFound also for a text that cannot be an id of this resource."""
     value = identifiers.read(collection.resource.singular, text)
     if value is None:
         raise NotFound
@@ -46,7 +46,7 @@ def row_id(collection: Collection, text: str) -> UUID:
 
 
 async def create(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
-    """A new row. Raises Conflict and ValidationFailed for what only the database can know."""
+    """A new row. Raises Conflict and ValidationFailed for what only the database can check."""
     row = new_id()
     complete = {"id": row, **_complete(collection, values)}
     if collection.resource.has_hooks:

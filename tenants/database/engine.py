@@ -11,7 +11,7 @@ CONNECTION_LIFE = 1800  # seconds; a backend keeps some 120 KB for each tenant i
 _SESSIONS = {
     "async_creator_fn": SessionConnection.connect,
     "cursor_factory": ExtendedCursor,
-    # A prepared statement is planned again for each change of the search_path, that is for every other tenant, and fails
+    # A prepared statement is planned again when the search_path has changed, so for every other tenant, and fails
     # where two tenants' tables differ ("cached plan must not change result type", IS4).
     "prepare_threshold": None,
 }

@@ -1,6 +1,6 @@
 """Receives every change on a connection of its own that LISTENs, so that no worker keeps trusting what has changed.
 
-A notification arrives with the commit that sent it. Silence can mean no change or a dead connection, so a heartbeat runs
+A notification arrives with the commit that sent it. Silence means no change or a dead connection: so a heartbeat runs
 on the same connection. PostgreSQL sends pending notifications before it answers: after each answer, every change that
 was committed before the heartbeat has arrived (``confirmed_at``).
 """

@@ -26,7 +26,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-class Crowd:
+class Requests:
     """Requests of four schemas that come, are served, end, and are cancelled."""
 
     def __init__(self, places: int, reserved: int) -> None:
@@ -87,7 +87,7 @@ def test_whatever_comes_goes_and_gives_up_no_place_is_lost_and_nobody_waits_besi
     """IS10: never more out than there are, none kept from who may have it, each tenant's requests in their order."""
 
     async def run() -> None:
-        crowd = Crowd(places, min(reserved, places - 1))
+        crowd = Requests(places, min(reserved, places - 1))
         for kind, number in steps:
             await crowd.step(kind, number)
         await crowd.go()
