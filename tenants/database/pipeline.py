@@ -63,9 +63,9 @@ class Group(NamedTuple):
         return (*self.calls, *_ENTER_CONTROL, *self.control) if self.control else self.calls
 
 
-# A tenant's role may not call set_config (docs/decisions/0005-the-catalog-is-closed-to-tenants.md). SET ROLE checks the
-# membership of the session user, which is the gateway's login role, so these two work after the tenant's statements;
-# and since they are whole statements, SQL injected into an expression cannot reach them.
+# A tenant's role may not call set_config. SET ROLE checks the membership of the session user, which is the gateway's
+# login role, so these two work after the tenant's statements; and since they are whole statements, SQL injected into an
+# expression cannot reach them (docs/decisions/0017-send-a-transaction-as-a-group-of-statements.md).
 _ENTER_CONTROL = (
     Call(Statement(b"enter_control_role", f"SET LOCAL ROLE {CONTROL_ROLE}".encode()), ()),
     Call(Statement(b"enter_control_path", f"SET LOCAL search_path = {search_path(CONTROL_SCHEMA)}".encode()), ()),

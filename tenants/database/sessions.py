@@ -101,9 +101,8 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
-        self._groups = PipelinePool(settings, settings.statement_connections)
-        self._lookups = PipelinePool(settings, settings.lookup_connections)
-        self.control_reads: Work = _ControlReads(self._lookups)
+        self._groups = PipelinePool(settings)
+        self.control_reads: Work = _ControlReads(self._groups)
         self._deadline = work_deadline(settings)
         self._size = settings.session_connections
         self._shares = FairShares(
@@ -151,12 +150,11 @@ class Database:
 
     @property
     def use(self) -> Mapping[str, PoolUse]:
-        """How many connections are in use, by class of use."""
+        """How many connections are in use, by pool."""
         pool = cast("QueuePool", self.engine.pool)
         return {
             "sessions": PoolUse(pool.checkedout(), pool.checkedin(), self._shares.waiting, self._size),
             "statements": self._groups.use,
-            "lookups": self._lookups.use,
         }
 
     @asynccontextmanager
@@ -172,7 +170,6 @@ class Database:
     async def close(self) -> None:
         """Close every pooled connection."""
         await self._groups.close()
-        await self._lookups.close()
         await self.engine.dispose()
 
 

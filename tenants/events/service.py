@@ -1,4 +1,4 @@
-"""Gives the events of a tenant their numbers, behind the commits (docs/decisions/0018).
+"""Numbers a tenant's events behind the commits (docs/decisions/0018-number-events-behind-the-commits.md).
 
 A number that is given in the writer's transaction is either not gap-free, or makes a tenant's writers wait for one
 another. Here writers only add rows, and one job takes what is committed and numbers it: no gaps, no number before the

@@ -54,7 +54,7 @@ _DEFER = prepare(
     )
 )
 _TENANT_OF_JOB: ColumnElement[str] = _JOBS.c.args.op("->>", return_type=Text())(literal_column("'tenant'"))
-# The literal conditions are those of the index that migrations/job_tables.py adds. A job that a worker takes now is locked.
+# The literal conditions are those of the index in migrations/job_tables.py. A job that a worker takes now is locked.
 _QUEUED = (
     select(_JOBS.c.id)
     .where(_JOBS.c.queue_name == literal_column(f"'{OUTBOX}'"), _JOBS.c.status == literal_column("'todo'"))

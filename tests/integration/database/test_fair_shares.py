@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal_column, select, text
 
 from tenants.database.sessions import Database
+from tenants.database.statements import prepare
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
@@ -23,6 +24,7 @@ Work = Callable[[], Awaitable[object]]
 
 _SLEEP = text("SELECT pg_sleep(1)")
 _ONE = text("SELECT 1")
+_CONTROL_ONE = prepare(select(literal_column("1")))
 _FLOOD = 30
 
 
@@ -100,4 +102,17 @@ async def test_a_queue_that_is_too_long_is_refused_at_once_and_others_are_served
     ended = await asyncio.gather(*flood, return_exceptions=True)
     assert sum(isinstance(each, Unavailable) for each in ended) >= _FLOOD - 2 - 5
     assert [each for each in ended if not isinstance(each, Unavailable | list)] == []
+    await database.close()
+
+
+async def test_a_flood_of_groups_leaves_connections_for_look_ups(database_urls: DatabaseUrls, tenants: Tenants) -> None:
+    """IS10: both classes share one pool, and a credential is looked up beside any number of tenants' statements."""
+    database = new_database(DatabaseSettings(url=database_urls.gateway, statement_connections=2, lookup_connections=2))
+    floods = [database.statements(tenant) for tenant in tenants]
+    async with (
+        _flood(lambda: floods[0].rows(SLOW, {"seconds": 1})),
+        _flood(lambda: floods[1].rows(SLOW, {"seconds": 1})),
+    ):
+        assert database.use["statements"].in_use <= 2
+        assert await _seconds(lambda: database.control_reads.rows(_CONTROL_ONE, {})) < 0.5
     await database.close()
