@@ -1,7 +1,7 @@
 """The cost of a write with its event and the job that numbers it: in the gateway, in PostgreSQL, and with numbering on.
 
-Sixteen connections create contacts of one tenant. With ``--base``, the gateway of another checkout takes turns with this
-one on the same database: the figures before a change beside those after it.
+Sixteen connections create contacts of one tenant. With ``--base``, the gateway of another checkout takes turns with
+this one on the same database: the figures before a change beside those after it.
 """
 
 import sys
