@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from benchmarks import code, fairness, floods, gate, growth, half_open, protocol, requests, revocation
+from benchmarks import code, fairness, floods, gate, growth, half_open, protocol, requests, revocation, writes
 from benchmarks.options import Options, describe_machine, log_progress
 from benchmarks.report import Report, Table, targets_table, to_json, to_markdown, to_terminal
 from gateway.logs.setup import configure_logging
@@ -27,6 +27,7 @@ _BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "half_open": half_open.measure,
     "fairness": fairness.measure,
     "revocation": revocation.measure,
+    "writes": writes.measure,
 }
 
 

@@ -30,7 +30,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """CPU time so far, with nanosecond resolution, of the process and its workers."""
-        return sum(map(_cpu_seconds, self._processes()))
+        return sum(map(process_cpu_seconds, self._processes()))
 
     def memory_megabytes(self) -> float:
         """Resident memory of the process and its workers; shared pages count for each."""
@@ -85,7 +85,8 @@ def _responds(url: str) -> bool:
         return False
 
 
-def _cpu_seconds(pid: int) -> float:
+def process_cpu_seconds(pid: int) -> float:
+    """CPU time of the process so far."""
     # The clock id of another process, as clock_getcpuclockid(3) builds it on Linux: /proc has a resolution of 10 ms.
     return time.clock_gettime(~pid << 3 | 2)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from migrations.raw import run
 from tenants.database.names import CONTROL_SCHEMA
-from tenants.jobs.outbox import OUTBOX
+from tenants.jobs.repository import OUTBOX
 
 _JOBS = f"{CONTROL_SCHEMA}.procrastinate_jobs"
 _ENTER = text("SELECT set_config('search_path', :schema, true)")
@@ -64,7 +64,7 @@ _OUTBOX_TRIGGERS = f"""
     END
     $block$
 """  # noqa: S608 - of constants
-# Where a run finds the jobs of its own tenant (``tenants/jobs/outbox.py``).
+# Where a run finds the jobs of its own tenant (``tenants/jobs/repository.py``).
 _OUTBOX_INDEX = f"""
     CREATE INDEX IF NOT EXISTS ix_procrastinate_jobs_outbox ON {_JOBS} ((args ->> 'tenant'))
         WHERE queue_name = '{OUTBOX}' AND status = 'todo'

@@ -10,9 +10,9 @@ class DatabaseSettings:
     """How to reach PostgreSQL, pool sizes and timeouts."""
 
     url: str  # the login role of the gateway's workers
-    statement_connections: int = 6  # that run one statement after another, each a transaction of its own
-    lookup_connections: int = 4  # for credentials and plans, of which three are in use at most
-    session_connections: int = 4  # for transactions of several statements
+    statement_connections: int = 6  # for tenants' groups of statements
+    lookup_connections: int = 4  # in the same pool, reserved for credentials and plans; at most three are used at once
+    session_connections: int = 4  # for interactive sessions
     connect_timeout: float = 2.0  # seconds
     acquire_timeout: float = 2.0  # seconds a request may wait for a connection
     longest_queue: int = 1000  # requests of one tenant that may wait for one; all more are turned away at once

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.data.schemas import example_of, value_schema
-from tenants.crud.filters import MOST_VALUES, Operator, operators_of
-from tenants.crud.query import DEFAULT_LIMIT, LARGEST_LIMIT, own_parameters
-from tenants.crud.search import LONGEST, MOST_WORDS, SHORTEST
+from tenants.crud.filters import MAX_VALUES, Operator, operators_of
+from tenants.crud.query import DEFAULT_LIMIT, MAX_LIMIT, own_parameters
+from tenants.crud.search import MAX_LENGTH, MAX_WORDS, MIN_LENGTH
 from tenants.crud.sort import sorts_of
 from tenants.resources.collection import Collection
 from tenants.resources.fields import Field
@@ -35,7 +35,7 @@ def id_parameter(collection: Collection) -> Parameter:
 
 
 def _own(collection: Collection) -> Iterator[Parameter]:
-    limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
     yield _query("limit", "Maximum number of objects to return.", limit)
     yield _query(
         "cursor", "`next_cursor` of the previous page, with the same sort, filters and search.", {"type": "string"}
@@ -43,8 +43,8 @@ def _own(collection: Collection) -> Iterator[Parameter]:
     sort = {"type": "string", "enum": list(sorts_of(collection)), "default": collection.resource.default_sort}
     yield _query("sort", "Sort order; `-` for descending. Null sorts as the greatest value.", sort)
     names = ", ".join(f"`{name}`" for name in collection.resource.searchable)
-    search = {"type": "string", "minLength": SHORTEST, "maxLength": LONGEST}
-    yield _query("q", f"Up to {MOST_WORDS} words; each must occur in one of {names}. Case is ignored.", search)
+    search = {"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
+    yield _query("q", f"Up to {MAX_WORDS} words; each must occur in one of {names}. Case is ignored.", search)
 
 
 def _filters(field: Field) -> Iterator[Parameter]:
@@ -60,7 +60,7 @@ def _filter_schema(field: Field, operator: Operator) -> dict[str, Any]:
         case Operator.IS_NULL:
             return {"type": "boolean"}
         case Operator.IN:
-            return {"type": "array", "items": value_schema(field), "minItems": 1, "maxItems": MOST_VALUES}
+            return {"type": "array", "items": value_schema(field), "minItems": 1, "maxItems": MAX_VALUES}
         case _:
             return value_schema(field)
 
@@ -76,7 +76,7 @@ _MEANINGS: dict[Operator, str] = {
     Operator.GTE: "`{}` is greater (later) than or equal to this value.",
     Operator.LT: "`{}` is less (earlier) than this value.",
     Operator.LTE: "`{}` is less (earlier) than or equal to this value.",
-    Operator.IN: f"`{{}}` is one of up to {MOST_VALUES} values, separated by commas.",
+    Operator.IN: f"`{{}}` is one of up to {MAX_VALUES} values, separated by commas.",
     Operator.CONTAINS: "`{}` contains this text. Case is ignored.",
     Operator.STARTS_WITH: "`{}` starts with this text. Case is ignored.",
     Operator.IS_NULL: "`{}` is null (`true`), or is not null (`false`).",

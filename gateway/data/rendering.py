@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import repeat
 from typing import Any
 
 import orjson
 
 from tenants.crud.rows import StoredRow
 from tenants.crud.service import Page
+from tenants.database.statements import Row
 from tenants.identifiers import show
 from tenants.resources.collection import Collection
 from tenants.resources.fields import FieldKind
@@ -30,16 +32,16 @@ class Renderer:
 
     def one(self, row: StoredRow) -> bytes:
         """One object."""
-        return _dump(self._documents((row,))[0])
+        return _dump(self._documents((row.values,))[0])
 
     def page(self, page: Page) -> bytes:
         """A list: ``{"data", "has_more", "next_cursor"}``."""
         data = self._documents(page.rows)
         return _dump({"data": data, "has_more": page.next_cursor is not None, "next_cursor": page.next_cursor})
 
-    def _documents(self, rows: Sequence[StoredRow]) -> list[_Document]:
+    def _documents(self, rows: Sequence[Row]) -> list[_Document]:
         # The version follows the values and has no name among them: zip leaves it out.
-        documents: list[_Document] = [dict(zip(self._names, row.values, strict=False)) for row in rows]
+        documents: list[_Document] = [dict(each) for each in map(zip, repeat(self._names), rows)]
         for name, prefix in self._ids:
             for document in documents:
                 value = document[name]

@@ -1,7 +1,7 @@
-"""``field=value`` and ``field[operator]=value`` into typed filters on listed columns.
+"""Reads ``field=value`` and ``field[operator]=value`` into typed filters on listed columns.
 
-``ne`` also finds what has no value at all. ``contains`` and ``starts_with`` ignore case, and take ``%`` and ``_`` as
-they are. ``in`` takes values with commas between them, so that it cannot look for a comma.
+``ne`` also matches NULL. ``contains`` and ``starts_with`` ignore case, and ``%`` and ``_`` are literal characters.
+``in`` takes comma-separated values, which therefore cannot contain a comma.
 """
 
 import re
@@ -14,14 +14,14 @@ from tenants.resources.collection import Collection
 from tenants.resources.fields import Field, FieldKind
 from tenants.resources.values import BadValue, Value, check_text, read, read_boolean
 
-MOST_VALUES = 100  # of one `in`
+MAX_VALUES = 100  # of one `in`
 
 _PARAMETER = re.compile(r"([^\[\]]*)(?:\[([^\[\]]*)\])?")
 _SPECIAL = re.compile(r"([\\%_])")
 
 
 class Operator(StrEnum):
-    """As written between the brackets; equality is written without any."""
+    """As written in the brackets; equality has none."""
 
     EQ = "eq"
     NE = "ne"
@@ -53,13 +53,13 @@ _OPERATORS: dict[FieldKind, tuple[Operator, ...]] = {
 
 
 def operators_of(kind: FieldKind) -> tuple[Operator, ...]:
-    """What a field of that kind can be filtered by."""
+    """The operators for a field of that kind."""
     return _OPERATORS[kind]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition. ``value`` is as the operator needs it: several for ``in``, a LIKE pattern for the text ones."""
+    """One condition. ``value`` is what the operator needs: several values for ``in``, a LIKE pattern for text."""
 
     field: str
     operator: Operator
@@ -67,7 +67,7 @@ class Filter:
 
 
 def read_filter(collection: Collection, parameter: str, text: str) -> Filter:
-    """The filter that one parameter of the query spells. Raises ValidationFailed."""
+    """The filter that one parameter describes. Raises ValidationFailed."""
     name, operator = _split(collection, parameter)
     field = collection.filterable[name]
     if operator not in operators_of(field.kind):
@@ -110,11 +110,11 @@ def _value(field: Field, operator: Operator, text: str) -> Value | tuple[Value, 
 
 def _values(field: Field, text: str) -> tuple[Value, ...]:
     parts = text.split(",")
-    if len(parts) > MOST_VALUES:
-        raise BadValue("too_long", f"Must have at most {MOST_VALUES} values.")
+    if len(parts) > MAX_VALUES:
+        raise BadValue("too_long", f"Must have at most {MAX_VALUES} values.")
     return tuple(read(field, part) for part in parts)
 
 
 def escape_like(text: str) -> str:
-    """The text for a LIKE pattern, in which nothing of it has a meaning of its own."""
+    """The text with every special character of LIKE escaped."""
     return _SPECIAL.sub(r"\\\1", text)

@@ -1,4 +1,4 @@
-"""The parameters of a list, read together: what is wrong with all of them is told at once."""
+"""The parameters of a list, read together, so that one answer names every error in them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from tenants.errors import FieldError, ValidationFailed
 from tenants.identifiers import TenantId
 from tenants.resources.collection import Collection
 
-DEFAULT_LIMIT, LARGEST_LIMIT = 25, 100
-MOST_PARAMETERS = 40
+DEFAULT_LIMIT, MAX_LIMIT = 25, 100
+MAX_PARAMETERS = 40
 
 _LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _P = ParamSpec("_P")
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A list that was asked for: which one, how much of it, and from where on."""
+    """A requested list: which one, how many rows, and after which position."""
 
     listing: Listing
     limit: int
@@ -32,16 +32,16 @@ class Query:
 
 
 def own_parameters(collection: Collection) -> frozenset[str]:
-    """The parameters of a list that are no filters."""
+    """The parameters of a list that are not filters."""
     return frozenset({"limit", "cursor", "sort"} | ({"q"} if collection.resource.searchable else set()))
 
 
 def read_query(
     collection: Collection, tenant: TenantId, parameters: Sequence[tuple[str, str]], cursors: Cursors
 ) -> Query:
-    """The query that names and values spell. Raises ValidationFailed with every fault of every parameter."""
-    if len(parameters) > MOST_PARAMETERS:
-        raise ValidationFailed((query_fault("", "too_long", f"At most {MOST_PARAMETERS} parameters."),))
+    """The query that the parameters describe. Raises ValidationFailed with every fault of every parameter."""
+    if len(parameters) > MAX_PARAMETERS:
+        raise ValidationFailed((query_fault("", "too_long", f"At most {MAX_PARAMETERS} parameters."),))
     given = dict(parameters)
     faults = [*repetitions(parameters)]
     own = {name: given.pop(name, None) for name in own_parameters(collection)}
@@ -57,7 +57,7 @@ def read_query(
 
 
 def _attempt(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T | None:
-    """What ``read`` gives, or None once its faults have been noted."""
+    """The result of ``read``, or None when it has failed; then its faults are in ``faults``."""
     try:
         return read(*given, **named)
     except ValidationFailed as error:
@@ -69,7 +69,7 @@ def _read_limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     limit = int(text) if _LIMIT.fullmatch(text) else 0
-    if not 1 <= limit <= LARGEST_LIMIT:
-        message = f"Must be an integer from 1 to {LARGEST_LIMIT}."
+    if not 1 <= limit <= MAX_LIMIT:
+        message = f"Must be an integer from 1 to {MAX_LIMIT}."
         raise ValidationFailed((query_fault("limit", "out_of_range", message),))
     return limit

@@ -1,7 +1,7 @@
-"""What PostgreSQL refuses, in words for the caller: nothing that a value can do is an error of the server.
+"""Errors of PostgreSQL as errors of the caller: no value in a request may cause an internal error.
 
-Models and filters check values first; this is what only the database can know (uniqueness, references), and the last
-line behind those checks. Source: PostgreSQL manual, appendix A, "PostgreSQL Error Codes".
+Models and filters check values first. This covers what only the database can check (uniqueness, references), and what
+those checks miss. Source: PostgreSQL manual, appendix A, "PostgreSQL Error Codes".
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tenants.resources.collection import Collection
 
 
 class StillReferred(Conflict):
-    """Other objects refer to the one that was to be deleted."""
+    """Other objects refer to the object to delete."""
 
     message = "Other objects still refer to this one."
 
@@ -24,12 +24,12 @@ class StillReferred(Conflict):
 class NotUnique(Conflict):
     """A unique constraint of the resource."""
 
-    message = "There already is an object with a value that must be unique."
+    message = "Another object already has a value that must be unique."
 
 
 @contextmanager
 def refusals(collection: Collection, *, deleting: bool = False) -> Iterator[None]:
-    """Turn what PostgreSQL refuses inside the block into Conflict, ValidationFailed or Unavailable."""
+    """Turn PostgreSQL's errors inside the block into Conflict, ValidationFailed or Unavailable."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:
@@ -66,7 +66,7 @@ def _missing(error: psycopg.Error, _collection: Collection) -> TenantryError:
 
 
 def _check_failed(error: psycopg.Error, collection: Collection) -> TenantryError:
-    """A check that is named after a column points at it."""
+    """A check constraint that is named after a column points at that column."""
     name = (error.diag.constraint_name or "").removeprefix(f"ck_{collection.table.name}_")
     pointer = _pointer(name if name in collection.resource.writable else None)
     return ValidationFailed.at(pointer, "not_allowed", "Invalid value.")
@@ -82,12 +82,12 @@ def _not_unique(error: psycopg.Error, _collection: Collection) -> TenantryError:
 
 
 def _not_now(error: psycopg.Error, _collection: Collection) -> TenantryError:
-    # A deadlock that others will win, or a tenant whose migration has not been here yet: it answers 503 alone.
+    # A deadlock whose victim this is, or a tenant that is not migrated yet: 503 for this tenant alone.
     return Unavailable(detail=f"{type(error).__name__}: {error.diag.message_primary}")
 
 
 def _detail(error: psycopg.Error) -> str:
-    """For the log: which rule, never which values, that the server's own message would name."""
+    """For the log: the constraint, never the values, which the server's own message contains."""
     return f"{type(error).__name__} {error.diag.constraint_name or ''}".strip()
 
 

@@ -1,4 +1,4 @@
-"""All SQL of the shared CRUD service: one statement for each shape of request, made once and given values afterwards.
+"""All SQL of the shared CRUD service: one statement for each shape of request, compiled once.
 
 Columns are always named, so that tenants at different schema versions can share a connection's plans. A change is one
 statement with its event: the ``WITH`` of a change returns the row, the event is inserted from what it returns.
@@ -50,13 +50,13 @@ from tenants.events.service import number_later
 from tenants.principal import Actor
 from tenants.resources.collection import Collection
 
-_SHAPES = 1024  # statements kept; a shape that is asked for rarely is made again
+_SHAPES = 1024  # statements kept; a rare shape is compiled again
 _VALUE = "value_{}"  # a prefix, so that no column has the name of a parameter
 _WHERE_ID, _WHERE_VERSIONS = "where_id", "where_versions"
 
 
 class After(Enum):
-    """Where a page begins: at the start, after a row with a sort value, or after one without."""
+    """Where a page begins: at the start, after a row with a sort value, or after a row whose sort value is NULL."""
 
     START = "start"
     VALUE = "value"
@@ -65,7 +65,7 @@ class After(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What makes one list's SQL differ from another's. Values are never part of it."""
+    """What the SQL of a list depends on. Values are never part of it."""
 
     filters: tuple[tuple[str, Operator], ...]
     searched: bool
@@ -79,18 +79,18 @@ async def find(work: Work, collection: Collection, row: UUID) -> StoredRow | Non
 
 
 async def lock(session: TenantSession, collection: Collection, row: UUID) -> StoredRow | None:
-    """The row of that id, which no other transaction changes before the end of this one."""
+    """The row of that id, locked until the end of the transaction."""
     return _first(await session.rows(_lock(collection), {_WHERE_ID: row}))
 
 
-async def page(work: Work, query: Query) -> list[StoredRow]:
-    """The rows of a page, and one more when there is a next page."""
+async def page(work: Work, query: Query) -> list[Row]:
+    """The values of a page's rows, as in ``StoredRow``, and one row more when there is a next page."""
     listing, after = query.listing, query.after
     values: dict[str, object] = {_filter_name(number): _array(each) for number, each in enumerate(listing.filters)}
     values |= {"patterns": list(listing.search), "rows": query.limit + 1}
     if after is not None:
         values |= {"after_value": after.value, "after_id": after.id}
-    return list(map(stored, await work.rows(_page(listing.collection, shape_of(query)), values)))
+    return await work.rows(_page(listing.collection, shape_of(query)), values)
 
 
 async def add(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
@@ -160,7 +160,7 @@ def _first(rows: Sequence[Row]) -> StoredRow | None:
 
 
 def _column(collection: Collection, name: str) -> ColumnElement[Any]:
-    """The column as it is stored: a choice is its text, also one that only a newer release knows."""
+    """The column as stored: a choice is its text, also one that only a newer release defines."""
     column = collection.table.c[name]
     return type_coerce(column, String()).label(name) if isinstance(column.type, EnumType) else column
 
@@ -207,7 +207,7 @@ def _insert(collection: Collection, names: tuple[str, ...]) -> Prepared:
 def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool) -> Prepared:
     table = collection.table
     values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
-    # Not now(), which is when the transaction began: one that waited for this row's lock would set the time back.
+    # Not now(), the begin of the transaction: one that has waited for the row's lock would set the time back.
     changed_at = func.greatest(func.clock_timestamp(), table.c.updated_at)
     conditions = [_is_row(collection), *([_has_version(collection)] if conditional else [])]
     # Locked first: what is returned as the state before is what the UPDATE then replaces.
@@ -252,9 +252,9 @@ def page_statement(collection: Collection, shape: Shape) -> Select[Any]:
 
 
 def _parts(collection: Collection, shape: Shape) -> list[list[ColumnElement[bool]]]:
-    """The conditions of the rows behind the cursor, in their order: up to two ranges of the index.
+    """The conditions of the rows after the cursor, in order: up to two ranges of the index.
 
-    One condition with OR would read every row before the cursor. Empty values are greater than all others.
+    One condition with OR would read every row before the cursor. NULL is greater than every value.
     """
     column, descending = collection.table.c[shape.sort.field], shape.sort.descending
     row, after_id = collection.table.c.id, bindparam("after_id", type_=Uuid())
@@ -289,7 +289,7 @@ def _joined(parts: list[Select[Any]], collection: Collection, sort: Sort) -> Sel
 
 
 def _found(collection: Collection) -> ColumnElement[bool]:
-    """Every pattern is matched by the searchable fields, which a word cannot span."""
+    """Every pattern matches in the searchable fields; no word spans two of them."""
     text = func.concat_ws(" ", *(collection.table.c[name] for name in collection.resource.searchable))
     return text.op("ILIKE", is_comparison=True)(all_(bindparam("patterns", type_=ARRAY(Text))))
 
@@ -305,7 +305,7 @@ _COMPARISONS: dict[Operator, _Comparison] = {
     Operator.IN: lambda column, values: column == any_(values),
     Operator.CONTAINS: lambda column, pattern: column.ilike(pattern),
     Operator.STARTS_WITH: lambda column, pattern: column.ilike(pattern),
-    Operator.IS_NULL: lambda column, wanted: column.is_(None) == wanted,
+    Operator.IS_NULL: lambda column, expected: column.is_(None) == expected,
 }
 
 

@@ -17,9 +17,9 @@ from tenants.crud import hooked, repository
 from tenants.crud.pages import Cursors, Position
 from tenants.crud.query import Query
 from tenants.crud.refusals import refusals
-from tenants.crud.rows import StoredRow
+from tenants.crud.rows import StoredRow, stored
 from tenants.database.sessions import TenantWork
-from tenants.database.statements import Work
+from tenants.database.statements import Row, Work
 from tenants.errors import NotFound, PreconditionFailed
 from tenants.identifiers import new_id
 from tenants.principal import Actor
@@ -28,14 +28,17 @@ from tenants.resources.collection import Collection
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list, and the cursor of the next when there is one."""
+    """One page of a list, and the cursor of the next when there is one.
 
-    rows: Sequence[StoredRow]
+    Rows are as ``StoredRow.values``: an object for each would cost a page of 50 some 30 µs (6 %).
+    """
+
+    rows: Sequence[Row]
     next_cursor: str | None
 
 
 def row_id(collection: Collection, text: str) -> UUID:
-    """The id that a path holds. Raises NotFound: what cannot be an id of this resource is none."""
+    """The id in a path. Raises NotFound also for a text that cannot be an id of this resource."""
     value = identifiers.read(collection.resource.singular, text)
     if value is None:
         raise NotFound
@@ -43,7 +46,7 @@ def row_id(collection: Collection, text: str) -> UUID:
 
 
 async def create(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
-    """A new row. Raises Conflict and ValidationFailed for what only the database can know."""
+    """A new row. Raises Conflict and ValidationFailed for what only the database can check."""
     row = new_id()
     complete = {"id": row, **_complete(collection, values)}
     if collection.resource.has_hooks:
@@ -69,7 +72,7 @@ async def list_page(work: Work, query: Query, cursors: Cursors) -> Page:
         rows = await repository.page(work, query)
     if len(rows) <= query.limit:
         return Page(rows, None)
-    last = rows[query.limit - 1]
+    last = stored(rows[query.limit - 1])
     position = Position(last.value_of(collection, query.listing.sort.field), last.id)
     return Page(rows[: query.limit], cursors.write(query.listing, position))
 

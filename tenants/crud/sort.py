@@ -1,7 +1,7 @@
 """``sort=name`` or ``sort=-name``: one listed column, ties broken by id in the same direction.
 
-What has no value counts as greater than all that has: last when ascending, first when descending, which is the order
-that PostgreSQL's indexes have.
+NULL counts as greater than every value: last when ascending, first when descending, which is the order of PostgreSQL's
+indexes.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Sort:
 
 
 def sorts_of(collection: Collection) -> tuple[str, ...]:
-    """Every value that ``sort`` takes."""
+    """Every value of ``sort``."""
     return tuple(f"{sign}{name}" for name in collection.sortable for sign in ("", "-"))
 
 
 def read_sort(collection: Collection, text: str | None) -> Sort:
-    """The order that the query asks for, or the resource's own. Raises ValidationFailed."""
+    """The requested order, or the resource's default. Raises ValidationFailed."""
     spelled = collection.resource.default_sort if text is None else text
     name = spelled.removeprefix("-")
     if name not in collection.sortable:

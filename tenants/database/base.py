@@ -32,7 +32,7 @@ _TYPES: dict[Any, Any] = {
 
 
 class ControlModel(DeclarativeBase):
-    """Base of the tables in schema ``tenantry``: whom we know, what they may do, what they bought."""
+    """Base of the tables in schema ``tenantry``: tenants, credentials, plans and subscriptions."""
 
     metadata = MetaData(schema=CONTROL_SCHEMA, naming_convention=_NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = _TYPES

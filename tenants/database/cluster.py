@@ -1,7 +1,7 @@
-"""Set-up of a PostgreSQL server, once, as its superuser: three roles, one database, and what PUBLIC must lose.
+"""Set-up of a PostgreSQL server, once, as its superuser: three roles, one database, and what is revoked from PUBLIC.
 
-Safe to run again: it brings passwords, ownership and grants to what is asked. Everything after this is the owner's
-(migrations) or the gateway's (work); the superuser is not needed again.
+Safe to run again: it sets passwords, ownership and grants to what they should be. Afterwards the owner migrates, the
+gateway serves, and the superuser is not needed again.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from sqlalchemy.engine import URL, make_url
 from tenants.database.hardening import close_catalog
 from tenants.database.names import CONTROL_ROLE, GATEWAY_ROLE, OWNER_ROLE
 
-# Inside one injected statement these would undo SET LOCAL ROLE, notify every worker, or create objects that belong to
-# no tenant (docs/architecture.md, "Isolation in PostgreSQL").
+# In one injected expression these would undo SET LOCAL ROLE, notify every worker, or create objects that outlive the
+# transaction and belong to no tenant (docs/decisions/0005-restrict-the-catalog-for-tenant-roles.md).
 _SET_ROLE_FUNCTIONS = ("pg_catalog.set_config(text, text, boolean)",)
 _SHARED_FUNCTIONS = (
     "pg_catalog.pg_notify(text, text)",
@@ -26,14 +26,14 @@ _SHARED_FUNCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class ClusterUrls:
-    """What set-up hands on: the URL of each role that may log in."""
+    """The URLs of the roles that may log in."""
 
     gateway: str
     owner: str
 
 
 def set_up_cluster(superuser_url: str, database: str, *, owner_password: str, gateway_password: str) -> ClusterUrls:
-    """Make roles, database and revokes. Raises psycopg.Error when the server forbids one of them."""
+    """Create roles and database, grant and revoke. Raises psycopg.Error when the server forbids one of them."""
     admin = make_url(superuser_url).set(drivername="postgresql")
     with psycopg.connect(_text(admin), autocommit=True) as connection:
         _make_roles(connection, owner_password, gateway_password)
@@ -51,7 +51,7 @@ def set_up_cluster(superuser_url: str, database: str, *, owner_password: str, ga
 def _make_roles(connection: psycopg.Connection, owner_password: str, gateway_password: str) -> None:
     _ensure_role(connection, OWNER_ROLE, sql.SQL("LOGIN CREATEROLE NOINHERIT PASSWORD {}").format(owner_password))
     _ensure_role(connection, CONTROL_ROLE, sql.SQL("NOLOGIN"))
-    # NOINHERIT: being a member of every tenant's role gives the login itself nothing.
+    # NOINHERIT: the login is a member of every tenant's role, and has no rights by that alone.
     _ensure_role(connection, GATEWAY_ROLE, sql.SQL("LOGIN NOINHERIT PASSWORD {}").format(gateway_password))
     _grant_role(connection, CONTROL_ROLE, GATEWAY_ROLE)
     connection.execute(sql.SQL("ALTER ROLE {} SET search_path = ''").format(sql.Identifier(GATEWAY_ROLE)))
@@ -62,7 +62,7 @@ def _ensure_role(connection: psycopg.Connection, role: str, attributes: sql.Comp
     verb = sql.SQL("ALTER" if known else "CREATE")
     try:
         connection.execute(sql.SQL("{} ROLE {} {}").format(verb, sql.Identifier(role), attributes))
-    except psycopg.errors.UniqueViolation:  # another set-up of the same server made it meanwhile
+    except psycopg.errors.UniqueViolation:  # a concurrent set-up of the same server has created it
         connection.execute(sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(role), attributes))
 
 

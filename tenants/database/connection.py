@@ -1,4 +1,4 @@
-"""The connection under every session: one statement at a time, planned afresh, and given up soon when it hangs."""
+"""The connection of a session: one statement at a time, nothing prepared, and abandoned soon when it hangs."""
 
 import asyncio
 import select
@@ -17,20 +17,21 @@ from tenants.settings import DatabaseSettings
 
 Result = TypeVar("Result")
 
-_ABANDON_WITHIN = 0.5  # seconds from the cancelling of a statement to the end of its connection, at most
-_CANCEL_WITHIN = 0.4  # seconds of these that the server has
+_ABANDON_WITHIN = 0.5  # seconds from the cancellation of a statement to the end of its connection, at most
+_CANCEL_WITHIN = 0.4  # seconds of these for the server to answer
 _INTERVAL = 0.1  # seconds; psycopg's own
 
 
 def work_deadline(settings: DatabaseSettings) -> float:
-    """Seconds after which work is given up, so that giving up is done within ``transaction_timeout`` too (OP3)."""
+    """Seconds after which work is abandoned, so that this too ends within ``transaction_timeout`` (OP3)."""
     return max(settings.transaction_timeout - _ABANDON_WITHIN, settings.transaction_timeout / 2)
 
 
 class ExtendedCursor(psycopg.AsyncCursor[Any]):
     """Sends even a statement without parameters by the extended protocol, which takes one statement and no second.
 
-    psycopg would send it by the simple protocol, where ``SELECT …; RESET ROLE`` is two (docs/decisions/0006).
+    psycopg would send it by the simple protocol, where ``SELECT …; RESET ROLE`` is two
+    (docs/decisions/0006-sessions-do-not-prepare-statements.md).
     """
 
     def _execute_send(self, *arguments: Any, **options: Any) -> None:
@@ -38,14 +39,14 @@ class ExtendedCursor(psycopg.AsyncCursor[Any]):
 
 
 class GatewayConnection(psycopg.AsyncConnection[Any]):
-    """Leaves nothing behind when it is given up while it opens."""
+    """Closes its socket when it is cancelled while it opens."""
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Self:
         """As psycopg's own, whose frames hold the half-open socket.
 
-        Whoever keeps what was raised keeps those frames, be it until garbage is collected; and the server would wait a
-        minute for the rest of the greeting.
+        The traceback of what was raised keeps those frames, at least until garbage is collected, and the server would
+        wait a minute for the rest of the handshake.
         """
         try:
             return await super().connect(*arguments, **options)
@@ -55,10 +56,10 @@ class GatewayConnection(psycopg.AsyncConnection[Any]):
 
 
 class SessionConnection(GatewayConnection):
-    """Ends its socket when a cancelled statement does not end soon."""
+    """Closes its socket when a cancelled statement does not end soon."""
 
     async def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
-        """As psycopg's own, which gives a server that hangs 10 s more after the caller has been cancelled."""
+        """As psycopg's own, which waits 10 s more for a hanging server after the caller has been cancelled."""
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, *arguments, **({"interval": _INTERVAL} | options))
         except asyncio.CancelledError:
@@ -73,16 +74,16 @@ class SessionConnection(GatewayConnection):
                 await waiting.wait_async(gen, self.pgconn.socket, interval=_INTERVAL)
         except psycopg.errors.QueryCanceled:
             return
-        except BaseException as error:  # cancelled once more included: the rest of its answer would belong to nobody
+        except BaseException as error:  # also a second cancellation: nothing may read the rest of the answer
             self.pgconn.finish()
             if not isinstance(error, TimeoutError | psycopg.Error):
                 raise
 
 
 def discard_dead_connections(pool: Pool) -> None:
-    """Let the pool hand out no connection that its server has closed, so that a restart costs no request.
+    """Make the pool skip connections that the server has closed, so that a restart fails no request.
 
-    Looks at the socket, without a round trip: a server has nothing to say to a connection at rest but that it ends.
+    Checks the socket, without a round trip: the server sends an idle connection nothing but its end.
     """
     event.listen(pool, "checkout", _refuse_if_readable)
 

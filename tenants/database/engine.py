@@ -1,4 +1,4 @@
-"""The engine: psycopg over one small pool, every wait bounded."""
+"""The engine of the sessions: psycopg over one small pool, every wait bounded."""
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -11,21 +11,21 @@ CONNECTION_LIFE = 1800  # seconds; a backend keeps some 120 KB for each tenant i
 _SESSIONS = {
     "async_creator_fn": SessionConnection.connect,
     "cursor_factory": ExtendedCursor,
-    # A prepared plan is made anew whenever the search_path is another one, that is for every other tenant, and fails
+    # A prepared statement is planned again when the search_path has changed, so for every other tenant, and fails
     # where two tenants' tables differ ("cached plan must not change result type", IS4).
     "prepare_threshold": None,
 }
 
 
 def open_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine for the gateway's login role. Connects when first asked, not before."""
+    """An engine for the gateway's login role. Connects at its first use."""
     engine = create_async_engine(
         make_url(settings.url).set(drivername="postgresql+psycopg"),
         pool_size=settings.session_connections,
         max_overflow=0,
         pool_timeout=settings.acquire_timeout,
         pool_recycle=CONNECTION_LIFE,
-        hide_parameters=True,  # an error's text goes to the log, and values are the tenant's own (SE2)
+        hide_parameters=True,  # an error's text is logged, and values are the tenant's data (SE2)
         connect_args=connect_arguments(settings) | _SESSIONS,
     )
     discard_dead_connections(engine.pool)
@@ -33,9 +33,9 @@ def open_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def connect_arguments(settings: DatabaseSettings) -> dict[str, object]:
-    """What every connection is opened with.
+    """The parameters of every connection.
 
-    A dead peer is noticed, an empty search_path is the rule, and the server ends what hangs (DA7).
+    Keepalives detect a dead peer, the search_path is empty, and the server ends what hangs (DA7).
     """
     milliseconds = int(settings.statement_timeout * 1000)
     return {
@@ -46,7 +46,7 @@ def connect_arguments(settings: DatabaseSettings) -> dict[str, object]:
         "tcp_user_timeout": int(settings.transaction_timeout * 1000),
         "application_name": "tenantry",
         "options": (
-            "-c timezone=UTC "  # whatever the server's own: answers show times in UTC
+            "-c timezone=UTC "  # also where the server has another: answers have times in UTC
             f"-c search_path= -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
             f" -c idle_in_transaction_session_timeout={milliseconds}"
         ),

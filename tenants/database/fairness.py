@@ -1,10 +1,10 @@
 """Fair shares of a process's connections, so that one tenant's flood leaves room for all others (IS10).
 
-A tenant may take a free place while it holds fewer than twice as many as are free. Alone it gets some two thirds of
-them, and there is nearly always one left for whoever holds none; the more tenants are at work, the less each may hold.
+A tenant may take a connection while it holds fewer than twice as many as are free. A single tenant gets some two thirds
+of them, and one is nearly always left for a tenant that holds none; the more tenants are active, the fewer each holds.
 Source of the rule: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM
-Transactions on Networking 6(2), 1998. A tenant that alone could take all would make the next one wait for the end of
-its statements, and of slow ones that is seconds.
+Transactions on Networking 6(2), 1998. If one tenant could take all connections, the next would wait for the end of its
+statements, which takes seconds when they are slow.
 """
 
 import asyncio
@@ -13,38 +13,38 @@ from collections import OrderedDict
 from tenants.database.names import CONTROL_SCHEMA
 from tenants.errors import Unavailable
 
-SYSTEM = CONTROL_SCHEMA  # work of our own, for no tenant, such as looking up a credential
-_PER_FREE_PLACE = 2  # places that a tenant may hold for each one that is free
+SYSTEM = CONTROL_SCHEMA  # work for no tenant, such as looking up a credential
+_PER_FREE_SLOT = 2  # slots that a tenant may hold for each free one
 
-_Turn = asyncio.Future[None]
+_Waiter = asyncio.Future[None]
 
 
 class FairShares:
-    """Places on connections, each held for a schema: a tenant's, or ``SYSTEM``, for which ``reserved`` are kept.
+    """Slots of connections, each held by a schema: a tenant's, or ``SYSTEM``, for which ``reserved`` are kept.
 
-    Schemas that wait are served in turn, the requests of one in their own order. Nothing is awaited where there is
-    nothing to wait for.
+    Waiting schemas are served round robin, the requests of one schema in order. ``take`` does not suspend when a slot
+    is free.
     """
 
-    def __init__(self, places: int, *, patience: float, longest_queue: int, reserved: int = 0) -> None:
-        """``patience``: seconds that one may wait. ``longest_queue``: how many may wait for the same schema."""
-        self._free = places
+    def __init__(self, slots: int, *, max_wait: float, longest_queue: int, reserved: int = 0) -> None:
+        """``max_wait``: seconds that a request may wait. ``longest_queue``: requests of one schema that may wait."""
+        self._free = slots
         self._reserved = reserved
-        self._patience = patience
+        self._max_wait = max_wait
         self._longest_queue = longest_queue
         self._held: dict[str, int] = {}
-        # First whose turn is next. At rest none of them may take a place: only giving one back can change that.
-        self._waiting: OrderedDict[str, OrderedDict[_Turn, None]] = OrderedDict()
+        # The next to serve is first. None of them may take a slot until one is given back.
+        self._waiting: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """How many requests wait for a slot."""
         return sum(len(queue) for queue in self._waiting.values())
 
     async def take(self, schema: str) -> None:
-        """Return with a place, which ``give_back`` must end.
+        """Take a slot, which ``give_back`` must return.
 
-        Raises Unavailable when none becomes free in time, or too many wait for the same schema already.
+        Raises Unavailable when no slot becomes free in time, or when too many requests of the schema wait already.
         """
         if self._may_take(schema):
             self._hold(schema)
@@ -52,7 +52,7 @@ class FairShares:
             await self._wait(schema)
 
     def give_back(self, schema: str) -> None:
-        """End what ``take`` began."""
+        """Return the slot that ``take`` took."""
         self._free += 1
         self._held[schema] -= 1
         if not self._held[schema]:
@@ -61,10 +61,10 @@ class FairShares:
             self._serve(following)
 
     def _may_take(self, schema: str) -> bool:
-        room = self._free
+        available = self._free
         if schema != SYSTEM:
-            room -= max(0, self._reserved - self._held.get(SYSTEM, 0))
-        return self._held.get(schema, 0) < _PER_FREE_PLACE * room
+            available -= max(0, self._reserved - self._held.get(SYSTEM, 0))
+        return self._held.get(schema, 0) < _PER_FREE_SLOT * available
 
     def _hold(self, schema: str) -> None:
         self._free -= 1
@@ -75,23 +75,23 @@ class FairShares:
         if len(queue) >= self._longest_queue:
             raise Unavailable(detail=f"{len(queue)} requests of the tenant wait for a connection already")
         loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        queue[turn] = None
-        giving_up = loop.call_later(self._patience, _give_up, turn)
+        waiter = loop.create_future()
+        queue[waiter] = None
+        timer = loop.call_later(self._max_wait, _time_out, waiter)
         try:
-            await turn
+            await waiter
         except BaseException:
-            self._withdraw(schema, turn)
+            self._withdraw(schema, waiter)
             raise
         finally:
-            giving_up.cancel()
+            timer.cancel()
 
-    def _withdraw(self, schema: str, turn: _Turn) -> None:
-        if _has_come(turn):  # in the very moment of the cancellation: the place must not be lost
+    def _withdraw(self, schema: str, waiter: _Waiter) -> None:
+        if _was_served(waiter):  # at the moment of the cancellation: the slot must not be lost
             self.give_back(schema)
             return
         queue = self._waiting.get(schema, OrderedDict())
-        queue.pop(turn, None)
+        queue.pop(waiter, None)
         if not queue:
             self._waiting.pop(schema, None)
 
@@ -100,18 +100,18 @@ class FairShares:
 
     def _serve(self, schema: str) -> None:
         queue = self._waiting.pop(schema)
-        turn, _ = queue.popitem(last=False)
+        waiter, _ = queue.popitem(last=False)
         if queue:
             self._waiting[schema] = queue  # at the end of the round
-        if not turn.done():  # else it was given up, and its waiter has yet to hear of it
+        if not waiter.done():  # else it has timed out or was cancelled, and its task has not run since
             self._hold(schema)
-            turn.set_result(None)
+            waiter.set_result(None)
 
 
-def _has_come(turn: _Turn) -> bool:
-    return turn.done() and not turn.cancelled() and turn.exception() is None
+def _was_served(waiter: _Waiter) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None
 
 
-def _give_up(turn: _Turn) -> None:
-    if not turn.done():
-        turn.set_exception(Unavailable(detail="no connection became free in time"))
+def _time_out(waiter: _Waiter) -> None:
+    if not waiter.done():
+        waiter.set_exception(Unavailable(detail="no connection became free in time"))

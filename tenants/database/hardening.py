@@ -1,10 +1,10 @@
-"""What PUBLIC loses in the catalog of our database, so that SQL injected into one tenant's statement learns little.
+"""Revokes rights of PUBLIC on the database's catalog, so that SQL injected into a tenant's statement learns little.
 
 PostgreSQL lets every role read which schemas, roles and sessions there are, how many rows a table holds, how often it
 is read, and which statements the session has prepared; and lets it take locks and seeds that outlive a transaction, and
-so its tenant. A tenant's role needs none of that. Whoever did by being anybody, does now by being ours, or pg_monitor.
+so its tenant. A tenant's role needs none of that. Tenantry's own roles and pg_monitor keep these rights by grants.
 
-What stays: names can be had one by one from their numbers (``16385::regnamespace``), so a tenant's id is no secret.
+What remains: names can be read one by one from their numbers (``16385::regnamespace``), so a tenant's id is no secret.
 """
 
 import psycopg
@@ -56,7 +56,7 @@ _CLOSE = """
 
 
 def close_catalog(superuser: psycopg.Connection) -> None:
-    """Take it from PUBLIC in the database of this connection, and give it to our own roles. Safe to run again.
+    """Revoke them from PUBLIC in this connection's database, and grant them to Tenantry's roles. Safe to run again.
 
     The server's other databases are not touched. Raises psycopg.Error when the server forbids it.
     """

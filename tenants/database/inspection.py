@@ -1,4 +1,4 @@
-"""The facts about server and login role that isolation depends on (docs/architecture.md)."""
+"""The facts of a server and a login role that isolation depends on (docs/architecture.md)."""
 
 from dataclasses import dataclass, fields
 
@@ -60,7 +60,7 @@ class Inspection:
 
 
 def inspect(url: str) -> Inspection:
-    """Log in and look. Raises psycopg.OperationalError when that is impossible."""
+    """Log in and read them. Raises psycopg.OperationalError when that is impossible."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, connect_timeout=_TIMEOUT, application_name="tenantry doctor") as connection:
         connection.read_only = True

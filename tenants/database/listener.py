@@ -1,8 +1,8 @@
-"""Hears of every change: one connection of its own that LISTENs, so that no worker goes on trusting what has changed.
+"""Receives every change on a connection of its own that LISTENs, so that no worker keeps trusting what has changed.
 
-A notification reaches us on the commit that made it. What this cannot tell by itself is silence: no change, or a dead
-connection? So a heartbeat runs on the very same connection; PostgreSQL sends what is pending before it answers, hence
-after each answer we have seen every change that was committed before we asked (``confirmed_at``).
+A notification arrives with the commit that sent it. Silence means no change or a dead connection: so a heartbeat runs
+on the same connection. PostgreSQL sends pending notifications before it answers: after each answer, every change that
+was committed before the heartbeat has arrived (``confirmed_at``).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tenants.database.engine import connect_arguments
 from tenants.database.names import CHANGES_CHANNEL
 from tenants.settings import DatabaseSettings
 
-_HEARTBEAT = 1.0  # seconds between two
+_HEARTBEAT = 1.0  # seconds between two heartbeats
 _DEADLINE = 2.0  # seconds that a heartbeat, or a connection attempt, may take
 _SHORTEST_PAUSE = 0.05  # seconds before the first new attempt
 _LONGEST_PAUSE = 1.0
@@ -37,14 +37,14 @@ _log = structlog.get_logger(__name__)
 
 
 class ChangeKind(StrEnum):
-    """The first word of a notification; the rest is the id of what changed."""
+    """The first word of a notification; the id of what changed follows."""
 
     API_KEY = "api_key"  # digest, hexadecimal
     OPERATOR_KEY = "operator_key"  # digest, hexadecimal
     USER = "user"  # uuid
     TENANT = "tenant"  # uuid
     PLAN = "plan"  # code
-    RESET = "reset"  # no id: anything may have changed while nobody listened
+    RESET = "reset"  # no id: notifications may have been missed
 
 
 Subscriber = Callable[[str, str], None]
@@ -60,15 +60,15 @@ class ChangeListener:
         self._task: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
         self.listening = False
-        self.resets = 0  # times that some changes may have been missed; the first is the start
-        self.confirmed_at = float("-inf")  # time.monotonic(): we have seen every change that was committed before
+        self.resets = 0  # times that changes may have been missed; the first is the start
+        self.confirmed_at = float("-inf")  # time.monotonic(): every change committed before has arrived
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Call this at every change, and with ``reset`` whenever some may have been missed."""
+        """Call ``subscriber`` at every change, and with ``reset`` whenever changes may have been missed."""
         self._subscribers.append(subscriber)
 
     async def start(self) -> None:
-        """Begin to listen in the background. Returns at once: a database that is down is waited for, not required."""
+        """Listen in the background. Returns at once, also when the database is down: then it keeps trying."""
         self._task = asyncio.create_task(self._run(), name="change-listener")
 
     async def wait_until_listening(self, seconds: float) -> bool:
@@ -91,23 +91,23 @@ class ChangeListener:
             began = time.monotonic()
             try:
                 await self._listen()
-            except Exception as error:  # noqa: BLE001 - also a subscriber's fault: reset and go on, never deaf
+            except Exception as error:  # noqa: BLE001 - also a subscriber's fault: reset, and listen again
                 _log.warning("listener_lost", error=f"{type(error).__name__}: {error}")
             pause = _SHORTEST_PAUSE if self.confirmed_at > began else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads workers, guards nothing
 
     async def _listen(self) -> None:
         async with self._connection() as connection:
-            asked = await _within_deadline(connection, _LISTEN)
+            sent_at = await _within_deadline(connection, _LISTEN)
             self.listening = True
             self.resets += 1
-            self._tell(ChangeKind.RESET, "")
+            self._publish(ChangeKind.RESET, "")
             while True:
-                await self._hear(connection, 0)  # what came with the answer, before we say that we have seen it
-                self.confirmed_at = asked
+                await self._receive(connection, 0)  # what came with the answer, before it counts as confirmed
+                self.confirmed_at = sent_at
                 self._confirmed.set()
-                await self._hear(connection, _HEARTBEAT)
-                asked = await _within_deadline(connection, _HEARTBEAT_QUERY)
+                await self._receive(connection, _HEARTBEAT)
+                sent_at = await _within_deadline(connection, _HEARTBEAT_QUERY)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -121,28 +121,28 @@ class ChangeListener:
             self.listening = False
             await connection.close()
 
-    async def _hear(self, connection: psycopg.AsyncConnection[Any], seconds: float) -> None:
+    async def _receive(self, connection: psycopg.AsyncConnection[Any], seconds: float) -> None:
         async for notification in connection.notifies(timeout=seconds):
             kind, _, changed = notification.payload.partition(" ")
-            self._tell(kind, changed)
+            self._publish(kind, changed)
 
-    def _tell(self, kind: str, changed: str) -> None:
+    def _publish(self, kind: str, changed: str) -> None:
         for subscriber in self._subscribers:
             subscriber(kind, changed)
 
 
 async def _within_deadline(connection: psycopg.AsyncConnection[Any], statement: sql.Composed) -> float:
-    """Execute, and return the monotonic time of asking. A peer that is silent for too long is hung up on.
+    """Execute, and return the monotonic time of sending. Shuts the socket down when the peer does not answer in time.
 
-    Cancelling instead would make psycopg ask the same dead peer to cancel, and wait for that as well.
+    Cancelling instead would make psycopg send the same dead peer a cancel request, and wait for that as well.
     """
-    asked = time.monotonic()
-    hang_up = asyncio.get_running_loop().call_later(_DEADLINE, _shut, connection.fileno())
+    sent_at = time.monotonic()
+    timer = asyncio.get_running_loop().call_later(_DEADLINE, _shut, connection.fileno())
     try:
         await connection.execute(statement)
     finally:
-        hang_up.cancel()
-    return asked
+        timer.cancel()
+    return sent_at
 
 
 def _shut(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""Schema and role names. Made from server-made ids only, never from anything that a person typed (IS5)."""
+"""Schema and role names, derived from generated ids only, never from input (IS5)."""
 
 from tenants.identifiers import TenantId
 
@@ -16,10 +16,10 @@ def tenant_schema(tenant: TenantId) -> str:
 
 
 def tenant_role(tenant: TenantId) -> str:
-    """The tenant's role bears the name of its schema, which is unique in the whole cluster."""
+    """The tenant's role has the name of its schema, which is unique in the whole cluster."""
     return tenant_schema(tenant)
 
 
 def search_path(schema: str) -> str:
-    """The search_path of a transaction in ``schema``. pg_temp is last: no temporary table hides a real one."""
+    """The search_path of a transaction in ``schema``. pg_temp is last, so that no temporary table hides a real one."""
     return f"{schema}, pg_temp"

@@ -1,4 +1,4 @@
-"""Tells an outage of PostgreSQL from a fault of ours, so that the first is a 503 and never a 401 or a 500."""
+"""Tells outages of PostgreSQL from programming errors, so that an outage is a 503 and never a 401 or a 500."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ DATABASE_ERRORS = (exc.SQLAlchemyError, pg.Error, OSError, TimeoutError)
 
 
 def raise_outage(error: Exception) -> None:
-    """Raises Unavailable when the error is an outage; returns when it is a fault, for the caller to raise again."""
+    """Raises Unavailable when the error is an outage; else returns, for the caller to raise the error again."""
     if is_outage(error):
         raise Unavailable(detail=f"PostgreSQL: {type(error).__name__}: {error}") from error
 

@@ -63,9 +63,9 @@ class Group(NamedTuple):
         return (*self.calls, *_ENTER_CONTROL, *self.control) if self.control else self.calls
 
 
-# A tenant's role may not call set_config (docs/decisions/0005-the-catalog-is-closed-to-tenants.md). SET ROLE checks the
-# membership of the session user, which is the gateway's login role, so these two work after the tenant's statements;
-# and since they are whole statements, SQL injected into an expression cannot reach them.
+# A tenant's role may not call set_config. SET ROLE checks the membership of the session user, which is the gateway's
+# login role, so these two work after the tenant's statements; and since they are whole statements, SQL injected into an
+# expression cannot reach them (docs/decisions/0017-send-a-transaction-as-a-group-of-statements.md).
 _ENTER_CONTROL = (
     Call(Statement(b"enter_control_role", f"SET LOCAL ROLE {CONTROL_ROLE}".encode()), ()),
     Call(Statement(b"enter_control_path", f"SET LOCAL search_path = {search_path(CONTROL_SCHEMA)}".encode()), ()),
@@ -115,19 +115,24 @@ class PipelineConnection:
         """
         calls = group.in_order()
         parameters = [self._transformer.dump_sequence(call.values, _TEXT * len(call.values)) for call in calls]
-        fresh = [call.statement.name for call in calls if call.statement.name not in self._prepared]
+        fresh = {call.statement.name for call in calls if call.statement.name not in self._prepared}
         self.role = group.role
         try:
-            self._send_closes(calls, fresh)
+            if fresh:
+                self._send_closes(calls, fresh)
             self._pg.send_query_prepared(_ENTER_NAME, [group.search_path, group.role])
-            expected = self._send_calls(calls, parameters, fresh)
+            prepared = self._send_calls(calls, parameters, fresh)
             results = await self._round_trip(deadline)
         except BaseException:
             self.close()
             raise
-        answers = self._read(results[-len(expected) :], expected)
+        answers = self._answers(results[-len(calls) - len(prepared) :], prepared) if prepared else results[1:]
         self._first_error(results)
-        rows = [self._load(answer) for answer in answers]
+        rows = []
+        for call, answer in zip(calls, answers, strict=True):
+            self._prepared.move_to_end(call.statement.name)
+            self._transformer.set_pgresult(answer)
+            rows.append(self._transformer.load_rows(0, answer.ntuples, tuple))
         return rows[: len(group.calls)] + rows[-len(group.control) :] if group.control else rows
 
     def forget(self, group: Group) -> None:
@@ -146,43 +151,37 @@ class PipelineConnection:
             self._loop.remove_writer(self._socket)
             self._pg.finish()
 
-    def _send_closes(self, calls: Sequence[Call], fresh: list[bytes]) -> None:
+    def _send_closes(self, calls: Sequence[Call], fresh: set[bytes]) -> None:
         # Before the group's first statement that can fail. Closing an unknown name is no error.
         for call in calls:
             if call.statement.name in self._prepared:
                 self._prepared.move_to_end(call.statement.name)
-        while fresh and len(self._prepared) + len(fresh) > _KEPT_STATEMENTS:
+        while len(self._prepared) + len(fresh) > _KEPT_STATEMENTS:
             self._pg.send_close_prepared(self._prepared.popitem(last=False)[0])
         for name in fresh:
             self._pg.send_close_prepared(name)
 
-    def _send_calls(self, calls: Sequence[Call], parameters: Sequence[Any], fresh: list[bytes]) -> list[bytes | None]:
-        """Send each, and its preparation before its first use. What each result is: a name prepared, or an answer."""
-        expected: list[bytes | None] = []
-        missing = set(fresh)
-        for call, values in zip(calls, parameters, strict=True):
+    def _send_calls(self, calls: Sequence[Call], parameters: Sequence[Any], fresh: set[bytes]) -> dict[int, bytes]:
+        """Send each, and its preparation before its first use; the places of those among the results, and their names.
+
+        Empties ``fresh``.
+        """
+        prepared: dict[int, bytes] = {}
+        for place, call in enumerate(calls):
             name = call.statement.name
-            if name in missing:
-                missing.remove(name)
+            if name in fresh:
+                fresh.remove(name)
+                prepared[place + len(prepared)] = name
                 self._pg.send_prepare(name, call.statement.sql)
-                expected.append(name)
-            self._pg.send_query_prepared(name, values, result_format=pq.Format.BINARY)
-            expected.append(None)
-        return expected
+            self._pg.send_query_prepared(name, parameters[place], result_format=pq.Format.BINARY)
+        return prepared
 
-    def _read(self, results: Sequence[PGresult], expected: list[bytes | None]) -> list[PGresult]:
+    def _answers(self, results: list[PGresult], prepared: dict[int, bytes]) -> list[PGresult]:
         """Note what is prepared now, which a later error does not undo, and return the other results."""
-        answers = []
-        for result, name in zip(results, expected, strict=True):
-            if name is None:
-                answers.append(result)
-            elif result.status == pq.ExecStatus.COMMAND_OK:
+        for place, name in prepared.items():
+            if results[place].status == pq.ExecStatus.COMMAND_OK:
                 self._prepared[name] = None
-        return answers
-
-    def _load(self, answer: PGresult) -> list[Row]:
-        self._transformer.set_pgresult(answer)
-        return self._transformer.load_rows(0, answer.ntuples, tuple)
+        return [result for place, result in enumerate(results) if place not in prepared]
 
     async def _round_trip(self, deadline: float) -> list[PGresult]:
         self._results = []

@@ -1,4 +1,8 @@
-"""A small pool of pipelined connections: each runs one group of statements, and so one transaction, at a time."""
+"""The pool of pipelined connections: each runs one group of statements, and so one transaction, at a time.
+
+Two classes of use share it: tenants' groups, and look-ups of the system itself (credentials and plans), for which some
+connections are reserved, so that a flood of tenants' requests never delays the look-up of a credential (IS10).
+"""
 
 import asyncio
 import time
@@ -21,13 +25,18 @@ _STALE_PLAN = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 class PipelinePool:
     """Runs groups of statements, with a fair share of the connections for each schema."""
 
-    def __init__(self, settings: DatabaseSettings, size: int) -> None:
+    def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._deadline = work_deadline(settings)
         self._idle: list[PipelineConnection] = []
         self._running = 0
-        self._size = size
-        self._shares = FairShares(size, patience=settings.acquire_timeout, longest_queue=settings.longest_queue)
+        self._size = settings.statement_connections + settings.lookup_connections
+        self._shares = FairShares(
+            self._size,
+            max_wait=settings.acquire_timeout,
+            longest_queue=settings.longest_queue,
+            reserved=settings.lookup_connections,
+        )
 
     @property
     def use(self) -> PoolUse:

@@ -1,7 +1,7 @@
-"""A tenant's schema and role, made and dropped inside the control transaction that writes or deletes its row.
+"""A tenant's schema and role, created and dropped inside the control transaction that writes or deletes its row.
 
-The work is done by two functions of the schemas' owner, so that the gateway needs none of the owner's rights, and so
-that a process killed at any moment leaves no half-made tenant (IS8).
+Two functions of the schemas' owner do the work, so that the gateway needs none of the owner's rights, and so
+that a process killed at any moment leaves no partial tenant (IS8).
 """
 
 from sqlalchemy import text
@@ -25,6 +25,6 @@ async def provision_tenant(session: ControlSession, tenant: TenantId) -> None:
 async def drop_tenant(session: ControlSession, tenant: TenantId) -> None:
     """Drop schema and role of a tenant whose row this transaction has deleted (and flushed). Does nothing twice.
 
-    Waits for transactions that still work in the schema. Raises sqlalchemy.exc.DBAPIError while the row stands.
+    Waits for transactions that still work in the schema. Raises sqlalchemy.exc.DBAPIError while the row exists.
     """
     await session.execute(_DROP, {"tenant": tenant})

@@ -20,7 +20,7 @@ from tenants.database.fairness import SYSTEM, FairShares
 from tenants.database.groups import StatementGroup
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
-from tenants.database.pipeline import Group
+from tenants.database.pipeline import Call, Group
 from tenants.database.pool import PipelinePool
 from tenants.database.statements import Bound, Prepared, Row, Work
 from tenants.database.use import PoolUse
@@ -101,14 +101,13 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, settings: DatabaseSettings) -> None:
         self.engine = engine
-        self._groups = PipelinePool(settings, settings.statement_connections)
-        self._lookups = PipelinePool(settings, settings.lookup_connections)
-        self.control_reads: Work = _ControlReads(self._lookups)
+        self._groups = PipelinePool(settings)
+        self.control_reads: Work = _ControlReads(self._groups)
         self._deadline = work_deadline(settings)
         self._size = settings.session_connections
         self._shares = FairShares(
             settings.session_connections,
-            patience=settings.acquire_timeout,
+            max_wait=settings.acquire_timeout,
             longest_queue=settings.longest_queue,
             reserved=min(_RESERVED, settings.session_connections - 1),
         )
@@ -151,12 +150,11 @@ class Database:
 
     @property
     def use(self) -> Mapping[str, PoolUse]:
-        """How many connections are in use, by class of use."""
+        """How many connections are in use, by pool."""
         pool = cast("QueuePool", self.engine.pool)
         return {
             "sessions": PoolUse(pool.checkedout(), pool.checkedin(), self._shares.waiting, self._size),
             "statements": self._groups.use,
-            "lookups": self._lookups.use,
         }
 
     @asynccontextmanager
@@ -172,7 +170,6 @@ class Database:
     async def close(self) -> None:
         """Close every pooled connection."""
         await self._groups.close()
-        await self._lookups.close()
         await self.engine.dispose()
 
 
@@ -186,13 +183,15 @@ class TenantStatements:
 
     async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
         """Run it; a write is committed by then. Raises as ``PipelinePool.run`` does."""
-        return await self.write(prepared, given, ())
+        return (await self.pool.run(self.tenant.schema, self._group(prepared.call(given))))[0]
 
     async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
         """Run it, and ``control`` as the control role, in one transaction and one round trip."""
-        schema, calls = self.tenant.schema, (prepared.call(given),)
-        group = Group(search_path(schema).encode(), self.tenant.role.encode(), calls, [each.call() for each in control])
-        return (await self.pool.run(schema, group))[0]
+        group = self._group(prepared.call(given), [each.call() for each in control])
+        return (await self.pool.run(self.tenant.schema, group))[0]
+
+    def _group(self, call: Call, control: Sequence[Call] = ()) -> Group:
+        return Group(search_path(self.tenant.schema).encode(), self.tenant.role.encode(), (call,), control)
 
     def session(self) -> AbstractAsyncContextManager[TenantSession]:
         """A session of its own."""

@@ -1,12 +1,12 @@
-"""How much of a worker's connections is in use: what a pool tells whoever measures."""
+"""How many connections of a pool are in use, for the metrics."""
 
 from typing import NamedTuple
 
 
 class PoolUse(NamedTuple):
-    """Connections at this moment, and those who wait for one."""
+    """Connections at this moment, and requests that wait for one."""
 
     in_use: int
     idle: int
     waiting: int
-    most: int  # connections that there may be
+    most: int  # the size of the pool

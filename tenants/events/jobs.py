@@ -7,7 +7,7 @@ from procrastinate import App
 from tenants.database.sessions import Database
 from tenants.events.service import NUMBER_TASK, number_events
 from tenants.identifiers import TenantId
-from tenants.jobs.outbox import OUTBOX
+from tenants.jobs.repository import OUTBOX
 from tenants.jobs.retries import BackOff
 
 

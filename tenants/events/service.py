@@ -1,4 +1,4 @@
-"""Gives the events of a tenant their numbers, behind the commits (docs/decisions/0018).
+"""Numbers a tenant's events behind the commits (docs/decisions/0018-number-events-behind-the-commits.md).
 
 A number that is given in the writer's transaction is either not gap-free, or makes a tenant's writers wait for one
 another. Here writers only add rows, and one job takes what is committed and numbers it: no gaps, no number before the
@@ -9,7 +9,7 @@ from tenants.database.sessions import Database
 from tenants.database.statements import Bound
 from tenants.events import repository
 from tenants.identifiers import TenantId
-from tenants.jobs.outbox import deferred, drop_queued
+from tenants.jobs.repository import deferred, drop_queued
 
 NUMBER_TASK = "events.number"
 _BATCH = 2000  # events of one transaction, which must end well within the statement timeout

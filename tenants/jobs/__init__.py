@@ -1,1 +1,1 @@
-"""Jobs and cron: procrastinate in our own PostgreSQL, enqueued in the transaction of the change that asks for them."""
+"""Jobs and cron: procrastinate in the same PostgreSQL, enqueued in the transaction of the change that needs them."""

@@ -1,4 +1,4 @@
-"""Puts jobs into the queue in the caller's own transaction: the change and its job are committed together, or not."""
+"""Enqueues jobs in the caller's transaction: the change and its job are committed together or not at all."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from tenants.database.sessions import ControlSession
 
 
 class JobQueue:
-    """Knows tasks by their names only, so that whoever asks for a job needs nothing of what runs it."""
+    """Knows tasks by name only, so that the code that enqueues a job does not depend on the code that runs it."""
 
     def __init__(self) -> None:
-        # Never opened: every job is written over the connection of the caller's session.
+        # Never opened: jobs are written over the connection of the caller's session.
         self._manager = JobManager(PsycopgConnector())
 
     async def enqueue(self, session: ControlSession, task: str, **arguments: JSONValue) -> int:
@@ -26,7 +26,7 @@ class JobQueue:
         try:
             return await deferrer.defer_async(**arguments)
         except ConnectorException as error:
-            # The driver's own error tells an outage from a fault of ours; the library's wrapping does not.
+            # The driver's own error distinguishes outages from programming errors; the library's wrapper does not.
             raise error.__cause__ or error from None
 
 

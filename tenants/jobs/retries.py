@@ -1,4 +1,4 @@
-"""When a failed job is tried again."""
+"""When a failed job is retried."""
 
 import random
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from procrastinate.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class BackOff(BaseRetryStrategy):
-    """Doubles the pause up to a longest, and gives up after ``attempts``: some three hours with the figures below."""
+    """Exponential back-off with a maximum, at most ``attempts`` times: some three hours with these defaults."""
 
     first: float = 2.0  # seconds
     longest: float = 900.0  # seconds
@@ -21,6 +21,6 @@ class BackOff(BaseRetryStrategy):
         return RetryDecision(retry_in={"milliseconds": int(self.pause(job.attempts) * 1000)})
 
     def pause(self, failures: int) -> float:
-        """Seconds after that many failures, spread by a quarter: what failed together comes back apart."""
+        """Seconds after that many failures, with 25 % jitter, so that jobs that fail together are retried apart."""
         spread: float = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
         return min(self.longest, self.first * 2.0 ** min(failures, 30)) * spread

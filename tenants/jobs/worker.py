@@ -1,7 +1,7 @@
-"""Runs jobs until told to stop, through outages of the database and deaths of other workers.
+"""Runs jobs until it is stopped, through outages of the database and crashes of other workers.
 
-A worker that is killed leaves its job marked as being done. Every living worker therefore looks for jobs whose worker
-gives no sign of life, and puts them back: at least once, never lost (SI5). So a job must bear being done twice.
+A killed worker leaves its job marked as running. So every worker looks for jobs whose worker sends no heartbeat, and
+requeues them: a job runs at least once and is never lost (SI5), and must be idempotent.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from procrastinate.jobs import Job, Status
 
 from tenants.jobs.app import JobSettings
 
-_MOST_ATTEMPTS = 25  # a job that kills its worker must not do so for ever
-_PAUSE = 0.5  # seconds before the database is tried again
+_MAX_ATTEMPTS = 25  # a job that crashes its worker is not retried for ever
+_PAUSE = 0.5  # seconds before the next attempt to connect
 
 _log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 async def run_jobs(
     app: App, settings: JobSettings, stop: asyncio.Event, ready: Callable[[], None] = lambda: None
 ) -> None:
-    """Work until ``stop`` is set, then let running jobs finish. ``ready`` is called whenever the queue is open."""
+    """Run jobs until ``stop`` is set, then let running jobs finish. ``ready`` is called whenever the queue is open."""
     while not stop.is_set():
         try:
             await _work(app, settings, stop, ready)
@@ -44,11 +44,11 @@ async def _work(app: App, settings: JobSettings, stop: asyncio.Event, ready: Cal
         ready()
         await _first_of(stop.wait(), _rescue(app, settings), app.run_worker_async())
     finally:
-        await app.close_async()  # also when opening failed: a pool that is half open would be taken for an open one
+        await app.close_async()  # also when opening failed: a partly opened pool counts as open
 
 
 async def _first_of(*work: Coroutine[Any, Any, object]) -> None:
-    """Run all until one ends; then end the others, and let the failure of any be ours."""
+    """Run all until one ends, then cancel the others. Raises the first failure of any."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -68,21 +68,21 @@ async def _rescue(app: App, settings: JobSettings) -> None:
 
 
 async def rescue_stalled(app: App, dead_after: float) -> int:
-    """Put back the jobs of workers without a sign of life for that many seconds; how many there were."""
+    """Requeue the jobs of workers without a heartbeat for that many seconds; how many there were."""
     stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=dead_after))
     for job in stalled:
-        await _put_back(app, job)
+        await _requeue(app, job)
     return len(stalled)
 
 
-async def _put_back(app: App, job: Job) -> None:
-    hopeless = job.attempts >= _MOST_ATTEMPTS
-    _log.warning("job_of_dead_worker", job=job.id, task=job.task_name, attempts=job.attempts, given_up=hopeless)
+async def _requeue(app: App, job: Job) -> None:
+    exhausted = job.attempts >= _MAX_ATTEMPTS
+    _log.warning("stalled_job", job=job.id, task=job.task_name, attempts=job.attempts, failed=exhausted)
     try:
-        if hopeless:
+        if exhausted:
             await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=False)
         else:
             await app.job_manager.retry_job(job, retry_at=datetime.now(UTC))
     except ConnectorException as error:
-        if not isinstance(error.__cause__, psycopg.errors.RaiseException):  # another worker was faster
+        if not isinstance(error.__cause__, psycopg.errors.RaiseException):  # another worker has requeued it
             raise

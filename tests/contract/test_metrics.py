@@ -53,7 +53,7 @@ async def test_every_part_of_a_worker_has_metrics(gateway: Gateway) -> None:
     assert _value(found, "tenantry_changes_resets") >= 1
     assert _value(found, "tenantry_plans") == 3
     assert _value(found, "tenantry_plan_loads") >= 1
-    for pool, least in (("sessions", 0), ("statements", 1), ("lookups", 1)):
+    for pool, least in (("sessions", 0), ("statements", 1)):
         states = {state: _value(found, "tenantry_database_connections", pool=pool, state=state) for state in _STATES}
         assert states["waiting"] == 0
         assert (

@@ -83,7 +83,7 @@ REFUSED = {
     "promote the server": "pg_promote()",
 }
 
-# Each answers, and its answer says nothing of anybody else.
+# Each returns, and what it returns reveals nothing of other tenants.
 HARMLESS = {
     "whose tables one sees": "(SELECT string_agg(table_schema || table_name, ',') FROM information_schema.tables)",
     "whose columns one sees": "(SELECT string_agg(table_schema || column_name, ',') FROM information_schema.columns)",

@@ -1,4 +1,4 @@
-"""Two tenants that differ in nothing but one word: equal names, addresses and ids in tables of equal names."""
+"""Two tenants that differ in one word only: equal names, addresses and ids in tables of equal names."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -1,4 +1,4 @@
-"""IS4: a tenant's tables change while its requests run, as a fleet's migration does it; no request fails of it."""
+"""IS4: a tenant's tables change while its requests run, as a fleet's migration does it; no request fails."""
 
 import asyncio
 from collections import Counter

@@ -56,7 +56,7 @@ async def test_a_foreign_id_answers_as_an_unknown_one(gateway: Gateway, method: 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 async def test_a_foreign_reference_answers_as_an_unknown_one(gateway: Gateway, method: str) -> None:
-    """AZ4: nobody learns whether a contact exists by selling to it."""
+    """AZ4: a reference does not reveal whether a contact of another tenant exists."""
     theirs = await _of_globex(gateway, name="Secret Buyer")
     key, path = gateway.acme.key(), "/v1/deals"
     if method == "PATCH":
@@ -117,6 +117,6 @@ async def test_equal_rows_of_two_tenants_have_different_tags(gateway: Gateway) -
 
 
 async def test_an_operator_has_no_tenants_data(gateway: Gateway) -> None:
-    """AZ1: staff belong to no tenant, so that there is no room for them to enter."""
+    """AZ1: operators belong to no tenant."""
     for path in ("/v1/contacts", f"/v1/contacts/{show('contact', new_id())}"):
         assert (await gateway.client.get(path, headers=gateway.operator)).status_code == 403

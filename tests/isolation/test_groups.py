@@ -91,6 +91,7 @@ async def _assert_nothing_happened(pair: TenantPair) -> None:
 
 async def test_each_part_runs_as_its_own_role(open_tenant_pair: TenantPairFactory) -> None:
     """IS2: the tenant's role first, then the control role; after the commit neither."""
+    notices: list[str | None] = []
     async with open_tenant_pair() as pair:
         for tenant in (pair.acme, pair.globex, pair.acme):
             group = pair.database.group(tenant)
@@ -100,8 +101,11 @@ async def test_each_part_runs_as_its_own_role(open_tenant_pair: TenantPairFactor
             assert own[0].rows == [(tenant.role, f"{tenant.schema}, pg_temp")]
             assert own[1].rows == [(tenant.slug,)] * ROWS
             assert [each.rows for each in control] == [[("tenantry_control", "tenantry, pg_temp")], [(2,)]]
+            (connection,) = pair.database._groups._idle
+            connection._connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
             (identity,) = await pair.pipeline_connections()
             assert identity.is_clean
+    assert notices == []
 
 
 async def test_no_statement_of_the_tenant_follows_the_control_part(open_tenant_pair: TenantPairFactory) -> None:

@@ -1,7 +1,7 @@
-"""IS1: SQL injected into one tenant's statement, with the workers' own credentials, reaches nothing of anybody else.
+"""IS1: SQL injected into one tenant's statement, with the workers' own credentials, reaches no other tenant.
 
-What these tests do not claim: whoever writes a whole statement may write ``SET ROLE``, since the login role is a member
-of every tenant's. So no statement is ever made of input; these tests hold the line behind that one.
+What these tests do not claim: a whole statement of an attacker may be ``SET ROLE``, since the login role is a member of
+every tenant's role. So no statement is ever built from input; these tests are the second line of defence.
 """
 
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ def _state(error: DBAPIError) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _unharmed(tenant_pair: TenantPair) -> Iterator[None]:
-    """Whatever was tried in this module, the victim's rows and the control schema are as before."""
+def _unchanged(tenant_pair: TenantPair) -> Iterator[None]:
+    """After all tests of the module, the victim's rows and the control schema are unchanged."""
     before = tenant_pair.everything()
     yield
     assert tenant_pair.everything() == before
@@ -43,7 +43,7 @@ def _unharmed(tenant_pair: TenantPair) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_an_injected_expression_is_refused(tenant_pair: TenantPair, name: str) -> None:
-    """IS1: wherever it stands; and the connection is nobody's afterwards."""
+    """IS1: at every place in a statement; and the connection has no role afterwards."""
     for statement, values in _PLACES:
         with pytest.raises(DBAPIError) as refusal:
             await _run(tenant_pair, statement.replace("{attack}", _aim(REFUSED[name], tenant_pair)), values)
@@ -65,7 +65,7 @@ async def test_the_last_sequence_value_of_the_session_is_the_tenants_own(tenant_
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-async def test_an_expression_that_answers_tells_nothing_of_others(tenant_pair: TenantPair, name: str) -> None:
+async def test_an_expression_that_returns_reveals_nothing_of_other_tenants(tenant_pair: TenantPair, name: str) -> None:
     """IS1: neither another tenant's name nor a control table."""
     answer = await _run(tenant_pair, f"SELECT ({_aim(HARMLESS[name], tenant_pair)})::text", {})
     for secret in ("globex", tenant_pair.globex.schema, "true", "tenantry", "alembic_version"):
@@ -94,7 +94,7 @@ async def test_a_second_statement_cannot_be_stacked(tenant_pair: TenantPair, sec
 
 @pytest.mark.parametrize("name", ["take another role", "change the search_path", "speak to every worker"])
 async def test_the_control_roles_rights_are_not_the_tenants(tenant_pair: TenantPair, name: str) -> None:
-    """IS1: a control part after a tenant's part of a transaction does not widen the next tenant's privileges."""
+    """IS1: a control part after the tenant's part of a transaction does not widen the next tenant's rights."""
     async with tenant_pair.database.control() as session:
         await session.execute(text("SELECT count(*) FROM tenants"))
     with pytest.raises(DBAPIError):
@@ -102,7 +102,7 @@ async def test_the_control_roles_rights_are_not_the_tenants(tenant_pair: TenantP
 
 
 async def test_the_login_role_by_itself_reads_nothing(tenant_pair: TenantPair) -> None:
-    """IS1: membership in every role gives the login role no privilege; an unscoped statement fails."""
+    """IS1: membership in every role gives it no right; an unscoped statement fails."""
     async with tenant_pair.database.engine.connect() as connection:
         for table in (f"{tenant_pair.acme.schema}.notes", "tenantry.api_keys"):
             with pytest.raises(DBAPIError, match="permission denied"):

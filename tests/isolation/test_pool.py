@@ -1,4 +1,4 @@
-"""IS2, IS4: what a connection carries from one transaction, and from one tenant, to the next: nothing."""
+"""IS2, IS4: a connection carries nothing from one transaction, or one tenant, to the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ from tests.isolation.tenant_pair import ROWS, TenantPair
 pytestmark = pytest.mark.anyio
 
 _BODIES = text("SELECT body FROM notes ORDER BY id")
-_ME = text("SELECT current_user")
+_CURRENT_USER = text("SELECT current_user")
 
 
 class Refused(Exception):
@@ -52,7 +52,7 @@ async def _roll_back_and_go_on(session: TenantSession) -> None:
     with pytest.raises(DBAPIError):
         async with session.begin_nested():
             await session.execute(text("SELECT 1 / 0"))
-    assert (await session.execute(_ME)).scalar_one() == session.tenant.role
+    assert (await session.execute(_CURRENT_USER)).scalar_one() == session.tenant.role
 
 
 _ENDS: dict[str, tuple[Callable[[TenantSession], Awaitable[None]], type[Exception] | None]] = {
@@ -137,9 +137,9 @@ async def test_a_control_transaction_and_a_tenants_leave_each_other_nothing(tena
     """IS2: the two kinds of session share one connection and no right."""
     for _ in range(5):
         async with tenant_pair.database.control() as control:
-            assert (await control.execute(_ME)).scalar_one() == "tenantry_control"
+            assert (await control.execute(_CURRENT_USER)).scalar_one() == "tenantry_control"
         async with tenant_pair.database.tenant(tenant_pair.acme) as session:
-            assert (await session.execute(_ME)).scalar_one() == tenant_pair.acme.role
+            assert (await session.execute(_CURRENT_USER)).scalar_one() == tenant_pair.acme.role
 
 
 def test_schema_and_role_are_named_by_the_tenants_id_alone() -> None:

@@ -1,4 +1,4 @@
-"""OP3: a worker waits out an outage of PostgreSQL and goes on by itself."""
+"""OP3: a worker survives an outage of PostgreSQL and continues by itself."""
 
 import asyncio
 import time
@@ -27,14 +27,14 @@ _JOBS = JobSettings(heartbeat=0.5, dead_after=2.0, polling=0.5)
 
 
 class Working:
-    """A worker in this process, with one kind of job: to be remembered."""
+    """A worker in this process, with one kind of job, which records its number."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.done: dict[int, float] = {}
 
-    async def ask(self, number: int) -> bool:
-        """Put a job into the queue; False when the database is not there."""
+    async def enqueue(self, number: int) -> bool:
+        """Enqueue a job; False when the database is unavailable."""
         try:
             async with self.database.control() as session:
                 await JobQueue().enqueue(session, "remember", number=number)
@@ -43,7 +43,7 @@ class Working:
         return True
 
     async def idle(self) -> bool:
-        """Whether the queue is empty, what was done included."""
+        """Whether the queue is empty, of finished jobs too."""
         async with self.database.control() as session:
             return bool(await session.scalar(text("SELECT count(*) = 0 FROM procrastinate_jobs")))
 
@@ -77,23 +77,23 @@ async def _working(server: LocalPostgres) -> AsyncIterator[Working]:
 
 
 @pytest.mark.parametrize("seconds", [1.0, 6.0])
-async def test_jobs_go_on_after_postgresql_was_away(start_postgres: PostgresFactory, seconds: float) -> None:
+async def test_jobs_continue_after_an_outage_of_postgresql(start_postgres: PostgresFactory, seconds: float) -> None:
     """OP3."""
     server = start_postgres()
     async with _working(server) as working:
-        assert await working.ask(1)
+        assert await working.enqueue(1)
         await working.await_job(1, 20.0)
         await eventually_so(working.idle, 10.0)  # nothing in hand: what would be is done twice, which is another test
         await asyncio.to_thread(server.stop)
         await asyncio.sleep(seconds)
         await asyncio.to_thread(server.start)
         back = time.monotonic()
-        await eventually_so(lambda: working.ask(2), 10.0)
+        await eventually_so(lambda: working.enqueue(2), 10.0)
         assert await working.await_job(2, 20.0) - back < 5.0
 
 
 async def test_a_job_is_enqueued_with_its_transaction_or_not_at_all(start_postgres: PostgresFactory) -> None:
-    """OP3: jobs are in PostgreSQL, in the transaction of the change."""
+    """A job of a transaction that is rolled back never runs."""
     async with _working(start_postgres()) as working:
 
         async def fail() -> None:
@@ -103,6 +103,6 @@ async def test_a_job_is_enqueued_with_its_transaction_or_not_at_all(start_postgr
 
         with pytest.raises(RuntimeError):
             await fail()
-        assert await working.ask(2)
+        assert await working.enqueue(2)
         await working.await_job(2, 20.0)
         assert 1 not in working.done

@@ -1,4 +1,4 @@
-"""IS10: one tenant's flood of requests that do not end, and everybody else beside it, through the whole gateway."""
+"""IS10: one tenant's flood of requests that hang, and other tenants beside it, through the whole gateway."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ _LONGEST = 1.5  # seconds that any other request may take, which takes milliseco
 
 @asynccontextmanager
 async def _locked(gateway: Gateway) -> AsyncIterator[None]:
-    """While a long transaction, such as a migration's, keeps everybody off one tenant's table."""
+    """While a long transaction, such as a migration's, locks one tenant's table."""
     table = sql.Identifier(gateway.acme.ref.schema, "contacts")
     async with await psycopg.AsyncConnection.connect(gateway.urls.owner) as owner:
         await owner.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
@@ -31,7 +31,7 @@ async def _locked(gateway: Gateway) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _flooded(gateway: Gateway) -> AsyncIterator[list[httpx.Response]]:
-    """While one tenant asks for reads and writes without a pause; afterwards, what it was answered."""
+    """While one tenant sends reads and writes without a pause; yields the responses."""
     stop, answers = asyncio.Event(), list[httpx.Response]()
 
     async def ask(method: str) -> None:
@@ -70,8 +70,8 @@ async def _use(gateway: Gateway) -> Counter[int]:
     return seen
 
 
-async def test_a_flood_that_hangs_fails_nobody_else(gateway: Gateway) -> None:
-    """IS10: no other request fails or waits; the flood's own are served late or told to come again."""
+async def test_a_flood_that_hangs_fails_no_other_tenant(gateway: Gateway) -> None:
+    """IS10: no other request fails or waits; the flood's own are served late or get 429 or 503."""
     async with _flooded(gateway) as answers:
         assert await _use(gateway) == {200: 5 * _ROUNDS, 201: 2 * _ROUNDS, 204: _ROUNDS}
     assert {answer.status_code for answer in answers} <= {200, 201, 429, 503}
@@ -79,8 +79,8 @@ async def test_a_flood_that_hangs_fails_nobody_else(gateway: Gateway) -> None:
     assert (await gateway.client.get("/v1/contacts", headers=gateway.acme.key())).status_code == 200
 
 
-async def test_a_worker_opens_no_more_connections_than_it_was_given(gateways: GatewayFactory) -> None:
-    """docs/deployment.md: ``TENANTRY_DATABASE_POOL_SIZE``, three for look-ups, and one that listens."""
+async def test_a_worker_opens_no_more_connections_than_its_settings_allow(gateways: GatewayFactory) -> None:
+    """``TENANTRY_DATABASE_POOL_SIZE`` connections, three for look-ups, and the listener's."""
     async with gateways(database_pool_size=5) as gateway, asyncio.TaskGroup() as group:
         count = group.create_task(_most_connections(gateway))
         for tenant in (gateway.acme, gateway.globex):

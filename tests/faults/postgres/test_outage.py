@@ -1,4 +1,4 @@
-"""OP3: PostgreSQL stops, hangs, crashes and comes back under a process that stays as it is.
+"""OP3: PostgreSQL stops, hangs, crashes and returns under a process that keeps running.
 
 Every wait ends within 5 s in Unavailable, which is a 503; the first transaction after its return succeeds within 2 s.
 """
@@ -33,8 +33,8 @@ _HOT = prepare(select(_NUMBERS.c.amoplefttype).limit(0))
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A server of the test's own, and a process's ways into it."""
+class Installation:
+    """A server of the test's own, and a process's transactions on it."""
 
     server: LocalPostgres
     superuser: str
@@ -62,7 +62,7 @@ class Part:
 
 
 @pytest.fixture
-async def part(start_postgres: PostgresFactory) -> AsyncIterator[Part]:
+async def installation(start_postgres: PostgresFactory) -> AsyncIterator[Installation]:
     server = start_postgres()
     urls = set_up_cluster(server.superuser_url, "app", owner_password="owner", gateway_password="gateway")
     migrate_control(urls.owner)
@@ -72,12 +72,12 @@ async def part(start_postgres: PostgresFactory) -> AsyncIterator[Part]:
         superuser = server.superuser_url.rpartition("/")[0] + "/app"
         with psycopg.connect(superuser) as connection:  # something that a tenant may read without having tables
             connection.execute(f"GRANT SELECT ON pg_catalog.pg_amop TO {tenant.role}".encode())
-        yield Part(server, superuser, database, tenant)
+        yield Installation(server, superuser, database, tenant)
         server.resume()
 
 
 async def _unavailable(work: Callable[[], Awaitable[None]]) -> float:
-    """Seconds until it is told that the database is down; anything else fails the test."""
+    """Seconds until Unavailable is raised; anything else fails the test."""
     began = time.monotonic()
     with pytest.raises(Unavailable):
         await work()
@@ -102,64 +102,71 @@ async def _succeeds(work: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-async def test_a_server_that_is_stopped_is_told_at_once_and_used_again_when_it_is_back(part: Part) -> None:
-    """OP3: refused connections are no wait at all."""
-    await part.use()
-    await part.hot_read()
-    await asyncio.to_thread(part.server.stop)
-    for work in (part.in_tenant, part.in_control, part.hot_read) * 2:
+async def test_a_stopped_server_is_unavailable_at_once_and_used_again_after_its_return(
+    installation: Installation,
+) -> None:
+    """OP3: a refused connection fails without a wait."""
+    await installation.use()
+    await installation.hot_read()
+    await asyncio.to_thread(installation.server.stop)
+    for work in (installation.in_tenant, installation.in_control, installation.hot_read) * 2:
         assert await _unavailable(work) < 1
-    await asyncio.to_thread(part.server.start)
-    assert await _recovery(part.in_tenant, part.in_control, part.hot_read) < _RECOVERY
+    await asyncio.to_thread(installation.server.start)
+    assert await _recovery(installation.in_tenant, installation.in_control, installation.hot_read) < _RECOVERY
 
 
-async def test_a_server_that_hangs_holds_nobody_longer_than_five_seconds(part: Part) -> None:
+async def test_a_server_that_hangs_holds_no_request_longer_than_five_seconds(installation: Installation) -> None:
     """OP3: in the middle of a statement, on a pooled connection, waiting for one, and while connecting."""
-    await part.use()
-    await part.hot_read()
-    midway = [asyncio.create_task(_unavailable(part.slowly)) for _ in range(2)]
+    await installation.use()
+    await installation.hot_read()
+    midway = [asyncio.create_task(_unavailable(installation.slowly)) for _ in range(2)]
     await asyncio.sleep(0.2)
-    part.server.pause()
-    pooled = [asyncio.create_task(_unavailable(work)) for work in (part.in_tenant, part.in_control, part.hot_read)]
-    waiting = [asyncio.create_task(_unavailable(part.in_tenant)) for _ in range(6)]
+    installation.server.pause()
+    pooled = [
+        asyncio.create_task(_unavailable(work))
+        for work in (installation.in_tenant, installation.in_control, installation.hot_read)
+    ]
+    waiting = [asyncio.create_task(_unavailable(installation.in_tenant)) for _ in range(6)]
     assert max(await asyncio.gather(*midway, *pooled, *waiting)) < _LONGEST
-    assert max(await asyncio.gather(*(_unavailable(part.in_control) for _ in range(3)))) < _LONGEST  # connecting
-    part.server.resume()
-    assert await _recovery(part.in_tenant, part.in_control, part.hot_read) < _RECOVERY
+    assert (
+        max(await asyncio.gather(*(_unavailable(installation.in_control) for _ in range(3)))) < _LONGEST
+    )  # connecting
+    installation.server.resume()
+    assert await _recovery(installation.in_tenant, installation.in_control, installation.hot_read) < _RECOVERY
 
 
-async def test_a_restart_between_two_requests_costs_neither(part: Part) -> None:
-    """OP3: the pool looks at a connection before it hands it out."""
-    await part.use()
-    await asyncio.to_thread(part.server.stop)
-    await asyncio.to_thread(part.server.start)
-    await part.use()
+async def test_a_restart_between_two_requests_costs_neither(installation: Installation) -> None:
+    """OP3: the pool checks a connection before it uses it."""
+    await installation.use()
+    await asyncio.to_thread(installation.server.stop)
+    await asyncio.to_thread(installation.server.start)
+    await installation.use()
 
 
-async def test_a_crash_costs_what_was_under_way_and_nothing_after(part: Part) -> None:
+async def test_a_crash_costs_what_was_under_way_and_nothing_after(installation: Installation) -> None:
     """OP2, OP3: the postmaster is killed in the middle of a statement."""
-    await part.use()
-    midway = asyncio.create_task(_unavailable(part.slowly))
+    await installation.use()
+    midway = asyncio.create_task(_unavailable(installation.slowly))
     await asyncio.sleep(0.2)
-    await asyncio.to_thread(part.server.kill)
+    await asyncio.to_thread(installation.server.kill)
     assert await midway < _LONGEST
-    await asyncio.to_thread(part.server.start)
-    assert await _recovery(part.in_tenant, part.in_control) < _RECOVERY
+    await asyncio.to_thread(installation.server.start)
+    assert await _recovery(installation.in_tenant, installation.in_control) < _RECOVERY
 
 
-async def test_a_server_without_a_connection_to_spare_is_unavailable(part: Part) -> None:
+async def test_a_server_without_a_connection_to_spare_is_unavailable(installation: Installation) -> None:
     """Too many connections is an outage, and no fault of the caller's (SQLSTATE 53300)."""
-    await part.database.close()
-    with psycopg.connect(part.superuser, autocommit=True) as superuser:
+    await installation.database.close()
+    with psycopg.connect(installation.superuser, autocommit=True) as superuser:
         superuser.execute("ALTER ROLE tenantry_gateway CONNECTION LIMIT 0")
-        assert await _unavailable(part.in_tenant) < 1
+        assert await _unavailable(installation.in_tenant) < 1
         superuser.execute("ALTER ROLE tenantry_gateway CONNECTION LIMIT -1")
-    await part.in_tenant()
+    await installation.in_tenant()
 
 
-async def test_a_statement_that_takes_too_long_is_ended_by_the_server(part: Part) -> None:
+async def test_a_statement_that_takes_too_long_is_ended_by_the_server(installation: Installation) -> None:
     """DA7: statement_timeout and idle_in_transaction_session_timeout are on for every connection of ours."""
-    async with part.database.tenant(part.tenant) as session:
+    async with installation.database.tenant(installation.tenant) as session:
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
             limit = (await session.execute(text(f"SELECT current_setting('{setting}')"))).scalar_one()
             assert limit == "4s", setting

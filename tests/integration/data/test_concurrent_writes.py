@@ -17,7 +17,7 @@ async def _contact(gateway: Gateway, **body: Any) -> str:
     return str(answer.headers["location"])
 
 
-async def test_of_many_updates_of_one_version_one_is_made(gateway: Gateway) -> None:
+async def test_of_many_updates_of_one_version_one_succeeds(gateway: Gateway) -> None:
     """DA4: the version is a condition of the UPDATE itself, so that nothing can come between."""
     path = await _contact(gateway)
     read = await gateway.client.get(path, headers=gateway.acme.key())
@@ -51,7 +51,7 @@ async def test_counting_with_if_match_loses_nothing(gateway: Gateway) -> None:
 
 
 async def test_an_update_and_a_deletion_of_one_version_exclude_each_other(gateway: Gateway) -> None:
-    """DA4: who deletes what they have read does not delete what was written meanwhile."""
+    """DA4: a caller who deletes what they have read does not delete what was written since."""
     for _ in range(10):
         path = await _contact(gateway)
         read = await gateway.client.get(path, headers=gateway.acme.key())
@@ -64,7 +64,7 @@ async def test_an_update_and_a_deletion_of_one_version_exclude_each_other(gatewa
 
 
 async def test_a_contact_is_not_deleted_under_a_deal(gateway: Gateway) -> None:
-    """One of the two is refused; there is never a deal of nobody."""
+    """One of the two is refused; no deal refers to a missing contact."""
     key = gateway.acme.key()
     for _ in range(10):
         path = await _contact(gateway)
@@ -83,7 +83,7 @@ async def test_a_walk_sees_every_row_once_while_others_write(gateway: Gateway, s
     staying = {(await _contact(gateway, **body)).rpartition("/")[2] for body in bodies}
     finished = asyncio.Event()
 
-    async def disturb(number: int) -> None:
+    async def create_and_delete(number: int) -> None:
         while not finished.is_set():
             path = await _contact(gateway, name=f"n{number % 3}", company=f"c{number}")
             await gateway.client.patch(path, json={"notes": "x"}, headers=key)
@@ -94,7 +94,10 @@ async def test_a_walk_sees_every_row_once_while_others_write(gateway: Gateway, s
             for row in sorted(staying):
                 await gateway.client.patch(f"/v1/contacts/{row}", json={"value_cents": 1}, headers=key)
 
-    writers = [asyncio.create_task(each) for each in (disturb(0), disturb(1), disturb(2), change())]
+    writers = [
+        asyncio.create_task(each)
+        for each in (create_and_delete(0), create_and_delete(1), create_and_delete(2), change())
+    ]
     try:
         seen = await _walk(gateway, sort)
     finally:

@@ -1,4 +1,4 @@
-"""The verbs inside a TenantSession: several of them, and whatever else belongs to them, in one transaction."""
+"""The verbs inside a TenantSession: several of them, and other work, in one transaction."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,7 +25,7 @@ class Deliberate(Exception):
 
 
 async def test_what_a_session_does_is_committed_together_or_not_at_all(gateway: Gateway) -> None:
-    """Services never commit: two operations that depend on each other fail together."""
+    """Services never commit; two verbs that depend on each other fail together."""
     alone = gateway.services.database.statements(gateway.acme.ref)
     made: list[UUID] = []
     with pytest.raises(Deliberate):

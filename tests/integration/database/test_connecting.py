@@ -1,4 +1,4 @@
-"""What is left of a connection that was given up while it opened: nothing."""
+"""A connection that is abandoned while it opens leaves no socket behind."""
 
 import asyncio
 import gc
@@ -37,7 +37,7 @@ async def _by_a_statement(url: str, tenant: TenantRef) -> None:
 
 @asynccontextmanager
 async def _silent_server(url: str) -> AsyncIterator[Relay]:
-    """That lets callers connect and never greets them, while no garbage is collected."""
+    """A server that accepts connections and never answers, while no garbage is collected."""
     gc.disable()
     try:
         async with relayed(url) as relay:
@@ -49,7 +49,7 @@ async def _silent_server(url: str) -> AsyncIterator[Relay]:
 
 async def _until_connections(relay: Relay, number: int) -> None:
     async with asyncio.timeout(5):
-        while relay.connections != number:  # noqa: ASYNC110 - no event tells of a peer's coming and going
+        while relay.connections != number:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
@@ -57,7 +57,7 @@ async def _until_connections(relay: Relay, number: int) -> None:
 async def test_a_request_that_is_cancelled_while_it_connects_leaves_no_half_open_connection(
     opening: Opening, database_urls: DatabaseUrls, tenants: tuple[TenantRef, TenantRef]
 ) -> None:
-    """IS3: the server would keep a place for it for a minute, and wait for it before a database is dropped."""
+    """IS3: the server would keep it for a minute, and wait for it before a database is dropped."""
     async with _silent_server(database_urls.gateway) as relay:
         tasks = [asyncio.ensure_future(opening(relay.url, tenants[0])) for _ in range(3)]
         await _until_connections(relay, len(tasks))
@@ -67,7 +67,7 @@ async def test_a_request_that_is_cancelled_while_it_connects_leaves_no_half_open
         await _until_connections(relay, 0)
 
 
-async def test_a_server_that_never_greets_is_given_up(
+async def test_a_server_that_never_answers_is_abandoned(
     database_urls: DatabaseUrls, tenants: tuple[TenantRef, TenantRef]
 ) -> None:
     """OP3: within the deadline, and with nothing left open."""

@@ -1,4 +1,4 @@
-"""IS10: one tenant's slow work holds up neither another's nor our own, on either kind of connection."""
+"""IS10: one tenant's slow work delays neither another tenant's nor the system's, on either kind of connection."""
 
 import asyncio
 import time
@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal_column, select, text
 
 from tenants.database.sessions import Database
+from tenants.database.statements import prepare
 from tenants.errors import Unavailable
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
@@ -23,6 +24,7 @@ Work = Callable[[], Awaitable[object]]
 
 _SLEEP = text("SELECT pg_sleep(1)")
 _ONE = text("SELECT 1")
+_CONTROL_ONE = prepare(select(literal_column("1")))
 _FLOOD = 30
 
 
@@ -49,10 +51,8 @@ async def _seconds(work: Work, times: int = 20) -> float:
     return slowest
 
 
-async def test_a_flood_of_slow_statements_holds_up_no_other_tenant(
-    database_urls: DatabaseUrls, tenants: Tenants
-) -> None:
-    """IS10: there is a connection for whoever has none, however many the flood would take."""
+async def test_a_flood_of_slow_statements_delays_no_other_tenant(database_urls: DatabaseUrls, tenants: Tenants) -> None:
+    """IS10: a tenant that has no connection gets one, however large the flood."""
     database = new_database(DatabaseSettings(url=database_urls.gateway))
     acme, globex = [database.statements(tenant) for tenant in tenants]
     async with _flood(lambda: acme.rows(SLOW, {"seconds": 1})):
@@ -60,10 +60,10 @@ async def test_a_flood_of_slow_statements_holds_up_no_other_tenant(
     await database.close()
 
 
-async def test_a_flood_of_slow_transactions_holds_up_neither_another_tenant_nor_our_own_work(
+async def test_a_flood_of_slow_transactions_delays_neither_another_tenant_nor_the_systems_work(
     database_urls: DatabaseUrls, tenants: Tenants
 ) -> None:
-    """IS10: of what a tenant asks of the control schema as well."""
+    """IS10: also when a tenant's requests work in the control schema."""
     async with open_database(database_urls.gateway) as database:
         for slow in (lambda: _in_tenant(database, tenants[0]), lambda: _for_tenant(database, tenants[0])):
             async with _flood(slow):
@@ -88,10 +88,10 @@ async def _at_once(database: Database, tenant: TenantRef) -> None:
         await session.execute(_ONE)
 
 
-async def test_a_queue_that_is_too_long_is_refused_at_once_and_the_others_go_on(
+async def test_a_queue_that_is_too_long_is_refused_at_once_and_others_are_served(
     database_urls: DatabaseUrls, tenants: Tenants
 ) -> None:
-    """IS10: 503 for the flood alone, before it has cost anybody anything."""
+    """IS10: 503 for the flood alone, before it has cost the others anything."""
     database = new_database(
         DatabaseSettings(url=database_urls.gateway, statement_connections=3, longest_queue=5, acquire_timeout=0.5)
     )
@@ -102,4 +102,17 @@ async def test_a_queue_that_is_too_long_is_refused_at_once_and_the_others_go_on(
     ended = await asyncio.gather(*flood, return_exceptions=True)
     assert sum(isinstance(each, Unavailable) for each in ended) >= _FLOOD - 2 - 5
     assert [each for each in ended if not isinstance(each, Unavailable | list)] == []
+    await database.close()
+
+
+async def test_a_flood_of_groups_leaves_connections_for_look_ups(database_urls: DatabaseUrls, tenants: Tenants) -> None:
+    """IS10: both classes share one pool, and a credential is looked up beside any number of tenants' statements."""
+    database = new_database(DatabaseSettings(url=database_urls.gateway, statement_connections=2, lookup_connections=2))
+    floods = [database.statements(tenant) for tenant in tenants]
+    async with (
+        _flood(lambda: floods[0].rows(SLOW, {"seconds": 1})),
+        _flood(lambda: floods[1].rows(SLOW, {"seconds": 1})),
+    ):
+        assert database.use["statements"].in_use <= 2
+        assert await _seconds(lambda: database.control_reads.rows(_CONTROL_ONE, {})) < 0.5
     await database.close()

@@ -33,8 +33,10 @@ async def test_tenants_with_equal_ids_on_one_connection_each_see_their_own(
     assert answers == [[("acme",)], [("globex",)]] * 100
 
 
-async def test_a_failed_read_leaves_no_tenant_behind(database: Database, tenants: tuple[TenantRef, TenantRef]) -> None:
-    """IS2: an error inside the group gives role and search_path back, and the connection goes on."""
+async def test_a_failed_read_leaves_no_tenant_on_the_connection(
+    database: Database, tenants: tuple[TenantRef, TenantRef]
+) -> None:
+    """IS2: an error in the group resets role and search_path, and the connection stays usable."""
     with pytest.raises(psycopg.errors.DivisionByZero):
         await database.statements(tenants[0]).rows(_QUOTIENT, {"divisor": 0})
     role, path = (await database.statements(tenants[1]).rows(_WHO, {}))[0]
@@ -46,7 +48,7 @@ async def test_a_failed_read_leaves_no_tenant_behind(database: Database, tenants
 async def test_a_cancelled_read_never_answers_the_next_one(
     database: Database, tenants: tuple[TenantRef, TenantRef], database_urls: DatabaseUrls
 ) -> None:
-    """IS3: the connection of a cancelled read is closed, so its late answer meets nobody."""
+    """IS3: the connection of a cancelled read is closed, so that no other request reads its late answer."""
     read = asyncio.create_task(database.statements(tenants[0]).rows(SLOW, {"seconds": 1}))
     await on_sleeping_backends(database_urls, "SELECT pid")
     read.cancel()
@@ -101,10 +103,8 @@ async def test_no_more_connections_than_the_pool_allows(
     await database.close()
 
 
-async def test_each_tenant_stays_with_its_connection(
-    database_urls: DatabaseUrls, tenants: tuple[TenantRef, TenantRef]
-) -> None:
-    """A backend caches the catalog of each tenant that it has served, and plans again for another tenant."""
+async def test_a_tenant_keeps_its_connection(database_urls: DatabaseUrls, tenants: tuple[TenantRef, TenantRef]) -> None:
+    """A backend caches the catalog of each tenant that it has served, and plans again for another."""
     database = new_database(DatabaseSettings(url=database_urls.gateway, statement_connections=2))
     acme, globex = [database.statements(tenant) for tenant in tenants]
     await asyncio.gather(acme.rows(SLOW, {"seconds": 0}), globex.rows(SLOW, {"seconds": 0}))  # each opens one
@@ -117,7 +117,7 @@ async def test_each_tenant_stays_with_its_connection(
 async def test_a_connection_that_has_grown_old_is_replaced(
     database: Database, tenants: tuple[TenantRef, TenantRef]
 ) -> None:
-    """Connections are replaced, which frees what a backend caches of its tenants."""
+    """The catalog that a backend caches of the tenants it has served is freed in time."""
     work = database.statements(tenants[0])
     before = await work.rows(_BACKEND, {})
     (connection,) = database._groups._idle

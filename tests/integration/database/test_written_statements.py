@@ -1,4 +1,4 @@
-"""Writes of one statement: committed when they return, made once at most, and nobody else's business."""
+"""Writes of one statement: committed when they return, at most once, in their own tenant alone."""
 
 import asyncio
 from dataclasses import replace
@@ -43,7 +43,7 @@ _ONE_CENT = {"seconds": 0, "cents": 1}
 def _stored(
     urls: DatabaseUrls, tenant: TenantRef, what: LiteralString = "cents", of: str = "notes"
 ) -> list[tuple[object, ...]]:
-    """As anybody else sees it: what is committed."""
+    """What is committed, seen from another connection."""
     query = sql.SQL("SELECT {} FROM {} ORDER BY 1").format(sql.SQL(what), sql.Identifier(tenant.schema, of))
     with psycopg.connect(urls.superuser, autocommit=True) as superuser:
         return superuser.execute(query).fetchall()
@@ -73,7 +73,7 @@ async def test_a_statement_is_one_round_trip(tenants: Tenants, database_urls: Da
         await database.close()
 
 
-async def test_a_commit_that_fails_is_told_and_leaves_nothing(
+async def test_a_commit_that_fails_raises_and_leaves_nothing(
     database: Database, tenants: Tenants, database_urls: DatabaseUrls
 ) -> None:
     """IS2, IS3: a deferred constraint fails after the statement has answered with its row."""
@@ -87,10 +87,10 @@ async def test_a_commit_that_fails_is_told_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(("lost", "cents"), [("drop_requests", 100), ("drop_responses", 101)])
-async def test_a_write_of_which_nobody_knows_is_unavailable_and_not_tried_again(
+async def test_a_write_of_unknown_outcome_is_unavailable_and_not_retried(
     tenants: Tenants, database_urls: DatabaseUrls, lost: str, cents: int
 ) -> None:
-    """OP2: the connection breaks before the server has heard, or after it has committed; the two look alike."""
+    """OP2: the connection breaks before the server has received it, or after it has committed; both look alike."""
     async with relayed(database_urls.gateway) as relay:
         database = new_database(DatabaseSettings(url=relay.url, statement_connections=1))
         await database.statements(tenants[0]).rows(BODY, {"id": 1})
@@ -121,10 +121,10 @@ async def test_a_killed_backend_takes_its_write_with_it(
     assert _stored(database_urls, tenants[0]) == [(100,)]
 
 
-async def test_a_cancelled_write_is_made_once_or_not_at_all(
+async def test_a_cancelled_write_is_committed_once_or_not_at_all(
     database: Database, tenants: Tenants, database_urls: DatabaseUrls
 ) -> None:
-    """IS3: its connection is closed, so that its row meets nobody."""
+    """IS3: its connection is closed, so that no other request reads its row."""
     write = asyncio.create_task(database.statements(tenants[0]).rows(_COUNT, {"seconds": 1, "cents": 1}))
     await on_sleeping_backends(database_urls, "SELECT pid")
     write.cancel()
@@ -134,10 +134,10 @@ async def test_a_cancelled_write_is_made_once_or_not_at_all(
     assert await database.statements(tenants[0]).rows(_COUNT, _ONE_CENT) in ([(101, "acme")], [(102, "acme")])
 
 
-async def test_a_write_whose_plan_is_stale_is_made_once(
+async def test_a_write_whose_plan_is_stale_is_committed_once(
     database: Database, tenants: Tenants, database_urls: DatabaseUrls
 ) -> None:
-    """IS4: "cached plan must not change result type" undoes the whole group, so that it may be run again."""
+    """IS4: "cached plan must not change result type" rolls back the whole group, so that it may be run again."""
     assert await database.statements(tenants[0]).rows(_COUNT, _ONE_CENT) == [(101, "acme")]
     with psycopg.connect(database_urls.owner, autocommit=True) as owner:
         table = sql.Identifier(tenants[0].schema, "notes")
@@ -157,7 +157,7 @@ async def test_more_than_a_socket_holds_is_written_whole(
 
 
 async def test_a_value_that_cannot_be_sent_costs_no_connection(database: Database, tenants: Tenants) -> None:
-    """DA1: refused before anything was sent, so that nothing of a group is left half said."""
+    """DA1: refused before anything was sent, so that no part of a group is sent."""
     assert await database.statements(tenants[0]).rows(BODY, {"id": 1}) == [("acme",)]
     (connection,) = database._groups._idle
     with pytest.raises(psycopg.DataError):
@@ -167,8 +167,8 @@ async def test_a_value_that_cannot_be_sent_costs_no_connection(database: Databas
 
 
 async def test_a_tenant_whose_role_is_gone_gets_nothing(database: Database, tenants: Tenants) -> None:
-    """IS2: the statement is not run as anybody else where its tenant's role cannot be taken."""
-    nobody = replace(tenants[0], role="t_nobody")
+    """IS2: a statement never runs as another role when the tenant's role cannot be set."""
+    without_role = replace(tenants[0], role="t_nobody")
     with pytest.raises(psycopg.errors.InvalidParameterValue):
-        await database.statements(nobody).rows(_COUNT, _ONE_CENT)
+        await database.statements(without_role).rows(_COUNT, _ONE_CENT)
     assert await database.statements(tenants[0]).rows(_COUNT, _ONE_CENT) == [(101, "acme")]

@@ -1,4 +1,4 @@
-"""The parameters of a list: typed, listed, and all that is wrong with them told at once."""
+"""The parameters of a list: typed, listed, and every error in them reported at once."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def _faults(*parameters: tuple[str, str]) -> tuple[FieldError, ...]:
 
 
 def test_without_parameters_a_list_is_the_newest_first() -> None:
-    """docs/api.md: limit 25, sort -created_at."""
+    """docs/api.md: 25 rows, by -created_at."""
     query = _read()
     assert (query.limit, str(query.listing.sort), query.after) == (DEFAULT_LIMIT, "-created_at", None)
     assert (query.listing.filters, query.listing.search) == ((), ())
@@ -110,28 +110,28 @@ def test_a_filter_is_read_as_its_column_is_typed(parameter: str, text: str, expe
         ("cursor", "é", "/query/cursor", "bad_cursor"),
     ],
 )
-def test_what_is_not_listed_is_refused_where_it_stands(parameter: str, text: str, pointer: str, code: str) -> None:
+def test_what_is_not_listed_is_refused_at_its_parameter(parameter: str, text: str, pointer: str, code: str) -> None:
     """IS6: filter, sort and search take listed columns and operators only."""
     (fault,) = _faults((parameter, text))
     assert (fault.pointer, fault.code) == (pointer, code)
 
 
-def test_every_fault_is_told_at_once() -> None:
-    """A caller fixes its request in one go; the cursor is only looked at when the rest is right."""
+def test_every_fault_is_reported_at_once() -> None:
+    """A caller fixes its request in one go; the cursor is read only when the rest is right."""
     faults = _faults(("nothing", "x"), ("limit", "0"), ("sort", "x"), ("q", ""), ("large", "x"), ("cursor", "x"))
     assert [fault.pointer for fault in faults] == [
         *("/query/large", "/query/nothing", "/query/limit", "/query/sort", "/query/q"),
     ]
 
 
-def test_a_parameter_stands_once() -> None:
+def test_a_parameter_is_given_once() -> None:
     """Two parsers would disagree which of two counts."""
     assert [fault.code for fault in _faults(("name", "a"), ("name", "b"))] == ["repeated"]
     assert len(_read(("large[gte]", "1"), ("large[lt]", "2")).listing.filters) == 2
 
 
 def test_search_is_no_parameter_where_nothing_is_searchable() -> None:
-    """A search that could find nothing is told, not answered with an empty list."""
+    """A search that can find nothing is an error, not an empty list."""
     (unsearchable,) = collections_of([replace(things, searchable=())])
     with pytest.raises(ValidationFailed) as raised:
         read_query(unsearchable, _TENANT, [("q", "engine")], _CURSORS)
@@ -145,7 +145,7 @@ def test_a_query_has_a_bound() -> None:
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=5))
 def test_no_query_breaks_the_reader(parameters: list[tuple[str, str]]) -> None:
-    """DA1: whatever is asked is read, or refused as validation_failed."""
+    """DA1: any query is read, or refused as validation_failed."""
     try:
         _read(*parameters)
     except ValidationFailed as error:
@@ -154,7 +154,7 @@ def test_no_query_breaks_the_reader(parameters: list[tuple[str, str]]) -> None:
 
 @given(st.permutations([("large[gte]", "1"), ("large[lt]", "9"), ("name", "x"), ("active[ne]", "true")]))
 def test_the_order_of_parameters_changes_nothing(parameters: list[tuple[str, str]]) -> None:
-    """One statement and one cursor for one list, however it is spelled."""
+    """One statement and one cursor for one list, in any order of its parameters."""
     assert _read(*parameters).listing.filters == _read(*sorted(parameters)).listing.filters
 
 

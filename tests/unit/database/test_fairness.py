@@ -17,8 +17,8 @@ _KINDS = ("come", "come", "come", "end", "leave", "pause")
 _STEPS = st.lists(st.tuples(st.sampled_from(_KINDS), st.integers(0, 2**16)), min_size=40, max_size=120)
 
 
-def _shares(places: int, reserved: int = 0, *, patience: float = 60.0, longest_queue: int = 1000) -> FairShares:
-    return FairShares(places, patience=patience, longest_queue=longest_queue, reserved=reserved)
+def _shares(places: int, reserved: int = 0, *, max_wait: float = 60.0, longest_queue: int = 1000) -> FairShares:
+    return FairShares(places, max_wait=max_wait, longest_queue=longest_queue, reserved=reserved)
 
 
 async def _settle() -> None:
@@ -26,7 +26,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-class Crowd:
+class Requests:
     """Requests of four schemas that come, are served, end, and are cancelled."""
 
     def __init__(self, places: int, reserved: int) -> None:
@@ -87,7 +87,7 @@ def test_whatever_comes_goes_and_gives_up_no_place_is_lost_and_nobody_waits_besi
     """IS10: never more out than there are, none kept from who may have it, each tenant's requests in their order."""
 
     async def run() -> None:
-        crowd = Crowd(places, min(reserved, places - 1))
+        crowd = Requests(places, min(reserved, places - 1))
         for kind, number in steps:
             await crowd.step(kind, number)
         await crowd.go()
@@ -177,9 +177,9 @@ async def test_a_queue_that_is_too_long_turns_away_its_own_tenant_and_no_other()
     await _end(waiting, [other])
 
 
-async def test_patience_ends() -> None:
+async def test_a_wait_is_bounded() -> None:
     """OP3: who waits in vain is told so, and is not served afterwards."""
-    shares = _shares(1, patience=0.01)
+    shares = _shares(1, max_wait=0.01)
     await shares.take("t_a")
     with pytest.raises(Unavailable):
         await shares.take("t_b")

@@ -1,4 +1,4 @@
-"""Jobs that data writes defer: in a queue of their own, which sends no NOTIFY and keeps no history of its jobs.
+"""SQL of the jobs that data writes defer, in a queue that sends no NOTIFY and keeps no history of its jobs.
 
 A commit that has sent a NOTIFY takes a lock over the whole server, so that all data writes would commit one by one. The
 migrations narrow the library's triggers by this queue's name (``migrations/job_tables.py``), and workers poll it.
@@ -10,6 +10,7 @@ that runs drops the others. It is due after a pause, so that a stream of writes 
 from datetime import timedelta
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     DateTime,
@@ -17,11 +18,12 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     func,
     insert,
     literal,
     literal_column,
-    text,
+    select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -36,9 +38,11 @@ _PAUSE: ColumnElement[timedelta] = literal_column("interval '500 milliseconds'")
 _JOBS = Table(
     "procrastinate_jobs",
     MetaData(schema=CONTROL_SCHEMA),
+    Column("id", BigInteger),
     Column("queue_name", Text),
     Column("task_name", Text),
     Column("args", JSONB),
+    Column("status", Text),
     Column("scheduled_at", DateTime(timezone=True)),
 )
 _DEFER = prepare(
@@ -49,12 +53,18 @@ _DEFER = prepare(
         scheduled_at=func.now() + _PAUSE,
     )
 )
-# The condition is that of the index in migrations/job_tables.py. A job that a worker takes now is locked: skipped.
-_DROP = text(
-    "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs"
-    " WHERE queue_name = 'outbox' AND status = 'todo' AND args ->> 'tenant' = :tenant AND task_name = :task"
-    " FOR UPDATE SKIP LOCKED)"
+_TENANT_OF_JOB: ColumnElement[str] = _JOBS.c.args.op("->>", return_type=Text())(literal_column("'tenant'"))
+# The literal conditions are those of the index in migrations/job_tables.py. A job that a worker takes now is locked.
+_QUEUED = (
+    select(_JOBS.c.id)
+    .where(_JOBS.c.queue_name == literal_column(f"'{OUTBOX}'"), _JOBS.c.status == literal_column("'todo'"))
+    .where(
+        bindparam("tenant", type_=Text()) == _TENANT_OF_JOB,
+        _JOBS.c.task_name == bindparam("task"),
+    )
+    .with_for_update(skip_locked=True)
 )
+_DROP = delete(_JOBS).where(_JOBS.c.id.in_(_QUEUED))
 
 
 def deferred(task: str, tenant: TenantId) -> Bound:
