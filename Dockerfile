@@ -14,6 +14,7 @@ WORKDIR /srv/tenantry
 COPY billing billing
 COPY gateway gateway
 COPY migrations migrations
+COPY tenantry tenantry
 COPY tenants tenants
 # A SaaS puts its own resources here in place of the example, and names them in TENANTRY_RESOURCES.
 COPY examples examples
