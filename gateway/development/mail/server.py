@@ -1,4 +1,4 @@
-"""The mail sink as a process of its own, started and stopped like PostgreSQL and Redis (``ports.py``)."""
+"""The mail sink as a process of its own, started and stopped like PostgreSQL and Redis (``servers.py``)."""
 
 import os
 import socket
@@ -63,12 +63,12 @@ class MailSink:
             self._running_child().stop()
 
     def kill(self) -> None:
-        """End it as a crash would (kill -9)."""
+        """SIGKILL, as a crash would."""
         if self.running:
             self._running_child().kill()
 
     def pause(self) -> None:
-        """SIGSTOP: it holds its connections open and answers nothing."""
+        """SIGSTOP: connections stay open and nothing is answered."""
         self._running_child().pause()
 
     def resume(self) -> None:
