@@ -21,7 +21,7 @@ def dev(
         ".tenantry"
     ),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes of the gateway.")] = 1,
-    reset: Annotated[bool, typer.Option("--reset", help="Delete what the data folder holds, and start anew.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Delete the data of earlier runs first.")] = False,
     resources: Annotated[
         str | None,
         typer.Option(

@@ -51,8 +51,6 @@ _PENDING = (
     "docs/decisions/0015-a-connection-reads-its-fields-once.md",
     "docs/decisions/README.md",
     "tenants.api_keys.maker.ExceedsMaker",
-    "tenantry",
-    "tenantry dev",
     "/paths//v1/api-keys/post/description",
     "/paths//operator/v1/tenants/post/description",
     "/paths//v1/contacts/get/parameters/3/description",

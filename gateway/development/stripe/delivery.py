@@ -1,6 +1,6 @@
 """Delivers events to the webhook endpoints, and retries with back-off until the response is 2xx.
 
-Source: https://docs.stripe.com/webhooks: any 2xx is success, redirects are failures, every attempt is signed anew,
+Source: https://docs.stripe.com/webhooks: any 2xx is success, redirects are failures, every attempt has a new signature,
 order is not guaranteed, and Stripe retries for up to three days. The delays here are shorter, for developers.
 """
 
