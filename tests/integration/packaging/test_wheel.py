@@ -70,8 +70,8 @@ def test_the_wheel_holds_the_packages_with_all_their_files(wheel: Path) -> None:
     """Lua scripts, Casbin's model, Alembic's templates and revisions, type markers, the template of a project."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    tracked = run("git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES, folder=REPOSITORY)
-    existing = {name for name in tracked.stdout.splitlines() if (REPOSITORY / name).is_file()}
+    files = (path for package in PACKAGES for path in (REPOSITORY / package).rglob("*") if path.is_file())
+    existing = {str(path.relative_to(REPOSITORY)) for path in files if "__pycache__" not in path.parts}
     assert existing > {f"{package}/py.typed" for package in PACKAGES}
     assert names == existing
 
