@@ -14,6 +14,7 @@ WORKDIR /srv/tenantry
 COPY billing billing
 COPY gateway gateway
 COPY migrations migrations
+COPY tenantry tenantry
 COPY tenants tenants
 # Replace the example with your own resources, and name their module in TENANTRY_RESOURCES.
 COPY examples examples

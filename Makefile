@@ -10,7 +10,7 @@ ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-CODE := billing gateway migrations tenants examples tests $(wildcard benchmarks)
+CODE := billing gateway migrations tenantry tenants examples tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench soak coverage format lock audit clean

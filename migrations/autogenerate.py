@@ -1,5 +1,6 @@
 """Writes the next revision of a SaaS's own tables: the difference between its models and its tenants' schemas."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def resources_migration(
     """Write the next revision into ``location`` and return its path. The module of the models must be imported.
 
     Leaves the database unchanged: the scratch schema that is migrated to the heads is rolled back. ``others`` are
-    further folders of revisions. Raises NothingChanged, SeveralHeads and ValueError.
+    further folders of revisions. Raises NothingChanged and SeveralHeads.
     """
     position = _position(tenant_stream((location, *others)), location)
     changes, imports = _changes(owner_url, position.stream, models)
@@ -57,6 +58,16 @@ def resources_migration(
         imports=imports,
     )
     return Path(script.path) if script else location
+
+
+def missing_operations(
+    owner_url: str, location: Path, *, others: tuple[Path, ...] = (), models: MetaData = TENANT_METADATA
+) -> str:
+    """The Alembic operations that ``resources_migration`` would write, as Python; empty when there are none.
+
+    Raises SeveralHeads.
+    """
+    return _changes(owner_url, _position(tenant_stream((location, *others)), location).stream, models)[0]
 
 
 def comparison(connection: Connection, include: Callable[..., bool] | None = None) -> MigrationContext:
@@ -97,11 +108,12 @@ def _position(stream: ScriptDirectory, location: Path) -> _Position:
 
 
 def _label(own: list[Script], location: Path) -> str:
+    """The branch's label; for the first revision, the name of the folder that holds ``location``."""
     labels = [label for each in own for label in sorted(each.branch_labels)]
-    label = labels[0] if labels else location.resolve().parent.name
-    if not label.isidentifier() or len(label) > _LONGEST_LABEL:
-        raise ValueError(f"{label!r}, the folder of {location.name!r}, cannot be the prefix of a revision's name")
-    return label
+    if labels:
+        return labels[0]
+    name = re.sub(r"[^a-z0-9]+", "_", location.resolve().parent.name.lower()).strip("_")
+    return f"r_{name}"[:_LONGEST_LABEL] if not name or name[0].isdigit() else name[:_LONGEST_LABEL]
 
 
 def _changes(owner_url: str, stream: ScriptDirectory, models: MetaData) -> tuple[str, str]:

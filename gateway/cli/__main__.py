@@ -1,4 +1,4 @@
-"""``python -m gateway.cli``: the same command where nothing was installed."""
+"""``python -m gateway.cli``: the ``tenantry`` command, for the container image and the tests."""
 
 from gateway.cli.main import app
 

@@ -1,4 +1,4 @@
-"""What `tenantry doctor` looks at, one check after another."""
+"""The checks of `tenantry doctor`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ _SHOWN_TENANTS = 10
 
 class Verdict(StrEnum):
     GOOD = "good"
-    WARNING = "warning"  # works, and is weaker or slower than it could be
+    WARNING = "warning"  # works, but is less safe or slower than it could be
     WRONG = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; ``what`` says what to do about it when it is not good."""
+    """The result of one check; ``what`` says what to do when it is not good."""
 
     name: str
     verdict: Verdict
@@ -37,7 +37,7 @@ class Check:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Every check that can be made; those that stand on a failed one are left out."""
+    """Every check that is possible; those that depend on a failed one are left out."""
     yield _mode(settings)
     registry, check = _resources(settings)
     yield check
@@ -49,7 +49,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 def _mode(settings: Settings) -> Check:
     if settings.mode is Mode.PRODUCTION:
         return Check("mode", Verdict.GOOD, "production")
-    return Check("mode", Verdict.WARNING, "development: set TENANTRY_MODE=production where others can reach it")
+    return Check("mode", Verdict.WARNING, "development: set TENANTRY_MODE=production when other machines can reach it")
 
 
 def _resources(settings: Settings) -> tuple[Registry, Check]:
@@ -65,7 +65,7 @@ def _database(settings: Settings, registry: Registry) -> Iterator[Check]:
     try:
         found = inspect(str(settings.database_url))
     except psycopg.OperationalError as error:
-        yield Check("database", Verdict.WRONG, f"PostgreSQL does not let us in: {_first_line(error)}")
+        yield Check("database", Verdict.WRONG, f"cannot connect to PostgreSQL: {_first_line(error)}")
         return
     if found.server_version_number < _OLDEST_SERVER:
         yield Check("database", Verdict.WRONG, f"PostgreSQL {found.server_version} is too old; 15 is the oldest")
@@ -84,18 +84,18 @@ def _login_role(found: Inspection) -> Check:
         "may create roles": found.creates_roles,
         "inherits the rights of every tenant (needs NOINHERIT)": found.inherits,
         "has a search_path of its own (needs an empty one)": found.search_path not in {"", '""'},
-        "is no member of the control role": not found.may_become_control,
+        "is not a member of the control role": not found.may_become_control,
         "may not call set_config": not found.may_set_config,
     }
     wrong = [fault for fault, holds in faults.items() if holds]
     if wrong:
-        advice = f"log in as {GATEWAY_ROLE}, as `tenantry migrate` sets it up with TENANTRY_ADMIN_DATABASE_URL"
+        advice = f"use the role {GATEWAY_ROLE}, which `tenantry migrate` creates with TENANTRY_ADMIN_DATABASE_URL"
         return Check("login role", Verdict.WRONG, f"{found.role} {'; '.join(wrong)}: {advice}")
     return Check("login role", Verdict.GOOD, f"{found.role} has no rights of its own")
 
 
 def _revokes(found: Inspection) -> Iterator[Check]:
-    wanted: tuple[tuple[str, bool, str], ...] = (
+    rights: tuple[tuple[str, bool, str], ...] = (
         ("set_config", found.everybody_sets_config, "EXECUTE ON FUNCTION set_config(text, text, boolean)"),
         ("pg_settings", found.everybody_updates_settings, "UPDATE ON pg_settings"),
         ("pg_notify", found.everybody_notifies, "EXECUTE ON FUNCTION pg_notify(text, text)"),
@@ -103,10 +103,10 @@ def _revokes(found: Inspection) -> Iterator[Check]:
         ("connect", found.everybody_connects, "CONNECT ON DATABASE"),
         ("public schema", found.everybody_creates_in_public, "CREATE ON SCHEMA public"),
     )
-    for name, open_to_all, right in wanted:
+    for name, open_to_all, right in rights:
         if open_to_all:
-            what = f"PUBLIC has {right}: one injected statement could see beyond, or leave its tenant. "
-            what += "Revoke it as a superuser, or know that this server's isolation is weaker"
+            what = f"PUBLIC has {right}: an injected statement could read other tenants' data, or leave its tenant. "
+            what += "Revoke it as a superuser; where the server forbids that, its isolation is weaker"
             yield Check(f"revoke {name}", Verdict.WRONG, what)
         else:
             yield Check(f"revoke {name}", Verdict.GOOD, f"PUBLIC has no {right}")
@@ -115,26 +115,26 @@ def _revokes(found: Inspection) -> Iterator[Check]:
 def _control_schema(settings: Settings, found: Inspection) -> Check:
     name = "control schema"
     if not found.control_schema_exists:
-        return Check(name, Verdict.WRONG, "it is not there: run `tenantry migrate`")
+        return Check(name, Verdict.WRONG, "it does not exist: run `tenantry migrate`")
     if settings.owner_database_url is None:
-        return Check(name, Verdict.WARNING, "there; its revision cannot be read without TENANTRY_OWNER_DATABASE_URL")
+        return Check(name, Verdict.WARNING, "exists; its revision cannot be read without TENANTRY_OWNER_DATABASE_URL")
     owner_url = str(settings.owner_database_url)
-    return _asked(name, lambda: _control_revision(name, owner_url))
+    return _queried(name, lambda: _control_revision(name, owner_url))
 
 
 def _control_revision(name: str, owner_url: str) -> Check:
     status = control_status(owner_url)
     if status.standing == status.wanted:
-        return Check(name, Verdict.GOOD, f"at {', '.join(status.standing)}")
-    standing, wanted = ", ".join(status.standing) or "nothing", ", ".join(status.wanted)
-    return Check(name, Verdict.WRONG, f"at {standing}, and not at {wanted}: run `tenantry migrate`")
+        return Check(name, Verdict.GOOD, f"at revision {', '.join(status.standing)}")
+    found, expected = ", ".join(status.standing) or "none", ", ".join(status.wanted)
+    return Check(name, Verdict.WRONG, f"at revision {found}, expected {expected}: run `tenantry migrate`")
 
 
 def _tenants(settings: Settings, registry: Registry, found: Inspection) -> Check:
     name = "tenant schemas"
     if not found.control_schema_exists or not found.may_become_control:
-        return Check(name, Verdict.WARNING, "cannot be looked at before the control schema is right")
-    return _asked(name, lambda: _behind(name, settings, registry))
+        return Check(name, Verdict.WARNING, "cannot be checked before the control schema")
+    return _queried(name, lambda: _behind(name, settings, registry))
 
 
 def _behind(name: str, settings: Settings, registry: Registry) -> Check:
@@ -146,16 +146,16 @@ def _behind(name: str, settings: Settings, registry: Registry) -> Check:
     return Check(name, Verdict.WRONG, f"behind: {slugs}{more}; run `tenantry migrate`")
 
 
-def _asked(name: str, question: Callable[[], Check]) -> Check:
+def _queried(name: str, query: Callable[[], Check]) -> Check:
     try:
-        return question()
+        return query()
     except SQLAlchemyError as error:
-        return Check(name, Verdict.WRONG, f"PostgreSQL refused to say: {_first_line(error)}")
+        return Check(name, Verdict.WRONG, f"PostgreSQL refused the query: {_first_line(error)}")
 
 
 def _redis(settings: Settings) -> Check:
     if settings.redis_url is None:
-        what = f"none: each of {settings.workers} workers gives its share of every limit (TENANTRY_REDIS_URL)"
+        what = f"none: each of {settings.workers} workers grants its share of every limit (TENANTRY_REDIS_URL)"
         return Check("redis", Verdict.WARNING, what)
     timeouts = {"socket_timeout": _REDIS_TIMEOUT, "socket_connect_timeout": _REDIS_TIMEOUT}
     try:
@@ -163,16 +163,16 @@ def _redis(settings: Settings) -> Check:
             version = client.info("server")["redis_version"]
             policy = _eviction(client)
     except redis.RedisError as error:
-        return Check("redis", Verdict.WRONG, f"it does not answer: {_first_line(error)}")
+        return Check("redis", Verdict.WRONG, f"it is unavailable: {_first_line(error)}")
     if policy is None:
-        return Check("redis", Verdict.WARNING, "its maxmemory-policy may not be read: see that it is noeviction")
+        return Check("redis", Verdict.WARNING, "its maxmemory-policy cannot be read: make sure that it is noeviction")
     if policy != "noeviction":
-        return Check("redis", Verdict.WARNING, f"maxmemory-policy {policy} may forget counters: use noeviction")
-    return Check("redis", Verdict.GOOD, f"speaks as Redis {version}")
+        return Check("redis", Verdict.WARNING, f"maxmemory-policy {policy} can evict counters: use noeviction")
+    return Check("redis", Verdict.GOOD, f"Redis {version}")
 
 
 def _eviction(client: redis.Redis) -> str | None:
-    """None where the server keeps CONFIG to itself, as managed ones do: it counts as well as any other."""
+    """None where the server does not allow CONFIG, as managed ones do."""
     try:
         return str(client.config_get("maxmemory-policy")["maxmemory-policy"])
     except redis.ResponseError:
@@ -183,7 +183,7 @@ def _stripe(settings: Settings) -> Check:
     if settings.stripe_api_key is None:
         return Check("stripe", Verdict.WARNING, "no key: billing is off (TENANTRY_STRIPE_API_KEY)")
     if not settings.webhook_secrets:
-        return Check("stripe", Verdict.WRONG, "TENANTRY_STRIPE_WEBHOOK_SECRETS is missing: no event can be believed")
+        return Check("stripe", Verdict.WRONG, "TENANTRY_STRIPE_WEBHOOK_SECRETS is missing: no event can be verified")
     return Check("stripe", Verdict.GOOD, f"at {settings.stripe_api_base}")
 
 

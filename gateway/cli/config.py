@@ -1,4 +1,4 @@
-"""``tenantry config``: every setting with its type, where its value comes from, and the value unless it is secret."""
+"""``tenantry config``: every setting with its type, the source of its value, and the value unless it is secret."""
 
 import re
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, PydanticBaseSettingsSource
 
-from gateway.cli.faults import fault_of, show_fault
-from gateway.cli.groups import AS_JSON, invocation
-from gateway.cli.loading import load_settings
-from gateway.cli.output import print_json, print_rows
+from gateway.cli.command_group import AS_JSON, invocation
+from gateway.cli.errors import explain
+from gateway.cli.output import print_error, print_json, print_rows
+from gateway.cli.settings import read_settings
 from gateway.settings import PREFIX, SECRET_FIELDS, Settings, Unreadable
+from tenants.resources.project import PROJECT_FILE, declared_resources
 
 app = typer.Typer()
 
@@ -25,7 +26,7 @@ _DEFAULT_ENV_FILE = Path(".env")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting as it stands. ``value`` never holds a secret."""
+    """The current state of one setting. ``value`` never holds a secret."""
 
     name: str
     type: str
@@ -36,42 +37,47 @@ class Setting:
 
 @app.command()
 def config(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = False) -> None:
-    """List every setting with its source, secrets hidden; exit 1 when one is missing or wrong."""
+    """List every setting with its source, secrets hidden. Exit 1 when one is missing or invalid."""
     env_file = invocation(context).env_file
     found = list_settings(env_file)
     error = _error(env_file)
     if as_json:
-        fault = None if error is None else fault_of(error)
+        report = None if error is None else explain(error)
         settings = [{field: getattr(each, field) for field in Setting.__slots__} for each in found]
-        print_json({"valid": error is None, "problems": list(fault.details) if fault else [], "settings": settings})
+        print_json({"valid": error is None, "problems": list(report.details) if report else [], "settings": settings})
     else:
         print_rows(("setting", "type", "source", "value"), ((s.name, s.type, s.source, s.value) for s in found))
-        if error is not None and (fault := fault_of(error)):
-            show_fault(fault, as_json=False)
+        if error is not None and (report := explain(error)):
+            print_error(report, as_json=False)
     if error is not None:
         raise typer.Exit(1)
 
 
 def list_settings(env_file: Path | None) -> list[Setting]:
-    """Every setting, also when some are missing: then their source is ``missing``."""
+    """Every setting; the source of one that is required and not set is ``missing``."""
     given = _given(env_file)
     return [_setting(name, field, given) for name, field in Settings.model_fields.items()]
 
 
 def _given(env_file: Path | None) -> dict[str, tuple[str, Any]]:
-    """What was set: name to source and value. The first source that has a setting wins, as in ``Settings`` itself."""
+    """The settings that are set: name to source and value. The first source with a setting wins, as in ``Settings``."""
     environment = EnvSettingsSource(Settings)
     dotenv = DotEnvSettingsSource(Settings, env_file=env_file or _DEFAULT_ENV_FILE)
-    sources = Settings.settings_customise_sources(Settings, _Nothing(Settings), environment, dotenv, _Nothing(Settings))
+    sources = Settings.settings_customise_sources(
+        Settings, _NoValues(Settings), environment, dotenv, _NoValues(Settings)
+    )
     given: dict[str, tuple[str, Any]] = {}
     for source in sources:
         for name, value in source().items():
             given.setdefault(name.lower(), (_label(source, env_file), value))
+    resources = declared_resources(Path.cwd())
+    if resources is not None:
+        given.setdefault("resources", (PROJECT_FILE, resources))
     return given
 
 
-class _Nothing(PydanticBaseSettingsSource):
-    """Stands where ``Settings`` would take arguments."""
+class _NoValues(PydanticBaseSettingsSource):
+    """An empty source, in place of the arguments of ``Settings``."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, self.field_is_complex(field)
@@ -108,7 +114,7 @@ def _without_password(url: str) -> str:
     try:
         password = urlsplit(url).password
     except ValueError:
-        return _HIDDEN  # no URL: there is no telling what it holds
+        return _HIDDEN  # not a URL: it may be a secret
     return url.replace(f":{password}@", f":{_HIDDEN}@", 1) if password else url
 
 
@@ -121,7 +127,7 @@ def _type(field: FieldInfo) -> str:
 
 def _error(env_file: Path | None) -> ValidationError | None:
     try:
-        load_settings(env_file)
+        read_settings(env_file)
     except ValidationError as error:
         return error
     return None

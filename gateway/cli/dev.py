@@ -1,12 +1,14 @@
-"""``tenantry dev``: everything on this machine, from nothing."""
+"""``tenantry dev``: a complete deployment on this machine."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.cli.output import CommandFailed
+from gateway.development.options import DevOptions
 from gateway.development.run import run
-from gateway.development.stack import Wish
+from tenants.resources.project import check_modules, declared_resources
 
 app = typer.Typer()
 
@@ -14,23 +16,46 @@ app = typer.Typer()
 @app.command()
 def dev(
     *,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway, on loopback.")] = 8000,
-    data: Annotated[Path, typer.Option(file_okay=False, help="Folder that keeps everything.")] = Path(".tenantry"),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway on loopback.")] = 8000,
+    data: Annotated[Path, typer.Option(file_okay=False, help="Folder for databases, keys and logs.")] = Path(
+        ".tenantry"
+    ),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes of the gateway.")] = 1,
-    reset: Annotated[
-        bool, typer.Option("--reset", help="Forget all that the data folder keeps, and start anew.")
-    ] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Delete the data of earlier runs first.")] = False,
+    resources: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TENANTRY_RESOURCES",
+            help="Module with RESOURCES; by default the one that [tool.tenantry] in pyproject.toml names.",
+        ),
+    ] = None,
     database_url: Annotated[
         str | None,
-        typer.Option(envvar="TENANTRY_DATABASE_URL", help="A superuser of a PostgreSQL that runs; without it, ours."),
+        typer.Option(envvar="TENANTRY_DATABASE_URL", help="Superuser URL of a running PostgreSQL to use."),
     ] = None,
     owner_database_url: Annotated[
-        str | None, typer.Option(envvar="TENANTRY_OWNER_DATABASE_URL", help="Where the other is no superuser.")
+        str | None,
+        typer.Option(
+            envvar="TENANTRY_OWNER_DATABASE_URL", help="Owner of the schemas, when --database-url is not a superuser."
+        ),
     ] = None,
     redis_url: Annotated[
-        str | None, typer.Option(envvar="TENANTRY_REDIS_URL", help="A Redis that runs; without it, ours.")
+        str | None, typer.Option(envvar="TENANTRY_REDIS_URL", help="URL of a running Redis to use.")
     ] = None,
 ) -> None:
-    """Start PostgreSQL, Redis, a Stripe stand-in, two demo tenants, the gateway and the worker; Ctrl-C stops it all."""
-    wish = Wish(port, workers, database_url, owner_database_url, redis_url)
-    run(data, wish, reset=reset, say=typer.echo)
+    """Start PostgreSQL, Redis, a Stripe stand-in, two demo tenants, gateway and worker. Ctrl-C stops them all."""
+    module = resources or declared_resources(Path.cwd())
+    if module is None:
+        raise CommandFailed(
+            "no_resources",
+            "This folder is no Tenantry project. `tenantry new NAME` writes one; or name the module that declares your "
+            'resources: --resources app.resources, or resources = "app.resources" under [tool.tenantry] in '
+            "pyproject.toml.",
+        )
+    check_modules(Path.cwd())
+    run(
+        data,
+        DevOptions(port, workers, module, database_url, owner_database_url, redis_url),
+        reset=reset,
+        say=typer.echo,
+    )

@@ -1,4 +1,4 @@
-"""``tenantry doctor``: is this deployment put together as it must be? Says plainly what is wrong and what to do."""
+"""``tenantry doctor``: checks a deployment and says what to repair."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -7,18 +7,18 @@ from typing import Annotated
 import typer
 
 from gateway.cli.checks import Check, Verdict, examine
-from gateway.cli.groups import AS_JSON
-from gateway.cli.loading import settings_of
+from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import errors_console, print_json, print_rows
+from gateway.cli.settings import load_settings
 
 app = typer.Typer()
 
 
 @app.command()
 def doctor(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = False) -> None:
-    """Check settings, PostgreSQL, its roles and revokes, the schemas, Redis; exit 1 when something must be repaired."""
-    settings = settings_of(context)
-    with errors_console().status("looking"):
+    """Check settings, PostgreSQL, its roles and rights, the schemas, Redis. Exit 1 when something must be repaired."""
+    settings = load_settings(context)
+    with errors_console().status("checking"):
         found = list(_with_settings(examine(settings)))
     healthy = all(check.verdict is not Verdict.WRONG for check in found)
     if as_json:
@@ -30,5 +30,5 @@ def doctor(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = False)
 
 
 def _with_settings(others: Iterator[Check]) -> Iterator[Check]:
-    yield Check("settings", Verdict.GOOD, "complete")  # else there would have been an error before
+    yield Check("settings", Verdict.GOOD, "complete")  # otherwise loading them had failed
     yield from others

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.groups import AS_JSON
-from gateway.cli.loading import settings_of
+from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey
 from tenants.database.keyset import Keyset
@@ -33,18 +33,22 @@ def create(
     context: typer.Context,
     *,
     tenant: Annotated[str, _TENANT],
-    name: Annotated[str, typer.Option(help="What people call the key.")],
-    role: Annotated[BuiltInRole, typer.Option(help="What it may do.")] = BuiltInRole.MEMBER,
-    scope: Annotated[list[str] | None, typer.Option(help="Narrow it to this permission; may be repeated.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the key.")],
+    role: Annotated[BuiltInRole, typer.Option(help="Role of the key.")] = BuiltInRole.MEMBER,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Restrict the key to this permission; can be repeated.")
+    ] = None,
     environment: Annotated[Environment, typer.Option(help="Kind of key.")] = Environment.LIVE,
-    expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it ends; never without it.")] = None,
+    expires_in_days: Annotated[
+        int | None, typer.Option(min=1, help="Days until it expires; by default it does not.")
+    ] = None,
     allowed_cidr: Annotated[
-        list[str] | None, typer.Option(help="Network that it may be used from; may be repeated.")
+        list[str] | None, typer.Option(help="Network that the key can be used from; can be repeated.")
     ] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Make a key. Its secret is shown this once and kept nowhere."""
-    wanted = CreateApiKey(
+    """Create a key. Its secret is printed now and cannot be shown again."""
+    request = CreateApiKey(
         name=name,
         role=role,
         scopes=scope or None,
@@ -56,28 +60,28 @@ def create(
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            made = await features.api_keys.create(session, owner.id, None, wanted)
-            return ApiKeyCreated.with_secret(made.key, made.secret).model_dump(mode="json")
+            created = await features.api_keys.create(session, owner.id, None, request)
+            return ApiKeyCreated.with_secret(created.key, created.secret).model_dump(mode="json")
 
-    made = administer(settings_of(context), work)
+    created = administer(load_settings(context), work)
     if as_json:
-        print_json(made)
+        print_json(created)
     else:
-        print_fields({name: made[name] for name in ("id", "name", "role", "scopes", "expires_at", "secret")})
+        print_fields({name: created[name] for name in ("id", "name", "role", "scopes", "expires_at", "secret")})
 
 
 @app.command("list")
 def list_keys(
     context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
 ) -> None:
-    """Show every key of a tenant, the newest first, those that have ended too."""
+    """List the keys of a tenant, newest first, with expired and revoked ones."""
 
     async def work(features: Features) -> list[dict[str, Any]]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
         return await _all(features, owner.id)
 
-    found = administer(settings_of(context), work)
+    found = administer(load_settings(context), work)
     if as_json:
         print_json({"data": found})
     else:
@@ -89,10 +93,10 @@ def revoke(
     context: typer.Context,
     *,
     tenant: Annotated[str, _TENANT],
-    key: Annotated[str, typer.Argument(help="Id of the key (key_…), as `tenantry keys list` shows it.")],
+    key: Annotated[str, typer.Argument(help="Id of the key (key_…), from `tenantry keys list`.")],
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """End a key for good, on every worker within a second."""
+    """Revoke a key permanently, on every worker within a second."""
 
     async def work(features: Features) -> dict[str, Any]:
         identifier = read(API_KEY, key)
@@ -104,7 +108,7 @@ def revoke(
             found = await features.api_keys.read(session, owner.id, ApiKeyId(identifier))
             return ApiKeyResponse.of(found).model_dump(mode="json")
 
-    revoked = administer(settings_of(context), work)
+    revoked = administer(load_settings(context), work)
     if as_json:
         print_json(revoked)
     else:

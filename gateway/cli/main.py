@@ -1,4 +1,4 @@
-"""``tenantry``: what it is told before the name of a command, and where each command is."""
+"""``tenantry``: the command line, with the options that come before the name of a command."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -6,35 +6,37 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.groups import CommandGroup, Invocation
+from gateway.cli.command_group import CommandGroup, Invocation
+
+_HELP = "A multi-tenant API-key gateway for SaaS."
 
 app = typer.Typer(
     cls=CommandGroup,
     name="tenantry",
-    help="The door, the keys and the rooms of a SaaS.",
+    help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
-    if wanted:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if requested:
         typer.echo(f"tenantry {version('tenantry')}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def tenantry(
     context: typer.Context,
     *,
     env_file: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="File of TENANTRY_… settings; the environment goes before it."),
+        typer.Option(exists=True, dir_okay=False, help="File with TENANTRY_… settings; the environment overrides it."),
     ] = None,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """The door, the keys and the rooms of a SaaS."""
+    """Store the options for the command."""
     context.obj = Invocation(env_file)

@@ -1,4 +1,4 @@
-"""``tenantry migrate``: roles and database where we may make them, then the control schema, then every tenant's."""
+"""``tenantry migrate``: roles and database if allowed, then the control schema, then every tenant's schema."""
 
 from typing import Annotated, Any
 
@@ -6,10 +6,9 @@ import typer
 from rich.progress import Progress as Bar
 from sqlalchemy.engine import make_url
 
-from gateway.cli.faults import CommandFailed
-from gateway.cli.groups import AS_JSON
-from gateway.cli.loading import settings_of
-from gateway.cli.output import print_fields, print_json, print_rows, progress_bar
+from gateway.cli.command_group import AS_JSON
+from gateway.cli.output import CommandFailed, print_fields, print_json, print_rows, progress_bar
+from gateway.cli.settings import load_settings
 from gateway.settings import Settings
 from migrations.runner import FleetReport, Progress, migrate_control, migrate_tenants
 from tenants.database.cluster import set_up_cluster
@@ -23,15 +22,17 @@ app = typer.Typer()
 def migrate(
     context: typer.Context,
     *,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Tenants at a time.")] = 4,
-    canaries: Annotated[int, typer.Option(min=0, help="Tenants that go first, and stop the rest if all fail.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Tenants migrated at the same time.")] = 4,
+    canaries: Annotated[
+        int, typer.Option(min=0, help="Tenants migrated first; if all of them fail, the others are skipped.")
+    ] = 3,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Bring the control schema and every tenant's schema up to date; again and again if need be.
+    """Migrate the control schema and every tenant's schema. Safe to run again.
 
-    A tenant that fails is named at the end, answers 503 alone, and is tried again by the next run.
+    A tenant whose migration fails is listed at the end and is answered 503; the next run retries it.
     """
-    settings = settings_of(context)
+    settings = load_settings(context)
     owner_url = _owner_url(settings)
     registry = load_registry(settings.resources)
     with progress_bar() as bar:
@@ -51,7 +52,8 @@ def migrate(
 def _owner_url(settings: Settings) -> str:
     if settings.owner_database_url is None:
         raise CommandFailed(
-            "settings_invalid", "TENANTRY_OWNER_DATABASE_URL is missing: the role that owns the schemas migrates them."
+            "settings_invalid",
+            "TENANTRY_OWNER_DATABASE_URL is missing. It is the URL of the role that owns the schemas.",
         )
     return str(settings.owner_database_url)
 
@@ -61,8 +63,8 @@ def _set_up(settings: Settings, owner_url: str) -> int:
     if (gateway.username, owner.username) != (GATEWAY_ROLE, OWNER_ROLE) or not gateway.database:
         raise CommandFailed(
             "settings_invalid",
-            f"With TENANTRY_ADMIN_DATABASE_URL the other URLs name the roles {GATEWAY_ROLE} and {OWNER_ROLE}, "
-            "and a database.",
+            "With TENANTRY_ADMIN_DATABASE_URL set, TENANTRY_DATABASE_URL must name a database and the role "
+            f"{GATEWAY_ROLE}, and TENANTRY_OWNER_DATABASE_URL the role {OWNER_ROLE}.",
         )
     set_up_cluster(
         str(settings.admin_database_url),
@@ -74,7 +76,7 @@ def _set_up(settings: Settings, owner_url: str) -> int:
 
 
 class _Tenants:
-    """The bar of the fleet, which appears with the first tenant that is done."""
+    """The progress bar of the tenants. Its total is known with the first completed tenant."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar

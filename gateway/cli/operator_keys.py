@@ -1,47 +1,49 @@
-"""``tenantry operator-keys``: the credentials of the SaaS's own staff."""
+"""``tenantry operator-keys``: credentials for the operators of the SaaS."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.groups import AS_JSON
-from gateway.cli.loading import settings_of
+from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import print_fields, print_json
+from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.identifiers import OPERATOR_KEY, show
 
-app = typer.Typer(help="Make the keys of the SaaS's own staff.", no_args_is_help=True)
+app = typer.Typer(help="Create keys for the operators of the SaaS.", no_args_is_help=True)
 
 
 @app.callback()
 def operator_keys() -> None:
-    """Make the keys of the SaaS's own staff."""
+    """Create keys for the operators of the SaaS."""
 
 
 @app.command()
 def create(
     context: typer.Context,
     *,
-    name: Annotated[str, typer.Option(help="Whose key it is.")],
-    expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it ends; never without it.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the key, such as its owner's.")],
+    expires_in_days: Annotated[
+        int | None, typer.Option(min=1, help="Days until it expires; by default it does not.")
+    ] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Make a key for /operator/v1. Its secret is shown this once and kept nowhere."""
+    """Create a key for /operator/v1. Its secret is printed now and cannot be shown again."""
     expires_at = datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None
 
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
-            made = await features.operator_keys.create(session, name, expires_at)
+            created = await features.operator_keys.create(session, name, expires_at)
             return {
-                "id": show(OPERATOR_KEY, made.key.id),
-                "name": made.key.name,
+                "id": show(OPERATOR_KEY, created.key.id),
+                "name": created.key.name,
                 "expires_at": expires_at,
-                "secret": made.secret,
+                "secret": created.secret,
             }
 
-    made = administer(settings_of(context), work)
+    created = administer(load_settings(context), work)
     if as_json:
-        print_json(made)
+        print_json(created)
     else:
-        print_fields(made)
+        print_fields(created)

@@ -1,12 +1,31 @@
-"""What commands print: results to standard output, progress and errors to standard error."""
+"""Output of commands: results to standard output, progress and errors to standard error."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReport:
+    """A stable code, a sentence, and details, one a line."""
+
+    code: str
+    message: str
+    details: tuple[str, ...] = ()
+
+
+class CommandFailed(Exception):
+    """Raised by commands for errors of their own."""
+
+    def __init__(self, code: str, message: str, *details: str) -> None:
+        self.report = ErrorReport(code, message, details)
+        super().__init__(message)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -15,15 +34,15 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """One thing, a field a line. Nothing is cut or wrapped, so that ids and secrets can be copied."""
+    """One object, one field a line. Nothing is truncated or wrapped, so that ids and secrets can be copied."""
     width = max(len(name) for name in fields)
     for name, value in fields.items():
-        sys.stdout.write(f"{name.ljust(width)}  {_shown(value)}\n")
+        sys.stdout.write(f"{name.ljust(width)}  {_text(value)}\n")
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Several things, one a line, in aligned columns that nothing cuts."""
-    lines = [list(columns), *([_shown(value) for value in row] for row in rows)]
+    """Several objects, one a line, in aligned columns without truncation."""
+    lines = [list(columns), *([_text(value) for value in row] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -31,12 +50,23 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def errors_console() -> Console:
-    """Standard error, with colours where it is a terminal."""
+    """Standard error, with colours on a terminal."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def print_error(report: ErrorReport, *, as_json: bool) -> None:
+    """Print it: as an object to standard output, or as text to standard error."""
+    if as_json:
+        print_json({"error": {"code": report.code, "message": report.message, "details": list(report.details)}})
+        return
+    console = errors_console()
+    console.print(Text.assemble(("Error: ", "bold red"), report.message))
+    for detail in report.details:
+        console.print(Text(f"  {detail}"))
+
+
 def progress_bar() -> Progress:
-    """A bar on standard error; nothing when that is not a terminal."""
+    """A progress bar on standard error; nothing when that is not a terminal."""
     console = errors_console()
     return Progress(
         SpinnerColumn(),
@@ -49,7 +79,7 @@ def progress_bar() -> Progress:
     )
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, list | tuple):

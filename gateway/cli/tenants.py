@@ -1,14 +1,13 @@
-"""``tenantry tenants``: the customers of the SaaS."""
+"""``tenantry tenants``: the tenants of the deployment."""
 
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.faults import CommandFailed
-from gateway.cli.groups import AS_JSON
-from gateway.cli.loading import settings_of
-from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.command_group import AS_JSON
+from gateway.cli.output import CommandFailed, print_fields, print_json, print_rows
+from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.database.keyset import Keyset
 from tenants.directory.models import Tenant
@@ -21,34 +20,34 @@ app = typer.Typer(help="Create, list, suspend, resume and delete tenants.", no_a
 
 _PAGE = 500
 _COLUMNS = ("id", "slug", "name", "status", "plan", "created_at")
-_NAMED = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
+_TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 
 
 @app.command()
 def create(
     context: typer.Context,
     *,
-    slug: Annotated[str, typer.Argument(help="Short name in addresses: lower case letters, digits and hyphens.")],
-    name: Annotated[str | None, typer.Option(help="Name for people; the slug without it.")] = None,
-    plan: Annotated[str, typer.Option(help="Code of its plan.")] = "free",
-    owner: Annotated[str | None, typer.Option(help="E-mail address of its first owner.")] = None,
+    slug: Annotated[str, typer.Argument(help="Unique short name: lower-case letters, digits and hyphens.")],
+    name: Annotated[str | None, typer.Option(help="Display name; by default the slug.")] = None,
+    plan: Annotated[str, typer.Option(help="Code of the plan.")] = "free",
+    owner: Annotated[str | None, typer.Option(help="E-mail address of the first owner.")] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Make a tenant with its schema, its role and a first key, whose secret is shown this once."""
-    wanted = CreateTenant(slug=slug, name=name or slug, plan=plan, owner_email=owner)
+    """Create a tenant with its schema, its role and an admin key, whose secret cannot be shown again."""
+    request = CreateTenant(slug=slug, name=name or slug, plan=plan, owner_email=owner)
 
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
-            made = await features.onboarding.create(session, wanted)
-            shown = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
-            return shown.model_dump(mode="json", by_alias=True)
+            created = await features.onboarding.create(session, request)
+            body = TenantCreated.made(created.tenant, created.key.key, created.key.secret)
+            return body.model_dump(mode="json", by_alias=True)
 
-    made = administer(settings_of(context), work)
+    created = administer(load_settings(context), work)
     if as_json:
-        print_json(made)
+        print_json(created)
         return
-    key = made.pop("api_key")
-    print_fields({**made, "api_key": key["secret"]})
+    key = created.pop("api_key")
+    print_fields({**created, "api_key": key["secret"]})
 
 
 @app.command("list")
@@ -57,8 +56,8 @@ def list_tenants(
     *,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Show every tenant, the newest first."""
-    found = administer(settings_of(context), _all)
+    """List all tenants, newest first."""
+    found = administer(load_settings(context), _all)
     if as_json:
         print_json({"data": found})
     else:
@@ -67,17 +66,17 @@ def list_tenants(
 
 @app.command()
 def suspend(
-    context: typer.Context, *, tenant: Annotated[str, _NAMED], as_json: Annotated[bool, AS_JSON] = False
+    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
 ) -> None:
-    """Refuse every request of a tenant from now on; its data stays."""
+    """Reject all requests of a tenant; its data is kept."""
     _set_status(context, tenant, TenantStatus.SUSPENDED, as_json=as_json)
 
 
 @app.command()
 def resume(
-    context: typer.Context, *, tenant: Annotated[str, _NAMED], as_json: Annotated[bool, AS_JSON] = False
+    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
 ) -> None:
-    """Let a suspended tenant in again."""
+    """Accept the requests of a suspended tenant again."""
     _set_status(context, tenant, TenantStatus.ACTIVE, as_json=as_json)
 
 
@@ -85,11 +84,11 @@ def resume(
 def delete(
     context: typer.Context,
     *,
-    tenant: Annotated[str, _NAMED],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Annotated[str, _TENANT],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Delete a tenant with all its data, for good."""
+    """Delete a tenant with all its data, permanently."""
 
     async def find(features: Features) -> Tenant:
         async with features.database.control() as session:
@@ -99,11 +98,11 @@ def delete(
         async with features.database.control() as session:
             await features.directory.delete(session, found.id)
 
-    # Two transactions: nobody waits for a lock while somebody thinks. What was named in the question is what goes.
-    found = administer(settings_of(context), find)
+    # Two transactions: no lock is held during the prompt. The tenant in the prompt is the one that is deleted.
+    found = administer(load_settings(context), find)
     if not yes:
         _confirm(found)
-    administer(settings_of(context), remove)
+    administer(load_settings(context), remove)
     deleted = {"id": show(TENANT, found.id), "slug": found.slug, "deleted": True}
     if as_json:
         print_json(deleted)
@@ -112,10 +111,10 @@ def delete(
 
 
 def _confirm(tenant: Tenant) -> None:
-    """Ask at a terminal. Raises CommandFailed when the answer is no, and where there is nobody to ask."""
+    """Prompt at a terminal. Raises CommandFailed when the answer is no, and without a terminal."""
     if not sys.stdin.isatty():
-        raise CommandFailed("not_confirmed", "All data of the tenant would be gone for good. Say --yes to delete it.")
-    question = f"Delete {tenant.slug} ({show(TENANT, tenant.id)}) with all its data, for good?"
+        raise CommandFailed("not_confirmed", "This deletes all data of the tenant permanently. Confirm with --yes.")
+    question = f"Delete {tenant.slug} ({show(TENANT, tenant.id)}) with all its data, permanently?"
     if not typer.confirm(question, err=True):
         raise CommandFailed("not_confirmed", "Nothing was deleted.")
 
@@ -126,7 +125,7 @@ async def _all(features: Features) -> list[dict[str, Any]]:
     while True:
         async with features.database.control() as session:
             page = await features.directory.page(session, Keyset(_PAGE, after))
-            found.extend(_shown(tenant) for tenant in page)
+            found.extend(_fields(tenant) for tenant in page)
         if len(page) < _PAGE:
             return found
         after = page[-1].id
@@ -136,14 +135,14 @@ def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             tenant = await features.directory.read_named(session, named)
-            return _shown(await features.directory.set_status(session, tenant.id, status))
+            return _fields(await features.directory.set_status(session, tenant.id, status))
 
-    changed = administer(settings_of(context), work)
+    changed = administer(load_settings(context), work)
     if as_json:
         print_json(changed)
     else:
         print_fields({name: changed[name] for name in _COLUMNS})
 
 
-def _shown(tenant: Tenant) -> dict[str, Any]:
+def _fields(tenant: Tenant) -> dict[str, Any]:
     return TenantResponse.of(tenant).model_dump(mode="json", by_alias=True)

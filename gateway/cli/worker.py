@@ -1,10 +1,10 @@
-"""``tenantry worker``: jobs and cron."""
+"""``tenantry worker``: background jobs and scheduled jobs."""
 
 from typing import Annotated
 
 import typer
 
-from gateway.cli.loading import settings_of
+from gateway.cli.settings import load_settings
 from gateway.worker import run_worker
 from tenants.jobs.app import JobSettings
 
@@ -15,7 +15,10 @@ app = typer.Typer()
 def worker(
     context: typer.Context,
     *,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Jobs at a time.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Jobs that run at the same time.")] = 4,
 ) -> None:
-    """Do jobs and cron until told to stop; jobs that run are finished first. Any number of workers share the work."""
-    run_worker(settings_of(context), JobSettings(concurrency=concurrency))
+    """Run background and scheduled jobs until SIGTERM or SIGINT; running jobs are completed first.
+
+    Any number of workers share the jobs.
+    """
+    run_worker(load_settings(context), JobSettings(concurrency=concurrency))

@@ -1,1 +1,1 @@
-"""`tenantry dev`: real parts on loopback, started and stopped by us."""
+"""`tenantry dev`, and the local servers that it shares with the tests and benchmarks."""

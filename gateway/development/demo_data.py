@@ -1,17 +1,20 @@
-"""Who the demo's tenants are, and what they have: invented people, who sell invented things."""
+"""The demo's tenants, with invented contacts and deals for when the example CRM is served."""
 
 from dataclasses import dataclass
 from typing import Any
 
+DEMO_RESOURCES = "examples.crm.resources"
 KEY_ROLES = ("admin", "member", "viewer")
 USER_ROLES = ("owner", "admin", "member", "viewer")
 
 
 @dataclass(frozen=True, slots=True)
 class DemoTenant:
+    """``contacts`` and ``deals`` are those of ``examples.crm.resources``; other projects start with empty tables."""
+
     slug: str
     name: str
-    plan: str
+    plan: int  # position among the catalogue's plans by rank; the last one where there are fewer
     contacts: tuple[dict[str, Any], ...]
     deals: tuple[tuple[int, dict[str, Any]], ...]  # position of the contact, and the deal
 
@@ -20,7 +23,7 @@ TENANTS = (
     DemoTenant(
         slug="acme",
         name="Acme Instruments",
-        plan="free",
+        plan=0,
         contacts=(
             {
                 "name": "Ada Lovelace",
@@ -50,7 +53,7 @@ TENANTS = (
     DemoTenant(
         slug="globex",
         name="Globex Shipping",
-        plan="pro",
+        plan=1,
         contacts=(
             {
                 "name": "Grace Hopper",
@@ -59,7 +62,7 @@ TENANTS = (
                 "stage": "customer",
                 "value_cents": 9_900_000,
             },
-            # The same person as one of Acme's: what two tenants write down about someone never meets.
+            # Also a contact of Acme: two tenants' rows about the same person are independent.
             {
                 "name": "Ada Lovelace",
                 "email": "ada@analytical.example",
@@ -77,5 +80,5 @@ TENANTS = (
 
 
 def email_of(role: str, slug: str) -> str:
-    """The demo's users are called after what they may do."""
+    """The address of the demo user with that role."""
     return f"{role}@{slug}.example"

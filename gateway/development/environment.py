@@ -1,4 +1,4 @@
-"""The settings of the demo, as the file that ``tenantry --env-file`` reads from any other shell."""
+"""The demo's settings, as a file that ``tenantry --env-file`` reads from any other shell."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,47 +7,45 @@ from typing import Any
 from pydantic_settings import DotEnvSettingsSource
 
 from gateway.development.data_folder import DataFolder
+from gateway.development.demo_state import DemoState
 from gateway.development.folders import write_secret
-from gateway.development.handover import Handover
+from gateway.development.options import PrepareInput
 from gateway.development.processes import LOOPBACK
-from gateway.development.saved import Saved
 from gateway.settings import PREFIX, Settings
 from tenants.database.cluster import ClusterUrls
 from tenants.settings import SmtpTls
 
-DEMO_RESOURCES = "examples.crm.resources"
 _MAIL_FROM = "Tenantry demo <no-reply@demo.example>"
-_USERS_CHOICE = "resources"  # a default of ours; the user's own environment goes before it
 
 
-def demo_environment(handover: Handover, saved: Saved, urls: ClusterUrls) -> dict[str, str]:
-    """Every setting that the demo decides, by its variable's name."""
+def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls) -> dict[str, str]:
+    """Every setting that the demo decides, by the name of its variable."""
     values = {
         "mode": "development",
-        "public_url": handover.base_url,
-        "workers": str(handover.workers),
+        "public_url": given.base_url,
+        "workers": str(given.workers),
         "database_url": urls.gateway,
         "owner_database_url": urls.owner,
-        "redis_url": handover.redis_url,
-        "key_peppers": f"1:{saved.pepper}",
-        "secret_key": saved.secret_key,
-        "signing_keys": saved.signing_keys,
-        "stripe_api_key": handover.stripe_api_key,
-        "stripe_webhook_secrets": saved.stripe.webhook_secret,
-        "stripe_api_base": handover.stripe_url,
+        "redis_url": given.redis_url,
+        "key_peppers": f"1:{state.pepper}",
+        "secret_key": state.secret_key,
+        "signing_keys": state.signing_keys,
+        "stripe_api_key": given.stripe_api_key,
+        "stripe_webhook_secrets": state.stripe.webhook_secret,
+        "stripe_api_base": given.stripe_url,
         "stripe_livemode": "false",
-        **_mail(handover),
-        "stop_notice_seconds": "0",  # nobody balances load before it
-        "usage_folder": str(DataFolder(handover.folder).usage),
-        "resources": DEMO_RESOURCES,
+        **_mail(given),
+        "stop_notice_seconds": "0",  # there is no load balancer to wait for
+        "usage_folder": str(DataFolder(given.folder).usage),
+        "resources": given.resources,
     }
     return {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value is not None}
 
 
-def _mail(handover: Handover) -> dict[str, str]:
-    if handover.smtp_port is None:
+def _mail(given: PrepareInput) -> dict[str, str]:
+    if given.smtp_port is None:
         return {}
-    server = {"smtp_host": LOOPBACK, "smtp_port": str(handover.smtp_port), "smtp_tls": SmtpTls.NONE.value}
+    server = {"smtp_host": LOOPBACK, "smtp_port": str(given.smtp_port), "smtp_tls": SmtpTls.NONE.value}
     return {**server, "mail_from": _MAIL_FROM}
 
 
@@ -57,12 +55,11 @@ def write_environment(path: Path, values: Mapping[str, str]) -> None:
 
 
 def demo_settings(path: Path) -> Settings:
-    """The settings in that file, which go before the environment: it may name another deployment's database.
+    """The settings in that file. They override the environment, which may name another deployment's database.
 
-    What the file does not decide, such as ``TENANTRY_LOG_LEVEL`` and ``TENANTRY_RESOURCES``, is the environment's.
+    What the file does not decide, such as ``TENANTRY_LOG_LEVEL``, comes from the environment.
     """
-    decided = {name: value for name, value in _given(path).items() if name != _USERS_CHOICE}
-    return Settings(_env_file=path, **decided)
+    return Settings(_env_file=path, **_given(path))
 
 
 def _given(path: Path) -> dict[str, Any]:

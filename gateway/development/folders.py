@@ -1,4 +1,4 @@
-"""The folders of the parts: who may enter them, and that only one of us uses each at a time."""
+"""Folders of the local servers: their permissions, and a lock so that one process at a time uses each."""
 
 import fcntl
 import hashlib
@@ -10,22 +10,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.development.ports import PartFailed
 from gateway.development.processes import Account
+from gateway.development.servers import ServerFailed
 
 _NOTE = "kept-elsewhere"
 _SYSTEM_STATE = Path("/var/lib/tenantry")
 
 
 class FolderLock:
-    """Held by the process that uses a folder; the operating system gives it back when that process ends."""
+    """Held by the process that uses a folder; the operating system releases it when that process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lock"
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Take it, unless we hold it already. Raises PartFailed with the other's process id when it is taken."""
+        """Acquire it if this object does not hold it. Raises ServerFailed with the process id of the holder."""
         if self._handle is not None:
             return
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -34,7 +34,7 @@ class FolderLock:
         except BlockingIOError:
             holder = os.read(handle, 32).decode().strip()
             os.close(handle)
-            raise PartFailed(f"{self._path.parent} is in use by process {holder or 'unknown'}.") from None
+            raise ServerFailed(f"{self._path.parent} is in use by process {holder or 'unknown'}.") from None
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
         self._handle = handle
@@ -55,53 +55,54 @@ class FolderLock:
 
 
 def make_folder(path: Path, *, open_to_others: bool) -> Path:
-    """Create it with its parents. Others may pass through it (never list it) only when a child needs to."""
+    """Create it with its parents. ``open_to_others`` lets other users traverse it, but not list it."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o711 if open_to_others else 0o700)
     return path.resolve()
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, complete or not at all."""
+    """Write a file that only its owner can read, atomically."""
     handle, temporary = tempfile.mkstemp(dir=path.parent)  # mkstemp gives mode 0600
     with os.fdopen(handle, "w") as file:
         file.write(text)
     Path(temporary).replace(path)
 
 
-def can_enter(path: Path, account: Account) -> bool:
-    """True when that account may pass through every folder on the way to ``path``, and through ``path`` itself."""
-    return all(_passable(folder, account) for folder in (path, *path.parents))
+def can_traverse(path: Path, account: Account) -> bool:
+    """True when that account may traverse ``path`` and every folder above it."""
+    return all(_may_traverse(folder, account) for folder in (path, *path.parents))
 
 
-def folder_for(account: Account, wanted: Path) -> Path:
-    """``wanted`` when that account can reach it; else a folder of the same identity under /var/lib/tenantry.
+def reachable_folder(account: Account, preferred: Path) -> Path:
+    """``preferred`` when that account can reach it; else a folder under /var/lib/tenantry, named by a hash of the path.
 
-    A root user's home is closed to others, and opening it for a database would be worse than going elsewhere. Who
-    deletes ``wanted`` means what is elsewhere as well: that is found by the note that is missing from it, and deleted.
+    Root's home is closed to other users, and opening it for a database would be worse than a folder elsewhere. A note
+    in ``preferred`` names the other folder; when ``preferred`` was deleted, the note is missing and the other folder is
+    deleted too.
     """
-    make_folder(wanted, open_to_others=True)
-    if can_enter(wanted, account):
-        return wanted
-    elsewhere, note = _elsewhere(wanted), wanted / _NOTE
-    if not note.exists() and elsewhere.exists():
-        shutil.rmtree(elsewhere)
-    note.write_text(f"{elsewhere}\n")
-    return make_folder(elsewhere, open_to_others=True)
+    make_folder(preferred, open_to_others=True)
+    if can_traverse(preferred, account):
+        return preferred
+    fallback, note = _fallback(preferred), preferred / _NOTE
+    if not note.exists() and fallback.exists():
+        shutil.rmtree(fallback)
+    note.write_text(f"{fallback}\n")
+    return make_folder(fallback, open_to_others=True)
 
 
-def discard(wanted: Path) -> None:
-    """Delete a part's folder, and what ``folder_for`` may have put elsewhere in its name."""
-    for folder in (wanted, _elsewhere(wanted)):
+def delete_folder(preferred: Path) -> None:
+    """Delete a server's folder, and the one that ``reachable_folder`` may have created in its place."""
+    for folder in (preferred, _fallback(preferred)):
         if folder.exists():
             shutil.rmtree(folder)
 
 
-def _elsewhere(wanted: Path) -> Path:
-    return _SYSTEM_STATE / hashlib.sha256(os.fsencode(wanted.resolve())).hexdigest()[:16]
+def _fallback(preferred: Path) -> Path:
+    return _SYSTEM_STATE / hashlib.sha256(os.fsencode(preferred.resolve())).hexdigest()[:16]
 
 
-def _passable(folder: Path, account: Account) -> bool:
+def _may_traverse(folder: Path, account: Account) -> bool:
     facts = folder.stat()
     needed = stat.S_IXUSR if facts.st_uid == account.uid else stat.S_IXOTH
     return bool(facts.st_mode & needed)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 requests at a server, as fast as it answers or at a pace, for less than what they cost the server.
+"""A load generator for HTTP/1.1: as fast as the server responds, or at a given rate.
 
-Each connection sends a prepared request, waits for the whole answer and notes the time. What httpx takes for one would
-measure httpx; this takes some 15 µs, most of it the kernel's, on uvloop.
+Each connection sends a prepared request, waits for the complete response and records the time. A request takes some
+15 µs on uvloop, most of it in the kernel; a general client such as httpx would take longer than the server.
 """
 
 import asyncio
@@ -21,41 +21,41 @@ _LENGTH = b"content-length:"
 _CLOSE = b"\r\nconnection: close"
 _STATUS = slice(9, 12)
 _CONNECT_WITHIN = 5.0  # seconds
-_TICK = 0.001  # seconds, the grain of an event loop's clock: whatever is due by its end is sent together
-_LATENCY = "d"  # of an array: eight bytes for each answer
+_TICK = 0.001  # seconds, the resolution of an event loop's clock: requests due within it are sent together
+_LATENCY = "d"  # of an array: eight bytes a response
 
 
 class LoadFailed(Exception):
-    """The server could not be reached, or an answer broke off."""
+    """The server could not be reached, or closed a connection within a response."""
 
 
 @dataclass(slots=True)
 class Result:
-    """What one run saw."""
+    """The result of one run."""
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     latencies: "array[float]" = field(default_factory=lambda: array(_LATENCY))  # seconds, until the last byte
-    unanswered: int = 0  # requests of a pace that were due, and had no answer when time was up
+    unanswered: int = 0  # requests of ``run_paced`` that were due, and had no response at the end
 
     @property
     def count(self) -> int:
-        """Answers."""
+        """The number of responses."""
         return len(self.latencies)
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses a second."""
         return self.count / self.seconds if self.seconds else 0.0
 
     def percentile(self, share: float) -> float:
-        """Latency in milliseconds that ``share`` (0 to 1) of the answers did not exceed; 0 without any."""
+        """The latency in milliseconds that ``share`` (0 to 1) of the responses did not exceed; 0 without any."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else 0.0
 
 
 def request_bytes(url: str, headers: dict[str, str], method: str = "GET", body: bytes = b"") -> bytes:
-    """One HTTP/1.1 request, ready to be sent again and again."""
+    """One HTTP/1.1 request as bytes, which can be sent repeatedly."""
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers.items())]
@@ -65,7 +65,7 @@ def request_bytes(url: str, headers: dict[str, str], method: str = "GET", body: 
 
 
 def head_of(received: bytes) -> bytes:
-    """The head of an answer that has come whole, in small letters; empty while some of it is still to come.
+    """The head of a complete response, in lower case; empty while the response is incomplete.
 
     Without Content-Length there is no body, as with 204 and 304.
     """
@@ -79,17 +79,17 @@ def head_of(received: bytes) -> bytes:
 
 
 def status_of(head: bytes) -> int:
-    """The status that a head begins with."""
+    """The status in a head."""
     return int(head[_STATUS])
 
 
 async def run_load(url: str, requests: Iterable[bytes], *, connections: int, seconds: float) -> Result:
-    """Send the requests in turn over that many keep-alive connections, each as soon as the one before is answered.
+    """A closed loop: each of the keep-alive connections sends the next request when the last one is answered.
 
-    Ends when the time is up, or when the requests have come to their end. Answers must carry Content-Length; a server
-    that closes a connection after an answer is connected to anew. Raises LoadFailed.
+    Ends after that time, or with the last request. Responses need a Content-Length. A connection that the server
+    closes after a response is opened again. Raises LoadFailed.
     """
-    return await _Closed([url], requests).run(connections, seconds)
+    return await _ClosedLoop([url], requests).run(connections, seconds)
 
 
 async def run_paced(
@@ -99,16 +99,15 @@ async def run_paced(
     rate: float,
     connections: int,
     seconds: float,
-    patience: float = 5.0,
+    drain_seconds: float = 5.0,
 ) -> Result:
-    """Send ``rate`` requests a second at random moments (Poisson), whether or not the answers keep up.
+    """An open loop: ``rate`` requests a second at random times (Poisson), whether or not the responses keep up.
 
-    A closed loop waits for the slow server that it should measure. Here each request has a moment at which it is due,
-    and its latency counts from there when all connections were still waiting for answers. ``connections`` are those to
-    each of ``urls``; ``patience`` is how many seconds answers may still take after the last request was due. Raises
-    LoadFailed.
+    A closed loop waits for the slow server that it should measure. Here each request is due at a given time, and its
+    latency counts from that time when all connections were busy. ``connections`` is the number to each of ``urls``;
+    ``drain_seconds`` is the time for responses after the last request was due. Raises LoadFailed.
     """
-    return await _Paced(urls, requests, rate, patience).run(connections, seconds)
+    return await _OpenLoop(urls, requests, rate, drain_seconds).run(connections, seconds)
 
 
 class _Load(ABC):
@@ -127,8 +126,10 @@ class _Load(ABC):
         """See ``run_load``."""
         try:
             async with asyncio.timeout(_CONNECT_WITHIN):
-                await asyncio.gather(*(self._connect(place) for place in self._places() for _ in range(connections)))
-            await self._last(seconds)
+                await asyncio.gather(
+                    *(self._connect(address) for address in self._addresses() for _ in range(connections))
+                )
+            await self._run_for(seconds)
         except (OSError, TimeoutError) as error:
             where = ", ".join(url.netloc for url in self._urls)
             raise LoadFailed(f"{where} cannot be reached: {error!r}") from error
@@ -141,23 +142,23 @@ class _Load(ABC):
 
     @abstractmethod
     def idle(self, connection: "_Connection") -> None:
-        """Give this connection its next request, or leave it."""
+        """Send the next request on this connection, or leave it idle."""
 
     @abstractmethod
     async def drive(self, seconds: float) -> None:
-        """Have the requests sent, until that time is up or ``over`` is done."""
+        """Send the requests, until that time is over or ``over`` is done."""
 
     def waiting(self) -> int:
-        """Requests that have no answer yet."""
+        """The number of requests without a response."""
         return sum(each.waiting for each in self._open)
 
     def end_when_answered(self) -> None:
-        """Nothing more will be sent: this run is over as soon as nothing is waited for."""
+        """No more requests follow: end the run with the last response."""
         if not self.over.done() and not self.waiting():
             self.over.set_result(None)
 
     def answered(self, connection: "_Connection", head: bytes, since: float) -> None:
-        """A whole answer has come."""
+        """Record a complete response."""
         result = self.result
         result.latencies.append(time.perf_counter() - since)
         result.statuses[status_of(head)] += 1
@@ -165,34 +166,34 @@ class _Load(ABC):
             self.idle(connection)
 
     def lost(self, connection: "_Connection", *, waiting: bool) -> None:
-        """A connection has ended: between two answers that is the server's right, within one it is a failure."""
+        """Handle a closed connection: open it again between two responses, fail within one."""
         self._open.discard(connection)
         if not self.running:
             return
         if waiting:
-            where = f"{connection.place.host}:{connection.place.port}"
-            self._fail(LoadFailed(f"{where} closed a connection while a request waited for its answer"))
+            where = f"{connection.address.host}:{connection.address.port}"
+            self._fail(LoadFailed(f"{where} closed a connection before it had answered a request"))
             return
-        task = asyncio.get_running_loop().create_task(self._connect(connection.place))
+        task = asyncio.get_running_loop().create_task(self._connect(connection.address))
         self._reconnects.add(task)
         task.add_done_callback(self._reconnected)
 
-    def _places(self) -> "list[_Place]":
+    def _addresses(self) -> "list[_Address]":
         return [
-            _Place(url.hostname or "", url.port or (443 if url.scheme == "https" else 80), url.scheme == "https")
+            _Address(url.hostname or "", url.port or (443 if url.scheme == "https" else 80), url.scheme == "https")
             for url in self._urls
         ]
 
-    async def _connect(self, place: "_Place") -> None:
-        context = ssl.create_default_context() if place.secure else None
+    async def _connect(self, address: "_Address") -> None:
+        context = ssl.create_default_context() if address.secure else None
         loop = asyncio.get_running_loop()
-        made = loop.create_connection(lambda: _Connection(self, place), place.host, place.port, ssl=context)
+        made = loop.create_connection(lambda: _Connection(self, address), address.host, address.port, ssl=context)
         connection = (await made)[1]
         self._open.add(connection)
         if self.running:
             self.idle(connection)
 
-    async def _last(self, seconds: float) -> None:
+    async def _run_for(self, seconds: float) -> None:
         began, self.running = time.perf_counter(), True
         for connection in tuple(self._open):
             self.idle(connection)
@@ -212,8 +213,8 @@ class _Load(ABC):
             self._fail(error if isinstance(error, OSError) else LoadFailed(str(error)))
 
 
-class _Closed(_Load):
-    """A connection that has its answer sends the next request."""
+class _ClosedLoop(_Load):
+    """See ``run_load``."""
 
     async def drive(self, seconds: float) -> None:
         await asyncio.wait([self.over], timeout=seconds)
@@ -228,13 +229,13 @@ class _Closed(_Load):
             self.end_when_answered()
 
 
-class _Paced(_Load):
-    """Requests are sent when they are due, by a connection that is idle; or late, by the first that is."""
+class _OpenLoop(_Load):
+    """See ``run_paced``. A request that is due while no connection is idle is sent by the next idle one."""
 
-    def __init__(self, urls: Sequence[str], requests: Iterable[bytes], rate: float, patience: float) -> None:
+    def __init__(self, urls: Sequence[str], requests: Iterable[bytes], rate: float, drain_seconds: float) -> None:
         super().__init__(urls, requests)
         self._rate = rate
-        self._patience = patience
+        self._drain_seconds = drain_seconds
         self._idle: deque[_Connection] = deque()
         self._overdue: deque[float] = deque()
         self._all_due = False
@@ -246,11 +247,11 @@ class _Paced(_Load):
         while due < end and not self.over.done():
             await asyncio.sleep(max(_TICK, due - time.perf_counter()))
             while due <= time.perf_counter() and due < end:
-                self._ask(due)
+                self._send_due(due)
                 due += choice.expovariate(self._rate)
         self._all_due = True
         self.end_when_answered()
-        await asyncio.wait([self.over], timeout=self._patience)
+        await asyncio.wait([self.over], timeout=self._drain_seconds)
         self.result.unanswered = self.waiting()
 
     def idle(self, connection: "_Connection") -> None:
@@ -269,7 +270,7 @@ class _Paced(_Load):
             self._idle.remove(connection)
         super().lost(connection, waiting=waiting)
 
-    def _ask(self, due: float) -> None:
+    def _send_due(self, due: float) -> None:
         if self._idle:
             self._idle.popleft().send(next(self.requests), time.perf_counter())
         else:
@@ -277,7 +278,7 @@ class _Paced(_Load):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Address:
     """Where to connect."""
 
     host: str
@@ -286,13 +287,13 @@ class _Place:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: a request, its answer, the next request."""
+    """One connection: a request, its response, the next request."""
 
-    __slots__ = ("_load", "_received", "_since", "_transport", "place", "waiting")
+    __slots__ = ("_load", "_received", "_since", "_transport", "address", "waiting")
 
-    def __init__(self, load: _Load, place: _Place) -> None:
-        self.place = place
-        self.waiting = False  # for an answer
+    def __init__(self, load: _Load, address: _Address) -> None:
+        self.address = address
+        self.waiting = False  # for a response
         self._load = load
         self._received = b""
         self._since = 0.0
@@ -301,17 +302,17 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended does not matter
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the cause does not matter
         self._load.lost(self, waiting=self.waiting)
 
     def send(self, request: bytes, since: float) -> None:
-        """Ask. The answer's latency is counted from ``since``."""
+        """Send the request. Its latency counts from ``since``."""
         if self._transport is not None:
             self.waiting, self._since = True, since
             self._transport.write(request)
 
     def close(self) -> None:
-        """End it, whatever is under way."""
+        """Close it, also within a response."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -7,8 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from gateway.development.folders import FolderLock, folder_for, make_folder, write_secret
-from gateway.development.ports import PartFailed, StopOrder
+from gateway.development.folders import FolderLock, make_folder, reachable_folder, write_secret
 from gateway.development.postgres_binaries import PostgresBinaries, find_postgres, readable_to
 from gateway.development.processes import (
     LOOPBACK,
@@ -21,23 +20,24 @@ from gateway.development.processes import (
     runs_as_root,
     wait_until,
 )
+from gateway.development.servers import ServerFailed, StopSequence
 
 _SUPERUSER = "postgres"
 _PROGRAM = "postgres"
 _READY_WITHIN = 30.0  # seconds; recovery after a crash is part of it
-_ORPHANS_WITHIN = 15.0  # seconds given to what a crashed server has left behind
+_ORPHANS_WITHIN = 15.0  # seconds for the processes of a crashed server to exit
 _RETRY = 0.1  # seconds
 _UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
 
 # Fast shutdown, then immediate shutdown (PostgreSQL manual, "Shutting Down the Server").
-_STOP = StopOrder(((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0)))
-# What postgres logs while an earlier one of the same folder, or one of its orphaned backends, still lives.
+_STOP = StopSequence(((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0)))
+# What postgres logs while an earlier server of the same folder, or one of its backends, is still running.
 _STILL_IN_USE = ("postmaster.pid", "pre-existing shared memory block")
 _PORT_TAKEN = "could not bind"
 
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",  # a path of a socket may hold 107 bytes, which a data folder's easily exceeds
+    "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, which a data folder's easily exceeds
     "max_connections": "200",
     "shared_buffers": "64MB",
     "wal_level": "minimal",
@@ -47,7 +47,7 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# A crash of the machine may then corrupt the data; a crash of the server may not.
+# A crash of the machine may corrupt the data; a crash of the server does not.
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -56,7 +56,7 @@ class LocalPostgres:
 
     def __init__(self, folder: Path, *, port: int | None = None, durable: bool = True) -> None:
         self._account = account_named(_UNPRIVILEGED) if runs_as_root() else None
-        self.folder = _place(folder, self._account)
+        self.folder = _server_folder(folder, self._account)
         self._lock = FolderLock(self.folder)
         self._port = port
         self._fixed_port = port is not None
@@ -71,7 +71,7 @@ class LocalPostgres:
     @property
     def port(self) -> int:
         if self._port is None:
-            raise PartFailed("PostgreSQL has no port before its first start.")
+            raise ServerFailed("PostgreSQL has no port before its first start.")
         return self._port
 
     @property
@@ -89,7 +89,7 @@ class LocalPostgres:
         return self._child.pid if self._child is not None and self._child.running else None
 
     def begin(self) -> None:
-        """Create the data at the first time (0.7 to 1 s), then launch the server without waiting for it."""
+        """Create the data if needed (0.7 to 1 s), then launch the server without waiting for it."""
         if self.running:
             return
         self._lock.acquire()
@@ -102,33 +102,33 @@ class LocalPostgres:
             raise
 
     def start(self) -> None:
-        """Launch it if needed and return when it takes connections."""
+        """Launch it if needed and return when it accepts connections."""
         self.begin()
         deadline = time.monotonic() + _ORPHANS_WITHIN
         while True:
             try:
                 self._wait_ready()
-            except PartFailed as failure:
+            except ServerFailed as failure:
                 if self.running or not self._may_retry(str(failure), deadline):
                     self.stop()
                     raise
             else:
-                self._fixed_port = True  # whoever holds a URL of ours finds the server there after a restart
+                self._fixed_port = True  # URLs that were handed out stay valid after a restart
                 return
             time.sleep(_RETRY)
             self._launch()
 
     def stop(self) -> None:
-        """Fast shutdown: clients are cut off, data is written, nothing has to be recovered at the next start."""
+        """Fast shutdown: clients are disconnected, and the next start needs no recovery."""
         if self._child is not None and self._child.running:
             self._child.stop(_STOP)
-        self._forget()
+        self._release()
 
     def kill(self) -> None:
-        """End the postmaster as a crash would; its orphaned backends notice and end by themselves."""
+        """SIGKILL to the postmaster, as a crash would; its backends notice and exit."""
         if self._child is not None:
             self._child.kill()
-        self._forget()
+        self._release()
 
     def pause(self) -> None:
         if self._child is not None:
@@ -182,8 +182,8 @@ class LocalPostgres:
     def _wait_ready(self) -> None:
         child = self._child
         if child is None:
-            raise PartFailed("PostgreSQL was stopped while it started.")
-        wait_until(lambda: _says_ready(self._data, child.pid), child, _READY_WITHIN, "PostgreSQL")
+            raise ServerFailed("PostgreSQL was stopped while it started.")
+        wait_until(lambda: _is_ready(self._data, child.pid), child, _READY_WITHIN, "PostgreSQL")
 
     def _may_retry(self, failure: str, deadline: float) -> bool:
         if _PORT_TAKEN in failure and not self._fixed_port:
@@ -193,7 +193,7 @@ class LocalPostgres:
         return time.monotonic() < deadline
 
     def _end_orphan(self) -> None:
-        # We hold the folder's lock, so a server that lives here has lost whoever started it.
+        # The folder's lock is held, so the parent of a server that runs here has exited.
         pid = _recorded_pid(self._data)
         if pid is None or program_name(pid) != _PROGRAM:
             return
@@ -202,14 +202,14 @@ class LocalPostgres:
         while program_name(pid) == _PROGRAM and time.monotonic() < deadline:
             time.sleep(_RETRY)
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         self._child = None
         self._lock.release()
 
 
 def initialise(programs: PostgresBinaries, data: Path, password: str, account: Account | None) -> None:
-    """Create a cluster in ``data`` with that superuser password. Raises PartFailed with what initdb said."""
-    if data.exists():  # an earlier attempt was cut short
+    """Create a cluster in ``data`` with that superuser password. Raises ServerFailed with initdb's output."""
+    if data.exists():  # an earlier attempt was interrupted
         shutil.rmtree(data)
     data.mkdir(mode=0o700)
     password_file = data.with_name("initdb_password")
@@ -238,15 +238,15 @@ def _run_initdb(programs: PostgresBinaries, data: Path, password_file: Path, acc
         )
     )
     if child.wait(_READY_WITHIN * 2) != 0:
-        raise PartFailed(f"initdb ended with exit code {child.exit_code}:\n{child.log_tail()}")
+        raise ServerFailed(f"initdb exited with code {child.exit_code}:\n{child.log_tail()}")
 
 
-def _place(folder: Path, account: Account | None) -> Path:
-    return folder_for(account, folder) if account else make_folder(folder, open_to_others=False)
+def _server_folder(folder: Path, account: Account | None) -> Path:
+    return reachable_folder(account, folder) if account else make_folder(folder, open_to_others=False)
 
 
 def _environment() -> dict[str, str]:
-    # No secret of the gateway and no PG* variable of the shell. Messages in English, since we tell them apart.
+    # No secret of the gateway, no PG* variable of the shell, and messages in English, which are searched for.
     return {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -255,8 +255,8 @@ def _recorded_pid(data: Path) -> int | None:
     return int(lines[0]) if lines and lines[0].isdigit() else None
 
 
-def _says_ready(data: Path, pid: int) -> bool:
-    # The file's first line is the process id and its eighth the status, which is what pg_ctl waits for as well.
+def _is_ready(data: Path, pid: int) -> bool:
+    # The file's first line is the process id and the eighth the status; pg_ctl reads the same.
     lines = _pid_file(data)
     return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004
 

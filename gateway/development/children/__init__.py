@@ -1,1 +1,1 @@
-"""The demo's own processes: the gateway, which prepares what it serves, and the worker."""
+"""The processes that `tenantry dev` starts with ``python -m``: the gateway and the job worker."""

@@ -9,7 +9,7 @@ from tenants.jobs.app import JobSettings
 
 
 def main(env_file: str) -> None:
-    """Do jobs until told to stop."""
+    """Run jobs until SIGTERM."""
     run_worker(demo_settings(Path(env_file)), JobSettings())
 
 

@@ -1,4 +1,4 @@
-"""The mail sink as a process of its own, started and stopped like PostgreSQL and Redis (``ports.py``)."""
+"""The mail sink as a process of its own, started and stopped like PostgreSQL and Redis (``servers.py``)."""
 
 import os
 import socket
@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.development.folders import make_folder
-from gateway.development.ports import PartFailed, PartMissing
 from gateway.development.processes import LOOPBACK, Child, Launch, free_port, wait_until
+from gateway.development.servers import ProgramMissing, ServerFailed
 
 _START_LIMIT = 20.0  # seconds
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
@@ -29,12 +29,12 @@ class MailSink:
 
     @property
     def port(self) -> int:
-        """The port of SMTP. Raises PartFailed before the first start."""
+        """The port of SMTP. Raises ServerFailed before the first start."""
         return self._chosen()[0]
 
     @property
     def url(self) -> str:
-        """Where the messages can be read. Raises PartFailed before the first start."""
+        """Where the messages can be read. Raises ServerFailed before the first start."""
         return f"http://{self.host}:{self._chosen()[1]}"
 
     @property
@@ -42,11 +42,11 @@ class MailSink:
         return self._child is not None and self._child.running
 
     def begin(self) -> None:
-        """Launch it without waiting. Raises PartMissing."""
+        """Launch it without waiting. Raises ProgramMissing."""
         if self.running:
             return
         if find_spec("aiosmtpd") is None:
-            raise PartMissing("The mail sink needs aiosmtpd: pip install 'tenantry[dev]'.")
+            raise ProgramMissing("The mail sink needs aiosmtpd: pip install 'tenantry[dev]'.")
         self._ports = self._ports or (free_port(), free_port())
         smtp, http = self._ports
         command = [sys.executable, "-m", "gateway.development.mail", "--smtp-port", str(smtp), "--http-port", str(http)]
@@ -54,7 +54,7 @@ class MailSink:
         self._child = Child(Launch(command, self._folder, self._folder / "mail.log", environment))
 
     def start(self) -> None:
-        """Launch it if needed and return when it answers. Raises PartMissing or PartFailed."""
+        """Launch it if needed and return when it answers. Raises ProgramMissing or ServerFailed."""
         self.begin()
         wait_until(self._answers, self._running_child(), _START_LIMIT, "The mail sink")
 
@@ -63,12 +63,12 @@ class MailSink:
             self._running_child().stop()
 
     def kill(self) -> None:
-        """End it as a crash would (kill -9)."""
+        """SIGKILL, as a crash would."""
         if self.running:
             self._running_child().kill()
 
     def pause(self) -> None:
-        """SIGSTOP: it holds its connections open and answers nothing."""
+        """SIGSTOP: connections stay open and nothing is answered."""
         self._running_child().pause()
 
     def resume(self) -> None:
@@ -76,12 +76,12 @@ class MailSink:
 
     def _chosen(self) -> tuple[int, int]:
         if self._ports is None:
-            raise PartFailed("The mail sink has not been started.")
+            raise ServerFailed("The mail sink has not been started.")
         return self._ports
 
     def _running_child(self) -> Child:
         if self._child is None:
-            raise PartFailed("The mail sink is not running.")
+            raise ServerFailed("The mail sink is not running.")
         return self._child
 
     def _answers(self) -> bool:

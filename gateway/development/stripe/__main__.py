@@ -15,12 +15,12 @@ from gateway.development.stripe.delivery import RetrySchedule
 
 def main(
     state: Annotated[Path, typer.Option(help="Journal file; its folder is used by one stand-in at a time.")],
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 12111,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 chooses a free one.")] = 12111,
     api_key: Annotated[str, typer.Option(help="The secret key that requests must carry.")] = "sk_test_stand_in",
-    retry_first: Annotated[float, typer.Option(help="Seconds before a webhook is sent again.")] = 1.0,
-    retry_longest: Annotated[float, typer.Option(help="At most so many seconds between two attempts.")] = 300.0,
+    retry_first: Annotated[float, typer.Option(help="Seconds before the first retry of a webhook.")] = 1.0,
+    retry_longest: Annotated[float, typer.Option(help="Longest time between two attempts, in seconds.")] = 300.0,
 ) -> None:
-    """Serve the Stripe stand-in on loopback until told to stop; the first line says where."""
+    """Serve the Stripe stand-in on loopback until SIGTERM; the first line of output is its URL."""
     state.parent.mkdir(parents=True, exist_ok=True)
     with FolderLock(state.parent), socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,10 +2,8 @@
 
 from typing import Literal
 
-from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
 from gateway.development.stripe.errors import no_such
 from gateway.development.stripe.events import record_event
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import expand, find, page
 from gateway.development.stripe.parameters import (
     Array,
@@ -17,8 +15,9 @@ from gateway.development.stripe.parameters import (
     Text,
     merge_metadata,
 )
-from gateway.development.stripe.state import Change, Record
-from gateway.development.stripe.subscription_life import cancel_all_of
+from gateway.development.stripe.requests import AnyEndpoint, Endpoint
+from gateway.development.stripe.state import Change, Record, new_id
+from gateway.development.stripe.subscription_lifecycle import cancel_all_of
 
 _PLAIN = ("address", "description", "email", "name", "phone", "preferred_locales", "tax_exempt")
 
@@ -117,7 +116,7 @@ def _update(change: Change, given: CustomerWrite, customer_id: str) -> Record:
 
 
 def _delete(change: Change, _given: Parameters, customer_id: str) -> Record:
-    """Ends the customer's subscriptions at once; the id goes on to answer, as deleted."""
+    """Cancels the customer's subscriptions at once; the id can still be read, as deleted."""
     customer = _current(change, customer_id)
     cancel_all_of(change, customer_id)
     stub = {"id": customer_id, "object": "customer", "deleted": True}
@@ -127,7 +126,7 @@ def _delete(change: Change, _given: Parameters, customer_id: str) -> Record:
 
 
 def _current(change: Change, customer_id: str) -> Record:
-    # A deleted customer can be read, not changed.
+    # A deleted customer can be read, but not changed.
     customer = find(change, "customers", customer_id)
     if customer.get("deleted"):
         raise no_such("customer", customer_id)

@@ -1,10 +1,12 @@
-"""Sends events to the webhook endpoints, and again with back-off until each was answered with 2xx.
+"""Delivers events to the webhook endpoints, and retries with back-off until the response is 2xx.
 
-Source: https://docs.stripe.com/webhooks: any 2xx is success, redirects are failures, every attempt is signed anew,
-order is not promised, and Stripe goes on for up to three days. Our delays are shorter: a developer waits for them.
+Source: https://docs.stripe.com/webhooks: any 2xx is success, redirects are failures, every attempt has a new signature,
+order is not guaranteed, and Stripe retries for up to three days. The delays here are shorter, for developers.
 """
 
 import asyncio
+import hashlib
+import hmac
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,27 +15,35 @@ from functools import partial
 import httpx
 import structlog
 
-from gateway.development.stripe.signature import sign
 from gateway.development.stripe.state import Record, State
 
 _log = structlog.get_logger(__name__)
 
 
+def sign(payload: bytes, secret: str, timestamp: int) -> str:
+    """The ``Stripe-Signature`` field: HMAC-SHA-256 of ``<seconds>.<payload>`` under the endpoint's whole secret.
+
+    Source: https://docs.stripe.com/webhooks#verify-manually.
+    """
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """Seconds: before the first repetition, at most between two, and after which a delivery is given up."""
+    """Seconds before the first retry, at most between two attempts, and until a delivery is given up."""
 
     first: float = 1.0
     longest: float = 300.0
     give_up_after: float = 3 * 86400.0
 
     def delay(self, attempts: int) -> float:
-        """How long to wait after that many failed attempts: it doubles."""
+        """Seconds to wait after that many failed attempts; they double."""
         return min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
 
 
 class Deliverer:
-    """One task that watches what is due; each attempt runs by itself, so that a dead endpoint delays no other."""
+    """One task that starts due deliveries; each attempt is a task, so that a slow endpoint delays no other."""
 
     def __init__(self, state: State, schedule: RetrySchedule, client: httpx.AsyncClient) -> None:
         self._state = state
@@ -44,7 +54,7 @@ class Deliverer:
         state.on_commit = self._wake.set
 
     async def run(self) -> None:
-        """Deliver until cancelled. What is then still due is kept, and delivered after the next start."""
+        """Deliver until cancelled. Pending deliveries are kept for the next start."""
         try:
             while True:
                 self._wake.clear()
@@ -63,7 +73,7 @@ class Deliverer:
             return
 
     def _begin_due(self) -> float | None:
-        """Start what is due; the seconds until the next, or None when nothing waits."""
+        """Start due deliveries. Returns the seconds until the next one; None without any."""
         now, soonest = self._state.now(), None
         for each in self._waiting():
             if each["due"] > now:
@@ -88,32 +98,32 @@ class Deliverer:
             event = change.get("events", delivery["event"])
             endpoint = change.get("webhook_endpoints", delivery["endpoint"])
         if event is None or endpoint is None or endpoint["status"] != "enabled":
-            self._forget(delivery)
+            self._discard(delivery)
             return
-        taken = False
+        delivered = False
         try:
-            taken = await self._send(event, endpoint)
-        finally:  # whatever went wrong, the next attempt waits for its turn
-            self._settle(delivery, taken=taken)
+            delivered = await self._send(event, endpoint)
+        finally:  # after any error, the next attempt waits for its time
+            self._settle(delivery, delivered=delivered)
 
-    def _settle(self, delivery: Record, *, taken: bool) -> None:
-        if taken:
+    def _settle(self, delivery: Record, *, delivered: bool) -> None:
+        if delivered:
             self._succeed(delivery)
         else:
-            self._put_off(delivery)
+            self._postpone(delivery)
 
     async def _send(self, event: Record, endpoint: Record) -> bool:
         payload = json.dumps(event, indent=2).encode()
         signature = sign(payload, endpoint["secret"], int(self._state.now()))
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature}
         try:
-            answer = await self._client.post(endpoint["url"], content=payload, headers=headers)
+            response = await self._client.post(endpoint["url"], content=payload, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             _log.info("webhook_failed", event_id=event["id"], url=endpoint["url"], error=type(error).__name__)
             return False
-        if not answer.is_success:
-            _log.info("webhook_refused", event_id=event["id"], url=endpoint["url"], status=answer.status_code)
-        return answer.is_success
+        if not response.is_success:
+            _log.info("webhook_rejected", event_id=event["id"], url=endpoint["url"], status=response.status_code)
+        return response.is_success
 
     def _succeed(self, delivery: Record) -> None:
         with self._state.change() as change:
@@ -122,15 +132,15 @@ class Deliverer:
             if event is not None:
                 change.put("events", event | {"pending_webhooks": max(0, event["pending_webhooks"] - 1)})
 
-    def _put_off(self, delivery: Record) -> None:
+    def _postpone(self, delivery: Record) -> None:
         attempts = delivery["attempts"] + 1
         due = self._state.now() + self._schedule.delay(attempts)
         if due > delivery["first"] + self._schedule.give_up_after:
-            self._forget(delivery)
+            self._discard(delivery)
             return
         with self._state.change() as change:
             change.put("deliveries", delivery | {"attempts": attempts, "due": due})
 
-    def _forget(self, delivery: Record) -> None:
+    def _discard(self, delivery: Record) -> None:
         with self._state.change() as change:
             change.remove("deliveries", delivery["id"])

@@ -8,7 +8,7 @@ _DOCS = "https://docs.stripe.com/error-codes/"
 
 
 class StripeError(Exception):
-    """An answer of Stripe's that is not 2xx: HTTP status, error type, code, message and the parameter at fault."""
+    """An error response: HTTP status, error type, code, message and the invalid parameter."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class StripeError(Exception):
         self.message, self.code, self.param, self.status, self.kind = message, code, param, status, kind
 
     def body(self) -> dict[str, Any]:
-        """The JSON body, with the optional members left out as Stripe leaves them out."""
+        """The JSON body; optional members are omitted, as at Stripe."""
         error: dict[str, Any] = {"message": self.message, "type": self.kind}
         if self.code:
             error |= {"code": self.code, "doc_url": _DOCS + self.code.replace("_", "-")}
@@ -33,14 +33,14 @@ class StripeError(Exception):
 
 
 def no_such(noun: str, object_id: str, param: str | None = None) -> StripeError:
-    """404 for an id in the path; 400 for one that another object's parameter names."""
+    """404 for an id in the path; 400 for one in a parameter."""
     return StripeError(
         f"No such {noun}: '{object_id}'", code="resource_missing", param=param or "id", status=400 if param else 404
     )
 
 
 def from_validation(problem: ValidationError) -> StripeError:
-    """The first thing wrong with the parameters, in Stripe's words."""
+    """The first validation error, with Stripe's message."""
     first = problem.errors(include_url=False)[0]
     name = _bracketed(first["loc"])
     match first["type"]:

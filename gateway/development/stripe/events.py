@@ -1,17 +1,15 @@
-"""Events: what changed, kept for 30 days, and owed to every webhook endpoint that asked for its type.
+"""Events: kept for 30 days and delivered to every webhook endpoint that has subscribed to their type.
 
 Source: https://docs.stripe.com/api/events and https://docs.stripe.com/api/events/types.
-``POST /v1/events/{id}/retry`` is what ``stripe events resend`` calls: it sends the event again.
+``POST /v1/events/{id}/retry`` is what ``stripe events resend`` calls: it delivers the event again.
 """
 
 from typing import Any
 
-from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import expand, find, page
 from gateway.development.stripe.parameters import Array, Boolean, Expandable, Page, Text
-from gateway.development.stripe.state import Change, Record
-from gateway.development.stripe.version import SERVED_VERSION
+from gateway.development.stripe.requests import SERVED_VERSION, AnyEndpoint, Endpoint
+from gateway.development.stripe.state import Change, Record, new_id
 
 
 class EventList(Page):
@@ -25,10 +23,10 @@ class EventRetry(Expandable):
 
 
 def record_event(change: Change, kind: str, about: Record, before: Record | None = None) -> None:
-    """Write the event into the same change as what it tells, with a delivery for each endpoint that wants it.
+    """Write the event in the same change as its object, with a delivery for each endpoint that has subscribed to it.
 
-    ``before`` is the object as it was: ``data.previous_attributes`` holds what differs. An update that changed
-    nothing tells nothing.
+    ``before`` is the object before the change; ``data.previous_attributes`` holds the differences. An update that
+    changes nothing writes no event.
     """
     data: Record = {"object": about}
     if before is not None:
@@ -47,12 +45,12 @@ def record_event(change: Change, kind: str, about: Record, before: Record | None
         "request": {"id": change.cause.id, "idempotency_key": change.cause.idempotency_key},
         "type": kind,
     }
-    event["pending_webhooks"] = _owe(change, event)
+    event["pending_webhooks"] = _add_deliveries(change, event)
     change.put("events", event)
 
 
 def difference(before: Record, after: Record) -> dict[str, Any]:
-    """The old values of what changed: of a nested object its changed members only, of a list object its whole data."""
+    """The old values of changed members: of a nested object only those, of a list object all of its data."""
     changed: dict[str, Any] = {}
     for name in before | after:
         old, new = before.get(name), after.get(name)
@@ -65,14 +63,14 @@ def difference(before: Record, after: Record) -> dict[str, Any]:
     return changed
 
 
-def _owe(change: Change, event: Record) -> int:
-    owed = [each["id"] for each in change.newest_first("webhook_endpoints") if _wants(each, event["type"])]
-    for endpoint_id in owed:
+def _add_deliveries(change: Change, event: Record) -> int:
+    receivers = [each["id"] for each in change.newest_first("webhook_endpoints") if _is_subscribed(each, event["type"])]
+    for endpoint_id in receivers:
         _add_delivery(change, event["id"], endpoint_id)
-    return len(owed)
+    return len(receivers)
 
 
-def _wants(endpoint: Record, kind: str) -> bool:
+def _is_subscribed(endpoint: Record, kind: str) -> bool:
     names = endpoint["enabled_events"]
     return endpoint["status"] == "enabled" and ("*" in names or kind in names)
 
@@ -101,8 +99,8 @@ def _list(change: Change, given: EventList, _: str) -> Record:
     return expand(change, page(change, "events", given, keep), given.expand)
 
 
-def _matches(kind: str, wanted: str) -> bool:
-    return kind.startswith(wanted[:-1]) if wanted.endswith(".*") else kind == wanted
+def _matches(kind: str, pattern: str) -> bool:
+    return kind.startswith(pattern[:-1]) if pattern.endswith(".*") else kind == pattern
 
 
 def _retrieve(change: Change, given: Expandable, event_id: str) -> Record:
@@ -115,7 +113,7 @@ def _retry(change: Change, given: EventRetry, event_id: str) -> Record:
         find(change, "webhook_endpoints", given.webhook_endpoint, "webhook_endpoint")
         _add_delivery(change, event_id, given.webhook_endpoint)
     else:
-        _owe(change, event)
+        _add_deliveries(change, event)
     return event
 
 

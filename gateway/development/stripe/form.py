@@ -1,4 +1,4 @@
-"""Form-encoded nested parameters to plain dictionaries and lists.
+"""Parses form-encoded nested parameters into dictionaries and lists.
 
 Source: https://docs.stripe.com/api (form-encoded bodies); nesting as ``a[b][c]=1``, arrays as ``a[0][b]=1`` (the SDKs)
 or ``a[]=1`` and ``a[][b]=1`` (curl). Leaves stay strings: the parameter models give them types.
@@ -16,7 +16,7 @@ _MOST_FIELDS = 1000
 
 
 def parse_form(text: str) -> dict[str, Any]:
-    """The parameters of a query or a body. Raises StripeError for names that do not nest."""
+    """The parameters of a query or a body. Raises StripeError for invalid names."""
     found: dict[str, Any] = {}
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
@@ -51,7 +51,7 @@ def _append(into: list[Any], steps: list[str], value: str) -> None:
     if not steps:
         into.append(value)
         return
-    # A name that the last element already holds begins the next element: items[][price]=a&items[][price]=b.
+    # A name that the last element already has starts the next element: items[][price]=a&items[][price]=b.
     if not into or not isinstance(into[-1], dict) or steps[0] in into[-1]:
         into.append({})
     _put(into[-1], steps, value)

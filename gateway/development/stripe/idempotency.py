@@ -1,6 +1,6 @@
-"""The first answer to an ``Idempotency-Key`` is the answer. Source: https://docs.stripe.com/api/idempotent_requests.
+"""Replays the first response to an ``Idempotency-Key``. Source: https://docs.stripe.com/api/idempotent_requests.
 
-Only answers that changed something are kept: a refused request may be sent again, corrected, under its key.
+Only responses of successful requests are stored: a rejected request may be corrected and sent under its key.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ _COLLECTION = "idempotency"
 _LONGEST = 255
 
 
-class Kept(NamedTuple):
-    """An answer that was given before."""
+class StoredResponse(NamedTuple):
+    """The response to an earlier request."""
 
     status: int
     body: Record
@@ -23,27 +23,27 @@ class Kept(NamedTuple):
 
 
 def fingerprint(method: str, path: str, parameters: dict[str, Any]) -> str:
-    """What makes two requests the same."""
+    """Equal for requests with the same method, path and parameters."""
     return hashlib.sha256(json.dumps([method, path, parameters], sort_keys=True).encode()).hexdigest()
 
 
-def kept_answer(change: Change, key: str, asked: str) -> Kept | None:
-    """The answer kept under this key. Raises StripeError when the key was used for another request."""
+def stored_response(change: Change, key: str, requested: str) -> StoredResponse | None:
+    """The response stored under this key. Raises StripeError when the key was used for another request."""
     if len(key) > _LONGEST:
         raise StripeError(f"Idempotency keys are at most {_LONGEST} characters long.", kind="idempotency_error")
     record = change.get(_COLLECTION, key)
     if record is None:
         return None
-    if record["asked"] != asked:
+    if record["asked"] != requested:
         message = (
             "Keys for idempotent requests can only be used with the same parameters they were first used with."
             f" Try using a key other than '{key}' if you meant to execute a different request."
         )
         raise StripeError(message, kind="idempotency_error")
-    return Kept(record["status"], record["body"], record["request_id"])
+    return StoredResponse(record["status"], record["body"], record["request_id"])
 
 
-def keep_answer(change: Change, key: str, asked: str, answer: Kept) -> None:
-    """Keep the answer, in the same change as what it tells."""
-    kept = {"id": key, "created": change.now, "asked": asked, **answer._asdict()}
-    change.put(_COLLECTION, kept)
+def store_response(change: Change, key: str, requested: str, response: StoredResponse) -> None:
+    """Store the response in the same change as its effects."""
+    record = {"id": key, "created": change.now, "asked": requested, **response._asdict()}
+    change.put(_COLLECTION, record)

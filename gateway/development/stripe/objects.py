@@ -1,4 +1,4 @@
-"""What every resource does with records: find them, list them by pages, expand what they point to.
+"""Operations on the records of every resource: find, list in pages, expand references.
 
 Source: https://docs.stripe.com/api/pagination and https://docs.stripe.com/api/expanding_objects.
 """
@@ -30,7 +30,7 @@ _DEEPEST = 4
 
 
 def find(change: Change, collection: str, record_id: str, param: str | None = None) -> Record:
-    """The record, or Stripe's 404 (400 when ``param`` says that a parameter named it)."""
+    """The record. Raises Stripe's 404, or 400 when ``param`` is the parameter that named it."""
     record = change.get(collection, record_id)
     if record is None or (param and record.get("deleted")):
         raise no_such(_NOUNS[collection], record_id, param)
@@ -45,26 +45,26 @@ def list_object(url: str, data: list[Record], *, has_more: bool = False) -> Reco
 def page(
     change: Change,
     collection: str,
-    wanted: Page,
+    query: Page,
     keep: Callable[[Record], bool] = lambda _: True,
 ) -> Record:
-    """One page, newest first, of the records that ``keep`` and the page's own ``created`` hold."""
-    created = wanted.created
+    """One page, newest first, of the records that match ``keep`` and the ``created`` range."""
+    created = query.created
     records = (
         each
         for each in change.newest_first(collection)
         if not each.get("deleted") and (created is None or created.holds(each["created"])) and keep(each)
     )
-    if wanted.ending_before:
-        find(change, collection, wanted.ending_before, "ending_before")
-        found = _before(records, wanted.ending_before)
-        data, has_more = found[-wanted.limit :], len(found) > wanted.limit
+    if query.ending_before:
+        find(change, collection, query.ending_before, "ending_before")
+        found = _before(records, query.ending_before)
+        data, has_more = found[-query.limit :], len(found) > query.limit
     else:
-        if wanted.starting_after:
-            find(change, collection, wanted.starting_after, "starting_after")
-            _before(records, wanted.starting_after)
-        found = list(islice(records, wanted.limit + 1))
-        data, has_more = found[: wanted.limit], len(found) > wanted.limit
+        if query.starting_after:
+            find(change, collection, query.starting_after, "starting_after")
+            _before(records, query.starting_after)
+        found = list(islice(records, query.limit + 1))
+        data, has_more = found[: query.limit], len(found) > query.limit
     answer = list_object(f"/v1/{collection}", [change.get(collection, each["id"]) or each for each in data])
     return answer | {"has_more": has_more}
 
@@ -80,7 +80,7 @@ def _before(records: Iterable[Record], stop: str) -> list[Record]:
 
 
 def expand(change: Change, record: Record, paths: list[str]) -> Record:
-    """Replace ids by the objects that they name, in place, along each dotted path."""
+    """Replace ids with the objects that they name, in place, along each dotted path."""
     for path in paths:
         steps = path.split(".")
         if len(steps) > _DEEPEST:
@@ -97,12 +97,12 @@ def _expand(change: Change, held: Any, steps: list[str], path: str) -> None:
     name, *rest = steps
     if not isinstance(held, dict) or not (name in held or (held.get("object"), name) == ("customer", "subscriptions")):
         raise StripeError(f"This property cannot be expanded ({path}).", param="expand")
-    held[name] = _reached(change, held, name, path, last=not rest)
+    held[name] = _expanded(change, held, name, path, last=not rest)
     if rest and held[name] is not None:
         _expand(change, held[name], rest, path)
 
 
-def _reached(change: Change, held: Record, name: str, path: str, *, last: bool) -> Any:
+def _expanded(change: Change, held: Record, name: str, path: str, *, last: bool) -> Any:
     if held["object"] == "customer" and name == "subscriptions":
         return _subscriptions_of(change, held["id"])
     value = held[name]

@@ -1,4 +1,4 @@
-"""The types that parameters are made of: strings in, Stripe's own refusals out."""
+"""The types of parameters: they parse strings, and fail with Stripe's error messages."""
 
 import re
 from typing import Annotated, Any, TypeVar
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Parameters(BaseModel):
-    """Base of every parameter model. Unknown names are refused, as https://docs.stripe.com/error-codes says."""
+    """Base of every parameter model. Unknown names are rejected, as https://docs.stripe.com/error-codes says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,13 +68,13 @@ Metadata = Annotated[dict[str, str] | None, BeforeValidator(_unset)]
 
 
 class Expandable(Parameters):
-    """Parameters of every endpoint that answers with an object."""
+    """Parameters of every endpoint that returns an object."""
 
     expand: Array[Text] = []
 
 
 class Range(Parameters):
-    """``created[gte]=…`` and its like, in seconds since the epoch."""
+    """A range such as ``created[gte]=…``, in seconds since the epoch."""
 
     gt: Integer | None = None
     gte: Integer | None = None
@@ -82,7 +82,7 @@ class Range(Parameters):
     lte: Integer | None = None
 
     def holds(self, value: int) -> bool:
-        """True when the value lies within every bound that was given."""
+        """True when the value is within every given bound."""
         return not (
             (self.gt is not None and value <= self.gt)
             or (self.gte is not None and value < self.gte)
@@ -105,7 +105,7 @@ class Page(Expandable):
 
 
 def merge_metadata(held: dict[str, str], given: dict[str, str] | None) -> dict[str, str]:
-    """Metadata after an update: named keys change, empty values unset theirs, an empty whole unsets all."""
+    """Metadata after an update: given keys change, an empty value removes its key, an empty string removes all."""
     if given is None:
         return {}
     merged = {key: value for key, value in (held | given).items() if value != ""}

@@ -18,7 +18,7 @@ class Period(NamedTuple):
 
 
 def period_at(anchor: int, interval: str, count: int, now: int) -> Period:
-    """The period that holds ``now``; the first one when the anchor still lies ahead."""
+    """The period that contains ``now``; the first one when the anchor is in the future."""
     number = 0
     while _step(anchor, interval, count * (number + 1)) <= now:
         number += 1

@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
 from gateway.development.stripe.errors import StripeError
 from gateway.development.stripe.events import record_event
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import expand, find, page
 from gateway.development.stripe.parameters import (
     Array,
@@ -26,7 +24,8 @@ from gateway.development.stripe.parameters import (
     merge_metadata,
 )
 from gateway.development.stripe.products import add_product, new_product
-from gateway.development.stripe.state import Change, Record
+from gateway.development.stripe.requests import AnyEndpoint, Endpoint
+from gateway.development.stripe.state import Change, Record, new_id
 
 _PLAIN = ("active", "nickname", "tax_behavior")
 TaxBehavior = Literal["exclusive", "inclusive", "unspecified"]
@@ -116,7 +115,7 @@ def _product_of(change: Change, given: PriceCreate) -> str:
 
 
 def _take_lookup_key(change: Change, price: Record, given: PriceFields) -> None:
-    """A lookup key names one active price; ``transfer_lookup_key`` takes it from the one that has it."""
+    """A lookup key names one active price; ``transfer_lookup_key`` moves it from the price that has it."""
     if "lookup_key" not in given.model_fields_set:
         return
     for other in list(change.newest_first("prices")):

@@ -2,10 +2,8 @@
 
 from pydantic import Field
 
-from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
 from gateway.development.stripe.errors import StripeError
 from gateway.development.stripe.events import record_event
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import expand, find, page
 from gateway.development.stripe.parameters import (
     Array,
@@ -18,7 +16,8 @@ from gateway.development.stripe.parameters import (
     Text,
     merge_metadata,
 )
-from gateway.development.stripe.state import Change, Record
+from gateway.development.stripe.requests import AnyEndpoint, Endpoint
+from gateway.development.stripe.state import Change, Record, new_id
 
 _PLAIN = ("active", "default_price", "description", "images", "name", "statement_descriptor", "unit_label", "url")
 
@@ -50,7 +49,7 @@ class ProductList(Page):
 
 
 def new_product(change: Change, name: str, product_id: str | None = None) -> Record:
-    """A product as Stripe makes it; the caller puts it into the change."""
+    """A new product in Stripe's shape; the caller puts it into the change."""
     return {
         "id": product_id or new_id("prod"),
         "object": "product",

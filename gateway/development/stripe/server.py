@@ -1,4 +1,4 @@
-"""The stand-in as a process of its own, started and stopped like PostgreSQL and Redis (``ports.py``)."""
+"""The stand-in as a process, started and stopped like PostgreSQL and Redis (``servers.py``)."""
 
 import os
 import socket
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.development.folders import make_folder
-from gateway.development.ports import PartFailed
 from gateway.development.processes import LOOPBACK, Child, Launch, free_port, wait_until
+from gateway.development.servers import ServerFailed
 
 _START_LIMIT = 20.0  # seconds
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
@@ -17,7 +17,7 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True, slots=True)
 class StandInOptions:
-    """How the stand-in is to behave."""
+    """Options of the stand-in."""
 
     api_key: str
     retry_first: float = 1.0  # seconds
@@ -25,7 +25,7 @@ class StandInOptions:
 
 
 class StripeStandIn:
-    """Keeps its state in ``folder`` and its port over restarts, so that base addresses stay good."""
+    """Keeps its state in ``folder`` and its port over restarts, so that base URLs stay valid."""
 
     def __init__(self, folder: Path, options: StandInOptions, port: int | None = None) -> None:
         self._folder = make_folder(folder, open_to_others=False)
@@ -39,9 +39,9 @@ class StripeStandIn:
 
     @property
     def port(self) -> int:
-        """The TCP port. Raises PartFailed before the first start."""
+        """The TCP port. Raises ServerFailed before the first start."""
         if self._port is None:
-            raise PartFailed("The Stripe stand-in has not been started.")
+            raise ServerFailed("The Stripe stand-in has not been started.")
         return self._port
 
     @property
@@ -67,7 +67,7 @@ class StripeStandIn:
         self._child = Child(Launch(command, self._folder, self._folder / "stripe.log", environment))
 
     def start(self) -> None:
-        """Launch it if needed and return when it answers. Raises PartFailed."""
+        """Launch it if needed and return when it answers. Raises ServerFailed."""
         self.begin()
         wait_until(self._answers, self._running_child(), _START_LIMIT, "The Stripe stand-in")
 
@@ -76,12 +76,12 @@ class StripeStandIn:
             self._running_child().stop()
 
     def kill(self) -> None:
-        """End it as a crash would (kill -9)."""
+        """SIGKILL, as a crash would."""
         if self.running:
             self._running_child().kill()
 
     def pause(self) -> None:
-        """SIGSTOP: it holds its connections open and answers nothing."""
+        """SIGSTOP: connections stay open and nothing is answered."""
         self._running_child().pause()
 
     def resume(self) -> None:
@@ -89,7 +89,7 @@ class StripeStandIn:
 
     def _running_child(self) -> Child:
         if self._child is None:
-            raise PartFailed("The Stripe stand-in is not running.")
+            raise ServerFailed("The Stripe stand-in is not running.")
         return self._child
 
     def _answers(self) -> bool:

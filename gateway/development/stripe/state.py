@@ -1,4 +1,4 @@
-"""Everything the stand-in knows, in memory and in one journal file that survives a restart or a kill -9.
+"""The state of the stand-in, in memory and in a journal file that survives a restart or SIGKILL.
 
 A committed change is one line of JSON: a list of ``[collection, id, record or null]``. A torn last line (the process
 died while writing) was never acknowledged and is dropped. The journal is rewritten, complete or not at all, at start.
@@ -7,6 +7,8 @@ died while writing) was never acknowledged and is dropped. The journal is rewrit
 import copy
 import json
 import os
+import secrets
+import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +19,26 @@ _Collections = dict[str, dict[str, Record]]
 _EVENT_LIFE = 30 * 86400  # seconds; https://docs.stripe.com/api/events: events are kept for 30 days
 _KEY_LIFE = 86400  # seconds; https://docs.stripe.com/api/idempotent_requests
 _LIVES = {"events": _EVENT_LIFE, "idempotency": _KEY_LIFE}
+_ID_ALPHABET = string.ascii_letters + string.digits
+_ID_LENGTH = 24
+_ID_LENGTHS = {"cus": 14, "prod": 14, "si": 14, "req": 14, "whsec": 32}
+
+
+def new_id(prefix: str) -> str:
+    """An id or secret in Stripe's form, such as ``cus_NffrFeUfNV2Hib``; what follows the prefix is random."""
+    length = _ID_LENGTHS.get(prefix, _ID_LENGTH)
+    return f"{prefix}_" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(length))
 
 
 class Cause(NamedTuple):
-    """The request that caused a change: ``request`` of the events that follow. Both None when time caused it."""
+    """The request that caused a change: the ``request`` of its events. Both None when time caused it."""
 
     id: str | None = None
     idempotency_key: str | None = None
 
 
 class Change:
-    """One change, seen by nobody until it is committed. What it hands out are copies: changing them changes nothing."""
+    """One change, invisible until it is committed. The records that it returns are copies."""
 
     def __init__(self, committed: _Collections, now: int, cause: Cause) -> None:
         self._committed = committed
@@ -52,7 +63,7 @@ class Change:
         self._removed.add((collection, record_id))
 
     def newest_first(self, collection: str) -> Iterator[Record]:
-        """Every record, the last created first. Read-only: these are no copies."""
+        """Every record, newest first. Read-only: these are not copies."""
         staged = self._staged.get(collection, {})
         held = self._committed.get(collection, {})
         yield from [staged[each] for each in reversed(staged) if each not in held]
@@ -61,7 +72,7 @@ class Change:
                 yield staged.get(record_id, held[record_id])
 
     def entries(self) -> list[tuple[str, str, Record | None]]:
-        """What this change does, in the journal's form."""
+        """The change in the journal's form."""
         written = [(name, key, record) for name, records in self._staged.items() for key, record in records.items()]
         return [*written, *((name, key, None) for name, key in sorted(self._removed))]
 
@@ -84,7 +95,7 @@ class State:
 
     @contextmanager
     def change(self, cause: Cause = Cause()) -> Iterator[Change]:  # noqa: B008 - an immutable tuple
-        """A change, committed at the end of the block and forgotten when it raises."""
+        """A change, committed at the end of the block and discarded when it raises."""
         change = Change(self._records, int(self._clock()), cause)
         yield change
         if entries := change.entries():
@@ -119,7 +130,7 @@ class State:
     def _compact(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".new")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds signing secrets
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it contains signing secrets
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             for name, records in self._records.items():
                 file.writelines(_line([(name, key, record)]) for key, record in records.items())

@@ -1,6 +1,6 @@
 """What a subscription is made of: one item a price. Source: https://docs.stripe.com/api/subscription_items.
 
-The current period stands on the items, as it does since 2025-03-31.basil.
+The current period is on the items, as since 2025-03-31.basil.
 """
 
 from typing import Annotated
@@ -8,11 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from gateway.development.stripe.errors import StripeError, no_such
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import find
 from gateway.development.stripe.parameters import Boolean, Metadata, Natural, Parameters, Text, merge_metadata
 from gateway.development.stripe.periods import period_at
-from gateway.development.stripe.state import Change, Record
+from gateway.development.stripe.state import Change, Record, new_id
 
 _MOST_ITEMS = 20
 _SAME_IN_PLAN = (
@@ -62,7 +61,7 @@ def add_item(change: Change, items: list[Record], subscription: Record, given: I
 
 
 def change_items(change: Change, subscription: Record, given: list[ItemUpdate]) -> None:
-    """Apply an update's items in place: by id change or delete, without id add; the others stay as they are."""
+    """Apply an update's items in place: an id changes or deletes an item, no id adds one; others stay unchanged."""
     items: list[Record] = subscription["items"]["data"]
     for each in given:
         if each.id is None:
@@ -73,7 +72,7 @@ def change_items(change: Change, subscription: Record, given: list[ItemUpdate]) 
 
 
 def check_items(items: list[Record]) -> None:
-    """What holds of every subscription's items together."""
+    """Rules for all items of a subscription together."""
     if not items:
         raise StripeError("A subscription must have at least one active plan.", param="items")
     if len(items) > _MOST_ITEMS:
@@ -83,7 +82,7 @@ def check_items(items: list[Record]) -> None:
 
 
 def set_periods(subscription: Record, now: int) -> None:
-    """Put the period that holds ``now`` onto each item, counted from the billing cycle anchor."""
+    """Set the period that contains ``now`` on each item, counted from the billing cycle anchor."""
     for item in subscription["items"]["data"]:
         recurring = item["price"]["recurring"]
         anchor = subscription["billing_cycle_anchor"]
@@ -96,7 +95,7 @@ def set_periods(subscription: Record, now: int) -> None:
 
 
 def intervals(subscription: Record) -> set[tuple[str, int]]:
-    """How often the items are billed; a change of it begins a new cycle."""
+    """The billing interval of the items; changing it starts a new cycle."""
     found = (each["price"]["recurring"] for each in subscription["items"]["data"])
     return {(each["interval"], each["interval_count"]) for each in found}
 
@@ -135,7 +134,7 @@ def _set_price(item: Record, price: Record) -> None:
 
 
 def _plan(price: Record) -> Record:
-    # The deprecated twin of a price, which every item still carries. Source: https://docs.stripe.com/api/plans/object.
+    # The deprecated form of a price, which every item still has. Source: https://docs.stripe.com/api/plans/object.
     recurring = price["recurring"]
     return {name: price[name] for name in _SAME_IN_PLAN} | {
         "id": price["id"],

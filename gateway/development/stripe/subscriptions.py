@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
 from gateway.development.stripe.errors import StripeError, no_such
 from gateway.development.stripe.events import record_event
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import expand, find, list_object, page
 from gateway.development.stripe.parameters import (
     Array,
@@ -25,7 +23,8 @@ from gateway.development.stripe.parameters import (
     Text,
     merge_metadata,
 )
-from gateway.development.stripe.state import Change, Record
+from gateway.development.stripe.requests import AnyEndpoint, Endpoint
+from gateway.development.stripe.state import Change, Record, new_id
 from gateway.development.stripe.subscription_items import (
     ItemCreate,
     ItemUpdate,
@@ -35,7 +34,7 @@ from gateway.development.stripe.subscription_items import (
     intervals,
     set_periods,
 )
-from gateway.development.stripe.subscription_life import ENDED, cancel_now, charge, first_status, settle
+from gateway.development.stripe.subscription_lifecycle import ENDED, cancel_now, charge, first_status, settle
 
 _DAY = 86400
 PaymentBehavior = Literal["allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"]
@@ -69,7 +68,7 @@ class SubscriptionFields(Expandable):
     off_session: Boolean = False
     payment_behavior: PaymentBehavior = "allow_incomplete"
     proration_behavior: ProrationBehavior = "create_prorations"
-    trial_end: Annotated[Integer | None, BeforeValidator(_moment)] = None  # 0 stands for "now"
+    trial_end: Annotated[Integer | None, BeforeValidator(_moment)] = None  # 0 means "now"
 
 
 class SubscriptionCreate(SubscriptionFields):
@@ -206,7 +205,7 @@ def _write(change: Change, subscription: Record, given: SubscriptionUpdate) -> N
 
 
 def _rebill(change: Change, subscription: Record, before: Record, given: SubscriptionUpdate) -> None:
-    """New items or a new trial: a new cycle when the interval changes, and a charge where one falls due now."""
+    """New items or a new trial: a new cycle when the interval changes, and a charge when one is due now."""
     change_items(change, subscription, given.items)
     subscription["items"]["total_count"] = len(subscription["items"]["data"])
     new_cycle = intervals(subscription) != intervals(before)
@@ -220,7 +219,7 @@ def _rebill(change: Change, subscription: Record, before: Record, given: Subscri
 
 
 def _retrial(change: Change, subscription: Record, trial_end: int) -> bool:
-    """Move the trial's end; True when it ends now, which begins the first paid cycle."""
+    """Move the trial's end; True when it ends now, which starts the first paid cycle."""
     ends_now = trial_end <= change.now
     subscription["trial_end"] = change.now if ends_now else trial_end
     subscription["trial_start"] = subscription["trial_start"] or change.now
@@ -230,7 +229,7 @@ def _retrial(change: Change, subscription: Record, trial_end: int) -> bool:
 
 
 def _schedule_end(change: Change, subscription: Record, given: SubscriptionFields) -> None:
-    """``cancel_at_period_end`` and ``cancel_at``, set and taken back."""
+    """Set or unset ``cancel_at_period_end`` and ``cancel_at``."""
     sent = given.model_fields_set & {"cancel_at", "cancel_at_period_end"}
     if not sent:
         return
@@ -274,8 +273,8 @@ def _price_of(item: Record) -> Any:
     return item["price"]["id"]
 
 
-def _has_status(status: str, wanted: str | None) -> bool:
-    match wanted:
+def _has_status(status: str, requested: str | None) -> bool:
+    match requested:
         case None:
             return status != "canceled"
         case "all":
@@ -283,7 +282,7 @@ def _has_status(status: str, wanted: str | None) -> bool:
         case "ended":
             return status in ENDED
         case _:
-            return status == wanted
+            return status == requested
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (

@@ -1,13 +1,11 @@
-"""Webhook endpoints. Source: https://docs.stripe.com/api/webhook_endpoints. The secret is shown at creation only."""
+"""Webhook endpoints. Source: https://docs.stripe.com/api/webhook_endpoints. The secret is returned at creation only."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from gateway.development.stripe.endpoint import AnyEndpoint, Endpoint
 from gateway.development.stripe.errors import StripeError
-from gateway.development.stripe.ids import new_id
 from gateway.development.stripe.objects import expand, find, page
 from gateway.development.stripe.parameters import (
     Array,
@@ -20,8 +18,8 @@ from gateway.development.stripe.parameters import (
     Text,
     merge_metadata,
 )
-from gateway.development.stripe.state import Change, Record
-from gateway.development.stripe.version import negotiate
+from gateway.development.stripe.requests import AnyEndpoint, Endpoint, negotiate
+from gateway.development.stripe.state import Change, Record, new_id
 
 EventNames = Annotated[Array[Text], Field(min_length=1)]
 

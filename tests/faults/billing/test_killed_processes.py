@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from gateway.development.stripe.signature import sign
+from gateway.development.stripe.delivery import sign
 from tests.fixtures.billing import WEBHOOK_SECRET, Shop, ShopFactory, eventually_so
 from tests.fixtures.deployment import Deployment
 from tests.fixtures.stripe import StripeFactory

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.app import compose
 from gateway.development.processes import free_port
-from gateway.development.stripe.signature import sign
+from gateway.development.stripe.delivery import sign
 from gateway.gate.access_log import AccessLog
 from gateway.services import build_services
 from tests.fixtures.billing import WEBHOOK_SECRET, Shop, ShopFactory, billing_settings, eventually_so

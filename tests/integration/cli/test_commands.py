@@ -1,30 +1,30 @@
-"""Commands against a real PostgreSQL: what they print, where, and the exit code."""
+"""Commands against a real PostgreSQL: their output and exit codes."""
 
 from pathlib import Path
 
 import pytest
 
-from gateway.cli.groups import COMMANDS
+from gateway.cli.command_group import COMMANDS
 from tests.fixtures.catalog import schemas_and_roles
 from tests.fixtures.commands import Run, answer
 from tests.fixtures.databases import DatabaseUrls
 
 
-def test_every_command_explains_itself(run: Run) -> None:
+def test_every_command_has_a_help_text(run: Run) -> None:
     for name in COMMANDS:
         result = run(name, "--help")
         assert result.exit_code == 0
         assert "Usage" in result.stdout
 
 
-def test_migrate_brings_everything_up_and_can_be_repeated(run: Run) -> None:
+def test_migrate_updates_everything_and_can_be_repeated(run: Run) -> None:
     first = answer(run("migrate", "--json"))
     assert first["complete"]
     assert first["failed"] == []
     assert answer(run("migrate", "--json")) == first
 
 
-def test_migrate_makes_roles_and_database_when_it_is_given_a_superuser(run: Run, database_urls: DatabaseUrls) -> None:
+def test_migrate_creates_roles_and_database_with_a_superuser(run: Run, database_urls: DatabaseUrls) -> None:
     fresh = database_urls.renamed(f"{database_urls.name}_fresh")
     urls = {"TENANTRY_DATABASE_URL": fresh.gateway, "TENANTRY_OWNER_DATABASE_URL": fresh.owner}
     admin = {"TENANTRY_ADMIN_DATABASE_URL": database_urls.superuser}
@@ -34,22 +34,22 @@ def test_migrate_makes_roles_and_database_when_it_is_given_a_superuser(run: Run,
 
 
 def test_a_tenant_is_created_listed_suspended_and_resumed(migrated: Run) -> None:
-    made = answer(migrated("tenants", "create", "acme", "--plan", "pro", "--owner", "ann@acme.test", "--json"))
-    assert made["slug"] == "acme"
-    assert made["plan"] == "pro"
-    assert made["api_key"]["secret"].startswith("tn_live_")
+    created = answer(migrated("tenants", "create", "acme", "--plan", "pro", "--owner", "ann@acme.test", "--json"))
+    assert created["slug"] == "acme"
+    assert created["plan"] == "pro"
+    assert created["api_key"]["secret"].startswith("tn_live_")
     assert answer(migrated("tenants", "suspend", "acme", "--json"))["status"] == "suspended"
     assert [each["status"] for each in answer(migrated("tenants", "list", "--json"))["data"]] == ["suspended"]
-    assert answer(migrated("tenants", "resume", made["id"], "--json"))["status"] == "active"
+    assert answer(migrated("tenants", "resume", created["id"], "--json"))["status"] == "active"
     assert "acme" in migrated("tenants", "list").stdout
 
 
 def test_a_tenant_is_deleted_with_all_its_data(migrated: Run, database_urls: DatabaseUrls) -> None:
-    """IS8: and nobody else's."""
+    """IS8: and no other tenant's."""
     acme = answer(migrated("tenants", "create", "acme", "--json"))
     globex = answer(migrated("tenants", "create", "globex", "--json"))
-    told = answer(migrated("tenants", "delete", "acme", "--yes", "--json"))
-    assert told == {"id": acme["id"], "slug": "acme", "deleted": True}
+    deleted = answer(migrated("tenants", "delete", "acme", "--yes", "--json"))
+    assert deleted == {"id": acme["id"], "slug": "acme", "deleted": True}
     schemas, roles = schemas_and_roles(database_urls.owner)
     assert acme["schema"] not in schemas | roles
     assert globex["schema"] in schemas & roles
@@ -57,8 +57,8 @@ def test_a_tenant_is_deleted_with_all_its_data(migrated: Run, database_urls: Dat
     assert globex["id"] in migrated("tenants", "delete", globex["id"], "--yes").stdout
 
 
-def test_where_nobody_can_be_asked_nothing_is_deleted(migrated: Run) -> None:
-    """A job without a terminal has not been asked."""
+def test_without_a_terminal_nothing_is_deleted_unconfirmed(migrated: Run) -> None:
+    """A script cannot answer a prompt."""
     migrated("tenants", "create", "acme")
     refused = migrated("tenants", "delete", "acme", "--json")
     assert answer(refused, exit_code=1)["error"]["code"] == "not_confirmed"
@@ -67,29 +67,31 @@ def test_where_nobody_can_be_asked_nothing_is_deleted(migrated: Run) -> None:
     migrated("tenants", "delete", "acme", "--yes")
 
 
-def test_a_key_is_shown_once_and_revoked(migrated: Run) -> None:
+def test_a_keys_secret_is_printed_once_and_the_key_revoked(migrated: Run) -> None:
     migrated("tenants", "create", "acme")
-    made = answer(migrated("keys", "create", "acme", "--name", "reporting", "--role", "viewer", "--json"))
-    assert made["role"] == "viewer"
+    created = answer(migrated("keys", "create", "acme", "--name", "reporting", "--role", "viewer", "--json"))
+    assert created["role"] == "viewer"
     listed = migrated("keys", "list", "acme", "--json")
-    assert made["secret"] not in listed.stdout
+    assert created["secret"] not in listed.stdout
     assert {each["name"] for each in answer(listed)["data"]} == {"reporting", "first key"}
-    assert answer(migrated("keys", "revoke", "acme", made["id"], "--json"))["revoked_at"] is not None
+    assert answer(migrated("keys", "revoke", "acme", created["id"], "--json"))["revoked_at"] is not None
 
 
-def test_a_key_can_be_narrowed(migrated: Run) -> None:
+def test_a_key_can_be_restricted(migrated: Run) -> None:
     migrated("tenants", "create", "acme")
     options = ("--scope", "contacts:read", "--allowed-cidr", "10.0.0.0/8", "--expires-in-days", "7")
-    made = answer(migrated("keys", "create", "acme", "--name", "narrow", *options, "--environment", "test", "--json"))
-    assert made["scopes"] == ["contacts:read"]
-    assert made["allowed_cidrs"] == ["10.0.0.0/8"]
-    assert made["expires_at"] is not None
-    assert made["secret"].startswith("tn_test_")
+    created = answer(
+        migrated("keys", "create", "acme", "--name", "narrow", *options, "--environment", "test", "--json")
+    )
+    assert created["scopes"] == ["contacts:read"]
+    assert created["allowed_cidrs"] == ["10.0.0.0/8"]
+    assert created["expires_at"] is not None
+    assert created["secret"].startswith("tn_test_")
 
 
-def test_an_operator_key_is_made(migrated: Run) -> None:
-    made = answer(migrated("operator-keys", "create", "--name", "ops", "--json"))
-    assert made["secret"].startswith("tn_op_")
+def test_an_operator_key_is_created(migrated: Run) -> None:
+    created = answer(migrated("operator-keys", "create", "--name", "ops", "--json"))
+    assert created["secret"].startswith("tn_op_")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_an_operator_key_is_made(migrated: Run) -> None:
         (("keys", "list", "nobody"), "not_found"),
     ],
 )
-def test_what_is_refused_is_one_sentence_and_exit_code_1(migrated: Run, arguments: tuple[str, ...], code: str) -> None:
+def test_a_refusal_is_one_sentence_and_exit_code_1(migrated: Run, arguments: tuple[str, ...], code: str) -> None:
     migrated("tenants", "create", "acme")
     refused = answer(migrated(*arguments, "--json"), exit_code=1)
     assert refused["error"]["code"] == code
@@ -119,7 +121,7 @@ def test_what_is_refused_is_one_sentence_and_exit_code_1(migrated: Run, argument
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "named"),
     [
         (("nonsense",), "nonsense"),
         (("tenants", "suspend"), "TENANT"),
@@ -130,54 +132,55 @@ def test_what_is_refused_is_one_sentence_and_exit_code_1(migrated: Run, argument
         (("--env-file", "nowhere.env", "tenants", "list"), "--env-file"),
     ],
 )
-def test_a_wrong_usage_is_one_object_where_json_is_asked_for(run: Run, arguments: tuple[str, ...], said: str) -> None:
-    """CONTRACT: `--json` prints one machine-readable object, also of a command that could not be read."""
-    told = run(*arguments, "--json")
-    assert answer(told, exit_code=2)["error"]["code"] == "usage_invalid"
-    assert said in told.stdout
-    assert told.stderr == ""
+def test_a_usage_error_is_one_object_with_json(run: Run, arguments: tuple[str, ...], named: str) -> None:
+    """`--json` prints one machine-readable object, also when the arguments cannot be parsed."""
+    failed = run(*arguments, "--json")
+    assert answer(failed, exit_code=2)["error"]["code"] == "usage_invalid"
+    assert named in failed.stdout
+    assert failed.stderr == ""
     plain = run(*arguments)
     assert (plain.exit_code, plain.stdout) == (2, "")
     assert "Usage: " in plain.stderr
 
 
-def test_a_database_that_is_down_is_said_so(run: Run) -> None:
+def test_an_unavailable_database_is_reported(run: Run) -> None:
     down = {"TENANTRY_DATABASE_URL": "postgresql://tenantry_gateway:hush@127.0.0.1:1/nothing"}
     result = run("tenants", "list", "--json", **down)
     assert answer(result, exit_code=1)["error"]["code"] == "unavailable"
     assert "hush" not in result.output
 
 
-def test_a_database_that_was_not_migrated_is_said_so(run: Run, empty_database_urls: DatabaseUrls) -> None:
+def test_a_database_without_migrations_is_reported(run: Run, empty_database_urls: DatabaseUrls) -> None:
     result = run("tenants", "list", "--json", TENANTRY_DATABASE_URL=empty_database_urls.gateway)
     assert answer(result, exit_code=1)["error"]["code"] == "not_migrated"
 
 
-def test_missing_settings_are_named_and_their_values_never_shown(run: Run) -> None:
+def test_invalid_settings_are_named_without_their_values(run: Run) -> None:
     result = run("tenants", "list", TENANTRY_SECRET_KEY="too-short-to-be-a-secret", TENANTRY_KEY_PEPPERS=None)
     assert result.exit_code == 1
     assert "TENANTRY_KEY_PEPPERS" in result.stderr
     assert "too-short-to-be-a-secret" not in result.output
 
 
-def test_a_plan_file_that_is_wrong_says_where(run: Run, tmp_path: Path) -> None:
+def test_an_invalid_plan_file_is_reported_with_the_position(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "plans.toml"
     file.write_text("[[plans]]\ncode = 'X'")
     refused = answer(run("plans", "seed", str(file), "--json"), exit_code=1)
     assert any(detail.startswith("plans.0.code: ") for detail in refused["error"]["details"])
-    file.write_text("this is not toml")
-    assert "is not TOML" in run("plans", "seed", str(file)).stderr
+    for content in (b"this is not toml", b"\xff"):
+        file.write_bytes(content)
+        assert "is not valid TOML" in run("plans", "seed", str(file)).stderr
 
 
-def test_resources_migration_says_when_there_is_nothing_to_write(migrated: Run) -> None:
+def test_resources_migration_reports_when_nothing_has_changed(migrated: Run) -> None:
     refused = answer(migrated("resources", "migration", "-m", "nothing", "--json"), exit_code=1)
     assert refused["error"]["code"] == "nothing_changed"
 
 
-def test_the_first_migration_of_a_resource_makes_the_folder_that_it_lies_in(
+def test_the_first_migration_of_a_resource_creates_its_folder(
     migrated: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A team that declares its first resource has written a module, and nothing beside it."""
+    """A team that declares its first resource has written a module only."""
     (tmp_path / "ashop").mkdir()
     (tmp_path / "ashop" / "resources.py").write_text(
         "from pathlib import Path\n"

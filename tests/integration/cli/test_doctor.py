@@ -1,4 +1,4 @@
-"""`tenantry doctor` finds what is wrong with a deployment, and says what to do about it."""
+"""`tenantry doctor` finds what is wrong with a deployment, and says what to do."""
 
 from typing import Any, LiteralString
 
@@ -11,24 +11,24 @@ from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.servers import RedisFactory
 
 
-def verdicts(shown: Any) -> dict[str, str]:
-    return {each["name"]: each["verdict"] for each in shown["checks"]}
+def verdicts(report: Any) -> dict[str, str]:
+    return {each["name"]: each["verdict"] for each in report["checks"]}
 
 
-def told(shown: Any, name: str) -> str:
-    return next(str(each["what"]) for each in shown["checks"] if each["name"] == name)
+def detail(report: Any, name: str) -> str:
+    return next(str(each["what"]) for each in report["checks"] if each["name"] == name)
 
 
-def test_a_sound_deployment_is_called_so(migrated: Run) -> None:
-    shown = answer(migrated("doctor", "--json"))
-    assert shown["healthy"]
-    assert set(verdicts(shown).values()) <= {"good", "warning"}
-    assert verdicts(shown)["stripe"] == "warning"
+def test_a_correct_deployment_is_healthy(migrated: Run) -> None:
+    report = answer(migrated("doctor", "--json"))
+    assert report["healthy"]
+    assert set(verdicts(report).values()) <= {"good", "warning"}
+    assert verdicts(report)["stripe"] == "warning"
     assert "tenantry_gateway has no rights of its own" in migrated("doctor").stdout
 
 
 @pytest.mark.parametrize(
-    ("harm", "name"),
+    ("grant", "name"),
     [
         ("GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO PUBLIC", "revoke set_config"),
         ("GRANT UPDATE ON pg_settings TO PUBLIC", "revoke pg_settings"),
@@ -38,21 +38,21 @@ def test_a_sound_deployment_is_called_so(migrated: Run) -> None:
     ],
 )
 def test_a_right_that_public_must_not_have_is_found(
-    migrated: Run, database_urls: DatabaseUrls, harm: LiteralString, name: str
+    migrated: Run, database_urls: DatabaseUrls, grant: LiteralString, name: str
 ) -> None:
-    """IS1: where the server forbids the revoke, the doctor says so plainly."""
+    """IS1: a server that forbids the revoke is reported."""
     with psycopg.connect(database_urls.superuser, autocommit=True) as connection:
-        connection.execute(harm)
-    shown = answer(migrated("doctor", "--json"), exit_code=1)
-    assert [each for each, verdict in verdicts(shown).items() if verdict == "wrong"] == [name]
-    assert "leave its tenant" in told(shown, name)
+        connection.execute(grant)
+    report = answer(migrated("doctor", "--json"), exit_code=1)
+    assert [each for each, verdict in verdicts(report).items() if verdict == "wrong"] == [name]
+    assert "leave its tenant" in detail(report, name)
 
 
 def test_a_login_role_with_too_many_rights_is_found(migrated: Run, database_urls: DatabaseUrls) -> None:
-    shown = answer(migrated("doctor", "--json", TENANTRY_DATABASE_URL=database_urls.superuser), exit_code=1)
-    assert "is a superuser" in told(shown, "login role")
-    shown = answer(migrated("doctor", "--json", TENANTRY_DATABASE_URL=database_urls.owner), exit_code=1)
-    assert "may create roles" in told(shown, "login role")
+    report = answer(migrated("doctor", "--json", TENANTRY_DATABASE_URL=database_urls.superuser), exit_code=1)
+    assert "is a superuser" in detail(report, "login role")
+    report = answer(migrated("doctor", "--json", TENANTRY_DATABASE_URL=database_urls.owner), exit_code=1)
+    assert "may create roles" in detail(report, "login role")
 
 
 def test_a_database_before_its_migration_is_found(run: Run, empty_database_urls: DatabaseUrls) -> None:
@@ -60,18 +60,20 @@ def test_a_database_before_its_migration_is_found(run: Run, empty_database_urls:
         "TENANTRY_DATABASE_URL": empty_database_urls.gateway,
         "TENANTRY_OWNER_DATABASE_URL": empty_database_urls.owner,
     }
-    shown = answer(run("doctor", "--json", **urls), exit_code=1)
-    assert "run `tenantry migrate`" in told(shown, "control schema")
+    report = answer(run("doctor", "--json", **urls), exit_code=1)
+    assert "run `tenantry migrate`" in detail(report, "control schema")
 
 
-def test_an_older_control_schema_and_a_tenant_left_behind_are_found(migrated: Run, database_urls: DatabaseUrls) -> None:
+def test_an_older_control_schema_and_a_tenant_that_is_behind_are_found(
+    migrated: Run, database_urls: DatabaseUrls
+) -> None:
     migrated("tenants", "create", "acme")
     with psycopg.connect(database_urls.owner, autocommit=True) as connection:
         connection.execute("UPDATE tenantry.alembic_version SET version_num = '0001'")
         connection.execute("UPDATE tenantry.tenant_migrations SET revisions = '{}'")
-    shown = answer(migrated("doctor", "--json"), exit_code=1)
-    assert "at 0001, and not at" in told(shown, "control schema")
-    assert "behind: acme" in told(shown, "tenant schemas")
+    report = answer(migrated("doctor", "--json"), exit_code=1)
+    assert "at revision 0001, expected" in detail(report, "control schema")
+    assert "behind: acme" in detail(report, "tenant schemas")
 
 
 def test_a_database_and_a_redis_that_are_down_are_found(run: Run, start_redis: RedisFactory) -> None:
@@ -84,29 +86,27 @@ def test_a_database_and_a_redis_that_are_down_are_found(run: Run, start_redis: R
     assert "hush" not in result.output
 
 
-def test_a_redis_that_may_forget_counters_is_a_warning(migrated: Run, start_redis: RedisFactory) -> None:
+def test_a_redis_that_can_evict_counters_is_a_warning(migrated: Run, start_redis: RedisFactory) -> None:
     server = start_redis()
     with redis.Redis.from_url(server.url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
-    shown = answer(migrated("doctor", "--json", TENANTRY_REDIS_URL=server.url))
-    assert "noeviction" in told(shown, "redis")
+    report = answer(migrated("doctor", "--json", TENANTRY_REDIS_URL=server.url))
+    assert "noeviction" in detail(report, "redis")
     without = answer(migrated("doctor", "--json", TENANTRY_REDIS_URL=None))
-    assert "share of every limit" in told(without, "redis")
+    assert "share of every limit" in detail(without, "redis")
 
 
-def test_a_redis_that_keeps_its_configuration_to_itself_is_no_broken_one(
-    migrated: Run, start_redis: RedisFactory
-) -> None:
-    """As managed servers do."""
+def test_a_redis_that_does_not_allow_config_is_a_warning(migrated: Run, start_redis: RedisFactory) -> None:
+    """Managed servers do not."""
     server = start_redis()
     with redis.Redis.from_url(server.url) as client:
         client.acl_setuser("guest", enabled=True, passwords="+hush", categories=["+@all"], commands=["-config"])
     url = f"redis://guest:hush@{server.host}:{server.port}/0"
-    shown = answer(migrated("doctor", "--json", TENANTRY_REDIS_URL=url))
-    assert verdicts(shown)["redis"] == "warning"
-    assert "may not be read" in told(shown, "redis")
+    report = answer(migrated("doctor", "--json", TENANTRY_REDIS_URL=url))
+    assert verdicts(report)["redis"] == "warning"
+    assert "cannot be read" in detail(report, "redis")
 
 
 def test_resources_that_cannot_be_served_are_found(migrated: Run) -> None:
-    shown = answer(migrated("doctor", "--json", TENANTRY_RESOURCES="nowhere.to.be.found"), exit_code=1)
-    assert "cannot be imported" in told(shown, "resources")
+    report = answer(migrated("doctor", "--json", TENANTRY_RESOURCES="nowhere.to.be.found"), exit_code=1)
+    assert "cannot be imported" in detail(report, "resources")

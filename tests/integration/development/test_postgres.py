@@ -1,4 +1,4 @@
-"""PostgreSQL as development and the tests start it: it stops, crashes, and comes back with its data."""
+"""The local PostgreSQL: start, stop, crash and recovery."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from gateway.development import postgres
-from gateway.development.folders import discard
-from gateway.development.ports import PartFailed
+from gateway.development.folders import delete_folder
 from gateway.development.postgres import LocalPostgres
 from gateway.development.postgres_binaries import PostgresBinaries, find_postgres
 from gateway.development.processes import account_named, children_of, free_port
+from gateway.development.servers import ServerFailed
 from tests.fixtures.servers import PostgresFactory
 
 
@@ -52,7 +52,7 @@ def test_a_restart_keeps_data_port_and_password(start_postgres: PostgresFactory)
     assert one(url, "SELECT answer FROM kept") == 42
 
 
-def test_another_process_goes_on_with_the_same_folder(own_folder: Path) -> None:
+def test_another_process_can_use_the_folder_later(own_folder: Path) -> None:
     first = LocalPostgres(own_folder / "postgres", durable=False)
     first.start()
     run(first.superuser_url, "CREATE TABLE kept AS SELECT 42 AS answer")
@@ -63,7 +63,7 @@ def test_another_process_goes_on_with_the_same_folder(own_folder: Path) -> None:
     second.stop()
 
 
-def test_kill_9_loses_nothing_that_was_committed(start_postgres: PostgresFactory) -> None:
+def test_sigkill_loses_no_committed_data(start_postgres: PostgresFactory) -> None:
     server = start_postgres()
     with psycopg.connect(server.superuser_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -75,7 +75,7 @@ def test_kill_9_loses_nothing_that_was_committed(start_postgres: PostgresFactory
     assert one(server.superuser_url, "SELECT answer FROM kept") == 42
 
 
-def test_a_server_that_lost_its_starter_is_replaced(own_folder: Path) -> None:
+def test_a_server_whose_parent_has_died_is_replaced(own_folder: Path) -> None:
     lost = LocalPostgres(own_folder / "postgres", durable=False)
     lost.start()
     lost._lock.release()  # as the operating system does when the starter ends
@@ -86,7 +86,7 @@ def test_a_server_that_lost_its_starter_is_replaced(own_folder: Path) -> None:
     heir.stop()
 
 
-def test_a_stale_pid_file_of_a_foreign_process_harms_nobody(start_postgres: PostgresFactory) -> None:
+def test_a_stale_pid_file_with_the_id_of_another_process_is_harmless(start_postgres: PostgresFactory) -> None:
     server = start_postgres()
     pid_file = server.folder / "data" / "postmaster.pid"
     recorded = pid_file.read_text().splitlines()
@@ -97,26 +97,26 @@ def test_a_stale_pid_file_of_a_foreign_process_harms_nobody(start_postgres: Post
     assert one(server.superuser_url, "SELECT 1") == 1
 
 
-def test_one_folder_has_one_user_at_a_time(own_folder: Path) -> None:
+def test_a_folder_in_use_is_refused(own_folder: Path) -> None:
     first = LocalPostgres(own_folder / "postgres", durable=False)
     first.start()
-    with pytest.raises(PartFailed, match=f"in use by process {os.getpid()}"):
+    with pytest.raises(ServerFailed, match=f"in use by process {os.getpid()}"):
         LocalPostgres(own_folder / "postgres").start()
     assert first.running
     first.stop()
 
 
-def test_a_taken_port_that_was_asked_for_is_a_clear_error(own_folder: Path) -> None:
+def test_a_requested_port_that_is_in_use_is_a_clear_error(own_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = LocalPostgres(own_folder / "postgres", port=taken.getsockname()[1], durable=False)
-        with pytest.raises(PartFailed, match="could not bind"):
+        with pytest.raises(ServerFailed, match="could not bind"):
             server.start()
     assert not server.running
 
 
-def test_it_can_be_given_a_port(own_folder: Path) -> None:
+def test_a_port_can_be_requested(own_folder: Path) -> None:
     port = free_port()
     server = LocalPostgres(own_folder / "postgres", port=port, durable=False)
     server.start()
@@ -124,7 +124,7 @@ def test_it_can_be_given_a_port(own_folder: Path) -> None:
     server.stop()
 
 
-def test_it_listens_on_loopback_alone_and_asks_for_the_password(postgres_server: LocalPostgres) -> None:
+def test_it_listens_on_loopback_only_and_requires_the_password(postgres_server: LocalPostgres) -> None:
     assert one(postgres_server.superuser_url, "SHOW listen_addresses") == "127.0.0.1"
     assert one(postgres_server.superuser_url, "SHOW unix_socket_directories") == ""
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -132,7 +132,7 @@ def test_it_listens_on_loopback_alone_and_asks_for_the_password(postgres_server:
     assert mode_of(postgres_server.folder / "superuser_password") == 0o600
 
 
-def test_paused_it_holds_its_connections_and_answers_nothing(start_postgres: PostgresFactory) -> None:
+def test_while_paused_it_keeps_connections_open_and_does_not_answer(start_postgres: PostgresFactory) -> None:
     server = start_postgres()
     with psycopg.connect(server.superuser_url, autocommit=True) as connection:
         server.pause()
@@ -147,14 +147,14 @@ def test_paused_it_holds_its_connections_and_answers_nothing(start_postgres: Pos
         assert connection.pgconn.get_result() is None
 
 
-def test_stopping_what_does_not_run_does_nothing(own_folder: Path) -> None:
+def test_stopping_a_stopped_server_does_nothing(own_folder: Path) -> None:
     server = LocalPostgres(own_folder / "postgres")
     server.stop()
     server.kill()
     assert not server.running
 
 
-def test_an_interrupted_initdb_is_done_again(own_folder: Path) -> None:
+def test_an_interrupted_initdb_is_repeated(own_folder: Path) -> None:
     half = own_folder / "postgres" / "data.unfinished"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18")
@@ -166,7 +166,7 @@ def test_an_interrupted_initdb_is_done_again(own_folder: Path) -> None:
 
 
 def test_it_never_runs_as_root(postgres_server: LocalPostgres) -> None:
-    """PostgreSQL refuses root; as root we run it as `nobody`, else as the user who started us."""
+    """PostgreSQL refuses to run as root: then it runs as `nobody`, otherwise as the current user."""
     expected = account_named("nobody").uid if os.geteuid() == 0 else os.geteuid()
     process = server_process(postgres_server)
     owners = {Path(f"/proc/{each}").stat().st_uid for each in (process, *children_of(process))}
@@ -175,8 +175,8 @@ def test_it_never_runs_as_root(postgres_server: LocalPostgres) -> None:
     assert mode_of(postgres_server.folder / "data") == 0o700
 
 
-def test_it_runs_from_a_closed_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In root's home `nobody` can reach neither data nor programs, and we do not open it to others."""
+def test_it_runs_from_a_home_that_other_users_cannot_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In root's home `nobody` can reach neither data nor programs, and its permissions are not changed."""
     closed = tmp_path / "closed"
     install_closed(find_postgres(), closed, monkeypatch)
     server = LocalPostgres(closed / "postgres", durable=False)
@@ -193,12 +193,12 @@ def test_it_runs_from_a_closed_home(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.rmtree(closed / "postgres")
     anew = LocalPostgres(closed / "postgres", durable=False)
     assert not (anew.folder / "data").exists()
-    discard(closed / "postgres")
+    delete_folder(closed / "postgres")
     assert not anew.folder.exists()
 
 
 def install_closed(found: PostgresBinaries, closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make PostgreSQL's programs be found inside a folder that only its owner can enter."""
+    """Let PostgreSQL's programs be found in a folder that only its owner can enter."""
     closed.mkdir(mode=0o700)
     package = found.folder.parents[1]
     shutil.copytree(package, closed / package.name, symlinks=True)

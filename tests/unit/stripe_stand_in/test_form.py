@@ -1,4 +1,4 @@
-"""Nested form encoding, as the SDKs and curl write it."""
+"""Nested form encoding, as sent by the SDKs and curl."""
 
 import pytest
 
@@ -25,11 +25,11 @@ def test_brackets_nest(text: str, parsed: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "text", ["a[b=1", "a]=1", "[a]=1", "a[b]c=1", "a=1&a[b]=2", "a[]=1&a[b]=2", "a[b][c][d][e][f][g]=1"]
 )
-def test_what_does_not_nest_is_refused(text: str) -> None:
+def test_invalid_names_are_rejected(text: str) -> None:
     with pytest.raises(StripeError):
         parse_form(text)
 
 
-def test_a_flood_of_fields_is_refused() -> None:
+def test_too_many_fields_are_rejected() -> None:
     with pytest.raises(StripeError):
         parse_form("&".join(f"a{number}=1" for number in range(1001)))

@@ -23,5 +23,5 @@ def _at(text: str) -> int:
         ("day", 1, "2026-01-31", "2026-01-31", "2026-02-01"),
     ],
 )
-def test_the_period_that_holds_now(interval: str, count: int, now: str, start: str, end: str) -> None:
+def test_the_period_that_contains_now(interval: str, count: int, now: str, start: str, end: str) -> None:
     assert period_at(_at("2026-01-31"), interval, count, _at(now)) == (_at(start), _at(end))

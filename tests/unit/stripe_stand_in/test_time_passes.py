@@ -1,4 +1,4 @@
-"""What time alone does to subscriptions, by a clock that the test moves."""
+"""Changes of subscriptions with time, by a clock that the test moves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from gateway.development.stripe import customers, prices, subscriptions
-from gateway.development.stripe.endpoint import AnyEndpoint
+from gateway.development.stripe.requests import AnyEndpoint
 from gateway.development.stripe.state import Record, State
-from gateway.development.stripe.subscription_life import DECLINED, pass_time
+from gateway.development.stripe.subscription_lifecycle import DECLINED, pass_time
 
 _DAY = 86400
 _MONTH = 31 * _DAY
 _START = 1_800_000_000
 
 
-class Shop:
-    """A stand-in without its HTTP."""
+class StandIn:
+    """The stand-in without HTTP."""
 
     def __init__(self, folder: Path) -> None:
         self.time = _START
@@ -57,50 +57,50 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path)
-    yield shop
-    shop.state.close()
+def stand_in(tmp_path: Path) -> Iterator[StandIn]:
+    stand_in = StandIn(tmp_path)
+    yield stand_in
+    stand_in.state.close()
 
 
-def test_a_period_that_ends_is_followed_by_the_next(shop: Shop) -> None:
-    bought = shop.subscribe()
-    renewed = shop.after(_MONTH, bought)
+def test_a_period_that_ends_is_followed_by_the_next(stand_in: StandIn) -> None:
+    bought = stand_in.subscribe()
+    renewed = stand_in.after(_MONTH, bought)
     assert renewed["status"] == "active"
     (item,) = renewed["items"]["data"]
     assert item["current_period_start"] == bought["items"]["data"][0]["current_period_end"]
-    assert shop.told()[0] == "customer.subscription.updated"
+    assert stand_in.told()[0] == "customer.subscription.updated"
 
 
-def test_nothing_is_told_before_something_falls_due(shop: Shop) -> None:
-    bought = shop.subscribe()
-    told = shop.told()
-    assert shop.after(_DAY, bought) == bought
-    assert shop.told() == told
+def test_before_something_is_due_there_is_no_event(stand_in: StandIn) -> None:
+    bought = stand_in.subscribe()
+    told = stand_in.told()
+    assert stand_in.after(_DAY, bought) == bought
+    assert stand_in.told() == told
 
 
-def test_a_declined_renewal_is_past_due(shop: Shop) -> None:
-    bought = shop.subscribe(trial_period_days="7", default_payment_method=DECLINED)
+def test_a_declined_renewal_is_past_due(stand_in: StandIn) -> None:
+    bought = stand_in.subscribe(trial_period_days="7", default_payment_method=DECLINED)
     assert bought["status"] == "trialing"
-    assert shop.after(7 * _DAY, bought)["status"] == "past_due"
+    assert stand_in.after(7 * _DAY, bought)["status"] == "past_due"
 
 
-def test_cancel_at_period_end_ends_it_then_and_not_before(shop: Shop) -> None:
-    bought = shop.subscribe(cancel_at_period_end="true")
-    assert shop.after(27 * _DAY, bought)["status"] == "active"
-    assert shop.after(4 * _DAY, bought)["status"] == "canceled"
-    assert shop.told()[0] == "customer.subscription.deleted"
+def test_cancel_at_period_end_cancels_it_at_that_time(stand_in: StandIn) -> None:
+    bought = stand_in.subscribe(cancel_at_period_end="true")
+    assert stand_in.after(27 * _DAY, bought)["status"] == "active"
+    assert stand_in.after(4 * _DAY, bought)["status"] == "canceled"
+    assert stand_in.told()[0] == "customer.subscription.deleted"
 
 
-def test_an_unpaid_first_payment_expires_after_23_hours(shop: Shop) -> None:
-    bought = shop.subscribe(payment_behavior="default_incomplete")
-    assert shop.after(22 * 3600, bought)["status"] == "incomplete"
-    assert shop.after(3600, bought)["status"] == "incomplete_expired"
+def test_an_unpaid_first_payment_expires_after_23_hours(stand_in: StandIn) -> None:
+    bought = stand_in.subscribe(payment_behavior="default_incomplete")
+    assert stand_in.after(22 * 3600, bought)["status"] == "incomplete"
+    assert stand_in.after(3600, bought)["status"] == "incomplete_expired"
 
 
-def test_a_torn_last_line_is_dropped_and_all_before_it_kept(shop: Shop, tmp_path: Path) -> None:
-    bought = shop.subscribe()
-    shop.state.close()
+def test_an_incomplete_last_line_is_dropped(stand_in: StandIn, tmp_path: Path) -> None:
+    bought = stand_in.subscribe()
+    stand_in.state.close()
     journal = tmp_path / "stripe.journal"
     with journal.open("a") as file:
         file.write('[["subscriptions","' + bought["id"])
@@ -111,24 +111,24 @@ def test_a_torn_last_line_is_dropped_and_all_before_it_kept(shop: Shop, tmp_path
     assert journal.stat().st_mode & 0o077 == 0
 
 
-def test_a_change_that_raises_leaves_nothing(shop: Shop) -> None:
-    told = shop.told()
+def test_a_change_that_raises_is_discarded(stand_in: StandIn) -> None:
+    told = stand_in.told()
 
     def fail() -> None:
-        with shop.state.change() as change:
+        with stand_in.state.change() as change:
             change.put("customers", {"id": "cus_never"})
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    with shop.state.change() as change:
+    with stand_in.state.change() as change:
         assert change.get("customers", "cus_never") is None
-    assert shop.told() == told
+    assert stand_in.told() == told
 
 
-def test_events_are_forgotten_after_thirty_days_at_start(shop: Shop, tmp_path: Path) -> None:
-    shop.subscribe()
-    shop.state.close()
+def test_events_older_than_thirty_days_are_dropped_at_start(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.subscribe()
+    stand_in.state.close()
     later = State(tmp_path / "stripe.journal", lambda: _START + 31 * _DAY)
     with later.change() as change:
         assert list(change.newest_first("events")) == []

@@ -1,4 +1,4 @@
-"""A subscription's statuses, and what time alone does to it.
+"""The statuses of a subscription, and how they change with time.
 
 Source: https://docs.stripe.com/billing/subscriptions/overview (statuses) and https://docs.stripe.com/testing (test
 payment methods). On purpose otherwise than Stripe, until invoices are built:
@@ -31,25 +31,25 @@ def first_status(change: Change, subscription: Record, behavior: str) -> str:
 
 
 def pays(change: Change, subscription: Record) -> bool:
-    """False when the payment method that would be charged is the one that is always declined."""
+    """False when the payment method to be charged is the one that is always declined."""
     customer = change.get("customers", subscription["customer"]) or {}
     settings = customer.get("invoice_settings") or {}
     return (subscription["default_payment_method"] or settings.get("default_payment_method")) != DECLINED
 
 
 def charge(change: Change, subscription: Record) -> None:
-    """What a charge made now does to the status."""
+    """The status after a charge now."""
     subscription["status"] = "active" if pays(change, subscription) else "past_due"
 
 
 def settle(change: Change, subscription: Record) -> None:
-    """After another payment method was given: what was open is paid."""
+    """After a new payment method: open charges are paid."""
     if subscription["status"] in _OWING and pays(change, subscription):
         subscription["status"] = "active"
 
 
 def cancel_now(change: Change, subscription: Record, reason: str | None = "cancellation_requested") -> None:
-    """End it at once, for good, with its event."""
+    """Cancel it at once, permanently, with its event."""
     subscription |= {
         "status": "canceled",
         "canceled_at": subscription["canceled_at"] or change.now,
@@ -61,14 +61,14 @@ def cancel_now(change: Change, subscription: Record, reason: str | None = "cance
 
 
 def cancel_all_of(change: Change, customer: str) -> None:
-    """What deleting a customer does."""
+    """Cancel the subscriptions of a deleted customer."""
     for each in list(change.newest_first("subscriptions")):
         if each["customer"] == customer and each["status"] not in ENDED:
             cancel_now(change, _copy(change, each))
 
 
 def pass_time(change: Change) -> None:
-    """Bring every subscription to ``change.now``: trials end, periods renew, cancellations and expiries fall due."""
+    """Update every subscription to ``change.now``: end trials, renew periods, cancel and expire what is due."""
     for each in list(change.newest_first("subscriptions")):
         if each["status"] not in ENDED and _next_moment(each) <= change.now:
             _age(change, _copy(change, each))

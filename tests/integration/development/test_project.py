@@ -1,0 +1,108 @@
+"""The project that `tenantry dev` serves: its plans, its first revision, and changes of its models."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from tests.fixtures.databases import DatabaseUrls
+from tests.fixtures.demo import environment_without_settings
+
+# In a process of its own: models stay registered with SQLAlchemy for the life of a process.
+_LOAD = """
+import json, sys
+from gateway.development.project import load_project
+from gateway.development.servers import SetUpFailed
+try:
+    project = load_project("help_desk.resources", sys.argv[1])
+    found = {"plans": [project.plan_at(0), project.plan_at(1)], "paid": project.paid_plans, "notes": project.notes}
+except SetUpFailed as error:
+    found = {"error": str(error)}
+print(json.dumps(found))
+"""
+_SOLO = (
+    '[[plans]]\ncode = "solo"\nname = "Solo"\nrank = 0\nwindows = [{ name = "burst", quota = 5, window_seconds = 1 }]\n'
+)
+_COLUMN = "    notes: Mapped[str | None] = mapped_column(String(500))\n"
+
+Load = Callable[[], Any]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Python package of a new project."""
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["new", "help-desk"]).exit_code == 0
+    return tmp_path / "help-desk" / "help_desk"
+
+
+@pytest.fixture
+def load(package: Path, database_urls: DatabaseUrls) -> Load:
+    """Loads the project with the test's database."""
+
+    def run() -> Any:
+        command = [sys.executable, "-P", "-c", _LOAD, database_urls.owner]
+        environment = environment_without_settings()
+        loaded = subprocess.run(  # noqa: S603 - a constant script
+            command, cwd=package.parent, env=environment, capture_output=True, text=True, check=False
+        )
+        assert loaded.returncode == 0, loaded.stderr
+        return json.loads(loaded.stdout)
+
+    return run
+
+
+def revisions_of(package: Path) -> list[str]:
+    return sorted(each.name for each in (package / "migrations").glob("*_0*.py"))
+
+
+def test_the_first_revision_is_written_once_and_a_changed_model_is_reported(package: Path, load: Load) -> None:
+    """Later revisions are never written by themselves: one may drop a column."""
+    first = load()
+    assert revisions_of(package) == ["help_desk_0001_first_tables.py"]
+    assert [note for note in first["notes"] if "Wrote the first revision" in note and "Commit it" in note]
+    assert load()["notes"] == []
+    models = package / "tasks.py"
+    models.write_text(models.read_text().replace("    due_on: Mapped", f"{_COLUMN}    due_on: Mapped"))
+    (note,) = load()["notes"]
+    assert "op.add_column('tasks', sa.Column('notes'" in note
+    assert "resources migration -m" in note
+    assert revisions_of(package) == ["help_desk_0001_first_tables.py"]
+
+
+def test_without_migrations_and_plans_both_have_a_default(package: Path, load: Load) -> None:
+    shutil.rmtree(package / "migrations")
+    (package / "plans.toml").unlink()
+    found = load()
+    assert found["plans"] == ["free", "pro"]
+    assert "There is no plans.toml" in found["notes"][0]
+    assert revisions_of(package) == ["help_desk_0001_first_tables.py"]
+
+
+def test_plans_may_have_any_names_and_there_may_be_one(package: Path, load: Load) -> None:
+    assert load() | {"notes": []} == {"plans": ["free", "team"], "paid": ["team"], "notes": []}
+    (package / "plans.toml").write_text(_SOLO)
+    assert load() == {"plans": ["solo", "solo"], "paid": [], "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "fault"),
+    [
+        ("plans.toml", "plans = ", "plans.toml cannot be read"),
+        ("plans.toml", _SOLO.replace("rank = 0", "rank = -1"), "plans.0.rank"),
+        ("resources.py", "RESOURCES = (", "SyntaxError"),
+        ("resources.py", "RESOURCES = ()", "MIGRATIONS must be the folder"),
+    ],
+)
+def test_an_invalid_project_is_an_error_that_names_the_file(
+    package: Path, load: Load, file: str, text: str, fault: str
+) -> None:
+    (package / file).write_text(text)
+    assert fault in load()["error"]
