@@ -38,7 +38,7 @@ class SmallCaches:
     """Replaces a worker's caches, and counts the database queries."""
 
     def __init__(self) -> None:
-        self.questions = 0
+        self.queries = 0
         self.cache: PrincipalCache
 
     def rebuilt(self, services: Services) -> Services:
@@ -47,7 +47,7 @@ class SmallCaches:
         loader = DatabaseLookup(services.database, features.hasher, features.api_keys, features.operator_keys)
 
         async def load(wanted: Sequence[Lookup]) -> list[Loaded | Exception]:
-            self.questions += 1
+            self.queries += 1
             return await loader.load(wanted)
 
         return replace(services, principals=Principals(self.cache, CredentialLoader(self.cache, load), features.tokens))
@@ -110,48 +110,48 @@ def _senders() -> Iterator[str]:
 
 
 @pytest.fixture
-async def place(gateways: GatewayFactory) -> AsyncIterator[Environment]:
+async def environment(gateways: GatewayFactory) -> AsyncIterator[Environment]:
     """With Redis, to detect that a good caller is refused though tokens are left."""
     small = SmallCaches()
     async with gateways(rebuilt=small.rebuilt) as gateway:
         yield Environment(gateway, small)
 
 
-async def test_random_keys_of_many_sources_are_refused_and_delay_no_other(place: Environment) -> None:
+async def test_random_keys_of_many_sources_are_refused_and_delay_no_other(environment: Environment) -> None:
     """ID1, TH4: well-formed unknown keys, each queried once, many with one query."""
     keys = await asyncio.to_thread(_new_keys, _FLOOD)
-    assert await place.flood([*map(Sent, keys, _senders())]) == {401: _FLOOD}
-    assert place.loads == _FLOOD + 8
-    assert place.small.questions < _FLOOD / 10
+    assert await environment.flood([*map(Sent, keys, _senders())]) == {401: _FLOOD}
+    assert environment.loads == _FLOOD + 8
+    assert environment.small.queries < _FLOOD / 10
 
 
-async def test_random_keys_of_one_source_are_refused_without_a_look_up(place: Environment) -> None:
+async def test_random_keys_of_one_source_are_refused_without_a_look_up(environment: Environment) -> None:
     """TH4: after a hundred failures; good keys from the same address still pass."""
-    seen = await place.flood([*map(Sent, await asyncio.to_thread(_new_keys, _FLOOD))])
+    seen = await environment.flood([*map(Sent, await asyncio.to_thread(_new_keys, _FLOOD))])
     assert set(seen) == {401, 429}
     assert 100 <= seen[401] <= 100 + 2 * _AT_ONCE
-    assert place.loads == seen[401] + 8
+    assert environment.loads == seen[401] + 8
 
 
-async def test_a_bad_key_is_queried_once_while_its_refusal_is_cached(place: Environment) -> None:
+async def test_a_bad_key_is_queried_once_while_its_refusal_is_cached(environment: Environment) -> None:
     """TH4: from any source."""
     began, bad = time.monotonic(), generate(SecretKind.LIVE)
-    assert await place.flood([Sent(bad, sender) for sender in _senders()]) == {401: _FLOOD}
-    assert place.loads <= 8 + 2 + (time.monotonic() - began)
-    assert (await place.flood([Sent(bad)] * _FLOOD))[429] >= _FLOOD - 100 - 2 * _AT_ONCE
+    assert await environment.flood([Sent(bad, sender) for sender in _senders()]) == {401: _FLOOD}
+    assert environment.loads <= 8 + 2 + (time.monotonic() - began)
+    assert (await environment.flood([Sent(bad)] * _FLOOD))[429] >= _FLOOD - 100 - 2 * _AT_ONCE
 
 
-async def test_ten_thousand_tenants_in_turn_are_never_confused(place: Environment) -> None:
+async def test_ten_thousand_tenants_in_turn_are_never_confused(environment: Environment) -> None:
     """ID4, IS7: fifty times the cache size; each key is queried once each time that it was evicted."""
-    tenants = await asyncio.to_thread(_add_tenants, place.gateway)
-    await place.gateway.catch_up()
+    tenants = await asyncio.to_thread(_add_tenants, environment.gateway)
+    await environment.gateway.catch_up()
     again = list(tenants)[:500]
-    async for sent, answer in place.answers([Sent(key) for key in (*tenants, *again)]):
+    async for sent, answer in environment.answers([Sent(key) for key in (*tenants, *again)]):
         assert answer.status == 200
         assert answer.json()["tenant"]["id"] == show(TENANT, tenants[sent.key])
-        assert len(place.small.cache) <= _SUBJECTS
-    assert place.loads == _TENANTS + len(again)
-    assert place.small.questions < _TENANTS / 10
+        assert len(environment.small.cache) <= _SUBJECTS
+    assert environment.loads == _TENANTS + len(again)
+    assert environment.small.queries < _TENANTS / 10
 
 
 def _new_keys(count: int) -> list[str]:

@@ -46,7 +46,7 @@ class Environment:
 
 
 @pytest.fixture
-async def place(gateway_template: Template) -> AsyncIterator[Environment]:
+async def environment(gateway_template: Template) -> AsyncIterator[Environment]:
     with ExitStack() as stack:
         urls = copy_database(gateway_template.urls, stack)
         async with (
@@ -68,38 +68,40 @@ def _notices(connection: ProxiedConnection) -> bool:
     return connection.is_listener
 
 
-async def test_changes_apply_within_five_seconds_though_notifications_are_lost(place: Environment) -> None:
+async def test_changes_apply_within_five_seconds_though_notifications_are_lost(environment: Environment) -> None:
     """ID4: packets of the listener's socket and of each replacement are dropped; the rest works."""
-    acme, globex = place.gateway.acme.keys["viewer"], place.gateway.globex.keys["admin"]
-    assert [await place.status(key) for key in (acme, globex)] == [200, 200]
-    place.network.partitioned = _notices
-    await place.execute(_REVOKE)
-    await place.execute(_PLAN)
+    acme, globex = environment.gateway.acme.keys["viewer"], environment.gateway.globex.keys["admin"]
+    assert [await environment.status(key) for key in (acme, globex)] == [200, 200]
+    environment.network.partitioned = _notices
+    await environment.execute(_REVOKE)
+    await environment.execute(_PLAN)
     changed = time.monotonic()
-    assert await place.until(acme, 401, MAX_STALENESS + 1) < MAX_STALENESS + 0.3
+    assert await environment.until(acme, 401, MAX_STALENESS + 1) < MAX_STALENESS + 0.3
     assert time.monotonic() - changed < MAX_STALENESS + 0.3
-    assert place.gateway.services.plan_book.plan("scale").name == "unheard of"
+    assert environment.gateway.services.plan_book.plan("scale").name == "unheard of"
     for _ in range(10):
-        assert await place.status(globex) == 200  # loaded again, and valid for a while
-    place.network.partitioned = _nothing
-    listener = place.gateway.services.listener
+        assert await environment.status(globex) == 200  # loaded again, and valid for a while
+    environment.network.partitioned = _nothing
+    listener = environment.gateway.services.listener
     async with asyncio.timeout(5):
         while time.monotonic() - listener.confirmed_at > 1:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)
 
 
-async def test_without_a_network_cached_credentials_work_for_five_seconds_and_then_are_503(place: Environment) -> None:
+async def test_without_a_network_cached_credentials_work_for_five_seconds(
+    environment: Environment,
+) -> None:
     """ID4, OP3: then 503 and never 401, within the timeout; recovery at once."""
-    warm, cold = place.gateway.acme.keys["viewer"], place.gateway.acme.keys["admin"]
-    assert await place.status(warm) == 200
-    place.network.partitioned = _everything
+    warm, cold = environment.gateway.acme.keys["viewer"], environment.gateway.acme.keys["admin"]
+    assert await environment.status(warm) == 200
+    environment.network.partitioned = _everything
     silent = time.monotonic()
-    unknown = [asyncio.create_task(place.status(key)) for key in (cold, generate(SecretKind.LIVE), cold)]
-    assert await place.status(warm) == 200
+    unknown = [asyncio.create_task(environment.status(key)) for key in (cold, generate(SecretKind.LIVE), cold)]
+    assert await environment.status(warm) == 200
     assert await asyncio.gather(*unknown) == [503, 503, 503]
     assert time.monotonic() - silent < MAX_STALENESS
-    assert await place.until(warm, 503, MAX_STALENESS + 3) > 0
+    assert await environment.until(warm, 503, MAX_STALENESS + 3) > 0
     assert time.monotonic() - silent < MAX_STALENESS + 2.5  # its query has a timeout of its own
-    place.network.partitioned = _nothing
-    assert await place.until(warm, 200, 3) < 3
-    assert await place.until(cold, 200, 3) < 3
+    environment.network.partitioned = _nothing
+    assert await environment.until(warm, 200, 3) < 3
+    assert await environment.until(cold, 200, 3) < 3

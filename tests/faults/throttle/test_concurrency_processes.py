@@ -91,7 +91,7 @@ def _reset(client: RawClient) -> None:
 
 
 def test_permits_of_a_killed_worker_are_free_when_its_lease_ends(tenant: Tenant) -> None:
-    """TH2, TH8: all of them, and not before, since nobody knows which requests it began."""
+    """TH2, TH8: all of them, and not before, since it is unknown which requests it began."""
     killed, left = tenant.workers
     with ExitStack() as stack:
         for _ in range(_LIMIT):

@@ -14,7 +14,7 @@ import redis
 from gateway.development.redis import LocalRedis
 from tests.fixtures.databases import DatabaseUrls, copy_database
 from tests.fixtures.gateways import SeededTenant, Template, settings_for
-from tests.fixtures.usage import rolled_up
+from tests.fixtures.usage import stored_counts
 from tests.fixtures.workers import Caller, Worker, launch_worker, wait_ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -64,7 +64,7 @@ class Deployment:
 
     def judge(self) -> None:
         """PostgreSQL has every served request, and each request cut off by a kill entirely or not at all."""
-        found = rolled_up(self.urls.superuser)
+        found = stored_counts(self.urls.superuser)
         assert set(found) <= {(who, route, kind) for who in self.callers for kind, route in _ROUTES.items()}
         for who, caller in self.callers.items():
             assert caller.surprises == []
@@ -140,7 +140,7 @@ async def test_a_worker_killed_after_its_last_response_has_counted_exactly_what_
     last = deployment.start()
     await _until(lambda: len(deployment.files()) <= 1)
     last.child.stop()
-    assert sum(count.requests for count in rolled_up(deployment.urls.superuser).values()) == deployment.answered
+    assert sum(count.requests for count in stored_counts(deployment.urls.superuser).values()) == deployment.answered
     deployment.judge()
 
 
@@ -163,7 +163,7 @@ async def test_a_stopping_worker_flushes_its_journal(deployment: Deployment) -> 
     await deployment.load(worker.port, seconds=60, most=10)
     assert worker.child.stop() == -signal.SIGTERM
     assert deployment.files() == []
-    assert sum(count.requests for count in rolled_up(deployment.urls.superuser).values()) == deployment.answered
+    assert sum(count.requests for count in stored_counts(deployment.urls.superuser).values()) == deployment.answered
 
 
 async def test_a_worker_with_an_unusable_usage_folder_does_not_start_and_says_why(deployment: Deployment) -> None:

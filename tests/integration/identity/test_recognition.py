@@ -20,9 +20,9 @@ from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
 _ME = "/v1/me"
-_SOMEBODY = "(SELECT id FROM tenantry.users WHERE email = 'admin@acme.example')"
-_END_MEMBERSHIP = f"DELETE FROM tenantry.memberships WHERE user_id = {_SOMEBODY}"  # noqa: S608 - a constant
-_MAKE_VIEWER = f"UPDATE tenantry.memberships SET roles = '{{viewer}}' WHERE user_id = {_SOMEBODY}"  # noqa: S608
+_USER = "(SELECT id FROM tenantry.users WHERE email = 'admin@acme.example')"
+_END_MEMBERSHIP = f"DELETE FROM tenantry.memberships WHERE user_id = {_USER}"  # noqa: S608 - a constant
+_MAKE_VIEWER = f"UPDATE tenantry.memberships SET roles = '{{viewer}}' WHERE user_id = {_USER}"  # noqa: S608
 
 
 def _bearer(credential: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.unit.identity.cache_model import Channel
 TENANT = "tenant 1"
 
 
-def operator(name: str = "somebody") -> Operator:
+def operator(name: str = "operator") -> Operator:
     return Operator(OperatorKeyId(new_id()), name)
 
 

@@ -20,7 +20,7 @@ from tenants.database.sessions import Database
 from tenants.principal import PrincipalKind
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.tenants import open_database
-from tests.fixtures.usage import ROUTE, caller, end, requests_of, rolled_up
+from tests.fixtures.usage import ROUTE, caller, end, requests_of, stored_counts
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ async def test_a_repeated_batch_is_added_once(database: Database, database_urls:
     batch = _batch(_counted(), _counted())
     assert await _apply(database, batch) is True
     assert await _apply(database, batch) is False
-    assert set(rolled_up(database_urls.superuser).values()) == {Count(2, 6)}
+    assert set(stored_counts(database_urls.superuser).values()) == {Count(2, 6)}
     assert requests_of(database_urls.superuser) == 4
 
 
@@ -84,8 +84,8 @@ async def test_special_characters_of_a_template_are_stored(database: Database, d
     routes = ['/a"b', "/a\\b", "/{x},{y}", "/a b ", "NULL", "", "/\u00e9\u4e2d", "/'; --", '\\"']
     one = _counted()
     assert await _apply(database, _batch(*(one._replace(route=route) for route in routes)))
-    assert {route for _, route, _ in rolled_up(database_urls.superuser)} == set(routes)
-    assert set(rolled_up(database_urls.superuser).values()) == {Count(2, 6)}
+    assert {route for _, route, _ in stored_counts(database_urls.superuser)} == set(routes)
+    assert set(stored_counts(database_urls.superuser).values()) == {Count(2, 6)}
 
 
 async def test_a_batch_from_two_concurrent_workers_is_added_once(
@@ -111,7 +111,7 @@ async def test_a_flushed_segment_is_deleted(database: Database, database_urls: D
     for who, status_class in ((key, 2), (key, 2), (key, 5), (user, 2)):
         recorder.journal.count(who, ROUTE, status_class, 1)
     await _flush(recorder)
-    assert rolled_up(database_urls.superuser) == {
+    assert stored_counts(database_urls.superuser) == {
         (key.id.hex, ROUTE, 2): Count(2, 2),
         (key.id.hex, ROUTE, 5): Count(1, 1),
         (user.id.hex, ROUTE, 2): Count(1, 1),
@@ -195,7 +195,7 @@ async def test_a_damaged_journal_is_logged_and_kept_and_its_intact_records_are_c
     assert damaged[0]["read"] == 3
     assert len(damaged[0]["damage"]) == 2
     assert [file.read_bytes() for file in _files(tmp_path) if str(file) == damaged[0]["kept"]] == [data]
-    assert {who for who, _, _ in rolled_up(database_urls.superuser)} == {callers[at].id.hex for at in (0, 2, 3)}
+    assert {who for who, _, _ in stored_counts(database_urls.superuser)} == {callers[at].id.hex for at in (0, 2, 3)}
 
 
 async def test_a_refused_batch_delays_no_other(database: Database, database_urls: DatabaseUrls, tmp_path: Path) -> None:
