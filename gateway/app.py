@@ -60,7 +60,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             services.meter.begin,
             RoutingStage(table),  # method and path → route: its terms, its application
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
-            ThrottleStage(services.limiter, services.plan_book),  # all windows of the plan or none, and a slot
+            ThrottleStage(services.limiter, services.plan_cache),  # all windows of the plan or none, and a slot
             UsageStage(services.usage.journal),  # an admitted request counts
             AuthorizationStage(services.authorizer),  # the guard of the route
         ),
@@ -73,7 +73,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 
 def _api(services: Services) -> FastAPI:
     """Management, data and the SaaS team's own endpoints: FastAPI routers, every route with its terms."""
-    readiness = Readiness(services.database, services.listener, services.plan_book, services.control_revision)
+    readiness = Readiness(services.database, services.listener, services.plan_cache, services.control_revision)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:

@@ -7,7 +7,7 @@ from typing import cast
 
 from fastapi import Request
 
-from billing.plans.book import PlanBook
+from billing.plans.cache import PlanCache
 from gateway.authorization.authorizer import Authorizer
 from gateway.features import Features, build_features
 from gateway.health.loop_monitor import LoopMonitor
@@ -44,7 +44,7 @@ class Services:
     settings: Settings
     features: Features
     listener: ChangeListener
-    plan_book: PlanBook
+    plan_cache: PlanCache
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
@@ -84,8 +84,8 @@ class Services:
             stack.push_async_callback(self.limiter.close)
             await self.listener.start()
             stack.push_async_callback(self.listener.close)
-            await self.plan_book.start()
-            stack.push_async_callback(self.plan_book.close)
+            await self.plan_cache.start()
+            stack.push_async_callback(self.plan_cache.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
 
@@ -94,7 +94,7 @@ class Services:
             self.meter.samples,
             lambda: throttle_samples(self.limiter),
             lambda: identity_samples(self.principals, self.features.passwords),
-            lambda: change_samples(self.listener, self.plan_book),
+            lambda: change_samples(self.listener, self.plan_cache),
             lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
             lambda: loop_samples(self.watch),
@@ -109,7 +109,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         features=features,
         listener=listener,
-        plan_book=PlanBook(features.database, listener),
+        plan_cache=PlanCache(features.database, listener),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
         principals=_principals(features, listener),

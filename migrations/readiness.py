@@ -28,7 +28,7 @@ class ControlRevision:
         self._target = heads(stream)
         self._known = revisions_of(stream)
 
-    async def standing(self, session: ControlSession) -> ControlRevisionStatus:
+    async def status(self, session: ControlSession) -> ControlRevisionStatus:
         """Not behind at this code's heads or at newer ones: a rollout migrates before it replaces workers (OP4)."""
         try:
             revisions = tuple(await session.scalars(_CURRENT))

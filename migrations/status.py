@@ -16,8 +16,8 @@ from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA
 class ControlStatus:
     """The revisions of schema ``tenantry`` and this code's target."""
 
-    standing: tuple[str, ...]
-    wanted: tuple[str, ...]
+    current: tuple[str, ...]
+    target: tuple[str, ...]
 
 
 def control_status(owner_url: str) -> ControlStatus:

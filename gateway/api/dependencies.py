@@ -32,7 +32,7 @@ async def _principal(request: Request) -> Principal:
 
 
 async def _plan(request: Request) -> Plan:
-    return services_of(request).plan_book.plan(principal_of(request.scope).tenant.plan)
+    return services_of(request).plan_cache.plan(principal_of(request.scope).tenant.plan)
 
 
 async def _tenant_session(request: Request) -> AsyncIterator[sessions.TenantSession]:

@@ -66,7 +66,7 @@ async def read_me(request: Request) -> Response:
 
 def _document(services: Services, principal: Principal) -> dict[str, Any]:
     tenant = principal.tenant
-    plan = services.plan_book.plan(tenant.plan)
+    plan = services.plan_cache.plan(tenant.plan)
     return {
         "tenant": {"id": show(TENANT, tenant.id), "slug": tenant.slug, "status": tenant.status},
         "principal": {

@@ -48,7 +48,7 @@ async def read_control_migration(request: Request) -> Response:
     """Read the migration state of the control schema, which is migrated before the tenants."""
     services = services_of(request)
     async with services.database.control() as session:
-        standing = await services.control_revision.standing(session)
+        standing = await services.control_revision.status(session)
     return read_view(request, ControlMigrationResponse.model_validate(standing), _CONTROL)
 
 

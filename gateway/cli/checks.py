@@ -124,9 +124,9 @@ def _control_schema(settings: Settings, found: Inspection) -> Check:
 
 def _control_revision(name: str, owner_url: str) -> Check:
     status = control_status(owner_url)
-    if status.standing == status.wanted:
-        return Check(name, Verdict.GOOD, f"at revision {', '.join(status.standing)}")
-    found, expected = ", ".join(status.standing) or "none", ", ".join(status.wanted)
+    if status.current == status.target:
+        return Check(name, Verdict.GOOD, f"at revision {', '.join(status.current)}")
+    found, expected = ", ".join(status.current) or "none", ", ".join(status.target)
     return Check(name, Verdict.WRONG, f"at revision {found}, expected {expected}: run `tenantry migrate`")
 
 

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-from billing.plans.book import PlanBook
+from billing.plans.cache import PlanCache
 from migrations.readiness import ControlRevision
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
@@ -27,11 +27,11 @@ class Readiness:
     """One per worker process. Concurrent checks share one result."""
 
     def __init__(
-        self, database: Database, listener: ChangeListener, plan_book: PlanBook, revision: ControlRevision
+        self, database: Database, listener: ChangeListener, plan_cache: PlanCache, revision: ControlRevision
     ) -> None:
         self._database = database
         self._listener = listener
-        self._plan_book = plan_book
+        self._plan_cache = plan_cache
         self._revision = revision
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
@@ -59,13 +59,13 @@ class Readiness:
     async def _missing_in_database(self) -> list[str]:
         try:
             async with asyncio.timeout(_DATABASE_TIMEOUT), self._database.control() as session:
-                control = await self._revision.standing(session)
+                control = await self._revision.status(session)
         except (Unavailable, TimeoutError):
             return ["database"]
         return ["migrations"] if control.behind else []
 
     def _missing_in_memory(self) -> Iterator[str]:
-        if not self._plan_book.plans():
+        if not self._plan_cache.plans():
             yield "plans"
         if time.monotonic() - self._listener.confirmed_at > _LISTENER_TIMEOUT:
             yield "change listener"

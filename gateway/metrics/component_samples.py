@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from billing.plans.book import PlanBook
+from billing.plans.cache import PlanCache
 from gateway.health.loop_monitor import BOUNDS, LoopMonitor
 from gateway.identity.principals import Principals
 from gateway.metrics.metric import Metric, MetricKind, Sample
@@ -105,12 +105,12 @@ def identity_samples(principals: Principals, passwords: PasswordHasher) -> Itera
     yield _PASSWORDS.sample(passwords.waiting)
 
 
-def change_samples(listener: ChangeListener, plan_book: PlanBook) -> Iterator[Sample]:
+def change_samples(listener: ChangeListener, plan_cache: PlanCache) -> Iterator[Sample]:
     """Change notifications, and the plans in memory."""
     yield _UNCONFIRMED.sample(time.monotonic() - listener.confirmed_at)
     yield _RESETS.sample(listener.resets)
-    yield _PLANS.sample(len(plan_book.plans()))
-    yield _PLAN_LOADS.sample(plan_book.loads)
+    yield _PLANS.sample(len(plan_cache.plans()))
+    yield _PLAN_LOADS.sample(plan_cache.loads)
 
 
 def pool_samples(pools: Mapping[str, PoolUse]) -> Iterator[Sample]:

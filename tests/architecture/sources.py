@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FLOORS = ("gateway", "migrations", "billing", "tenants")
-CODE = (*FLOORS, "tenantry", "examples", "tests", "benchmarks")
+LAYERS = ("gateway", "migrations", "billing", "tenants")
+CODE = (*LAYERS, "tenantry", "examples", "tests", "benchmarks")
 _NOT_OURS = {"node_modules", "__pycache__", "dist", "build"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

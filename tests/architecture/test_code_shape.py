@@ -1,11 +1,11 @@
-"""Files and functions stay small, imports stand at the top, SQL stays where it belongs (DESIGN, STYLE)."""
+"""Files and functions are small, imports are at the top, SQL is in repositories (CONTRIBUTING.md)."""
 
 import ast
 import re
 import statistics
 from collections.abc import Iterator
 
-from tests.architecture.sources import FLOORS, Function, functions, parsed, python_files, shown
+from tests.architecture.sources import LAYERS, Function, functions, parsed, python_files, shown
 
 _MOST_LINES = 350
 _MEDIAN, _NINE_OF_TEN, _LONGEST = 8, 30, 60  # lines of a function's body, without its docstring
@@ -61,7 +61,7 @@ def _hidden_imports() -> Iterator[str]:
 
 
 def test_no_import_hides_in_a_function() -> None:
-    """STYLE 1: one way down; an import inside a function is a design fault, not a fix."""
+    """Imports go down only; an import inside a function hides a circle (docs/architecture.md, "Layers")."""
     assert sorted(set(_hidden_imports())) == []
 
 
@@ -91,10 +91,10 @@ def _sql_of(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 def test_sql_is_written_in_repositories_and_by_the_database_alone() -> None:
-    """DESIGN: only ``*/repository.py``, ``tenants/database`` and the migrations write SQL."""
+    """Only ``*/repository.py``, ``*/models.py``, ``tenants/database`` and the migrations write SQL."""
     found = [
         finding
-        for path in python_files(*FLOORS, "examples")
+        for path in python_files(*LAYERS, "examples")
         if not _may_write_sql(shown(path))
         for finding in _sql_of(shown(path), parsed(path))
     ]

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from tests.architecture.sources import FLOORS, ROOT, shown, text_files
+from tests.architecture.sources import LAYERS, ROOT, shown, text_files
 
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 _ANCHOR = re.compile(r"\]\(([^):\s]*)#([^)]+)\)")
 _PATH = re.compile(
-    rf"`((?:{'|'.join((*FLOORS, 'tests', 'docs', 'examples', 'benchmarks'))})/[\w./-]+)`",
+    rf"`((?:{'|'.join((*LAYERS, 'tests', 'docs', 'examples', 'benchmarks'))})/[\w./-]+)`",
 )
 _RECORDS = ROOT / "docs/decisions"
 _NAMED_RECORD = re.compile(r"docs/decisions/(\d{4})")

@@ -9,18 +9,18 @@ import pytest
 from gateway.api.problem_pages import _WHAT_TO_DO
 from gateway.problems.documents import catalogue, status_of
 from tenants.errors import ErrorKind, TenantryError
-from tests.architecture.sources import FLOORS, ROOT
+from tests.architecture.sources import LAYERS, ROOT
 
 
 def _ours(error: type[TenantryError]) -> bool:
-    return error.__module__.split(".")[0] in FLOORS
+    return error.__module__.split(".")[0] in LAYERS
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_imported() -> None:
     """An error is found only when its module has been imported."""
-    for floor in FLOORS:
-        for found in pkgutil.walk_packages(import_module(floor).__path__, f"{floor}."):
+    for layer in LAYERS:
+        for found in pkgutil.walk_packages(import_module(layer).__path__, f"{layer}."):
             if ".versions" not in found.name and not found.name.endswith((".env", ".__main__")):
                 import_module(found.name)
 

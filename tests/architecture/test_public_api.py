@@ -3,7 +3,7 @@
 import ast
 
 import tenantry
-from tests.architecture.sources import FLOORS, ROOT, parsed, python_files, shown
+from tests.architecture.sources import LAYERS, ROOT, parsed, python_files, shown
 
 
 def _imports(tree: ast.Module) -> set[str]:
@@ -20,14 +20,14 @@ def _imports(tree: ast.Module) -> set[str]:
 def test_the_examples_import_the_public_module_only() -> None:
     imports = {shown(path): _imports(parsed(path)) for path in python_files("examples")}
     assert "tenantry" in set().union(*imports.values())
-    assert {name: found & set(FLOORS) for name, found in imports.items() if found & set(FLOORS)} == {}
+    assert {name: found & set(LAYERS) for name, found in imports.items() if found & set(LAYERS)} == {}
 
 
 def test_a_new_project_imports_the_public_module_only() -> None:
     templates = sorted((ROOT / "gateway/cli/project_template").rglob("*.py.template"))
     imports = {path: _imports(ast.parse(path.read_text(encoding="utf-8").replace("$", ""))) for path in templates}
     assert "tenantry" in set().union(*imports.values())
-    assert {path: found & set(FLOORS) for path, found in imports.items() if found & set(FLOORS)} == {}
+    assert {path: found & set(LAYERS) for path, found in imports.items() if found & set(LAYERS)} == {}
 
 
 def test_every_public_name_exists_and_is_documented() -> None:
@@ -39,5 +39,5 @@ def test_every_public_name_exists_and_is_documented() -> None:
 
 def test_every_package_is_typed() -> None:
     """A type checker takes what ``tenantry`` re-exports from a package without the marker for ``Any``."""
-    for package in (*FLOORS, "tenantry"):
+    for package in (*LAYERS, "tenantry"):
         assert (ROOT / package / "py.typed").is_file(), package

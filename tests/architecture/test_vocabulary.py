@@ -17,7 +17,7 @@ from gateway.cli.main import app as command_line
 from gateway.services import build_services
 from gateway.settings import Settings
 from tenants.errors import TenantryError
-from tests.architecture.sources import FLOORS, shown, text_files
+from tests.architecture.sources import LAYERS, shown, text_files
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for
 
@@ -61,8 +61,8 @@ def _documents() -> Texts:
 
 
 def _errors() -> Texts:
-    for floor in FLOORS:
-        for found in pkgutil.walk_packages(import_module(floor).__path__, f"{floor}."):
+    for layer in LAYERS:
+        for found in pkgutil.walk_packages(import_module(layer).__path__, f"{layer}."):
             if ".versions" not in found.name and not found.name.endswith((".env", ".__main__")):
                 import_module(found.name)
     for error in _subclasses(TenantryError):

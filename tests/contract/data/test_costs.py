@@ -31,10 +31,10 @@ async def _allow(gateway: Gateway, *windows: tuple[str, int, int]) -> None:
     path = "/operator/v1/plans/scale"
     (await gateway.client.patch(path, json={"windows": limits}, headers=gateway.operator)).raise_for_status()
     await gateway.catch_up()
-    while [(each.name, each.quota, each.seconds) for each in gateway.services.plan_book.plan("scale").windows] != [
+    while [(each.name, each.quota, each.seconds) for each in gateway.services.plan_cache.plan("scale").windows] != [
         *windows
     ]:
-        await gateway.services.plan_book.load()
+        await gateway.services.plan_cache.load()
 
 
 async def _list(gateway: Gateway) -> httpx.Response:

@@ -78,7 +78,7 @@ async def test_changes_apply_within_five_seconds_though_notifications_are_lost(e
     changed = time.monotonic()
     assert await environment.until(acme, 401, MAX_STALENESS + 1) < MAX_STALENESS + 0.3
     assert time.monotonic() - changed < MAX_STALENESS + 0.3
-    assert environment.gateway.services.plan_book.plan("scale").name == "unheard of"
+    assert environment.gateway.services.plan_cache.plan("scale").name == "unheard of"
     for _ in range(10):
         assert await environment.status(globex) == 200  # loaded again, and valid for a while
     environment.network.partitioned = _nothing

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from billing.plans.book import PlanBook
+from billing.plans.cache import PlanCache
 from gateway.health.readiness import NotReady, Readiness
 from migrations.readiness import ControlRevision
 from tenants.database.engine import open_engine
@@ -21,7 +21,7 @@ _UNREACHABLE = DatabaseSettings(url="postgresql://nobody:hunter2@127.0.0.1:1/non
 async def test_the_missing_parts_are_named_without_internal_details() -> None:
     """OP3, SE2: no address and no error of a library."""
     database, listener = Database(open_engine(_UNREACHABLE), _UNREACHABLE), ChangeListener(_UNREACHABLE)
-    readiness = Readiness(database, listener, PlanBook(database, listener), ControlRevision())
+    readiness = Readiness(database, listener, PlanCache(database, listener), ControlRevision())
     started = time.monotonic()
     errors = await asyncio.gather(*(readiness.check() for _ in range(50)), return_exceptions=True)
     assert time.monotonic() - started < 5  # one check for all of them, with a timeout

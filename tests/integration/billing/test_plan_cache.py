@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from billing.plans.book import PlanNotLoaded
+from billing.plans.cache import PlanNotLoaded
 from billing.plans.catalogue import read_catalogue
 from billing.plans.service import Plans
 from tests.fixtures.billing import eventually_so
@@ -18,7 +18,7 @@ PLANS = Path("examples/crm/plans.toml")
 
 async def _until_named(gateway: Gateway, name: str, seconds: float) -> None:
     async def named() -> bool:
-        return gateway.services.plan_book.plan("pro").name == name
+        return gateway.services.plan_cache.plan("pro").name == name
 
     await eventually_so(named, seconds)
 
@@ -34,8 +34,8 @@ async def test_seeding_again_changes_nothing_and_keeps_the_prices(gateway: Gatew
         assert await Plans().seed(session, catalogue.priced({"pro": "price_1"})) == ["pro"]
     async with gateway.services.database.control() as session:
         assert await Plans().seed(session, catalogue) == []
-    await gateway.services.plan_book.load()
-    assert gateway.services.plan_book.plan("pro").stripe_price_id == "price_1"
+    await gateway.services.plan_cache.load()
+    assert gateway.services.plan_cache.plan("pro").stripe_price_id == "price_1"
 
 
 async def test_a_change_by_any_client_is_loaded_at_once(gateway: Gateway) -> None:
@@ -52,7 +52,7 @@ async def test_a_change_is_loaded_within_five_seconds_without_notifications(gate
 
 
 async def test_unchanged_plans_stay_the_same_objects(gateway: Gateway) -> None:
-    book = gateway.services.plan_book
+    book = gateway.services.plan_cache
     before = book.plan("scale")
     _rename(gateway, "Another Pro")
     await _until_named(gateway, "Another Pro", 5.0)
@@ -63,4 +63,4 @@ async def test_unchanged_plans_stay_the_same_objects(gateway: Gateway) -> None:
 
 async def test_an_unknown_plan_is_unavailable_and_not_an_internal_error(gateway: Gateway) -> None:
     with pytest.raises(PlanNotLoaded):
-        gateway.services.plan_book.plan("unheard-of")
+        gateway.services.plan_cache.plan("unheard-of")

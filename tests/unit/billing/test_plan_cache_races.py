@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from billing.plans.book import PlanBook
+from billing.plans.cache import PlanCache
 from billing.plans.plan import Plan
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 _RACES = int(os.environ.get("TENANTRY_TEST_RACES", "10000")) // 5
 
 
-class _Book(PlanBook):
+class _Book(PlanCache):
     """Reads from the test's own table, with random delays."""
 
     def __init__(self, pause: Pauses) -> None:

@@ -29,7 +29,7 @@ class PlanNotLoaded(Unavailable):
     """The tenant's plan is not loaded in this worker: it is new, or no plans could be read since start."""
 
 
-class PlanBook:
+class PlanCache:
     """One per worker process. ``plan`` is a dictionary look-up; a background task keeps the plans current."""
 
     def __init__(self, database: Database, listener: ChangeListener) -> None:
@@ -72,7 +72,7 @@ class PlanBook:
     async def start(self) -> None:
         """Keep the plans current in the background. Does not require the database to be up."""
         self._stale.set()
-        self._task = asyncio.create_task(self._run(), name="plan-book")
+        self._task = asyncio.create_task(self._run(), name="plan-cache")
 
     async def close(self) -> None:
         """Stop the background task."""
