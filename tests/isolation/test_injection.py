@@ -68,6 +68,7 @@ async def test_the_last_sequence_value_of_the_session_is_the_tenants_own(tenant_
 async def test_an_expression_that_returns_reveals_nothing_of_other_tenants(tenant_pair: TenantPair, name: str) -> None:
     """IS1: neither another tenant's name nor a control table."""
     answer = await _run(tenant_pair, f"SELECT ({_aim(HARMLESS[name], tenant_pair)})::text", {})
+    answer = answer.replace(f"{tenant_pair.acme.schema}tenantry_events", "")  # a table of its own
     for secret in ("globex", tenant_pair.globex.schema, "true", "tenantry", "alembic_version"):
         assert secret not in answer, answer
     assert (await tenant_pair.session_connection()).is_clean
