@@ -25,11 +25,19 @@ Resources
     ``APPEND_ONLY``: ``info={APPEND_ONLY: True}`` of a table whose rows are inserted and read, but never changed.
     ``DeclarationError``: raised at start for a declaration that cannot be served.
 
-Guards of endpoints
-    ``requires("contacts:read")``: a principal of a tenant with that permission.
-    ``requires_principal``: any principal of a tenant.
-    ``public``: no credential.
-    ``Principal``: the authenticated caller, with its tenant, roles and scopes.
+Endpoints of your own (``ROUTERS = (router,)`` beside ``RESOURCES``)
+    ``APIRouter``: FastAPI's router with strict bodies and queries; every endpoint declares its ``terms``.
+    ``terms``: below the router's decorator, as ``@terms(requires("deals:win"), cost=2)``: guard, cost, body bound, ...
+    ``requires``: a principal of a tenant with that permission. A permission that no resource has joins the vocabulary
+    of roles and scopes; its ``Grade`` says which built-in roles hold it.
+    ``requires_principal``: any principal of a tenant. ``public``: no credential.
+    ``CurrentPrincipal``, ``CurrentPlan``: annotations of parameters; the ``Principal`` (tenant, roles, scopes), its plan.
+    ``CurrentSession``: the tenant's transaction, an SQLAlchemy session (``TenantSession``) that commits before the
+    response leaves.
+    ``CurrentGroup``: a ``StatementGroup``; its statements, made with ``prepare``, are one transaction and one round trip.
+    ``Objects``: declared resources through the CRUD service, with their hooks and events, in ``CurrentSession``.
+    ``PathId``: the typed id of a path, as ``Annotated[UUID, PathId("deal")]``.
+    ``documented_as``: a resource's own schema in the OpenAPI document.
 
 Errors
     Raise one of these in an endpoint; the response is a problem document (RFC 9457) with the error's code.
@@ -38,10 +46,17 @@ Errors
     the status.
 """
 
+from gateway.api.dependencies import CurrentGroup, CurrentPlan, CurrentPrincipal, CurrentSession
+from gateway.api.path_ids import PathId
 from gateway.authorization.guards import public, requires, requires_principal
+from gateway.data.objects import Objects, documented_as
+from gateway.routing.api_router import APIRouter
+from gateway.routing.terms import terms
 from gateway.version import VERSION
 from tenants.database.base import APPEND_ONLY, TenantModel
+from tenants.database.groups import StatementGroup
 from tenants.database.sessions import TenantSession
+from tenants.database.statements import prepare
 from tenants.errors import (
     Conflict,
     ErrorKind,
@@ -58,20 +73,30 @@ from tenants.resources.errors import DeclarationError
 from tenants.resources.fields import Rule
 from tenants.resources.hooks import Change, Verb
 from tenants.resources.resource import Resource
+from tenants.roles.permissions import Grade
 
 __all__ = [
     "APPEND_ONLY",
+    "APIRouter",
     "Change",
     "Conflict",
+    "CurrentGroup",
+    "CurrentPlan",
+    "CurrentPrincipal",
+    "CurrentSession",
     "DeclarationError",
     "ErrorKind",
     "FieldError",
     "Forbidden",
+    "Grade",
     "NotFound",
+    "Objects",
+    "PathId",
     "PreconditionFailed",
     "Principal",
     "Resource",
     "Rule",
+    "StatementGroup",
     "TenantModel",
     "TenantSession",
     "TenantryError",
@@ -79,9 +104,12 @@ __all__ = [
     "ValidationFailed",
     "Verb",
     "__version__",
+    "documented_as",
+    "prepare",
     "public",
     "requires",
     "requires_principal",
+    "terms",
 ]
 
 __version__ = VERSION

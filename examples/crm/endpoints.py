@@ -9,13 +9,18 @@ from pydantic import BaseModel, Field
 from examples.crm import repository
 from examples.crm.contacts import CONTACT_STAGES
 from examples.crm.deals import CLOSED_STAGES, deals
-from gateway.api.dependencies import StatementGroup, TenantSession
-from gateway.api.path_ids import PathId
-from gateway.authorization.guards import requires
-from gateway.data.objects import Objects, documented_as
-from gateway.routing.api_router import APIRouter
-from gateway.routing.terms import terms
-from tenants.errors import Conflict, NotFound
+from tenantry import (
+    APIRouter,
+    Conflict,
+    CurrentGroup,
+    CurrentSession,
+    NotFound,
+    Objects,
+    PathId,
+    documented_as,
+    requires,
+    terms,
+)
 
 DealId = Annotated[UUID, PathId(deals.singular), Path(alias="id")]
 
@@ -35,7 +40,7 @@ class ContactStats(BaseModel):
 
 @router.post("/v1/deals/{id}/win", tags=["deals"], responses=documented_as(deals))
 @terms(requires("deals:win"), cost=2, tagged=True)
-async def win_deal(deal_id: DealId, session: TenantSession, objects: Objects) -> Response:
+async def win_deal(deal_id: DealId, session: CurrentSession, objects: Objects) -> Response:
     """Set the stage of a deal to won. 409 when it is already won or lost."""
     deal = await repository.lock_deal(session, deal_id)
     if deal is None:
@@ -47,7 +52,7 @@ async def win_deal(deal_id: DealId, session: TenantSession, objects: Objects) ->
 
 @router.get("/v1/contacts/stats", tags=["contacts"])
 @terms(requires("contacts:read"))
-async def read_contact_stats(group: StatementGroup) -> ContactStats:
+async def read_contact_stats(group: CurrentGroup) -> ContactStats:
     """Count the contacts in each stage."""
     found = group.add(repository.CONTACTS_BY_STAGE, {})
     await group.commit()

@@ -2,7 +2,7 @@
 
     @router.post("/v1/deals/{id}/win")
     @terms(requires("deals:win"))
-    async def win_deal(session: TenantSession, principal: CurrentPrincipal) -> Response: ...
+    async def win_deal(session: CurrentSession, principal: CurrentPrincipal) -> Response: ...
 
 All of them need a tenant's principal, which ``requires(...)`` and ``requires_principal`` guarantee.
 """
@@ -16,7 +16,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from billing.plans.plan import Plan
 from gateway.request.context import principal_of
 from gateway.services import services_of
-from tenants.database import groups, sessions
+from tenants.database.groups import StatementGroup
+from tenants.database.sessions import TenantSession
 from tenants.errors import Conflict
 from tenants.principal import Principal
 
@@ -35,7 +36,7 @@ async def _plan(request: Request) -> Plan:
     return services_of(request).plan_cache.plan(principal_of(request.scope).tenant.plan)
 
 
-async def _tenant_session(request: Request) -> AsyncIterator[sessions.TenantSession]:
+async def _tenant_session(request: Request) -> AsyncIterator[TenantSession]:
     tenant = principal_of(request.scope).tenant
     try:
         async with services_of(request).database.tenant(tenant) as session:
@@ -44,7 +45,7 @@ async def _tenant_session(request: Request) -> AsyncIterator[sessions.TenantSess
         raise ChangedMeanwhile from error
 
 
-async def _statement_group(request: Request) -> AsyncIterator[groups.StatementGroup]:
+async def _statement_group(request: Request) -> AsyncIterator[StatementGroup]:
     group = services_of(request).database.group(principal_of(request.scope).tenant)
     yield group
     if group.unsent:
@@ -54,5 +55,5 @@ async def _statement_group(request: Request) -> AsyncIterator[groups.StatementGr
 CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 CurrentPlan = Annotated[Plan, Depends(_plan)]
 # Both of function scope: the transaction commits before the response leaves, and an error rolls it back.
-TenantSession = Annotated[sessions.TenantSession, Depends(_tenant_session, scope="function")]
-StatementGroup = Annotated[groups.StatementGroup, Depends(_statement_group, scope="function")]
+CurrentSession = Annotated[TenantSession, Depends(_tenant_session, scope="function")]
+CurrentGroup = Annotated[StatementGroup, Depends(_statement_group, scope="function")]

@@ -9,14 +9,14 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
-from gateway.api.dependencies import CurrentPrincipal, TenantSession
+from gateway.api.dependencies import CurrentPrincipal, CurrentSession
 from gateway.data.models import model_name
 from gateway.data.rendering import Renderer
 from gateway.request.entity_tags import EntityTags, Tagged
 from gateway.services import services_of
 from tenants.crud import service
 from tenants.crud.rows import StoredRow
-from tenants.database import sessions
+from tenants.database.sessions import TenantSession
 from tenants.principal import Principal
 from tenants.resources.registry import Registry
 from tenants.resources.resource import Resource
@@ -26,15 +26,13 @@ _PRIVATE = "private, no-cache"
 
 
 class ObjectStore:
-    """The objects of one tenant, in the transaction of the endpoint's ``TenantSession``.
+    """The objects of one tenant, in the transaction of the endpoint's ``CurrentSession``.
 
     ``values`` are by column; they are not validated, since the endpoint makes them. All raise NotFound for an unknown
     id, Conflict and ValidationFailed for what only the database can know.
     """
 
-    def __init__(
-        self, registry: Registry, tags: EntityTags, principal: Principal, session: sessions.TenantSession
-    ) -> None:
+    def __init__(self, registry: Registry, tags: EntityTags, principal: Principal, session: TenantSession) -> None:
         self._registry = registry
         self._tags = tags
         self._principal = principal
@@ -67,7 +65,7 @@ class ObjectStore:
         return Response(Renderer(collection).one(row), status, headers, _MEDIA_TYPE)
 
 
-async def _objects(request: Request, principal: CurrentPrincipal, session: TenantSession) -> ObjectStore:
+async def _objects(request: Request, principal: CurrentPrincipal, session: CurrentSession) -> ObjectStore:
     services = services_of(request)
     return ObjectStore(services.registry, services.tags, principal, session)
 
