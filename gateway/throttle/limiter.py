@@ -102,12 +102,9 @@ class PlanLimiter(Limiter):
         permits = account.permits
         if permits is not None and not self._leased.has_permit(permits, now):
             return False
-        if self._leased.incr(account.name, account.windows.shortest, cost, now=now) > account.quota:
+        if not self._leased.spend(account, now, cost):
             return False
-        request.response_headers += (account.policy_field, self._limit_field(account, now))
-        if permits is not None:
-            self._leased.acquire(permits, now)
-            request.on_close(partial(self._release, permits))
+        self._grant(request, account, permits, now)
         return True
 
     async def lease(self, request: RequestContext, account: Account) -> float:
@@ -125,15 +122,21 @@ class PlanLimiter(Limiter):
 
         Raises RateLimited and ConcurrencyLimited; then nothing was charged.
         """
-        cost = _cost_of(request)
-        if self.admit(request, account, now, cost):
-            return
-        fields, permits = request.response_headers, account.permits
-        fields.append(account.policy_field)
+        cost, fields, permits = _cost_of(request), request.response_headers, account.permits
         if permits is not None and not self._leased.has_permit(permits, now):
+            fields.append(account.policy_field)
             raise self._no_permit(account, permits, fields, now, cost)
-        account.refused += cost
-        raise self._no_tokens(account, fields, now, cost)
+        if self._leased.incr(account.name, account.windows.shortest, cost, now=now) > account.quota:
+            fields.append(account.policy_field)
+            account.refused += cost
+            raise self._no_tokens(account, fields, now, cost)
+        self._grant(request, account, permits, now)
+
+    def _grant(self, request: RequestContext, account: Account, permits: ConcurrencyPermits | None, now: float) -> None:
+        request.response_headers += (account.policy_field, self._limit_field(account, now))
+        if permits is not None:
+            self._leased.acquire(permits, now)
+            request.on_close(partial(self._release, permits))
 
     def _release(self, permits: ConcurrencyPermits, request: RequestContext, _status: int) -> None:
         self._leased.release(permits, monotonic(), perf_counter() - request.started)
