@@ -3,9 +3,7 @@
 from sqlalchemy import BigInteger, CheckConstraint, Enum, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import TenantModel
-from tenants.resources.fields import Rule
-from tenants.resources.resource import Resource
+from tenantry import Resource, Rule, TenantModel
 
 CONTACT_STAGES = ("new", "lead", "qualified", "customer", "lost")
 

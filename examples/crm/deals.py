@@ -6,9 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Date, Enum, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants.database.base import TenantModel
-from tenants.resources.fields import Rule
-from tenants.resources.resource import Resource
+from tenantry import Resource, Rule, TenantModel
 
 DEAL_STAGES = ("new", "open", "qualified", "proposal", "negotiation", "won", "lost")
 CLOSED_STAGES = ("won", "lost")

@@ -9,13 +9,18 @@ from pydantic import BaseModel, Field
 from examples.crm import repository
 from examples.crm.contacts import CONTACT_STAGES
 from examples.crm.deals import CLOSED_STAGES, deals
-from gateway.api.dependencies import StatementGroup, TenantSession
-from gateway.api.path_ids import PathId
-from gateway.authorization.guards import requires
-from gateway.data.objects import Objects, documented_as
-from gateway.routing.api_router import APIRouter
-from gateway.routing.terms import terms
-from tenants.errors import Conflict, NotFound
+from tenantry import (
+    APIRouter,
+    Conflict,
+    NotFound,
+    Objects,
+    PathId,
+    StatementGroup,
+    TenantSession,
+    documented_as,
+    requires,
+    terms,
+)
 
 DealId = Annotated[UUID, PathId(deals.singular), Path(alias="id")]
 

@@ -6,8 +6,7 @@ from sqlalchemy import func, select
 
 from examples.crm.contacts import Contact
 from examples.crm.deals import Deal
-from tenants.database.sessions import TenantSession
-from tenants.database.statements import prepare
+from tenantry import TenantSession, prepare
 
 CONTACTS_BY_STAGE = prepare(select(Contact.stage, func.count()).group_by(Contact.stage))  # stages that have contacts
 
