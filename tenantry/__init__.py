@@ -2,7 +2,7 @@
 
 A project is a module that declares what Tenantry serves:
 
-    from tenantry import Resource, Rule, TenantModel
+    from tenantry import Resource, TenantModel
 
     class Contact(TenantModel):              # a SQLAlchemy model: one table in each tenant's schema
         __tablename__ = "contacts"
@@ -11,6 +11,7 @@ A project is a module that declares what Tenantry serves:
     contacts = Resource(model=Contact, name="contacts", singular="contact", writable=("name",))
 
     RESOURCES = (contacts,)
+    ROUTERS = (router,)                      # endpoints of your own, if there are any
     MIGRATIONS = Path(__file__).parent / "migrations"
 
 Name the module in ``TENANTRY_RESOURCES``, or as ``resources`` under ``[tool.tenantry]`` in pyproject.toml.
@@ -31,16 +32,16 @@ Endpoints of your own (``ROUTERS = (router,)`` beside ``RESOURCES``)
     ``requires``: a principal of a tenant with that permission. A permission that no resource has joins the vocabulary
     of roles and scopes; its ``Grade`` says which built-in roles hold it.
     ``requires_principal``: any principal of a tenant. ``public``: no credential.
-    ``CurrentPrincipal``, ``CurrentPlan``: annotations of parameters; the ``Principal`` (tenant, roles, scopes), its plan.
+    ``CurrentPrincipal``, ``CurrentPlan``: annotations of parameters; the ``Principal`` (tenant, roles), its plan.
     ``CurrentSession``: the tenant's transaction, an SQLAlchemy session (``TenantSession``) that commits before the
     response leaves.
-    ``CurrentGroup``: a ``StatementGroup``; its statements, made with ``prepare``, are one transaction and one round trip.
+    ``CurrentGroup``: a ``StatementGroup``; its statements, made with ``prepare``, are one transaction, one round trip.
     ``Objects``: declared resources through the CRUD service, with their hooks and events, in ``CurrentSession``.
     ``PathId``: the typed id of a path, as ``Annotated[UUID, PathId("deal")]``.
     ``documented_as``: a resource's own schema in the OpenAPI document.
 
 Errors
-    Raise one of these in an endpoint; the response is a problem document (RFC 9457) with the error's code.
+    Raise one of these in an endpoint or a hook; the response is a problem document (RFC 9457) with the error's code.
     ``Forbidden`` 403, ``NotFound`` 404, ``Conflict`` 409, ``PreconditionFailed`` 412, ``ValidationFailed`` 422 with its
     ``FieldError``s, ``Unavailable`` 503. Subclass ``TenantryError`` for codes of your own; its ``ErrorKind`` decides
     the status.
