@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 from gateway.development.servers import TERMINATE, ServerFailed, StopSequence
 
 LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 32_768)  # below the ephemeral ports, any of which an outgoing connection may take meanwhile
+_PORT_ATTEMPTS = 200
 _PROC = Path("/proc")
 _ZOMBIE = "Z"  # exited, but not yet waited for by its parent
 _POLL = 0.01  # seconds between checks of something without a file descriptor to wait on
@@ -193,11 +196,15 @@ def runs_as_root() -> bool:
 
 
 def free_port() -> int:
-    """A TCP port that is free on loopback now. Another process may take it first."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that is free on loopback now. Another server may take it first. Raises ServerFailed without any."""
+    for _ in range(_PORT_ATTEMPTS):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+    raise ServerFailed(
+        f"No port of {_PORT_ATTEMPTS} between {_PORTS.start} and {_PORTS.stop - 1} is free on {LOOPBACK}."
+    )
 
 
 def _popen(launch: Launch) -> subprocess.Popen[bytes]:

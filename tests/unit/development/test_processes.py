@@ -3,13 +3,15 @@
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from gateway.development.processes import Child, Launch, children_of, program_name, wait_until
+from gateway.development import processes
+from gateway.development.processes import Child, Launch, children_of, free_port, program_name, wait_until
 from gateway.development.servers import ServerFailed, StopSequence
 
 REPOSITORY = Path(__file__).parents[2]
@@ -82,6 +84,18 @@ def test_input_can_be_sent_to_a_running_child(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stdin was set"):
         closed.send_input(b"not read")
     assert closed.wait(10) == 0
+
+
+def test_a_free_port_is_none_that_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none of the ephemeral ports, which outgoing connections take."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", free_port()))
+        port = server.getsockname()[1]
+        monkeypatch.setattr(processes, "_PORTS", range(port, port + 2))
+        assert free_port() == port + 1
+        monkeypatch.setattr(processes, "_PORTS", range(port, port + 1))
+        with pytest.raises(ServerFailed, match="is free"):
+            free_port()
 
 
 def test_children_are_found_with_their_names(tmp_path: Path) -> None:
