@@ -31,10 +31,10 @@ Endpoints of your own (``ROUTERS = (router,)`` beside ``RESOURCES``)
     ``requires``: a principal of a tenant with that permission. A permission that no resource has joins the vocabulary
     of roles and scopes; its ``Grade`` says which built-in roles hold it.
     ``requires_principal``: any principal of a tenant. ``public``: no credential.
-    ``CurrentPrincipal``, ``CurrentPlan``: annotations of parameters; the ``Principal`` (tenant, roles, scopes), its plan.
+    ``CurrentPrincipal``, ``CurrentPlan``: annotations of parameters: the ``Principal`` with its roles and scopes, its plan.
     ``CurrentSession``: the tenant's transaction, an SQLAlchemy session (``TenantSession``) that commits before the
     response leaves.
-    ``CurrentGroup``: a ``StatementGroup``; its statements, made with ``prepare``, are one transaction and one round trip.
+    ``CurrentGroup``: a ``StatementGroup``; its statements (see ``prepare``) are one transaction and one round trip.
     ``Objects``: declared resources through the CRUD service, with their hooks and events, in ``CurrentSession``.
     ``PathId``: the typed id of a path, as ``Annotated[UUID, PathId("deal")]``.
     ``documented_as``: a resource's own schema in the OpenAPI document.

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from billing.plans.catalogue import Catalogue, read_catalogue
 from billing.plans.schemas import PlanSpec
 from gateway.development.servers import SetUpFailed
+from gateway.routing.saas import permissions_of
 from migrations.autogenerate import NothingChanged, SeveralHeads, missing_operations, resources_migration
 from tenants.resources.errors import DeclarationError
 from tenants.resources.registry import Registry, load_registry, make_revisions_folder
@@ -68,6 +69,7 @@ def load_project(module: str, owner_url: str) -> Project:
     try:
         make_revisions_folder(module)
         registry = load_registry(module)
+        permissions_of(registry)  # checks the routers
         catalogue, notes = _catalogue(registry)
         notes += _revise(registry, owner_url)
     except (DeclarationError, SeveralHeads) as error:
