@@ -87,7 +87,7 @@ def test_a_new_project_passes_its_own_tests(environment: Path, project: Path) ->
     """They start `tenantry dev`, which writes the first revision, and send requests."""
     tested = run(str(environment / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=project)
     assert tested.returncode == 0, tested.stdout
-    assert "5 passed" in tested.stdout
+    assert "6 passed" in tested.stdout
     assert [each.name for each in (project / "help_desk/migrations").glob("*_0001_*.py")] == [
         "help_desk_0001_first_tables.py"
     ]
