@@ -54,6 +54,7 @@ class DemoState(BaseModel):
     secret_key: str = Field(default_factory=_secret)
     signing_keys: str = Field(default_factory=lambda: generate_signing_keys("dev-1"))
     operator_key: str = ""
+    compared: str = ""  # fingerprint of the project's models and revisions (project.py)
     stripe: StripeState = Field(default_factory=StripeState)
     tenants: dict[str, TenantState] = {}  # by slug
 

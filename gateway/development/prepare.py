@@ -50,7 +50,8 @@ def prepare(given: PrepareInput) -> DataFolder:
         migrate_control(urls.owner)
     except (psycopg.OperationalError, OperationalError) as error:
         raise SetUpFailed(f"The database is unavailable: {str(error).strip().splitlines()[0]}") from error
-    project = load_project(given.resources, urls.owner)
+    project = load_project(given.resources, urls.owner, state.compared)
+    state.compared = project.compared
     with StripeAccount(given.stripe_url, given.stripe_api_key) as account:
         state.stripe = account.ensure_endpoint(state.stripe, f"{given.base_url}/webhooks/stripe")
         state.stripe.prices = account.ensure_prices(project.paid_plans)

@@ -1,21 +1,26 @@
 """The project that `tenantry dev` serves: its resources, its plans, and revisions that make its tables."""
 
+import hashlib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
 from billing.plans.catalogue import Catalogue, read_catalogue
 from billing.plans.schemas import PlanSpec
 from gateway.development.servers import SetUpFailed
 from gateway.routing.saas import permissions_of
 from migrations.autogenerate import NothingChanged, SeveralHeads, missing_operations, resources_migration
+from migrations.metadata import TENANT_METADATA
 from tenants.resources.errors import DeclarationError
 from tenants.resources.registry import Registry, load_registry, make_revisions_folder
 
 _PLANS = "plans.toml"
 _FIRST_REVISION = "first tables"
+_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy annotates no dialect's constructor
 # For a project without a plans.toml.
 _DEFAULT_PLANS = Catalogue.model_validate(
     {
@@ -39,11 +44,15 @@ _DEFAULT_PLANS = Catalogue.model_validate(
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """``notes`` are for the developer: what was created for them, and what they should do."""
+    """``notes`` are for the developer: what was created for them, and what they should do.
+
+    ``compared`` is the fingerprint of models and revisions that agree; empty when they were not found to.
+    """
 
     registry: Registry
     catalogue: Catalogue
     notes: list[str] = field(default_factory=list)
+    compared: str = ""
 
     @property
     def plans(self) -> list[PlanSpec]:
@@ -61,20 +70,22 @@ class Project:
         return plans[min(position, len(plans) - 1)].code
 
 
-def load_project(module: str, owner_url: str) -> Project:
+def load_project(module: str, owner_url: str, compared: str = "") -> Project:
     """Load the module's resources and plans. Write the first revision of its tables where there is none.
 
-    The control schema must be migrated. Raises SetUpFailed when the project cannot be served.
+    Models and revisions that still have the fingerprint ``compared`` are not compared again, which takes 150 ms. The
+    control schema must be migrated. Raises SetUpFailed when the project cannot be served.
     """
     try:
         make_revisions_folder(module)
         registry = load_registry(module)
         permissions_of(registry)  # checks the routers
         catalogue, notes = _catalogue(registry)
-        notes += _revise(registry, owner_url)
+        if compared != _fingerprint(registry):
+            notes += _revise(registry, owner_url)
     except (DeclarationError, SeveralHeads) as error:
         raise SetUpFailed(str(error)) from error
-    return Project(registry, catalogue, notes)
+    return Project(registry, catalogue, notes, "" if notes else _fingerprint(registry))
 
 
 def _catalogue(registry: Registry) -> tuple[Catalogue, list[str]]:
@@ -108,6 +119,17 @@ def _revise(registry: Registry, owner_url: str) -> list[str]:
     commands = "\n".join(f"    {line}" for line in missing.splitlines())
     advice = "Write the next revision with `resources migration -m ...`, then start `tenantry dev` again."
     return [f"The models have changed since the last revision in {location}:\n{commands}\n{advice}"]
+
+
+def _fingerprint(registry: Registry) -> str:
+    """Of the tables of the models and the contents of the revisions."""
+    tables = TENANT_METADATA.sorted_tables
+    indexes = sorted((index for table in tables for index in table.indexes), key=lambda index: str(index.name))
+    statements: list[DDLElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
+    digest = hashlib.sha256("\n".join(str(each.compile(dialect=_DIALECT)) for each in statements).encode())
+    for file in sorted(each for folder in registry.migrations for each in folder.glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _has_revisions(location: Path) -> bool:

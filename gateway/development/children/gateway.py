@@ -4,6 +4,7 @@ One process does both, because both need most of the same imports. It imports wh
 their addresses from stdin. Empty input means that its parent has exited.
 """
 
+import gc
 import sys
 from functools import partial
 
@@ -13,6 +14,8 @@ from gateway.development.prepare import prepare
 from gateway.development.processes import LOOPBACK
 from gateway.development.servers import DevelopmentError
 from gateway.process.server import run_server
+
+gc.enable()  # disabled by the package while this module imports
 
 
 def main() -> int:

@@ -17,11 +17,13 @@ from tests.fixtures.demo import environment_without_settings
 
 # In a process of its own: models stay registered with SQLAlchemy for the life of a process.
 _LOAD = """
-import json, sys
+import json, pathlib, sys
 from gateway.development.project import load_project
 from gateway.development.servers import SetUpFailed
 try:
-    project = load_project("help_desk.resources", sys.argv[1])
+    state = pathlib.Path("compared")
+    project = load_project("help_desk.resources", sys.argv[1], state.read_text() if state.exists() else "")
+    state.write_text(project.compared)
     found = {"plans": [project.plan_at(0), project.plan_at(1)], "paid": project.paid_plans, "notes": project.notes}
 except SetUpFailed as error:
     found = {"error": str(error)}
@@ -32,7 +34,7 @@ _SOLO = (
 )
 _COLUMN = "    notes: Mapped[str | None] = mapped_column(String(500))\n"
 
-Load = Callable[[], Any]
+Load = Callable[..., Any]
 
 
 @pytest.fixture
@@ -45,10 +47,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def load(package: Path, database_urls: DatabaseUrls) -> Load:
-    """Loads the project with the test's database."""
+    """Loads the project, each time with what the time before has found, and with the test's database."""
 
-    def run() -> Any:
-        command = [sys.executable, "-P", "-c", _LOAD, database_urls.owner]
+    def run(owner_url: str = database_urls.owner) -> Any:
+        command = [sys.executable, "-P", "-c", _LOAD, owner_url]
         environment = environment_without_settings()
         loaded = subprocess.run(  # noqa: S603 - a constant script
             command, cwd=package.parent, env=environment, capture_output=True, text=True, check=False
@@ -69,6 +71,7 @@ def test_the_first_revision_is_written_once_and_a_changed_model_is_reported(pack
     assert revisions_of(package) == ["help_desk_0001_first_tables.py"]
     assert [note for note in first["notes"] if "Wrote the first revision" in note and "Commit it" in note]
     assert load()["notes"] == []
+    assert load("postgresql://nobody@127.0.0.1:1/none")["notes"] == []  # unchanged: not compared again
     models = package / "tasks.py"
     models.write_text(models.read_text().replace("    due_on: Mapped", f"{_COLUMN}    due_on: Mapped"))
     (note,) = load()["notes"]
