@@ -1,4 +1,4 @@
-"""How management endpoints answer: JSON built once, an ETag for the version shown, Location for a new object."""
+"""How management endpoints answer: JSON built once, an ETag for the version in it, Location for a new object."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ _NO_STORE = {"cache-control": "no-store"}
 _PRIVATE = {"cache-control": "private, no-cache"}
 
 
-def read(request: Request, shown: BaseModel, tagged: Tagged, version: int) -> Response:
+def read(request: Request, content: BaseModel, tagged: Tagged, version: int) -> Response:
     """200 with the ETag of this version, or 304 when the caller has it already (RFC 9110 section 13.1.2)."""
-    return _conditional(request, _body(shown), tagged, version)
+    return _conditional(request, _body(content), tagged, version)
 
 
-def read_view(request: Request, shown: BaseModel, tagged: Tagged) -> Response:
+def read_view(request: Request, content: BaseModel, tagged: Tagged) -> Response:
     """As ``read``, for what is computed when it is read and has no version: a hash of its content stands in."""
-    body = _body(shown)
+    body = _body(content)
     return _conditional(request, body, tagged, 1 + int.from_bytes(hashlib.blake2b(body, digest_size=4).digest()))
 
 
-def created(shown: BaseModel, location: str, tag: str | None = None) -> Response:
+def created(content: BaseModel, location: str, tag: str | None = None) -> Response:
     """201 with Location. Never stored by a cache: it may hold a secret."""
-    return Response(_body(shown), 201, {"location": location, **_tag_header(tag), **_NO_STORE}, _MEDIA_TYPE)
+    return Response(_body(content), 201, {"location": location, **_tag_header(tag), **_NO_STORE}, _MEDIA_TYPE)
 
 
-def answered(shown: BaseModel, tag: str | None = None) -> Response:
+def answered(content: BaseModel, tag: str | None = None) -> Response:
     """200, never stored by a cache; with the object's new ETag after a change."""
-    return Response(_body(shown), headers={**_tag_header(tag), **_NO_STORE}, media_type=_MEDIA_TYPE)
+    return Response(_body(content), headers={**_tag_header(tag), **_NO_STORE}, media_type=_MEDIA_TYPE)
 
 
 def _conditional(request: Request, body: bytes, tagged: Tagged, version: int) -> Response:
@@ -48,5 +48,5 @@ def _tag_header(tag: str | None) -> Mapping[str, str]:
     return {} if tag is None else {"etag": tag}
 
 
-def _body(shown: BaseModel) -> bytes:
-    return shown.model_dump_json(by_alias=True).encode()
+def _body(content: BaseModel) -> bytes:
+    return content.model_dump_json(by_alias=True).encode()

@@ -48,8 +48,8 @@ async def read_control_migration(request: Request) -> Response:
     """Read the migration state of the control schema, which is migrated before the tenants."""
     services = services_of(request)
     async with services.database.control() as session:
-        standing = await services.control_revision.status(session)
-    return read_view(request, ControlMigrationResponse.model_validate(standing), _CONTROL)
+        status = await services.control_revision.status(session)
+    return read_view(request, ControlMigrationResponse.model_validate(status), _CONTROL)
 
 
 @router.get(f"{_PATH}/{{tenant_id}}", response_model=TenantMigrationResponse)
@@ -58,5 +58,5 @@ async def read_migration(request: Request, tenant_id: TenantInPath) -> Response:
     """Read the migration state of one tenant."""
     services = services_of(request)
     async with services.database.control() as session:
-        standing = await services.features.ledger.read(session, tenant_id)
-    return read_view(request, TenantMigrationResponse.of(standing), Tagged(_TENANT, tenant_id.bytes))
+        status = await services.features.ledger.read(session, tenant_id)
+    return read_view(request, TenantMigrationResponse.of(status), Tagged(_TENANT, tenant_id.bytes))

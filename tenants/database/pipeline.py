@@ -73,7 +73,7 @@ _ENTER_CONTROL = (
 
 
 class PipelineConnection:
-    """Runs one group at a time. Not shared: ``Statements`` hands it to one request after another."""
+    """Runs one group at a time. Not shared: ``PipelinePool`` hands it to one group after another."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.opened_at = time.monotonic()

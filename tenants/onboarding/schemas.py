@@ -32,5 +32,5 @@ class TenantCreated(TenantResponse):
     @classmethod
     def made(cls, tenant: Tenant, key: ApiKey, secret: str) -> "TenantCreated":
         """Build the response from the tenant, its first key and that key's secret."""
-        shown = TenantResponse.of(tenant).model_dump(by_alias=True)
-        return cls.model_validate({**shown, "api_key": ApiKeyCreated.with_secret(key, secret)})
+        tenant_fields = TenantResponse.of(tenant).model_dump(by_alias=True)
+        return cls.model_validate({**tenant_fields, "api_key": ApiKeyCreated.with_secret(key, secret)})

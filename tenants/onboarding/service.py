@@ -32,14 +32,14 @@ class Onboarding:
         self._users = users
         self._members = members
 
-    async def create(self, session: ControlSession, wanted: CreateTenant) -> CreatedTenant:
+    async def create(self, session: ControlSession, request: CreateTenant) -> CreatedTenant:
         """Row, schema, role, owner and first key. Raises SlugTaken and UnknownPlan.
 
         An unknown owner is created without a password and has to be invited.
         """
-        tenant = await repository.add(session, TenantId(new_id()), wanted.slug, wanted.name, wanted.plan)
-        if wanted.owner_email is not None:
-            owner = await self._users.ensure(session, wanted.owner_email)
+        tenant = await repository.add(session, TenantId(new_id()), request.slug, request.name, request.plan)
+        if request.owner_email is not None:
+            owner = await self._users.ensure(session, request.owner_email)
             await self._members.put(session, tenant.id, owner.id, [BuiltInRole.OWNER])
         key = await self._api_keys.create(session, tenant.id, None, _FIRST_KEY)
         return CreatedTenant(tenant, key)

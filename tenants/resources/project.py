@@ -1,7 +1,8 @@
 """The SaaS team's project: the working folder, the module that its pyproject.toml names, and how that is imported.
 
 Tenantry's packages are imported by their top-level names. The project's folder therefore comes last on ``sys.path``: a
-``billing/`` or ``migrations/`` in it must not replace Tenantry's own (docs/decisions/0021-append-the-project-to-the-import-path.md).
+``billing/`` or ``migrations/`` in it must not replace Tenantry's own
+(docs/decisions/0021-append-the-project-to-the-import-path.md).
 """
 
 import sys

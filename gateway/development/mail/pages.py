@@ -16,7 +16,7 @@ _PAGE = (
     "td,th{{text-align:left;padding:.2rem .8rem}}"
     "iframe{{width:100%;height:24rem;border:1px solid #ccc}}pre{{white-space:pre-wrap}}</style>{body}</html>"
 )
-# A message is shown in a frame without scripts and without our origin: whatever it holds, it acts for nobody.
+# A message is shown in a frame without scripts and without our origin, so that its content cannot act as the page.
 _FRAME = '<iframe sandbox="allow-popups" srcdoc="{html}" title="HTML part"></iframe>'
 
 
