@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import structlog
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
@@ -56,6 +57,8 @@ _NICENESS = 5  # nice(2): a competing thread gets three times as much of the pro
 
 _Result = TypeVar("_Result")
 
+_log = structlog.get_logger(__name__)
+
 
 def checked_password(password: str, email: str) -> None:
     """Check a new password (ID9). Raises ValidationFailed at ``/password``."""
@@ -79,9 +82,17 @@ def normalized(password: str) -> str:
 
 
 def _lower_priority() -> None:
-    """Give request handling priority. Only Linux applies niceness per thread, so other systems are left alone."""
+    """Give request handling priority. Only Linux applies niceness per thread, so other systems are left alone.
+
+    Relative to the process, which may have been started with a niceness of its own: a lower value than that takes a
+    privilege. Hashing works without it, so a system that refuses is logged and no more.
+    """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        try:
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)
+        except OSError as error:
+            _log.warning("password_thread_priority_unchanged", error=str(error))
 
 
 class PasswordHasher:

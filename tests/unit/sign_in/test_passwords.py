@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import unicodedata
 
@@ -12,6 +13,21 @@ from tenants.users.passwords import PasswordHasher, checked_password
 
 pytestmark = pytest.mark.anyio
 _GOOD = "glacier walnut 42 umbrella"
+# An ordinary user may raise the niceness of a thread, and not lower it.
+_NICED = """
+import asyncio, os, threading
+from tenants.users.passwords import PasswordHasher
+
+os.nice(10)
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+hasher = PasswordHasher()
+stored = asyncio.run(hasher.hash("glacier walnut 42 umbrella"))
+assert asyncio.run(hasher.verify("glacier walnut 42 umbrella", stored))
+thread = hasher._pool.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+assert thread == min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19), thread
+"""
 
 
 @pytest.mark.parametrize(
@@ -86,3 +102,10 @@ async def test_a_flood_of_passwords_is_rejected_instead_of_queued_without_bound(
     assert sum(isinstance(each, Unavailable) for each in outcomes) == 80 - 64
     assert outcomes.count(False) == 64
     hasher.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
+def test_a_process_with_a_niceness_of_its_own_hashes_passwords() -> None:
+    """ID9: `nice -n 10 make run` by an ordinary user; hashing threads have a lower priority still."""
+    done = subprocess.run([sys.executable, "-c", _NICED], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
