@@ -1,7 +1,6 @@
 """``tenantry keys``: the API keys of tenants."""
 
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -23,11 +22,6 @@ _COLUMNS = ("id", "name", "role", "environment", "prefix", "last4", "created_at"
 _TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 
 
-class Environment(StrEnum):
-    LIVE = "live"
-    TEST = "test"
-
-
 @app.command()
 def create(
     context: typer.Context,
@@ -38,7 +32,6 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="Restrict the key to this permission; can be repeated.")
     ] = None,
-    environment: Annotated[Environment, typer.Option(help="Kind of key.")] = Environment.LIVE,
     expires_in_days: Annotated[
         int | None, typer.Option(min=1, help="Days until it expires; by default it does not.")
     ] = None,
@@ -52,7 +45,6 @@ def create(
         name=name,
         role=role,
         scopes=scope or None,
-        environment=environment.value,
         expires_at=datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None,
         allowed_cidrs=allowed_cidr or [],
     )

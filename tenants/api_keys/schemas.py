@@ -4,7 +4,7 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
 from tenants.api_keys.models import ApiKey
@@ -22,6 +22,13 @@ def _network(text: str) -> str:
     except ValueError as error:
         message = "Must be an IP address or a network in CIDR notation without host bits."
         raise PydanticCustomError("bad_network", message) from error
+
+
+def _live(value: object) -> object:
+    if value == "test":
+        message = "Test environments are not available yet: the key would use live data. Omit the field."
+        raise PydanticCustomError("not_available", message)
+    return value
 
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -59,7 +66,7 @@ class CreateApiKey(BaseModel):
     limits: Annotated[
         list[KeyLimit], Field(max_length=5, description="Rate limits of this key, in addition to the plan's.")
     ] = []
-    environment: Literal["live", "test"] = "live"
+    environment: Annotated[Literal["live"], BeforeValidator(_live)] = "live"
 
 
 class RotateApiKey(BaseModel):

@@ -80,13 +80,11 @@ def test_a_keys_secret_is_printed_once_and_the_key_revoked(migrated: Run) -> Non
 def test_a_key_can_be_restricted(migrated: Run) -> None:
     migrated("tenants", "create", "acme")
     options = ("--scope", "contacts:read", "--allowed-cidr", "10.0.0.0/8", "--expires-in-days", "7")
-    created = answer(
-        migrated("keys", "create", "acme", "--name", "narrow", *options, "--environment", "test", "--json")
-    )
+    created = answer(migrated("keys", "create", "acme", "--name", "narrow", *options, "--json"))
     assert created["scopes"] == ["contacts:read"]
     assert created["allowed_cidrs"] == ["10.0.0.0/8"]
     assert created["expires_at"] is not None
-    assert created["secret"].startswith("tn_test_")
+    assert created["secret"].startswith("tn_live_")
 
 
 def test_an_operator_key_is_created(migrated: Run) -> None:

@@ -41,12 +41,12 @@ def _in(seconds: float) -> str:
 async def test_a_new_key_works_and_its_secret_is_returned_once(gateway: Gateway) -> None:
     """201 with Location; secret, prefix and last4; the secret never again (AZ8)."""
     admin = gateway.acme.key("admin")
-    answer = await _create(gateway, admin, environment="test", scopes=["deals:read", "contacts:read"])
+    answer = await _create(gateway, admin, scopes=["deals:read", "contacts:read"])
     made = answer.json()
     assert answer.status_code == 201
     assert answer.headers["location"] == f"{_KEYS}/{made['id']}"
     assert answer.headers["cache-control"] == "no-store"
-    assert made["secret"].startswith("tn_test_")
+    assert made["secret"].startswith("tn_live_")
     assert made["secret"].startswith(made["prefix"])
     assert made["secret"].endswith(made["last4"])
     assert made["scopes"] == ["contacts:read", "deals:read"]
@@ -61,6 +61,16 @@ async def test_a_new_key_works_and_its_secret_is_returned_once(gateway: Gateway)
     for text in (one.text, listed.text):
         assert "secret" not in text
         assert "digest" not in text
+
+
+async def test_a_key_for_a_test_environment_is_refused(gateway: Gateway) -> None:
+    """It would see and change live data under a label that says otherwise."""
+    answer = await _create(gateway, gateway.acme.key("admin"), environment="test")
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/environment", "not_available")
+    assert "live data" in error["message"]
+    assert (await _create(gateway, gateway.acme.key("admin"), environment="live")).status_code == 201
 
 
 async def test_reading_a_key_returns_an_etag_for_conditional_requests(gateway: Gateway) -> None:
