@@ -29,7 +29,7 @@ def test_every_feature_with_jobs_is_in_the_one_list_of_jobs() -> None:
 
 
 def test_no_service_commits() -> None:
-    """One request, one transaction, one commit: whoever opens the transaction ends it."""
+    """One request, one transaction, one commit: the code that opens the transaction ends it."""
     found = [
         f"{shown(path)}:{call.lineno}"
         for path in python_files()

@@ -100,7 +100,7 @@ async def test_a_backlog_of_writes_takes_one_run(gateway: Gateway) -> None:
 
 
 async def test_writers_and_runs_at_once_leave_no_gap_and_no_double(gateway: Gateway) -> None:
-    """Eight writers, some of whom give up, and three runs that never stop; whoever reads on misses nothing."""
+    """Eight writers, some of whom give up, and three runs without end; a reader by number misses nothing."""
     choice, done = random.Random(1), asyncio.Event()  # noqa: S311 - a run that can be repeated
 
     async def write() -> None:

@@ -84,7 +84,7 @@ async def test_a_session_writes_the_same_events_and_one_job(gateway: Gateway) ->
 
 
 async def test_a_tenants_role_can_neither_number_nor_change_events(gateway: Gateway) -> None:
-    """AU1: append-only, and the number is nobody's to choose but the owner's function's."""
+    """AU1: append-only, and only the owner's function sets the number."""
     work = gateway.services.database.statements(gateway.acme.ref)
     await service.create(work, _CONTACTS, {"name": "Ada"}, actor=_ACTOR)
     for statement in (

@@ -163,7 +163,7 @@ async def test_a_message_cannot_be_put_under_another_id(gateways: GatewayFactory
     "recipient", ["ada", "a,b@example.com", "a@example.com, b@example.com", "Ada <a@example.com>", "a@b\nBcc: c@d", ""]
 )
 async def test_a_recipient_is_exactly_one_address(gateways: GatewayFactory, recipient: str) -> None:
-    """A list, a name or a line break would send the link to somebody else."""
+    """A list, a name or a line break would send the link to another address."""
     async with gateways(**_settings(free_port())) as gateway:
         with pytest.raises(ValidationFailed):
             await _enqueue(gateway, recipient)
@@ -171,5 +171,5 @@ async def test_a_recipient_is_exactly_one_address(gateways: GatewayFactory, reci
 
 
 async def test_without_a_mail_server_mail_is_off(gateway: Gateway) -> None:
-    """Features see it by its type, and nothing is queued that nobody would send."""
+    """Features see it by its type, and nothing is queued that no sender would send."""
     assert gateway.services.features.mail is None

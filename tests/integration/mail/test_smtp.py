@@ -72,7 +72,7 @@ async def test_implicit_tls_reaches_a_server_that_speaks_nothing_else(server_tls
 
 @pytest.mark.parametrize("tls", [SmtpTls.STARTTLS, SmtpTls.IMPLICIT])
 async def test_a_certificate_that_nobody_vouches_for_is_refused(server_tls: ssl.SSLContext, tls: SmtpTls) -> None:
-    """SE2: the password and the links in the mail would be read by whoever answers."""
+    """SE2: an impostor of the server could read the password and the links in the mail."""
     mailbox = Mailbox()
     implicit = server_tls if tls is SmtpTls.IMPLICIT else None
     starttls: dict[str, Any] = {"tls_context": server_tls} if tls is SmtpTls.STARTTLS else {}
