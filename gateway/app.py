@@ -34,6 +34,7 @@ from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
 from gateway.version import VERSION
+from tenants.crud.pages import Cursors
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -85,7 +86,7 @@ def _api(services: Services) -> FastAPI:
     api.state.services = services
     api.state.authorizer = services.authorizer
     api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)
-    data = data_router(services.registry, services.settings.secret)
+    data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     own = routers_of(services.registry)
     for router in (*ROUTERS, health_router(readiness), metrics, data, *own):

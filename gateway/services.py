@@ -114,7 +114,7 @@ def build_services(settings: Settings) -> Services:
         tags=EntityTags(settings.secret),
         principals=_principals(features, listener),
         limiter=PlanLimiter(settings.throttle),
-        usage=UsageRecorder(settings.usage, features.database),
+        usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=RequestMeter(),
         watch=LoopMonitor(),
         metrics=Metrics(settings.metrics_folder),

@@ -23,10 +23,9 @@ _LOCATION = {"Location": {"description": "Path of the new object.", "schema": {"
 _Endpoint = Callable[..., Awaitable[Response]]
 
 
-def data_router(registry: Registry, secret: bytes) -> APIRouter:
-    """``/v1/<resource>`` for each resource. ``secret`` signs cursors and tags, and is the same on every worker."""
+def data_router(registry: Registry, cursors: Cursors, tags: EntityTags) -> APIRouter:
+    """``/v1/<resource>`` for each resource."""
     router = APIRouter()
-    cursors, tags = Cursors(secret), EntityTags(secret)
     for collection in registry.collections:
         endpoints = Endpoints(collection, cursors, tags, Renderer(collection), f"/v1/{collection.name}")
         _add_routes(router, endpoints)

@@ -81,11 +81,11 @@ def load_project(module: str, owner_url: str, compared: str = "") -> Project:
         registry = load_registry(module)
         permissions_of(registry)  # checks the routers
         catalogue, notes = _catalogue(registry)
-        if compared != _fingerprint(registry):
-            notes += _revise(registry, owner_url)
+        fingerprint = _fingerprint(registry)
+        changes = [] if fingerprint == compared else _revise(registry, owner_url)
     except (DeclarationError, SeveralHeads) as error:
         raise SetUpFailed(str(error)) from error
-    return Project(registry, catalogue, notes, "" if notes else _fingerprint(registry))
+    return Project(registry, catalogue, [*notes, *changes], "" if changes else fingerprint)
 
 
 def _catalogue(registry: Registry) -> tuple[Catalogue, list[str]]:

@@ -41,10 +41,10 @@ class _Finished(Protocol):
 class Flusher:
     """One per worker process, beside its journal."""
 
-    def __init__(self, journal: Journal, database: Database, settings: UsageSettings) -> None:
+    def __init__(self, journal: Journal, database: Database, usage: Usage, settings: UsageSettings) -> None:
         self._journal = journal
         self._database = database
-        self._usage = Usage()
+        self._usage = usage
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._down = False

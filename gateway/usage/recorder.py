@@ -1,6 +1,7 @@
 """The interface of usage counting for the gate and for the worker's life cycle."""
 
 from billing.usage.counts import UNMATCHED
+from billing.usage.service import Usage
 from gateway.request.context import RequestContext
 from gateway.usage.flusher import Flusher
 from gateway.usage.journal import Journal
@@ -13,9 +14,9 @@ _CRASHED = 500
 class UsageRecorder:
     """Counts the requests of one worker process, and writes the counts to PostgreSQL."""
 
-    def __init__(self, settings: UsageSettings, database: Database) -> None:
+    def __init__(self, settings: UsageSettings, database: Database, usage: Usage) -> None:
         self.journal = Journal(settings)
-        self.flusher = Flusher(self.journal, database, settings)
+        self.flusher = Flusher(self.journal, database, usage, settings)
 
     async def start(self) -> None:
         """Raises UsageFolderUnusable: a worker that cannot count must not serve."""

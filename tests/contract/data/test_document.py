@@ -14,6 +14,8 @@ from schemathesis.generation import GenerationMode
 
 from gateway.api.openapi import DescribedApi
 from gateway.data.router import data_router
+from gateway.request.entity_tags import EntityTags
+from tenants.crud.pages import Cursors
 from tenants.resources.registry import load_registry
 from tests.fixtures.gateways import BASE_URL, RESOURCES, Gateway
 
@@ -40,7 +42,7 @@ _TRIES = settings(
 
 def _data_document() -> dict[str, Any]:
     api = DescribedApi(title="The data endpoints alone")
-    api.include_router(data_router(load_registry(RESOURCES), bytes(32)))
+    api.include_router(data_router(load_registry(RESOURCES), Cursors(bytes(32)), EntityTags(bytes(32))))
     return api.openapi()
 
 

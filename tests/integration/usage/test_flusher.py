@@ -34,7 +34,7 @@ async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
 
 
 def _recorder(folder: Path, database: Database, records: int = 50) -> UsageRecorder:
-    made = UsageRecorder(UsageSettings(folder, flush_seconds=_NEVER, records=records), database)
+    made = UsageRecorder(UsageSettings(folder, flush_seconds=_NEVER, records=records), database, Usage())
     made.journal.open()
     return made
 

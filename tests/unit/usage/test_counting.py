@@ -8,6 +8,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import CapturingLogger, capture_logs
 
+from billing.usage.service import Usage
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.problems.documents import Problems
@@ -33,7 +34,7 @@ class Counting:
     """A gate with a known principal and the usage stage, before an application."""
 
     def __init__(self, folder: Path) -> None:
-        self.usage = UsageRecorder(UsageSettings(folder), Database(open_engine(_NOWHERE), _NOWHERE))
+        self.usage = UsageRecorder(UsageSettings(folder), Database(open_engine(_NOWHERE), _NOWHERE), Usage())
         self.usage.journal.open()
         self.who = caller()
 
