@@ -1,7 +1,8 @@
 """Runs the benchmarks: ``make bench``. ``ARGS="requests floods"`` selects some, ``ARGS=--quick`` runs them briefly.
 
-``BASE=<folder> make bench`` also measures the servers of another checkout, in the same rounds (``requests`` and
-``protocol``), and its code (``code``). The last table compares the figures with their targets. See docs/benchmarks.md.
+``BASE=<folder> make bench`` also measures the servers of another checkout, in the same rounds (``requests``,
+``protocol`` and ``abuse``), and its code (``code``). The last table compares the figures with their targets. See
+docs/benchmarks.md.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import orjson
 from rich.console import Console
 
 from benchmarks import code, fairness, floods, gate, growth, half_open, protocol, requests, revocation, writes
+from benchmarks.abuse import measure as abuse
 from benchmarks.options import Options, describe_machine, log_progress
 from benchmarks.report import Report, Table, targets_table, to_json, to_markdown, to_terminal
 from gateway.logs.setup import configure_logging
@@ -28,6 +30,7 @@ _BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "fairness": fairness.measure,
     "revocation": revocation.measure,
     "writes": writes.measure,
+    "abuse": abuse.measure,
 }
 
 

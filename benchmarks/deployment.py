@@ -63,6 +63,10 @@ class Deployment:
         """Create a tenant with its schema and a key."""
         return asyncio.run(_add_tenant(self.environment, slug, plan))
 
+    def add_plan(self, plan: PlanSpec) -> None:
+        """Create a plan."""
+        asyncio.run(_add_plan(self.environment, plan))
+
     def servers_of(self, checkout: Path) -> Servers:
         """Servers that run the code of another checkout, on the same database."""
         return replace(self.servers, checkout=checkout.resolve())
@@ -122,6 +126,11 @@ async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> Benc
     async with _services(environment) as services, services.database.control() as session:
         made = await services.features.onboarding.create(session, CreateTenant(slug=slug, name="Benchmark", plan=plan))
     return BenchmarkTenant(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
+
+
+async def _add_plan(environment: dict[str, str], plan: PlanSpec) -> None:
+    async with _services(environment) as services, services.database.control() as session:
+        await services.features.plans.create(session, plan)
 
 
 @asynccontextmanager
