@@ -1,11 +1,11 @@
 """``tenantry keys``: the API keys of tenants."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.command_group import AS_JSON
+from gateway.cli.options import EXPIRES_IN_DAYS, in_days
 from gateway.cli.output import print_fields, print_json, print_rows
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
@@ -32,9 +32,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="Restrict the key to this permission; can be repeated.")
     ] = None,
-    expires_in_days: Annotated[
-        int | None, typer.Option(min=1, help="Days until it expires; by default it does not.")
-    ] = None,
+    expires_in_days: Annotated[int | None, EXPIRES_IN_DAYS] = None,
     allowed_cidr: Annotated[
         list[str] | None, typer.Option(help="Network that the key can be used from; can be repeated.")
     ] = None,
@@ -45,7 +43,7 @@ def create(
         name=name,
         role=role,
         scopes=scope or None,
-        expires_at=datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None,
+        expires_at=in_days(expires_in_days),
         allowed_cidrs=allowed_cidr or [],
     )
 

@@ -13,6 +13,7 @@ from tenants.identifiers import OperatorKeyId, new_id
 from tenants.operator_keys import repository
 from tenants.operator_keys.models import OperatorKey
 from tenants.operator_keys.repository import RecognisedOperatorKey
+from tenants.operator_keys.schemas import CreateOperatorKey
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
@@ -30,18 +31,18 @@ class OperatorKeys:
     def __init__(self, hasher: SecretHasher) -> None:
         self._hasher = hasher
 
-    async def create(self, session: ControlSession, name: str, expires_at: datetime | None = None) -> IssuedOperatorKey:
+    async def create(self, session: ControlSession, requested: CreateOperatorKey) -> IssuedOperatorKey:
         """Create a key for an operator."""
         secret = generate(SecretKind.OPERATOR)
         digest = self._hasher.digest(secret)
         key = OperatorKey(
             id=OperatorKeyId(new_id()),
-            name=name,
+            name=requested.name,
             prefix=prefix_of(secret, SecretKind.OPERATOR),
             last4=last4_of(secret),
             digest=digest.value,
             pepper_version=digest.pepper_version,
-            expires_at=expires_at,
+            expires_at=requested.expires_at,
         )
         session.add(key)
         await session.flush()
