@@ -8,16 +8,19 @@ from pydantic_core import PydanticCustomError
 _DAY = 86400
 _LARGEST = 2**53  # the largest integer that a double represents exactly
 _LONGEST_TEXT = 200
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$"), Field(examples=["pro"])]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), Field(examples=["Pro"])]
 FeatureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
-PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
+PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$"), Field(examples=["price_pro"])]
 # Strict: neither "1" nor true is accepted for 1.
 Rank = Annotated[int, Field(strict=True, ge=0, le=1000)]
 Concurrency = Annotated[
-    int, Field(strict=True, ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit.")
+    int,
+    Field(
+        strict=True, ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit.", examples=[20]
+    ),
 ]
-MonthlyQuota = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
+MonthlyQuota = Annotated[int, Field(strict=True, ge=1, le=_LARGEST, examples=[1_000_000])]
 
 
 class WindowSpec(BaseModel):
@@ -25,9 +28,9 @@ class WindowSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Code
-    quota: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-    window_seconds: Annotated[int, Field(strict=True, ge=1, le=31 * _DAY)]
+    name: Annotated[Code, Field(examples=["sustained"])]
+    quota: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000, examples=[120])]
+    window_seconds: Annotated[int, Field(strict=True, ge=1, le=31 * _DAY, examples=[60])]
 
 
 def _distinct(windows: list[WindowSpec]) -> list[WindowSpec]:
@@ -60,7 +63,7 @@ _FEATURE_SCHEMA = {
 }
 FeatureValue = Annotated[bool | int | str, PlainValidator(_feature), WithJsonSchema(_FEATURE_SCHEMA)]
 Windows = Annotated[list[WindowSpec], Field(min_length=1, max_length=5), AfterValidator(_distinct)]
-Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50)]
+Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50, examples=[{"exports": True, "seats": 10}])]
 
 
 class PlanSpec(BaseModel):

@@ -17,10 +17,10 @@ from gateway.api import (
 from gateway.routing.api_router import APIRouter
 
 ROUTERS: tuple[APIRouter, ...] = (
-    auth.router,
-    me.router,
     api_keys.router,
     usage.router,
+    me.router,
+    auth.router,
     operator_tenants.router,
     operator_plans.router,
     operator_events.router,

@@ -8,12 +8,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from tenants.api_keys.models import ApiKey
-from tenants.identifiers import API_KEY, USER, show
+from tenants.identifiers import API_KEY, USER, example_of, show
 from tenants.resources.moment import Moment
 
 _LONGEST_OVERLAP = 30 * 86_400  # seconds
 _LARGEST_QUOTA = 1_000_000_000
 _LONGEST_WINDOW = 86_400  # seconds
+_EXPIRY = "2030-12-31T00:00:00Z"
 
 
 def _network(text: str) -> str:
@@ -31,9 +32,11 @@ def _live(value: object) -> object:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Scope = Annotated[str, Field(max_length=100)]
-Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["nightly import"])]
+Scope = Annotated[str, Field(max_length=100, examples=["usage:read"])]
+Network = Annotated[str, Field(max_length=50, examples=["192.0.2.0/24"]), AfterValidator(_network)]
+Role = Annotated[str, Field(examples=["member"])]
+Expiry = Annotated[Moment | None, Field(description="Null for a key that does not expire.", examples=[_EXPIRY])]
 
 
 class KeyLimit(BaseModel):
@@ -41,9 +44,9 @@ class KeyLimit(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-    quota: Annotated[StrictInt, Field(ge=1, le=_LARGEST_QUOTA)]
-    window_seconds: Annotated[StrictInt, Field(ge=1, le=_LONGEST_WINDOW)]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", examples=["minute"])]
+    quota: Annotated[StrictInt, Field(ge=1, le=_LARGEST_QUOTA, examples=[60])]
+    window_seconds: Annotated[StrictInt, Field(ge=1, le=_LONGEST_WINDOW, examples=[60])]
 
 
 class CreateApiKey(BaseModel):
@@ -52,14 +55,14 @@ class CreateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    role: Annotated[str, Field(max_length=50, description="A role whose permissions you have yourself.")]
+    role: Annotated[Role, Field(max_length=50, description="A role whose permissions you have yourself.")]
     scopes: Annotated[
         list[Scope] | None,
         Field(
             max_length=100, description="Restricts the key to these permissions; default: all permissions of its role."
         ),
     ] = None
-    expires_at: Moment | None = None
+    expires_at: Expiry = None
     allowed_cidrs: Annotated[
         list[Network], Field(max_length=50, description="Networks that may use the key; empty allows any.")
     ] = []
@@ -75,7 +78,8 @@ class RotateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap_seconds: Annotated[
-        StrictInt, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid.")
+        StrictInt,
+        Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid.", examples=[3600]),
     ] = 0
     scopes: Annotated[
         list[Scope] | None,
@@ -86,20 +90,22 @@ class RotateApiKey(BaseModel):
 class ApiKeyResponse(BaseModel):
     """An API key, without its secret."""
 
-    id: str
-    name: str
-    role: str
-    scopes: list[str] | None
+    id: Annotated[str, Field(examples=[example_of(API_KEY)])]
+    name: Annotated[str, Field(examples=["nightly import"])]
+    role: Role
+    scopes: list[Scope] | None
     environment: Literal["live", "test"]
-    prefix: Annotated[str, Field(description="The secret's first characters.")]
-    last4: Annotated[str, Field(description="The secret's last four characters.")]
-    allowed_cidrs: list[str]
+    prefix: Annotated[str, Field(description="The secret's first characters.", examples=["tn_live_4Kq9"])]
+    last4: Annotated[str, Field(description="The secret's last four characters.", examples=["T3vX"])]
+    allowed_cidrs: list[Annotated[str, Field(examples=["192.0.2.0/24"])]]
     limits: list[KeyLimit]
-    created_by: Annotated[str | None, Field(description="The user who created the key, if any.")]
-    rotated_from: str | None
+    created_by: Annotated[
+        str | None, Field(description="The user who created the key, if any.", examples=[example_of(USER)])
+    ]
+    rotated_from: Annotated[str | None, Field(description="The key that this one replaces, if any.", examples=[None])]
     created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    expires_at: Annotated[datetime | None, Field(examples=[_EXPIRY])]
+    revoked_at: Annotated[datetime | None, Field(examples=[None])]
 
     @classmethod
     def of(cls, key: ApiKey) -> "ApiKeyResponse":
@@ -110,7 +116,7 @@ class ApiKeyResponse(BaseModel):
 class ApiKeyCreated(ApiKeyResponse):
     """A new API key: the only response that contains its secret."""
 
-    secret: str
+    secret: Annotated[str, Field(examples=["tn_live_4Kq9…T3vX"])]
 
     @classmethod
     def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyCreated":

@@ -9,8 +9,10 @@ from tenants.api_keys.schemas import ApiKeyCreated
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import PlanCode, TenantResponse
 
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")]
-Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$", examples=["acme"])]
+Email = Annotated[
+    str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$", examples=["ada@example.com"])
+]
 
 
 class CreateTenant(BaseModel):
@@ -19,7 +21,9 @@ class CreateTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    name: Annotated[
+        str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["Acme Corporation"])
+    ]
     plan: PlanCode
     owner_email: Email | None = None
 
