@@ -11,6 +11,7 @@ from gateway.api import (
     operator_tenants,
     problem_pages,
     security_txt,
+    start_page,
     stripe_webhook,
     usage,
 )
@@ -26,6 +27,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     operator_events.router,
     operator_migrations.router,
     stripe_webhook.router,
+    start_page.router,
     docs.router,
     problem_pages.router,
     security_txt.router,

@@ -33,6 +33,7 @@ _MIGRATIONS = "/operator/v1/migrations"
 _ID = TenantId(uuid4())
 _TENANT = TenantRef(_ID, "acme", TenantStatus.ACTIVE, tenant_schema(_ID), tenant_role(_ID), "scale")
 _HIDDEN = {
+    "/",
     "/.well-known/security.txt",
     "/docs",
     "/docs/assets/start.js",

@@ -118,6 +118,41 @@ async def test_a_document_is_made_once_and_not_sent_again(gateway: Gateway, monk
     assert made == [TENANTS, OPERATORS]
 
 
+_CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+async def test_a_browser_is_shown_where_to_go(gateway: Gateway) -> None:
+    """CO2: a page with links that exist, without script, in light and dark."""
+    page = await gateway.client.get("/", headers={"Accept": _CHROMIUM})
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["vary"] == "Accept"
+    assert '<html lang="en">' in page.text
+    assert "<h1>Tenantry API</h1>" in page.text
+    assert "color-scheme:light dark" in page.text
+    assert "<script" not in page.text
+    assert "http" not in page.text, "nothing is loaded from elsewhere"
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert {"docs", "operator/docs", "openapi.json", "problems", "livez"} <= set(links)
+    for link in links:
+        assert (await gateway.client.get(f"/{link}")).status_code == 200, link
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.5", None])
+async def test_other_clients_get_the_same_links_as_json(gateway: Gateway, accept: str | None) -> None:
+    answer = await gateway.client.get("/", headers={} if accept is None else {"Accept": accept})
+    page = await gateway.client.get("/", headers={"Accept": _CHROMIUM})
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["vary"] == "Accept"
+    links = answer.json()
+    assert links["documentation"] == f"{BASE_URL}/docs"
+    assert {link.removeprefix(f"{BASE_URL}/") for link in links.values()} == set(
+        re.findall(r'href="([^"]+)"', page.text)
+    )
+
+
 async def test_every_problem_type_leads_to_its_page(gateway: Gateway) -> None:
     """RFC 9457 section 3.1.1: the URL of a problem's type exists and says what to do."""
     problem = (await gateway.client.get("/v1/me")).json()
