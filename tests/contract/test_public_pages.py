@@ -98,7 +98,7 @@ async def test_the_openapi_documents_are_served(gateway: Gateway) -> None:
 
 
 async def test_a_document_is_made_once_and_not_sent_again(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LD1: it takes 200 ms of CPU, which concurrent first requests must not multiply; If-None-Match saves the rest."""
+    """It takes 200 ms of CPU, which concurrent first requests must not multiply; If-None-Match saves the rest."""
     made: list[Edition] = []
     describe = Describer.describe
 
