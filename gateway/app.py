@@ -8,7 +8,6 @@ from starlette.types import ASGIApp
 
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
-from gateway.api.openapi import DescribedApi
 from gateway.api.routers import ROUTERS
 from gateway.authorization.stage import AuthorizationStage
 from gateway.data.router import data_router
@@ -20,6 +19,9 @@ from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.stage import IdentityStage
 from gateway.logs.setup import configure_logging
 from gateway.logs.stream import standard_error
+from gateway.openapi.document import Describer
+from gateway.openapi.operation_ids import check_operation_ids
+from gateway.openapi.published import Documents
 from gateway.problems.documents import Problems
 from gateway.request.context import context_of
 from gateway.request.route import Route
@@ -33,7 +35,6 @@ from gateway.settings import Mode, Settings
 from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
-from gateway.version import VERSION
 from tenants.crud.pages import Cursors
 
 
@@ -82,15 +83,17 @@ def _api(services: Services) -> FastAPI:
             freeze_startup_objects()
             yield {START_DRAINING: readiness.start_draining}
 
-    api = DescribedApi(title="Tenantry", version=VERSION, lifespan=lifespan)
+    api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi
     api.state.services = services
     api.state.authorizer = services.authorizer
     api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)
     data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     own = routers_of(services.registry)
-    for router in (*ROUTERS, health_router(readiness), metrics, data, *own):
+    for router in (data, *own, *ROUTERS, health_router(readiness), metrics):  # in the order of the documents
         api.include_router(router)
+    check_operation_ids(api.routes)
+    api.state.documents = Documents(Describer(api.routes, services.registry, services.settings.public_url))
     return api
 
 

@@ -7,11 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from migrations.models import State
 from migrations.repository import TenantMigrationStatus
-from tenants.identifiers import TENANT, show
+from tenants.identifiers import TENANT, example_of, show
 
-Revisions = Annotated[list[str], Field(description="Current revisions of the schema.")]
-Target = Annotated[list[str], Field(description="Revisions that this version of the code migrates to.")]
-Behind = Annotated[bool, Field(description="Whether `tenantry migrate` would change the schema.")]
+Revisions = Annotated[list[str], Field(description="Current revisions of the schema.", examples=[["0003"]])]
+Target = Annotated[
+    list[str], Field(description="Revisions that this version of the code migrates to.", examples=[["0003"]])
+]
+Behind = Annotated[bool, Field(description="Whether `tenantry migrate` would change the schema.", examples=[False])]
 
 
 class ControlMigrationResponse(BaseModel):
@@ -27,14 +29,14 @@ class ControlMigrationResponse(BaseModel):
 class TenantMigrationResponse(BaseModel):
     """The migration state of a tenant's schema. A ``failed`` tenant gets 503 until a run succeeds."""
 
-    id: Annotated[str, Field(description="The tenant's id.")]
-    slug: str
+    id: Annotated[str, Field(description="The tenant's id.", examples=[example_of(TENANT)])]
+    slug: Annotated[str, Field(examples=["acme"])]
     state: State
     revisions: Revisions
     target: Target
     behind: Behind
-    attempts: Annotated[int, Field(description="Failed attempts since the last success.")]
-    error: Annotated[str | None, Field(description="SQLSTATE and message of the last failed attempt.")]
+    attempts: Annotated[int, Field(description="Failed attempts since the last success.", examples=[0])]
+    error: Annotated[str | None, Field(description="SQLSTATE and message of the last failed attempt.", examples=[None])]
     changed_at: datetime
 
     @classmethod

@@ -23,6 +23,20 @@ OPERATOR_KEY = "opk"
 REQUEST = "req"
 
 
+_SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"  # 128 bits in 26 characters of Crockford's base32
+_EXAMPLE_SUFFIX = "01kc2q7v8ze1rb9m3x5w6t0h4d"
+
+
+def pattern_of(prefix: str) -> str:
+    """The regular expression of an id, for API documents."""
+    return f"^{prefix}_{_SUFFIX}$"
+
+
+def example_of(prefix: str) -> str:
+    """An id for API documents."""
+    return f"{prefix}_{_EXAMPLE_SUFFIX}"
+
+
 def new_id() -> UUID:
     """A new UUIDv7; sorts by creation time."""
     return uuid7()

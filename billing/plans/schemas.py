@@ -11,15 +11,22 @@ from tenants.values.shown import SHOWN, check_shown
 
 _DAY = 86400
 _LONGEST_TEXT = 200
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), SHOWN]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$"), Field(examples=["pro"])]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100, strip_whitespace=True),
+    Field(examples=["Pro"]),
+    SHOWN,
+]
 FeatureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
-PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
+PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$"), Field(examples=["price_pro"])]
 Rank = Annotated[int, Field(ge=0, le=1000), WHOLE]
 Concurrency = Annotated[
-    int, Field(ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit."), WHOLE
+    int,
+    Field(ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit.", examples=[20]),
+    WHOLE,
 ]
-MonthlyQuota = Annotated[int, Field(ge=1, le=LARGEST_EXACT), WHOLE]
+MonthlyQuota = Annotated[int, Field(ge=1, le=LARGEST_EXACT, examples=[1_000_000]), WHOLE]
 
 
 class WindowSpec(BaseModel):
@@ -27,9 +34,9 @@ class WindowSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Code
-    quota: Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
-    window_seconds: Annotated[int, Field(ge=1, le=31 * _DAY), WHOLE]
+    name: Annotated[Code, Field(examples=["sustained"])]
+    quota: Annotated[int, Field(ge=1, le=1_000_000_000, examples=[120]), WHOLE]
+    window_seconds: Annotated[int, Field(ge=1, le=31 * _DAY, examples=[60]), WHOLE]
 
 
 def _distinct(windows: list[WindowSpec]) -> list[WindowSpec]:
@@ -65,7 +72,7 @@ FeatureValue = Annotated[
     bool | int | str, PlainValidator(with_pydantic_errors(_feature)), WithJsonSchema(_FEATURE_SCHEMA)
 ]
 Windows = Annotated[list[WindowSpec], Field(min_length=1, max_length=5), AfterValidator(_distinct)]
-Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50)]
+Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50, examples=[{"exports": True, "seats": 10}])]
 
 
 class PlanSpec(BaseModel):

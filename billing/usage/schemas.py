@@ -1,14 +1,22 @@
 """Usage in responses."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from billing.usage.query import Group
 from billing.usage.repository import UsageTotal
 from tenants.identifiers import API_KEY, USER, show
 from tenants.principal import PrincipalKind
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "start": "2026-01-31T12:00:00Z",
+    "route": "/v1/contacts/{id}",
+    "requests": 1204,
+    "cost": 1204,
+}
 
 
 class UsageResponse(BaseModel):
@@ -18,12 +26,14 @@ class UsageResponse(BaseModel):
     of an API key, or of the user whose access token was used. ``route`` is ``unmatched`` for paths without a route.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
     start: datetime
     key: str | None = None
     route: str | None = None
     status: str | None = None
     requests: int
-    cost: int
+    cost: Annotated[int, Field(description="What the requests counted as.")]
 
     @classmethod
     def of(cls, row: UsageTotal, group: Group) -> "UsageResponse":

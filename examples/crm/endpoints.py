@@ -22,7 +22,7 @@ from tenantry import (
     terms,
 )
 
-DealId = Annotated[UUID, PathId(deals.singular), Path(alias="id")]
+DealId = Annotated[UUID, PathId(deals.singular), Path(alias="id", description="The id of the deal.")]
 
 router = APIRouter()
 
@@ -39,9 +39,9 @@ class ContactStats(BaseModel):
 
 
 @router.post("/v1/deals/{id}/win", tags=["deals"], responses=documented_as(deals))
-@terms(requires("deals:win"), cost=2, tagged=True)
+@terms(requires("deals:win"), cost=2, tagged=True, errors=(DealClosed,))
 async def win_deal(deal_id: DealId, session: CurrentSession, objects: Objects) -> Response:
-    """Set the stage of a deal to won. 409 when it is already won or lost."""
+    """Set the stage of a deal to won."""
     deal = await repository.lock_deal(session, deal_id)
     if deal is None:
         raise NotFound

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 from pydantic import BaseModel
 
+from gateway.openapi.published import Published
 from gateway.request.entity_tags import Tagged
 from gateway.services import services_of
 
 _MEDIA_TYPE = "application/json"
 _NOT_MODIFIED = 304
 _NO_STORE = {"cache-control": "no-store"}
+_PUBLIC = {"cache-control": "no-cache"}
 _PRIVATE = {"cache-control": "private, no-cache"}
 
 
@@ -26,6 +28,11 @@ def read_view(request: Request, content: BaseModel, tagged: Tagged) -> Response:
     return _conditional(request, body, tagged, 1 + int.from_bytes(hashlib.blake2b(body, digest_size=4).digest()))
 
 
+def read_published(request: Request, document: Published) -> Response:
+    """A document that anyone may read and keep, with a tag of its content."""
+    return _conditional(request, document.body, Tagged(document.fingerprint, b"openapi"), 1, _PUBLIC)
+
+
 def created(content: BaseModel, location: str, tag: str | None = None) -> Response:
     """201 with Location. Never stored by a cache: it may hold a secret."""
     return Response(_body(content), 201, {"location": location, **_tag_header(tag), **_NO_STORE}, _MEDIA_TYPE)
@@ -36,9 +43,11 @@ def answered(content: BaseModel, tag: str | None = None) -> Response:
     return Response(_body(content), headers={**_tag_header(tag), **_NO_STORE}, media_type=_MEDIA_TYPE)
 
 
-def _conditional(request: Request, body: bytes, tagged: Tagged, version: int) -> Response:
+def _conditional(
+    request: Request, body: bytes, tagged: Tagged, version: int, caching: Mapping[str, str] = _PRIVATE
+) -> Response:
     tags = services_of(request).tags
-    headers = {"etag": tags.of(tagged, version), **_PRIVATE}
+    headers = {"etag": tags.of(tagged, version), **caching}
     if tags.unchanged(tagged, version, request.scope):
         return Response(status_code=_NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=_MEDIA_TYPE)

@@ -15,7 +15,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.api_keys.issuer import Issuer
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey, RotateApiKey
-from tenants.api_keys.service import IssuedKey
+from tenants.api_keys.service import IssuedKey, KeyHasEnded
 
 _PATH = "/v1/api-keys"
 _ONE = f"{_PATH}/{{key_id}}"
@@ -39,7 +39,7 @@ async def create_api_key(request: Request, body: CreateApiKey) -> Response:
 @router.get(_PATH, response_model=Page[ApiKeyResponse])
 @terms(requires("api_keys:read"))
 async def list_api_keys(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
-    """List the tenant's API keys, including revoked ones, newest first."""
+    """List the tenant's API keys. Revoked ones are included; the newest comes first."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "api-keys", tenant.id, query)
     async with services.database.control(tenant) as session:
@@ -50,7 +50,7 @@ async def list_api_keys(request: Request, query: Annotated[ListQuery, Query()]) 
 @router.get(_ONE, response_model=ApiKeyResponse)
 @terms(requires("api_keys:read"), tagged=True)
 async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
-    """Read one API key, without its secret."""
+    """Read one API key. Its secret is not stored."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
         key = await services.features.api_keys.read(session, tenant.id, key_id)
@@ -58,9 +58,9 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.post(f"{_ONE}/rotate", status_code=201, response_model=ApiKeyCreated)
-@terms(requires("api_keys:rotate"))
+@terms(requires("api_keys:rotate"), errors=(KeyHasEnded,))
 async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApiKey = _DEFAULT_ROTATION) -> Response:
-    """Create a key that replaces this one. The old key expires at the end of the overlap."""
+    """Rotate an API key. The response is its successor, with its secret; the old key expires after the overlap."""
     services, issuer = services_of(request), _issuer(request)
     tenant = issuer.principal.tenant
     async with services.database.control(tenant) as session:
@@ -71,7 +71,7 @@ async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApi
 @router.post(f"{_ONE}/revoke", status_code=204)
 @terms(requires("api_keys:revoke"))
 async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
-    """Revoke the key permanently, on every worker."""
+    """Revoke an API key. It is refused by every worker, permanently."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
         await services.features.api_keys.revoke(session, tenant.id, key_id)

@@ -1,5 +1,7 @@
 """Human sign-in, ``/v1/auth/…``, and the public keys of access tokens."""
 
+from typing import Any
+
 from fastapi import Request, Response
 
 from gateway.api.answers import answered
@@ -7,8 +9,12 @@ from gateway.authorization.guards import public
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
+from gateway.throttle.errors import RateLimited
 from gateway.throttle.public import per_sender
+from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
+from tenants.directory.errors import TenantSuspended
 from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest
+from tenants.sign_in.service import SignInRefused
 
 _KEYS_FRESH = "public, max-age=300, stale-while-revalidate=600"  # seconds; a new key waits that long before it signs
 
@@ -16,11 +22,40 @@ _MINUTE = 60  # seconds
 _SIGN_INS = 120  # a minute from one address, which an office may share; each costs us some 50 ms of a processor
 _REFRESHES = 1200  # each costs a look-up
 
+_KEY_SET: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/jwk-set+json": {
+                "schema": {
+                    "type": "object",
+                    "description": "RFC 7517.",
+                    "required": ["keys"],
+                    "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
+                    "examples": [
+                        {
+                            "keys": [
+                                {
+                                    "kty": "OKP",
+                                    "crv": "Ed25519",
+                                    "kid": "2026-01",
+                                    "use": "sig",
+                                    "alg": "Ed25519",
+                                    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                                }
+                            ]
+                        }
+                    ],
+                }
+            }
+        }
+    }
+}
+
 router = APIRouter(tags=["sign-in"])
 
 
 @router.post("/v1/auth/login", response_model=Grant)
-@terms(public)
+@terms(public, errors=(SignInRefused, TenantSuspended, RateLimited))
 @per_sender(_SIGN_INS, seconds=_MINUTE)
 async def log_in(request: Request, body: LoginRequest) -> Response:
     """Sign in to one tenant. Every failure has the same response, whatever its reason."""
@@ -29,25 +64,25 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
 
 
 @router.post("/v1/auth/refresh", response_model=Grant)
-@terms(public)
+@terms(public, errors=(CredentialInvalid, CredentialExpired, CredentialRevoked, TenantSuspended, RateLimited))
 @per_sender(_REFRESHES, seconds=_MINUTE)
-async def refresh(request: Request, body: RefreshRequest) -> Response:
+async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
     """Exchange a refresh token for new tokens. A refresh token is valid once; reuse revokes the sign-in."""
     return answered(await services_of(request).features.sign_in.refresh(body.refresh_token))
 
 
 @router.post("/v1/auth/logout", status_code=204)
-@terms(public)
+@terms(public, errors=(RateLimited,))
 @per_sender(_REFRESHES, seconds=_MINUTE)
 async def log_out(request: Request, body: RefreshRequest) -> Response:
-    """Revoke the sign-in with its refresh and access tokens."""
+    """Sign out. The refresh token and the access tokens of the sign-in are revoked."""
     await services_of(request).features.sign_in.logout(body.refresh_token)
     return Response(status_code=204)
 
 
-@router.get("/.well-known/jwks.json")
+@router.get("/.well-known/jwks.json", response_class=Response, responses=_KEY_SET)
 @terms(public)
 async def read_signing_keys(request: Request) -> Response:
-    """Read the JWK Set (RFC 7517) that verifies access tokens."""
+    """Read the public keys that verify access tokens. They are a JWK Set (RFC 7517)."""
     body = services_of(request).features.tokens.keys.public_document
     return Response(body, headers={"cache-control": _KEYS_FRESH}, media_type="application/jwk-set+json")

@@ -25,15 +25,15 @@ def health_router(readiness: Readiness) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/livez", response_model=Alive)
-    @terms(public, query=None)
-    async def livez() -> Response:
-        """200 while the event loop runs. Restart the process when it does not answer."""
+    @terms(public, query=None, operations=True)
+    async def read_liveness() -> Response:
+        """Read whether the worker process runs. Restart it when it does not answer."""
         return answered(Alive())
 
     @router.get("/readyz", response_model=Ready)
-    @terms(public, query=None)
-    async def readyz() -> Response:
-        """200 when requests can be served; 503 with the names of what is missing otherwise."""
+    @terms(public, query=None, operations=True)
+    async def read_readiness() -> Response:
+        """Read whether requests can be served. Otherwise 503, with the names of what is missing in `detail`."""
         await readiness.check()
         return answered(Ready())
 

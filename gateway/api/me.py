@@ -11,37 +11,39 @@ from gateway.request.context import principal_of
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from gateway.services import Services, services_of
-from tenants.identifiers import API_KEY, TENANT, USER, show
+from tenants.identifiers import API_KEY, TENANT, USER, example_of, show
 from tenants.principal import Principal, PrincipalKind
 
 _PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER}
 
 
 class MeTenant(BaseModel):
-    id: str
-    slug: str
-    status: str
+    id: Annotated[str, Field(examples=[example_of(TENANT)])]
+    slug: Annotated[str, Field(examples=["acme"])]
+    status: Annotated[str, Field(examples=["active"])]
 
 
 class MePrincipal(BaseModel):
     kind: PrincipalKind
-    id: str
-    roles: list[str]
+    id: Annotated[str, Field(examples=[example_of(API_KEY)])]
+    roles: Annotated[list[str], Field(examples=[["member"]])]
 
 
 class MeLimit(BaseModel):
     """At most ``quota`` requests in any ``window_seconds`` seconds."""
 
-    name: str
-    quota: int
-    window_seconds: int
+    name: Annotated[str, Field(examples=["sustained"])]
+    quota: Annotated[int, Field(examples=[120])]
+    window_seconds: Annotated[int, Field(examples=[60])]
 
 
 class MePlan(BaseModel):
-    code: str
+    code: Annotated[str, Field(examples=["pro"])]
     limits: list[MeLimit]
-    concurrency: Annotated[int | None, Field(description="Maximum number of concurrent requests; null is no limit.")]
-    features: dict[str, Any]
+    concurrency: Annotated[
+        int | None, Field(description="Maximum number of concurrent requests; null is no limit.", examples=[20])
+    ]
+    features: Annotated[dict[str, Any], Field(examples=[{"exports": True, "seats": 10}])]
 
 
 class Me(BaseModel):
@@ -49,7 +51,7 @@ class Me(BaseModel):
 
     tenant: MeTenant
     principal: MePrincipal
-    permissions: list[str]
+    permissions: Annotated[list[str], Field(examples=[["usage:read"]])]
     plan: MePlan
 
 

@@ -5,6 +5,7 @@ count as one of the configured networks.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -18,22 +19,32 @@ from gateway.routing.terms import terms
 from tenants.errors import NotFound
 from tenants.values.networks import plain_network
 
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/plain": {
+                "schema": {"type": "string", "description": "Prometheus's text format."},
+                "example": "# TYPE tenantry_requests_total counter\n",
+            }
+        }
+    }
+}
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
 
 def metrics_router(metrics: Metrics, networks: Iterable[str]) -> APIRouter:
     """The route of one worker process. Raises ValueError when one of ``networks`` is neither address nor network."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(tags=["health"])
     allowed = tuple(plain_network(each) for each in networks)
 
     def is_from_network(request: RequestContext) -> bool:
         address = None if _FORWARDED & request.fields.by_name.keys() else parse_address(request.client)
         return address is not None and any(address in network for network in allowed)
 
-    @router.get("/metrics")
-    @terms(public, query=None)
+    @router.get("/metrics", response_class=Response, responses=_TEXT)
+    @terms(public, query=None, errors=(NotFound,), operations=True)
     async def read_metrics(request: Request) -> Response:
-        """Prometheus's text format. Raises NotFound for other callers."""
+        """Read the metrics of all workers of this host. 404 for other networks than the configured ones."""
         context = context_of(request.scope)
         if context.operator is None and not is_from_network(context):
             raise NotFound

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from billing.stripe_events.inbox import StripeInbox
 from billing.stripe_events.models import StripeEvent
@@ -22,77 +22,86 @@ from tenants.errors import NotFound
 _PATH = "/operator/v1/events"
 _ONE = f"{_PATH}/{{event_id}}"
 Status = Literal["received", "applied", "ignored", "failed"]
+_EXAMPLE = "evt_1QxYz2Ab3Cd4Ef5G"
 
 
-class EventQuery(PageQuery):
+EventInPath = Annotated[str, Path(description="Stripe's id of the event.", examples=[_EXAMPLE])]
+
+
+class StripeEventQuery(PageQuery):
     """Query of the list."""
 
-    status: Status | None = None
+    status: Annotated[Status | None, Field(description="Only events with this status.")] = None
 
 
-class EventResponse(BaseModel):
+class StripeEventResponse(BaseModel):
     """A Stripe event. A ``failed`` one is retried for some hours, and can be replayed."""
 
-    id: str
-    type: str
-    account: str | None
+    id: Annotated[str, Field(examples=[_EXAMPLE])]
+    type: Annotated[str, Field(examples=["customer.subscription.updated"])]
+    account: Annotated[str | None, Field(description="The connected account, if any.", examples=[None])]
     livemode: bool
-    created: datetime  # Stripe's clock
+    created: Annotated[datetime, Field(description="By Stripe's clock.")]
     received_at: datetime
-    status: Status
-    attempts: int
-    last_error: str | None
+    status: Annotated[Status, Field(examples=["applied"])]
+    attempts: Annotated[int, Field(examples=[1])]
+    last_error: Annotated[str | None, Field(examples=[None])]
     applied_at: datetime | None
 
     model_config = ConfigDict(from_attributes=True)
 
 
-class EventDetail(EventResponse):
+class StripeEventDetail(StripeEventResponse):
     """A Stripe event with its payload."""
 
-    payload: dict[str, Any]
+    payload: Annotated[
+        dict[str, Any],
+        Field(examples=[{"id": _EXAMPLE, "object": "event", "type": "customer.subscription.updated"}]),
+    ]
 
     @classmethod
-    def of(cls, event: StripeEvent) -> "EventDetail":
+    def of(cls, event: StripeEvent) -> "StripeEventDetail":
         """The response for this row, its payload parsed."""
-        return cls(**EventResponse.model_validate(event).model_dump(), payload=orjson.loads(event.payload))
+        return cls(**StripeEventResponse.model_validate(event).model_dump(), payload=orjson.loads(event.payload))
 
 
-_REPRESENTATION = representation_of(EventDetail)
+_REPRESENTATION = representation_of(StripeEventDetail)
 
-router = APIRouter(tags=["operator: events"])
+router = APIRouter(tags=["Stripe events"])
 
 
-@router.get(_PATH, response_model=Page[EventResponse])
+@router.get(_PATH, response_model=Page[StripeEventResponse])
 @terms(requires_operator)
-async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
-    """List Stripe events, last received first."""
+async def list_stripe_events(request: Request, query: Annotated[StripeEventQuery, Query()]) -> Response:
+    """List Stripe events. The last received comes first."""
     services, inbox = services_of(request), _inbox(request)
     cursors = _cursors(services, query.status)
     last = None if query.cursor is None else cursors.read(query.cursor).decode()
     async with services.database.control() as session:
         after = None if last is None else await inbox.read(session, last)
         rows = await inbox.page(session, query.status, after, query.limit + 1)
-    page = page_of(rows, query.limit, EventResponse.model_validate, lambda event: cursors.write(event.id.encode()))
+    page = page_of(
+        rows, query.limit, StripeEventResponse.model_validate, lambda event: cursors.write(event.id.encode())
+    )
     return answered(page)
 
 
-@router.get(_ONE, response_model=EventDetail)
+@router.get(_ONE, response_model=StripeEventDetail)
 @terms(requires_operator, tagged=True)
-async def read_event(request: Request, event_id: str) -> Response:
-    """Read one Stripe event with its payload."""
+async def read_stripe_event(request: Request, event_id: EventInPath) -> Response:
+    """Read one Stripe event. The response has its payload."""
     async with services_of(request).database.control() as session:
         event = await _inbox(request).read(session, event_id)
-    return read(request, EventDetail.of(event), Tagged(_REPRESENTATION, event_id.encode()), event.version)
+    return read(request, StripeEventDetail.of(event), Tagged(_REPRESENTATION, event_id.encode()), event.version)
 
 
-@router.post(f"{_ONE}/replay", response_model=EventResponse)
+@router.post(f"{_ONE}/replay", response_model=StripeEventResponse)
 @terms(requires_operator)
-async def replay_event(request: Request, event_id: str) -> Response:
-    """Apply a Stripe event again, whatever its status. Repeated replays change nothing more."""
+async def replay_stripe_event(request: Request, event_id: EventInPath) -> Response:
+    """Replay a Stripe event. It is applied again, whatever its status; repeated replays change nothing more."""
     async with services_of(request).database.control() as session:
         event = await _inbox(request).replay(session, event_id)
-    return answered(EventResponse.model_validate(event))
+    return answered(StripeEventResponse.model_validate(event))
 
 
 def _inbox(request: Request) -> StripeInbox:

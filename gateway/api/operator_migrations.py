@@ -28,13 +28,13 @@ class MigrationQuery(ListQuery):
     behind: Annotated[bool | None, Field(description="Whether `tenantry migrate` has revisions to apply.")] = None
 
 
-router = APIRouter(tags=["operator: migrations"])
+router = APIRouter(tags=["migrations"])
 
 
 @router.get(_PATH, response_model=Page[TenantMigrationResponse])
 @terms(requires_operator)
 async def list_migrations(request: Request, query: Annotated[MigrationQuery, Query()]) -> Response:
-    """List the migration state of each tenant, newest tenant first."""
+    """List the migration state of each tenant. The newest tenant comes first."""
     services = services_of(request)
     cursors = ListCursors(services.settings.secret, "migrations", None, query)
     async with services.database.control() as session:
@@ -45,7 +45,7 @@ async def list_migrations(request: Request, query: Annotated[MigrationQuery, Que
 @router.get(f"{_PATH}/control", response_model=ControlMigrationResponse)
 @terms(requires_operator, tagged=True)
 async def read_control_migration(request: Request) -> Response:
-    """Read the migration state of the control schema, which is migrated before the tenants."""
+    """Read the migration state of the control schema. It is migrated before the tenants."""
     services = services_of(request)
     async with services.database.control() as session:
         status = await services.control_revision.status(session)

@@ -1,12 +1,13 @@
 """``/operator/v1/plans``: the plans that tenants can buy, managed by operators."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
-from pydantic import BaseModel
+from fastapi import Path, Request, Response
+from pydantic import BaseModel, Field
 
 from billing.plans.plan import Plan
 from billing.plans.schemas import PlanChange, PlanSpec
+from billing.plans.service import DefaultPlanRequired, PlanExists, PriceTaken
 from gateway.api.answers import answered, created, read
 from gateway.api.pages import Page, complete_page
 from gateway.authorization.guards import requires_operator
@@ -22,22 +23,22 @@ _ONE = f"{_PATH}/{{code}}"
 class WindowResponse(BaseModel):
     """At most ``quota`` requests in any ``window_seconds`` seconds."""
 
-    name: str
-    quota: int
-    window_seconds: int
+    name: Annotated[str, Field(examples=["sustained"])]
+    quota: Annotated[int, Field(examples=[120])]
+    window_seconds: Annotated[int, Field(examples=[60])]
 
 
 class PlanResponse(BaseModel):
     """A plan. A tenant with several entitlements gets the plan of the highest rank; rank 0 is the default plan."""
 
-    code: str
-    name: str
+    code: Annotated[str, Field(examples=["pro"])]
+    name: Annotated[str, Field(examples=["Pro"])]
     rank: int
     windows: list[WindowResponse]
-    concurrency: int | None
-    monthly_quota: int | None
-    features: dict[str, Any]
-    stripe_price_id: str | None
+    concurrency: Annotated[int | None, Field(examples=[20])]
+    monthly_quota: Annotated[int | None, Field(examples=[1_000_000])]
+    features: Annotated[dict[str, Any], Field(examples=[{"exports": True, "seats": 10}])]
+    stripe_price_id: Annotated[str | None, Field(examples=["price_pro"])]
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanResponse":
@@ -59,11 +60,13 @@ class PlanResponse(BaseModel):
 
 _REPRESENTATION = representation_of(PlanResponse)
 
-router = APIRouter(tags=["operator: plans"])
+PlanInPath = Annotated[str, Path(description="The code of the plan.", examples=["pro"])]
+
+router = APIRouter(tags=["plans"])
 
 
 @router.post(_PATH, status_code=201, response_model=PlanResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator, tagged=True, errors=(PlanExists, PriceTaken, DefaultPlanRequired))
 async def create_plan(request: Request, body: PlanSpec) -> Response:
     """Create a plan. Tenants can be moved to it, or buy it by its Stripe price."""
     services = services_of(request)
@@ -76,7 +79,7 @@ async def create_plan(request: Request, body: PlanSpec) -> Response:
 @router.get(_PATH, response_model=Page[PlanResponse])
 @terms(requires_operator)
 async def list_plans(request: Request) -> Response:
-    """List all plans in one page, lowest rank first."""
+    """List all plans. They are one page, lowest rank first."""
     features = services_of(request).features
     async with features.database.control() as session:
         plans = await features.plans.every(session)
@@ -85,7 +88,7 @@ async def list_plans(request: Request) -> Response:
 
 @router.get(_ONE, response_model=PlanResponse)
 @terms(requires_operator, tagged=True)
-async def read_plan(request: Request, code: str) -> Response:
+async def read_plan(request: Request, code: PlanInPath) -> Response:
     """Read one plan."""
     features = services_of(request).features
     async with features.database.control() as session:
@@ -94,9 +97,9 @@ async def read_plan(request: Request, code: str) -> Response:
 
 
 @router.patch(_ONE, response_model=PlanResponse)
-@terms(requires_operator, tagged=True)
-async def change_plan(request: Request, code: str, body: PlanChange) -> Response:
-    """Change the members that are sent. The change is in force on every worker within a second."""
+@terms(requires_operator, tagged=True, errors=(PriceTaken, DefaultPlanRequired))
+async def update_plan(request: Request, code: PlanInPath, body: PlanChange) -> Response:
+    """Update a plan. Members that are not sent stay. The change is in force on every worker within a second."""
     services = services_of(request)
     expected = services.tags.expected(_tagged(code), request.scope)
     async with services.database.control() as session:

@@ -12,6 +12,7 @@ from gateway.request.entity_tags import Tagged, Versions, representation_of
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
+from tenants.directory.errors import SlugTaken
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import ChangeTenant, TenantResponse
 from tenants.identifiers import TenantId
@@ -22,13 +23,13 @@ _PATH = "/operator/v1/tenants"
 _ONE = f"{_PATH}/{{tenant_id}}"
 _REPRESENTATION = representation_of(TenantResponse)
 
-router = APIRouter(tags=["operator: tenants"])
+router = APIRouter(tags=["tenants"])
 
 
 @router.post(_PATH, status_code=201, response_model=TenantCreated)
-@terms(requires_operator)
+@terms(requires_operator, errors=(SlugTaken,))
 async def create_tenant(request: Request, body: CreateTenant) -> Response:
-    """Create a tenant with its schema, its role and a first API key. Its secret is returned once, in this response."""
+    """Create a tenant. It gets a schema, a role and a first API key, whose secret is in this response only."""
     services = services_of(request)
     async with services.database.control() as session:
         made = await services.features.onboarding.create(session, body)
@@ -39,7 +40,7 @@ async def create_tenant(request: Request, body: CreateTenant) -> Response:
 @router.get(_PATH, response_model=Page[TenantResponse])
 @terms(requires_operator)
 async def list_tenants(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
-    """List all tenants, including suspended ones, newest first."""
+    """List all tenants. Suspended ones are included; the newest comes first."""
     services = services_of(request)
     cursors = ListCursors(services.settings.secret, "tenants", None, query)
     async with services.database.control() as session:
@@ -59,8 +60,8 @@ async def read_tenant(request: Request, tenant_id: TenantInPath) -> Response:
 
 @router.patch(_ONE, response_model=TenantResponse)
 @terms(requires_operator, tagged=True)
-async def change_tenant(request: Request, tenant_id: TenantInPath, body: ChangeTenant) -> Response:
-    """Move the tenant to another plan."""
+async def update_tenant(request: Request, tenant_id: TenantInPath, body: ChangeTenant) -> Response:
+    """Move a tenant to another plan."""
     services, expected = services_of(request), _expected(request, tenant_id)
     async with services.database.control() as session:
         tenant = await services.features.directory.change_plan(session, tenant_id, body.plan, expected)
@@ -70,21 +71,21 @@ async def change_tenant(request: Request, tenant_id: TenantInPath, body: ChangeT
 @router.post(f"{_ONE}/suspend", response_model=TenantResponse)
 @terms(requires_operator, tagged=True)
 async def suspend_tenant(request: Request, tenant_id: TenantInPath) -> Response:
-    """Refuse all credentials of the tenant until it is resumed. Its data stays."""
+    """Suspend a tenant. All its credentials are refused until it is resumed; its data stays."""
     return await _set_status(request, tenant_id, TenantStatus.SUSPENDED)
 
 
 @router.post(f"{_ONE}/resume", response_model=TenantResponse)
 @terms(requires_operator, tagged=True)
 async def resume_tenant(request: Request, tenant_id: TenantInPath) -> Response:
-    """Accept the credentials of a suspended tenant again."""
+    """Resume a suspended tenant. Its credentials are accepted again."""
     return await _set_status(request, tenant_id, TenantStatus.ACTIVE)
 
 
 @router.delete(_ONE, status_code=204)
 @terms(requires_operator, tagged=True)
 async def delete_tenant(request: Request, tenant_id: TenantInPath) -> Response:
-    """Delete the tenant and all its data permanently."""
+    """Delete a tenant. All its data is deleted permanently."""
     services, expected = services_of(request), _expected(request, tenant_id)
     async with services.database.control() as session:
         await services.features.directory.delete(session, tenant_id, expected)

@@ -36,8 +36,13 @@ class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
     data: list[Item]
-    has_more: Annotated[bool, Field(description="Whether there is a next page.")]
-    next_cursor: Annotated[str | None, Field(description="The `cursor` of the next page.")]
+    has_more: Annotated[bool, Field(description="Whether there is a next page.", examples=[False])]
+    next_cursor: Annotated[str | None, Field(description="The `cursor` of the next page.", examples=[None])]
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[object, ...]) -> str:
+        """``ApiKeyPage`` for pages of ``ApiKeyResponse``: the name in the OpenAPI document."""
+        return f"{getattr(params[0], '__name__', '').removesuffix('Response')}Page"
 
 
 def page_of(

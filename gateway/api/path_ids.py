@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 from uuid import UUID
 
+from fastapi import Path
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from tenants.identifiers import API_KEY, TENANT, ApiKeyId, TenantId, read
+from tenants.identifiers import API_KEY, TENANT, ApiKeyId, TenantId, example_of, pattern_of, read
 
 
 class PathId:
@@ -19,7 +20,7 @@ class PathId:
         return core_schema.no_info_plain_validator_function(self._read)
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string"}
+        return {"type": "string", "pattern": pattern_of(self._prefix), "examples": [example_of(self._prefix)]}
 
     def _read(self, value: object) -> UUID:
         found = read(self._prefix, value) if isinstance(value, str) else None
@@ -28,5 +29,5 @@ class PathId:
         return found
 
 
-ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY)]
-TenantInPath = Annotated[TenantId, PathId(TENANT)]
+ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY), Path(description="The id of the API key.")]
+TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]

@@ -3,13 +3,11 @@
 They are generated from the error classes, so that every code has a page.
 """
 
-import base64
-import hashlib
 from html import escape
-from string import Template
 
 from fastapi import Response
 
+from gateway.api.html import page
 from gateway.authorization.guards import public
 from gateway.problems.documents import catalogue, status_of
 from gateway.routing.api_router import APIRouter
@@ -31,20 +29,6 @@ _WHAT_TO_DO: dict[ErrorKind, str] = {
     ErrorKind.UNAVAILABLE: "Wait for the number of seconds in Retry-After, then retry.",
     ErrorKind.UPSTREAM_TIMEOUT: "The upstream service did not respond in time. Retry later.",
 }
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:1rem/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;"
-    "padding:0 1rem}code{font-family:ui-monospace,monospace}dt{font-weight:600}dd{margin:0 0 1rem}"
-)
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",
-    "cache-control": "public, max-age=3600",
-}
-_PAGE = Template(
-    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    f"<title>$title</title><style>{_STYLE}</style></head>\n<body><main><h1>$title</h1>\n$content</main></body></html>\n"
-)
 
 router = APIRouter(prefix="/problems", include_in_schema=False)
 
@@ -57,7 +41,7 @@ async def list_problems() -> Response:
         f'<dt><a href="problems/{code}"><code>{code}</code></a></dt><dd>{status_of(error)} {escape(error.title)}</dd>\n'
         for code, error in catalogue().items()
     )
-    return _page("Problems", f"<dl>\n{''.join(lines)}</dl>\n")
+    return page("Problems", f"<dl>\n{''.join(lines)}</dl>\n")
 
 
 @router.get("/{code}")
@@ -67,7 +51,7 @@ async def read_problem(code: str) -> Response:
     error = catalogue().get(code)
     if error is None:
         raise NotFound
-    return _page(error.title, _description(error))
+    return page(error.title, _description(error))
 
 
 def _description(error: type[TenantryError]) -> str:
@@ -78,8 +62,3 @@ def _description(error: type[TenantryError]) -> str:
         f"<dt>What to do</dt><dd>{escape(_WHAT_TO_DO[error.kind])}</dd>\n</dl>\n"
         '<p><a href="../problems">All problems</a></p>\n'
     )
-
-
-def _page(title: str, content: str) -> Response:
-    html = _PAGE.substitute(title=escape(title), content=content)
-    return Response(html, headers=_HEADERS, media_type="text/html")

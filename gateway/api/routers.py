@@ -11,21 +11,23 @@ from gateway.api import (
     operator_tenants,
     problem_pages,
     security_txt,
+    start_page,
     stripe_webhook,
     usage,
 )
 from gateway.routing.api_router import APIRouter
 
 ROUTERS: tuple[APIRouter, ...] = (
-    auth.router,
-    me.router,
     api_keys.router,
     usage.router,
+    me.router,
+    auth.router,
     operator_tenants.router,
     operator_plans.router,
     operator_events.router,
     operator_migrations.router,
     stripe_webhook.router,
+    start_page.router,
     docs.router,
     problem_pages.router,
     security_txt.router,

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import Header, Request
 from pydantic import BaseModel
 
-from billing.stripe_events.signature import MOST_BYTES
+from billing.stripe_events.event import EventUnreadable
+from billing.stripe_events.signature import MOST_BYTES, SignatureInvalid
 from gateway.authorization.guards import public
 from gateway.routing.api_router import APIRouter
 from gateway.routing.body import read_body
@@ -20,13 +21,38 @@ class Received(BaseModel):
     received: bool = True
 
 
-router = APIRouter(tags=["stripe"])
+# The endpoint reads it unparsed: the signature is of its bytes.
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "A Stripe Event object.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "examples": [{"id": "evt_1QxYz2Ab3Cd4Ef5G", "object": "event", "type": "invoice.paid"}],
+                }
+            }
+        },
+    }
+}
+
+router = APIRouter(tags=["Stripe events"])
 
 
-@router.post("/webhooks/stripe")
-@terms(public, body_limit=MOST_BYTES, idempotent=False)  # Stripe's event id makes a repeated delivery harmless
-async def receive_event(
-    request: Request, stripe_signature: Annotated[str | None, Header(alias="Stripe-Signature")] = None
+@router.post("/webhooks/stripe", openapi_extra=_BODY)
+@terms(
+    public,
+    body_limit=MOST_BYTES,
+    idempotent=False,  # Stripe's event id makes a repeated delivery harmless
+    errors=(SignatureInvalid, EventUnreadable),
+    operations=True,
+)
+async def receive_stripe_event(
+    request: Request,
+    stripe_signature: Annotated[
+        str | None, Header(alias="Stripe-Signature", description="Stripe's signature of the body.")
+    ] = None,
 ) -> Received:
     """Verify and store a Stripe event; a job applies it. 404 while billing is off."""
     features = services_of(request).features

@@ -67,8 +67,8 @@ router = APIRouter(tags=["usage"])
 
 @router.get("/v1/usage", response_model=Page[UsageResponse])
 @terms(requires("usage:read"))
-async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) -> Response:
-    """List usage, earliest bucket first. Buckets without requests are left out.
+async def list_usage(request: Request, query: Annotated[UsageQuery, Query()]) -> Response:
+    """List usage. The earliest bucket comes first; buckets without requests are left out.
 
     A request counts once the plan's limits admit it, in the minute of its response. Requests of the last seconds may
     not be included yet.

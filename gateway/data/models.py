@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     PlainValidator,
+    ValidationError,
     WithJsonSchema,
     create_model,
 )
@@ -22,6 +23,7 @@ from pydantic import Field as ModelField
 from gateway.data.schemas import body_schema, example_of, value_schema
 from tenants.resources import values
 from tenants.resources.collection import Collection
+from tenants.resources.errors import DeclarationError
 from tenants.resources.fields import Field, FieldKind
 from tenants.resources.resource import Resource
 from tenants.values.errors import BadValue, with_pydantic_errors
@@ -41,18 +43,32 @@ class Models:
 
 
 def models_of(collection: Collection) -> Models:
-    """``ContactCreate``, ``ContactUpdate``, ``Contact`` and ``ContactPage`` of the OpenAPI document."""
+    """``ContactCreate``, ``ContactUpdate``, ``Contact`` and ``ContactPage`` of the OpenAPI document.
+
+    Raises DeclarationError for a rule whose example the field refuses.
+    """
     name = model_name(collection.resource)
     create: dict[str, Any] = {f.name: _written(f, needed=f.name in collection.required) for f in collection.writable}
     update: dict[str, Any] = {f.name: _written(f, needed=False) for f in collection.writable}
     returned: dict[str, Any] = {field.name: _returned(field) for field in collection.fields}
     response = create_model(name, __doc__=collection.resource.description or None, **returned)
+    update_model = create_model(f"{name}Update", __config__=_CLOSED, **update)
+    _check_examples(collection, update_model)
     return Models(
-        create_model(f"{name}Create", __config__=_CLOSED, **create),
-        create_model(f"{name}Update", __config__=_CLOSED, **update),
-        response,
-        _page_of(name, response),
+        create_model(f"{name}Create", __config__=_CLOSED, **create), update_model, response, _page_of(name, response)
     )
+
+
+def _check_examples(collection: Collection, model: type[BaseModel]) -> None:
+    """An example that is refused would be copied from the document, and sent."""
+    given = {each.name: example_of(each) for each in collection.writable if each.rule.example is not None}
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        faults = [
+            f"rule of {each['loc'][0]!r}: the field refuses its example: {each['msg']}" for each in error.errors()
+        ]
+        raise DeclarationError(f"Resource {collection.name!r}", *faults) from None
 
 
 def model_name(resource: Resource) -> str:
@@ -68,7 +84,7 @@ def sent_values(body: BaseModel) -> dict[str, object]:
 def _written(field: Field, *, needed: bool) -> tuple[Any, Any]:
     typed: Any = _TYPES[field.kind](field)
     kind: Any = Annotated[typed, WithJsonSchema(body_schema(field))]
-    about: dict[str, Any] = {"description": field.rule.description or None, "examples": [example_of(field)]}
+    about = _about(field)
     if not needed:
         about["default_factory"] = _left_out  # a documented default would be the model's, not the database's
     return (kind | None if field.nullable else kind), ModelField(**about)
@@ -76,7 +92,12 @@ def _written(field: Field, *, needed: bool) -> tuple[Any, Any]:
 
 def _returned(field: Field) -> tuple[Any, Any]:
     kind = Annotated[Any, WithJsonSchema(_response_schema(field))]
-    return kind, ModelField(description=field.rule.description or None, examples=[example_of(field)])
+    return kind, ModelField(**_about(field))
+
+
+def _about(field: Field) -> dict[str, Any]:
+    example = example_of(field)
+    return {"description": field.rule.description or None, "examples": None if example is None else [example]}
 
 
 def _response_schema(field: Field) -> dict[str, Any]:
@@ -88,8 +109,8 @@ def _page_of(name: str, item: type[BaseModel]) -> type[BaseModel]:
     rows: Any = list[item]  # type: ignore[valid-type]  # made a line ago
     fields: dict[str, Any] = {
         "data": (rows, ...),
-        "has_more": (bool, ModelField(description="Whether there is a next page.")),
-        "next_cursor": (str | None, ModelField(description="The `cursor` of the next page.")),
+        "has_more": (bool, ModelField(description="Whether there is a next page.", examples=[False])),
+        "next_cursor": (str | None, ModelField(description="The `cursor` of the next page.", examples=[None])),
     }
     return create_model(f"{name}Page", **fields)
 

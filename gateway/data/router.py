@@ -15,10 +15,10 @@ from gateway.request.entity_tags import EntityTags
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from tenants.crud.pages import Cursors
+from tenants.crud.refusals import NotUnique, StillReferred
+from tenants.errors import TenantryError
 from tenants.resources.collection import Collection
 from tenants.resources.registry import Registry
-
-_LOCATION = {"Location": {"description": "Path of the new object.", "schema": {"type": "string"}}}
 
 _Endpoint = Callable[..., Awaitable[Response]]
 
@@ -38,8 +38,7 @@ def _add_routes(router: APIRouter, endpoints: Endpoints) -> None:
     one, row = f"{path}/{{id}}", {"parameters": [id_parameter(collection)]}
     create, update = _with_body(endpoints.create, models.create), _with_body(endpoints.update, models.update)
     add("list", "GET", path, _without_body(endpoints.list), response_model=models.page)
-    created: dict[int | str, dict[str, Any]] = {201: {"headers": _LOCATION}}
-    add("create", "POST", path, create, response_model=models.response, status_code=201, responses=created)
+    add("create", "POST", path, create, response_model=models.response, status_code=201)
     add("read", "GET", one, _without_body(endpoints.read), response_model=models.response, openapi_extra=row)
     add("update", "PATCH", one, update, response_model=models.response, openapi_extra=row)
     add("delete", "DELETE", one, _without_body(endpoints.delete), status_code=204, openapi_extra=row)
@@ -55,27 +54,42 @@ class _Adder:
     def __call__(self, verb: str, method: str, path: str, endpoint: _Endpoint, **options: Any) -> None:
         name, singular = self._collection.name, self._collection.resource.singular
         listed = verb == "list"
+        what = (name if listed else singular).replace("_", " ")
         permission = f"{name}:{'read' if listed else verb}"
         cost = self._collection.resource.costs.get(verb, 1)
         query: list[Parameter] = list_parameters(self._collection) if listed else []
         self._router.add_api_route(
             path,
-            terms(requires(permission), cost=cost, query=query, tagged=not listed)(endpoint),
+            terms(requires(permission), cost=cost, query=query, tagged=not listed, errors=_ERRORS[verb])(endpoint),
             methods=[method],
             tags=[name],
             operation_id=f"list_{name}" if listed else f"{verb}_{singular}",
-            summary=_SUMMARIES[verb].format((name if listed else singular).replace("_", " ")),
-            description=f"Requires permission `{permission}`." + (f" Counts as {cost} requests." if cost > 1 else ""),
+            summary=_SUMMARIES[verb].format(what),
+            description=_DESCRIPTIONS[verb].format(what),
             **options,
         )
 
 
+_ERRORS: dict[str, tuple[type[TenantryError], ...]] = {
+    "list": (),
+    "create": (NotUnique,),
+    "read": (),
+    "update": (NotUnique,),
+    "delete": (StillReferred,),
+}
 _SUMMARIES = {
     "list": "List {}",
     "create": "Create a {}",
     "read": "Read a {}",
     "update": "Update a {}",
     "delete": "Delete a {}",
+}
+_DESCRIPTIONS = {
+    "list": "List the {} that match every filter, one page at a time.",
+    "create": "Create a {}. Fields that are left out get their default, or null.",
+    "read": "Read one {}.",
+    "update": "Change the fields of a {} that are sent; `null` clears a field.",
+    "delete": "Delete a {} permanently.",
 }
 
 

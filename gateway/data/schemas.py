@@ -1,15 +1,16 @@
 """A field in JSON Schema: one description for bodies, responses and query parameters (OpenAPI 3.1)."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
+from tenants import identifiers
 from tenants.resources.fields import Field, FieldKind, Number
 
 Schema = dict[str, Any]
 
-# TypeID specification 0.3: 128 bits in 26 characters of Crockford's base32.
-_SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"
-_EXAMPLE_SUFFIX = "01kc2q7v8ze1rb9m3x5w6t0h4d"
 _DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
 _INT32 = 2**31 - 1
 
@@ -37,16 +38,28 @@ def _bounds(least: Number, largest: Number) -> Schema:
 
 
 def example_of(field: Field) -> object:
-    """The rule's example, or one for the kind of field."""
+    """The rule's example, or a value that the field accepts. None where only the rule's pattern says which."""
     if field.rule.example is not None:
-        return field.rule.example
+        return to_jsonable_python(field.rule.example)
     if field.kind in (FieldKind.ID, FieldKind.REFERENCE):
-        return f"{field.prefix}_{_EXAMPLE_SUFFIX}"
-    return field.choices[0] if field.choices else _EXAMPLES.get(field.kind)
+        return identifiers.example_of(field.prefix)
+    if field.kind is FieldKind.TEXT:
+        return _text(field)
+    if field.kind in (FieldKind.INTEGER, FieldKind.DECIMAL):
+        least, largest = field.bounds
+        value = min(max(1, least or 0), 1 if largest is None else largest)
+        return value if field.kind is FieldKind.INTEGER else f"{Decimal(value):f}"
+    return field.choices[0] if field.choices else _EXAMPLES[field.kind]
+
+
+def _text(field: Field) -> str | None:
+    if field.rule.pattern is not None:
+        return None
+    return "Example".ljust(field.rule.min_length, ".")[: field.max_length]
 
 
 def _id(field: Field) -> Schema:
-    return {"type": "string", "pattern": f"^{field.prefix}_{_SUFFIX}$"}
+    return {"type": "string", "pattern": identifiers.pattern_of(field.prefix)}
 
 
 def _integer(field: Field) -> Schema:
@@ -66,9 +79,6 @@ _SCHEMAS: dict[FieldKind, Callable[[Field], Schema]] = {
     FieldKind.DATETIME: lambda _: {"type": "string", "format": "date-time"},
 }
 _EXAMPLES: dict[FieldKind, object] = {
-    FieldKind.TEXT: "text",
-    FieldKind.INTEGER: 1,
-    FieldKind.DECIMAL: "1",
     FieldKind.BOOLEAN: True,
     FieldKind.DATE: "2026-01-31",
     FieldKind.DATETIME: "2026-01-31T12:00:00Z",

@@ -9,22 +9,15 @@ from shlex import quote
 from typing import Any
 
 from billing.plans.schemas import PlanSpec, WindowSpec
+from gateway.data.schemas import example_of
 from gateway.development.project import Project
 from tenants.resources.collection import Collection
-from tenants.resources.fields import Field, FieldKind
+from tenants.resources.fields import FieldKind
 
 _LEAST_REQUESTS = 30  # of the loop
 _MOST_REQUESTS = 1000
 _CURLS_A_SECOND = 20  # what a shell's loop reaches at least
 _JSON = "-H 'Content-Type: application/json'"
-_EXAMPLES: dict[FieldKind, object] = {
-    FieldKind.TEXT: "Example",
-    FieldKind.INTEGER: 1,
-    FieldKind.DECIMAL: "1",
-    FieldKind.BOOLEAN: True,
-    FieldKind.DATE: "2026-12-31",
-    FieldKind.DATETIME: "2026-12-31T12:00:00Z",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,11 @@ def next_steps(demo: Demo) -> str:
     steps = "".join(f"\n{title}\n    {command}\n" for title, command in _steps(demo))
     files = f"Keys, users and passwords: {demo.demo_file}. Ctrl-C stops everything."
     mail = f"The mail that it sends: {demo.described['mail_url']}\n" if demo.described["mail_url"] else ""
-    return f"{notes}\nThe API's documentation: {demo.base}/docs\n{mail}{steps}\n{files}\n"
+    return f"{notes}{_documentation(demo.base)}{mail}{steps}\n{files}\n"
+
+
+def _documentation(base: str) -> str:
+    return f"\nThe API's documentation: {base}/docs\nThe operators' documentation: {base}/operator/docs\n"
 
 
 def _steps(demo: Demo) -> Iterator[tuple[str, str]]:
@@ -126,13 +123,7 @@ def _described(window: WindowSpec) -> str:
 def _example(collection: Collection) -> dict[str, object]:
     """A body that creates one: its required fields. A reference is left out, for which no row is known."""
     needed = [each for each in collection.writable if each.name in collection.required]
-    return {each.name: _value(each) for each in needed if each.kind is not FieldKind.REFERENCE}
-
-
-def _value(field: Field) -> object:
-    if field.rule.example is not None:
-        return field.rule.example
-    return field.choices[0] if field.choices else _EXAMPLES[field.kind]
+    return {each.name: example_of(each) for each in needed if each.kind is not FieldKind.REFERENCE}
 
 
 def _command() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from tenants.errors import TenantryError
 from tenants.resources.costs import MOST_COST, is_cost
 from tenants.roles.permissions import Grade
 
@@ -51,6 +52,8 @@ class Terms:
     idempotent: bool = True  # Idempotency-Key applies, where the method is POST or PATCH
     streams: bool = False  # the response is sent in pieces while it is made
     tagged: bool = False  # answers with one object and its ETag, and evaluates If-Match or If-None-Match
+    errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
+    operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
 
     def __post_init__(self) -> None:
         if not is_cost(self.cost):

@@ -53,7 +53,15 @@ class ApiRoute(APIRoute):
 
 
 class APIRouter(fastapi.APIRouter):
-    """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``."""
+    """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``.
+
+    The operation id of an endpoint is its ``operation_id``, or else its function's name.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"route_class": ApiRoute} | options)
+        defaults: dict[str, Any] = {"route_class": ApiRoute, "generate_unique_id_function": _name}
+        super().__init__(**defaults | options)
+
+
+def _name(route: APIRoute) -> str:
+    return route.name

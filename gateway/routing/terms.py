@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from gateway.request.route import Guard, Parameter, Terms
+from tenants.errors import TenantryError
 from tenants.resources.errors import DeclarationError
 
 _ATTRIBUTE = "__tenantry_terms__"
@@ -24,6 +25,8 @@ def terms(
     idempotent: bool = True,
     streams: bool = False,
     tagged: bool = False,
+    errors: Sequence[type[TenantryError]] = (),
+    operations: bool = False,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
 
@@ -32,7 +35,7 @@ def terms(
     if not isinstance(guard, Guard):
         raise TypeError("terms() takes a guard first: requires(...), requires_principal, requires_operator or public")
     parameters = None if query is None else tuple(query)
-    declared = Terms(guard, cost, parameters, body_limit, idempotent, streams, tagged)
+    declared = Terms(guard, cost, parameters, body_limit, idempotent, streams, tagged, tuple(errors), operations)
 
     def declare(endpoint: _Endpoint) -> _Endpoint:
         if hasattr(endpoint, _ATTRIBUTE):

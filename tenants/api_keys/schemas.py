@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tenants.api_keys.models import ApiKey
-from tenants.identifiers import API_KEY, USER, show
+from tenants.identifiers import API_KEY, USER, example_of, show
 from tenants.values.errors import BadValue, with_pydantic_errors
 from tenants.values.networks import NetworkText
 from tenants.values.numbers import WHOLE
@@ -16,6 +16,7 @@ from tenants.values.timestamps import Timestamp
 _LONGEST_OVERLAP = 30 * 86_400  # seconds
 _LARGEST_QUOTA = 1_000_000_000
 _LONGEST_WINDOW = 86_400  # seconds
+_EXPIRY = "2030-12-31T00:00:00Z"
 
 
 def check_environment(value: object) -> object:
@@ -26,8 +27,11 @@ def check_environment(value: object) -> object:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100), SHOWN]
-Scope = Annotated[str, Field(max_length=100)]
+Name = Annotated[str, Field(min_length=1, max_length=100, examples=["nightly import"]), SHOWN]
+Scope = Annotated[str, Field(max_length=100, examples=["usage:read"])]
+Network = Annotated[NetworkText, Field(examples=["192.0.2.0/24"])]
+Role = Annotated[str, Field(examples=["member"])]
+Expiry = Annotated[Timestamp | None, Field(description="Null for a key that does not expire.", examples=[_EXPIRY])]
 
 
 class KeyLimit(BaseModel):
@@ -35,9 +39,9 @@ class KeyLimit(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-    quota: Annotated[int, Field(ge=1, le=_LARGEST_QUOTA), WHOLE]
-    window_seconds: Annotated[int, Field(ge=1, le=_LONGEST_WINDOW), WHOLE]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", examples=["minute"])]
+    quota: Annotated[int, Field(ge=1, le=_LARGEST_QUOTA, examples=[60]), WHOLE]
+    window_seconds: Annotated[int, Field(ge=1, le=_LONGEST_WINDOW, examples=[60]), WHOLE]
 
 
 class CreateApiKey(BaseModel):
@@ -46,16 +50,16 @@ class CreateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    role: Annotated[str, Field(max_length=50, description="A role whose permissions you have yourself.")]
+    role: Annotated[Role, Field(max_length=50, description="A role whose permissions you have yourself.")]
     scopes: Annotated[
         list[Scope] | None,
         Field(
             max_length=100, description="Restricts the key to these permissions; default: all permissions of its role."
         ),
     ] = None
-    expires_at: Timestamp | None = None
+    expires_at: Expiry = None
     allowed_cidrs: Annotated[
-        list[NetworkText], Field(max_length=50, description="Networks that may use the key; empty allows any.")
+        list[Network], Field(max_length=50, description="Networks that may use the key; empty allows any.")
     ] = []
     limits: Annotated[
         list[KeyLimit], Field(max_length=5, description="Rate limits of this key, in addition to the plan's.")
@@ -69,7 +73,7 @@ class RotateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap_seconds: Annotated[
-        int, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid."), WHOLE
+        int, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid.", examples=[3600]), WHOLE
     ] = 0
     scopes: Annotated[
         list[Scope] | None,
@@ -80,20 +84,22 @@ class RotateApiKey(BaseModel):
 class ApiKeyResponse(BaseModel):
     """An API key, without its secret."""
 
-    id: str
-    name: str
-    role: str
-    scopes: list[str] | None
+    id: Annotated[str, Field(examples=[example_of(API_KEY)])]
+    name: Annotated[str, Field(examples=["nightly import"])]
+    role: Role
+    scopes: list[Scope] | None
     environment: Literal["live", "test"]
-    prefix: Annotated[str, Field(description="The secret's first characters.")]
-    last4: Annotated[str, Field(description="The secret's last four characters.")]
-    allowed_cidrs: list[str]
+    prefix: Annotated[str, Field(description="The secret's first characters.", examples=["tn_live_4Kq9"])]
+    last4: Annotated[str, Field(description="The secret's last four characters.", examples=["T3vX"])]
+    allowed_cidrs: list[Annotated[str, Field(examples=["192.0.2.0/24"])]]
     limits: list[KeyLimit]
-    created_by: Annotated[str | None, Field(description="The user who created the key, if any.")]
-    rotated_from: str | None
+    created_by: Annotated[
+        str | None, Field(description="The user who created the key, if any.", examples=[example_of(USER)])
+    ]
+    rotated_from: Annotated[str | None, Field(description="The key that this one replaces, if any.", examples=[None])]
     created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    expires_at: Annotated[datetime | None, Field(examples=[_EXPIRY])]
+    revoked_at: Annotated[datetime | None, Field(examples=[None])]
 
     @classmethod
     def of(cls, key: ApiKey) -> "ApiKeyResponse":
@@ -104,7 +110,7 @@ class ApiKeyResponse(BaseModel):
 class ApiKeyCreated(ApiKeyResponse):
     """A new API key: the only response that contains its secret."""
 
-    secret: str
+    secret: Annotated[str, Field(examples=["tn_live_4Kq9…T3vX"])]
 
     @classmethod
     def with_secret(cls, key: ApiKey, secret: str) -> "ApiKeyCreated":

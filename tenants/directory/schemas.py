@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tenants.database.names import tenant_schema
 from tenants.directory.models import Tenant
-from tenants.identifiers import TENANT, show
+from tenants.identifiers import TENANT, example_of, show
 from tenants.principal import TenantStatus
 
-PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["pro"])]
 
 
 class ChangeTenant(BaseModel):
@@ -24,13 +24,20 @@ class ChangeTenant(BaseModel):
 class TenantResponse(BaseModel):
     """A tenant, as returned to operators."""
 
-    id: str
-    slug: str
-    name: str
+    id: Annotated[str, Field(examples=[example_of(TENANT)])]
+    slug: Annotated[str, Field(examples=["acme"])]
+    name: Annotated[str, Field(examples=["Acme Corporation"])]
     status: Literal["active", "suspended"]
-    plan: str
-    schema_name: Annotated[str, Field(alias="schema", description="PostgreSQL schema that contains its data.")]
-    stripe_customer: str | None
+    plan: Annotated[str, Field(examples=["pro"])]
+    schema_name: Annotated[
+        str,
+        Field(
+            alias="schema",
+            description="PostgreSQL schema that contains its data.",
+            examples=["t_019b057d9e8f702d74d07d2f0d2045c8"],
+        ),
+    ]
+    stripe_customer: Annotated[str | None, Field(examples=["cus_Ab12Cd34Ef56Gh"])]
     created_at: datetime
 
     @classmethod

@@ -10,8 +10,12 @@ from tenants.directory.models import Tenant
 from tenants.directory.schemas import PlanCode, TenantResponse
 from tenants.values.shown import SHOWN
 
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")]
-Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$"), SHOWN]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$", examples=["acme"])]
+Email = Annotated[
+    str,
+    Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$", examples=["ada@example.com"]),
+    SHOWN,
+]
 
 
 class CreateTenant(BaseModel):
@@ -20,7 +24,7 @@ class CreateTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
-    name: Annotated[str, Field(min_length=1, max_length=200), SHOWN]
+    name: Annotated[str, Field(min_length=1, max_length=200, examples=["Acme Corporation"]), SHOWN]
     plan: PlanCode
     owner_email: Email | None = None
 

@@ -6,15 +6,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tenants.values.shown import SHOWN
 
+_REFRESH_TOKEN = "tn_ref_7Zc2…m0Qs"  # noqa: S105 - an example, not a secret
+
 
 class LoginRequest(BaseModel):
     """Body of ``POST /v1/auth/login``."""
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Annotated[str, Field(min_length=1, max_length=320), SHOWN]
-    password: Annotated[str, Field(min_length=1, max_length=1024)]
-    tenant: Annotated[str, Field(min_length=1, max_length=40, description="The tenant's slug."), SHOWN]
+    email: Annotated[str, Field(min_length=1, max_length=320, examples=["ada@example.com"]), SHOWN]
+    password: Annotated[str, Field(min_length=1, max_length=1024, examples=["a long enough passphrase"])]
+    tenant: Annotated[
+        str, Field(min_length=1, max_length=40, description="The tenant's slug.", examples=["acme"]), SHOWN
+    ]
 
 
 class RefreshRequest(BaseModel):
@@ -22,7 +26,7 @@ class RefreshRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+    refresh_token: Annotated[str, Field(min_length=1, max_length=200, examples=[_REFRESH_TOKEN])]
 
 
 class Grant(BaseModel):
@@ -30,7 +34,7 @@ class Grant(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    access_token: str
+    access_token: Annotated[str, Field(description="A JWT.", examples=["eyJhbGciOiJFZERTQSJ9…"])]
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme name (RFC 6750), not a secret
-    expires_in: Annotated[int, Field(description="Lifetime of the access token in seconds.")]
-    refresh_token: str
+    expires_in: Annotated[int, Field(description="Lifetime of the access token in seconds.", examples=[900])]
+    refresh_token: Annotated[str, Field(description="Valid once.", examples=[_REFRESH_TOKEN])]

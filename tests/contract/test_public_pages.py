@@ -1,10 +1,16 @@
 """Public routes: health, documentation, problem pages, security.txt."""
 
+import asyncio
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urljoin
 
 import psycopg
 import pytest
 
+from gateway.openapi.document import Describer
+from gateway.openapi.editions import OPERATORS, TENANTS, Edition
 from gateway.problems.documents import catalogue
 from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 
@@ -48,10 +54,13 @@ async def test_a_worker_without_change_notices_is_alive_and_not_ready(gateway: G
     assert (await gateway.client.get("/livez")).status_code == 200
 
 
-async def test_the_documentation_is_self_contained(gateway: Gateway) -> None:
-    """CO2: /docs works offline and runs no inline script."""
-    page = await gateway.client.get("/docs")
+@pytest.mark.parametrize(("path", "title"), [("/docs", "Tenantry API"), ("/operator/docs", "Tenantry operator API")])
+async def test_the_documentation_is_self_contained(gateway: Gateway, path: str, title: str) -> None:
+    """CO2: both pages work offline and run no inline script."""
+    page = await gateway.client.get(path)
     assert page.status_code == 200
+    assert f"<title>{title}</title>" in page.text
+    assert '<html lang="en">' in page.text
     assert "http" not in page.text.replace(BASE_URL, "")
     assert "<script>" not in page.text
     policy = page.headers["content-security-policy"]
@@ -63,8 +72,8 @@ async def test_the_documentation_is_self_contained(gateway: Gateway) -> None:
         ("favicon.png", "image/png"),
         ("start.js", "text/javascript"),
     ):
-        assert f"docs/assets/{name}" in page.text
-        asset = await gateway.client.get(f"/docs/assets/{name}")
+        (address,) = re.findall(rf'"([^"]+/{re.escape(name)})"', page.text)
+        asset = await gateway.client.get(urljoin(f"{BASE_URL}{path}", address))
         assert asset.status_code == 200
         assert asset.headers["content-type"].startswith(media_type)
 
@@ -74,12 +83,74 @@ async def test_no_other_file_can_be_read(gateway: Gateway, name: str) -> None:
     assert (await gateway.client.get(f"/docs/assets/{name}")).status_code == 404
 
 
-async def test_the_openapi_document_is_served(gateway: Gateway) -> None:
-    document = (await gateway.client.get("/openapi.json")).json()
-    assert document["openapi"].startswith("3.1")
-    assert document["paths"]["/v1/contacts"]["post"]["x-permission"] == "contacts:create"
-    assert document["paths"]["/livez"]["get"]["security"] == []
-    assert "HTTPValidationError" not in document["components"]["schemas"]
+async def test_the_openapi_documents_are_served(gateway: Gateway) -> None:
+    """Openly: each page loads the one beside it, without a credential."""
+    tenants = (await gateway.client.get("/openapi.json")).json()
+    operators = (await gateway.client.get("/operator/openapi.json")).json()
+    assert tenants["openapi"].startswith("3.1")
+    assert tenants["servers"] == operators["servers"] == [{"url": BASE_URL}]
+    assert tenants["paths"]["/v1/contacts"]["post"]["x-permission"] == "contacts:create"
+    assert operators["paths"]["/livez"]["get"]["security"] == []
+    assert "/operator/v1/tenants" in operators["paths"]
+    assert tenants["paths"].keys() & operators["paths"].keys() == set()
+    script = (await gateway.client.get("/docs/assets/start.js")).text
+    assert 'fetch("openapi.json")' in script
+
+
+async def test_a_document_is_made_once_and_not_sent_again(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 200 ms of CPU, which concurrent first requests must not multiply; If-None-Match saves the rest."""
+    made: list[Edition] = []
+    describe = Describer.describe
+
+    def counted(describer: Describer, edition: Edition) -> dict[str, Any]:
+        made.append(edition)
+        return describe(describer, edition)
+
+    monkeypatch.setattr(Describer, "describe", counted)
+    answers = await asyncio.gather(*(gateway.client.get("/openapi.json") for _ in range(5)))
+    assert made == [TENANTS]
+    (tag,) = {answer.headers["etag"] for answer in answers}
+    assert answers[0].headers["cache-control"] == "no-cache"
+    again = await gateway.client.get("/openapi.json", headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    other = await gateway.client.get("/operator/openapi.json", headers={"If-None-Match": tag})
+    assert other.status_code == 200
+    assert made == [TENANTS, OPERATORS]
+
+
+_CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+async def test_a_browser_is_shown_where_to_go(gateway: Gateway) -> None:
+    """CO2: a page with links that exist, without script, in light and dark."""
+    page = await gateway.client.get("/", headers={"Accept": _CHROMIUM})
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["vary"] == "Accept"
+    assert '<html lang="en">' in page.text
+    assert "<h1>Tenantry API</h1>" in page.text
+    assert "color-scheme:light dark" in page.text
+    assert "<script" not in page.text
+    assert "http" not in page.text, "nothing is loaded from elsewhere"
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert {"docs", "operator/docs", "openapi.json", "problems", "livez"} <= set(links)
+    for link in links:
+        assert (await gateway.client.get(f"/{link}")).status_code == 200, link
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.5", None])
+async def test_other_clients_get_the_same_links_as_json(gateway: Gateway, accept: str | None) -> None:
+    answer = await gateway.client.get("/", headers={} if accept is None else {"Accept": accept})
+    page = await gateway.client.get("/", headers={"Accept": _CHROMIUM})
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["vary"] == "Accept"
+    links = answer.json()
+    assert links["documentation"] == f"{BASE_URL}/docs"
+    assert {link.removeprefix(f"{BASE_URL}/") for link in links.values()} == set(
+        re.findall(r'href="([^"]+)"', page.text)
+    )
 
 
 async def test_every_problem_type_leads_to_its_page(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """The models of bodies: made from the columns, closed, strict, and limited to what the columns can store."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,10 +9,14 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from gateway.data.models import models_of, sent_values
+from examples.crm.contacts import contacts
+from gateway.data.models import Models, models_of, sent_values
 from gateway.problems.validation import validation_failed
 from tenants.errors import ValidationFailed
 from tenants.identifiers import show
+from tenants.resources.collection import collections_of
+from tenants.resources.errors import DeclarationError
+from tenants.resources.fields import Rule
 from tenants.resources.registry import load_registry
 from tests.fixtures.everything import EVERYTHING
 
@@ -122,11 +127,41 @@ def test_an_implausible_address_is_refused(email: str) -> None:
         _CONTACTS.create.model_validate({"name": "Ada", "email": email})
 
 
-def test_examples_are_valid() -> None:
-    """The examples of the document can be sent."""
-    schema = _CONTACTS.create.model_json_schema()
-    examples = {name: shown["examples"][0] for name, shown in schema["properties"].items()}
-    assert sent_values(_CONTACTS.create.model_validate(examples)) == examples
+@pytest.mark.parametrize("models", [_CONTACTS, _THINGS], ids=["contacts", "things"])
+def test_examples_are_valid(models: Models) -> None:
+    """The examples of the document can be sent, given by a rule or not: for every kind of field."""
+    properties = models.create.model_json_schema()["properties"]
+    examples = {name: shown["examples"][0] for name, shown in properties.items()}
+    assert models.create.model_validate(examples).model_fields_set == examples.keys()
+
+
+def _with_rules(**rules: Rule) -> Models:
+    """The models of the example's contacts with other rules."""
+    (collection,) = collections_of((replace(contacts, rules=rules),))
+    return models_of(collection)
+
+
+def test_an_example_that_the_field_refuses_stops_the_start() -> None:
+    """It would be copied from the document, and answered with 422."""
+    faults = r"rule of 'email': the field refuses its example.*\n.*rule of 'value_cents'"
+    with pytest.raises(DeclarationError, match=faults):
+        _with_rules(email=Rule(pattern="^[a-z]+@x$", example="ada"), value_cents=Rule(minimum=5, example=4))
+
+
+def test_an_example_keeps_to_the_rule() -> None:
+    """Bounds shift it; of a pattern none is made up."""
+    models = _with_rules(
+        name=Rule(min_length=12),
+        email=Rule(pattern="^[a-z]+@x$"),
+        value_cents=Rule(minimum=5),
+        company=Rule(example="Ä"),
+    )
+    properties = models.create.model_json_schema()["properties"]
+    assert properties["name"]["examples"] == ["Example....."]
+    assert "examples" not in properties["email"]
+    assert properties["value_cents"]["examples"] == [5]
+    assert properties["company"]["examples"] == ["Ä"]
+    assert _THINGS.create.model_json_schema()["properties"]["price"]["examples"] == ["1"]
 
 
 def test_the_schema_has_the_rules() -> None:

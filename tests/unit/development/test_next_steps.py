@@ -46,6 +46,12 @@ def test_requests_are_for_a_resource_that_exists() -> None:
     assert """-d '{"name": "Ada Lovelace"}'""" in text
 
 
+def test_the_documentation_of_both_readers_is_named() -> None:
+    text = printed()
+    assert "documentation: http://127.0.0.1:8000/docs\n" in text
+    assert "documentation: http://127.0.0.1:8000/operator/docs\n" in text
+
+
 def test_without_resources_the_requests_are_for_management() -> None:
     text = printed(Registry())
     assert "/v1/me" in text

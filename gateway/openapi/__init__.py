@@ -1,0 +1,1 @@
+"""The OpenAPI documents, generated from the routes and their terms."""

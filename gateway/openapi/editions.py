@@ -1,0 +1,79 @@
+"""The two documents: one for integrators and tenants, one for the operators of the deployment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.request.route import Audience, Terms
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edition:
+    """What the operations of one document have in common. Compared by identity.
+
+    ``tags`` maps each tag to its description, in the order of the document. Tags of the SaaS come before them.
+    """
+
+    title: str
+    introduction: Path  # Markdown; $base is the public URL
+    tags: Mapping[str, str]
+    schemes: Mapping[str, Mapping[str, Any]]  # Security Scheme Objects
+
+    @property
+    def security(self) -> list[dict[str, list[str]]]:
+        """Any one of the schemes."""
+        return [{name: []} for name in self.schemes]
+
+
+TENANTS = Edition(
+    title="Tenantry API",
+    introduction=_FOLDER / "tenants.md.template",
+    tags={
+        "api keys": "Keys of the tenant's programs: their role, scopes, networks, rate limits and expiry.",
+        "usage": "What the tenant has used.",
+        "me": "The caller itself.",
+        "sign-in": "Access tokens for people, and the public keys that verify them.",
+    },
+    schemes={
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key (`tn_live_…`), or the access token of a signed-in user.",
+        },
+        "api_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "An API key (`tn_live_…`).",
+        },
+    },
+)
+OPERATORS = Edition(
+    title="Tenantry operator API",
+    introduction=_FOLDER / "operators.md.template",
+    tags={
+        "tenants": "The customers of the SaaS, each with a PostgreSQL schema of its own.",
+        "plans": "Rate limits, quotas, features and Stripe prices that tenants can buy.",
+        "Stripe events": "The events received from Stripe, and the endpoint that receives them.",
+        "migrations": "The revisions of the control schema and of each tenant's schema.",
+        "health": "Probes and metrics of a worker process.",
+    },
+    schemes={
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An operator key (`tn_op_…`)."},
+        "operator_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "An operator key (`tn_op_…`), made with `tenantry operator-keys create`.",
+        },
+    },
+)
+EDITIONS = (TENANTS, OPERATORS)
+
+
+def edition_of(terms: Terms) -> Edition:
+    """The document that describes a route with these terms."""
+    return OPERATORS if terms.operations or terms.guard.audience is Audience.OPERATORS else TENANTS

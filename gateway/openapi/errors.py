@@ -1,0 +1,94 @@
+"""The error responses of an operation: those that its terms imply, and those that its endpoint declares."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from gateway.identity.stage import IpNotAllowed
+from gateway.openapi.components import PROBLEM_NAME
+from gateway.openapi.headers import header_references
+from gateway.problems.documents import MEDIA_TYPE, status_of
+from gateway.problems.errors import (
+    HeadersTooLarge,
+    Internal,
+    MalformedRequest,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+    UriTooLong,
+)
+from gateway.request.route import Audience, Terms
+from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits, RateLimited
+from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialMissing, CredentialRevoked
+from tenants.directory.errors import TenantSuspended
+from tenants.errors import (
+    ErrorKind,
+    Forbidden,
+    NotFound,
+    PreconditionFailed,
+    TenantryError,
+    Unavailable,
+    ValidationFailed,
+)
+
+Errors = tuple[type[TenantryError], ...]
+
+_CREDENTIALS: Errors = (CredentialMissing, CredentialInvalid, CredentialExpired, CredentialRevoked)
+_BODY: Errors = (MalformedRequest, PayloadTooLarge, UnsupportedMediaType, ValidationFailed)
+_OF_AUDIENCE: dict[Audience, Errors] = {
+    Audience.EVERYBODY: (),
+    Audience.TENANTS: (*_CREDENTIALS, Forbidden, IpNotAllowed, TenantSuspended, RateLimited, ConcurrencyLimited),
+    Audience.OPERATORS: (*_CREDENTIALS, Forbidden, RateLimited),
+}
+# Of any request, whatever its operation: refused before its route is known, or failed.
+ANYWHERE: Errors = (MalformedRequest, RequestTimeout, UriTooLong, HeadersTooLarge, Internal)
+_CONDITIONAL = frozenset({"patch", "put", "delete"})
+_HEADERS: dict[ErrorKind, tuple[str, ...]] = {
+    ErrorKind.UNAUTHENTICATED: ("WWW-Authenticate",),
+    ErrorKind.THROTTLED: ("Retry-After",),
+    ErrorKind.UNAVAILABLE: ("Retry-After",),
+}
+
+
+def error_responses(terms: Terms, method: str, *, in_path: bool, body: bool) -> dict[str, Any]:
+    """Response Objects by status, each with its codes. ``in_path``: an object is looked up by a part of the path."""
+    declared = {error.code for error in terms.errors}  # with a better message than the general one
+    implied = [each for each in _implied(terms, method, in_path=in_path, body=body) if each.code not in declared]
+    errors: defaultdict[int, list[type[TenantryError]]] = defaultdict(list)
+    for error in dict.fromkeys((*implied, *terms.errors)):
+        errors[status_of(error)].append(error)
+    listed = {str(status): _response(errors[status]) for status in sorted(errors)}
+    return listed | {"default": _default()}
+
+
+def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterator[type[TenantryError]]:
+    yield from _OF_AUDIENCE[terms.guard.audience]
+    if in_path:
+        yield NotFound
+    if body:
+        yield from _BODY
+    if terms.query is not None:
+        yield ValidationFailed  # unknown parameters are refused
+    if terms.tagged and method in _CONDITIONAL:
+        yield PreconditionFailed
+    if terms.guard.audience is Audience.TENANTS and terms.cost > 1:
+        yield CostBeyondLimits
+    yield Unavailable
+
+
+def _response(errors: Sequence[type[TenantryError]]) -> dict[str, Any]:
+    listed = "\n".join(f"- `{error.code}`: {error.message}" for error in errors)
+    return _problem(listed, dict.fromkeys(name for error in errors for name in _HEADERS.get(error.kind, ())))
+
+
+def _default() -> dict[str, Any]:
+    listed = ", ".join(f"`{error.code}` ({status_of(error)})" for error in ANYWHERE)
+    return _problem(f"Any other error: {listed}.")
+
+
+def _problem(description: str, headers: Iterable[str] = ()) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": header_references(("X-Request-Id", *headers)),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM_NAME}"}}},
+    }
