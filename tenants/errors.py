@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+MOST_ERRORS = 20  # invalid values that one ValidationFailed names; a body can have thousands
+
 
 class ErrorKind(Enum):
     """The category of an error; ``gateway/problems/documents.py`` maps each to a status code."""
@@ -95,7 +97,7 @@ def check_version(version: int, expected: tuple[int, ...] | None) -> None:
 
 
 class ValidationFailed(TenantryError):
-    """The input is well-formed and invalid; ``errors`` lists each invalid value."""
+    """The input is well-formed and invalid; ``errors`` lists the invalid values, at most ``MOST_ERRORS``."""
 
     kind = ErrorKind.INVALID
     code = "validation_failed"
@@ -104,7 +106,7 @@ class ValidationFailed(TenantryError):
 
     def __init__(self, errors: tuple[FieldError, ...] = (), *, message: str | None = None, detail: str = "") -> None:
         super().__init__(message, detail=detail)
-        self.errors = errors
+        self.errors = errors[:MOST_ERRORS]
 
     @classmethod
     def at(cls, pointer: str, code: str, message: str) -> "ValidationFailed":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+from benchmarks.abuse import bodies
 from benchmarks.abuse.target import Finding, Target
 from benchmarks.deployment import Deployment, open_deployment
 from benchmarks.options import Options, log_progress
@@ -27,7 +28,7 @@ class Scenario:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-_SCENARIOS: tuple[Scenario, ...] = ()
+_SCENARIOS: tuple[Scenario, ...] = (Scenario("expensive bodies", bodies.measure),)
 
 
 def measure(options: Options) -> Report:

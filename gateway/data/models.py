@@ -29,6 +29,9 @@ from tenants.resources.resource import Resource
 from tenants.values.errors import BadValue, with_pydantic_errors
 from tenants.values.numbers import WHOLE
 
+_BYTES_OF_A_CHARACTER = 12  # at most: two escaped surrogates, such as \ud83d\ude00
+_BYTES_OF_A_NUMBER = 256  # or date, time, id; and white space and punctuation around any value
+_UNBOUNDED_TEXT = 1_048_576  # bytes of a text whose column has no length
 _CLOSED = ConfigDict(extra="forbid")
 
 
@@ -69,6 +72,18 @@ def _check_examples(collection: Collection, model: type[BaseModel]) -> None:
             f"rule of {each['loc'][0]!r}: the field refuses its example: {each['msg']}" for each in error.errors()
         ]
         raise DeclarationError(f"Resource {collection.name!r}", *faults) from None
+
+
+def longest_body(collection: Collection) -> int:
+    """Bytes of the longest body that the models can accept, however its texts are escaped."""
+    return sum(_BYTES_OF_A_CHARACTER * len(field.name) + _longest_value(field) for field in collection.writable)
+
+
+def _longest_value(field: Field) -> int:
+    if field.kind is FieldKind.TEXT and field.max_length is None:
+        return _UNBOUNDED_TEXT
+    characters = max((field.max_length or 0, *map(len, field.choices)))
+    return _BYTES_OF_A_CHARACTER * characters + _BYTES_OF_A_NUMBER
 
 
 def model_name(resource: Resource) -> str:

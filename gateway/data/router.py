@@ -8,11 +8,12 @@ from pydantic import BaseModel
 
 from gateway.authorization.guards import requires
 from gateway.data.endpoints import Endpoints
-from gateway.data.models import models_of
+from gateway.data.models import longest_body, models_of
 from gateway.data.parameters import Parameter, id_parameter, list_parameters
 from gateway.data.rendering import Renderer
 from gateway.request.entity_tags import EntityTags
 from gateway.routing.api_router import APIRouter
+from gateway.routing.bounds import BODY_LIMIT, LARGEST_DOCUMENT
 from gateway.routing.terms import terms
 from tenants.crud.pages import Cursors
 from tenants.crud.refusals import NotUnique, StillReferred
@@ -50,6 +51,8 @@ class _Adder:
     def __init__(self, router: APIRouter, collection: Collection) -> None:
         self._router = router
         self._collection = collection
+        # At least the usual bound, so that a mistake in a short body is named and not its size.
+        self._body_limit = min(max(BODY_LIMIT, longest_body(collection)), LARGEST_DOCUMENT)
 
     def __call__(self, verb: str, method: str, path: str, endpoint: _Endpoint, **options: Any) -> None:
         name, singular = self._collection.name, self._collection.resource.singular
@@ -58,9 +61,17 @@ class _Adder:
         permission = f"{name}:{'read' if listed else verb}"
         cost = self._collection.resource.costs.get(verb, 1)
         query: list[Parameter] = list_parameters(self._collection) if listed else []
+        body_limit = self._body_limit if verb in ("create", "update") else None
         self._router.add_api_route(
             path,
-            terms(requires(permission), cost=cost, query=query, tagged=not listed, errors=_ERRORS[verb])(endpoint),
+            terms(
+                requires(permission),
+                cost=cost,
+                query=query,
+                body_limit=body_limit,
+                tagged=not listed,
+                errors=_ERRORS[verb],
+            )(endpoint),
             methods=[method],
             tags=[name],
             operation_id=f"list_{name}" if listed else f"{verb}_{singular}",

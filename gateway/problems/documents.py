@@ -53,7 +53,6 @@ _FRAMEWORK_ERRORS: dict[int, type[TenantryError]] = {
     422: ValidationFailed,
 }
 _RETRYABLE = frozenset({ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE})  # always with Retry-After
-_MAX_FIELD_ERRORS = 50  # a 1 MB body can have 100,000 invalid values; the response stays small
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +95,7 @@ class Problems:
             "request_id": request_id,
         }
         if error.errors or isinstance(error, ValidationFailed):
-            document["errors"] = [_field_error(each) for each in error.errors[:_MAX_FIELD_ERRORS]]
+            document["errors"] = [_field_error(each) for each in error.errors]
         return Response(orjson.dumps(document), status, _headers(error), MEDIA_TYPE)
 
 

@@ -6,12 +6,13 @@ types change between versions: callers see neither.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, get_args
 
 from pydantic_core.core_schema import ErrorType
 
 from gateway.logs.redaction import redact_text
-from tenants.errors import FieldError, NotFound, TenantryError, ValidationFailed
+from tenants.errors import MOST_ERRORS, FieldError, NotFound, TenantryError, ValidationFailed
 
 # pydantic's error type -> our code and message. Placeholders take bounds from our models, never the input.
 _MESSAGES: dict[str, tuple[str, str]] = {
@@ -59,28 +60,32 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _PARAMETER_LOCATIONS = frozenset({"query", "header", "cookie"})  # a pointer into the body has no such prefix
 
 
-def validation_failed(errors: Sequence[Any]) -> TenantryError:
-    """One error for all of pydantic's errors. A malformed id in the path is NotFound: no object has such an id."""
+def validation_failed(errors: Sequence[Any], within: tuple[str, ...] = ()) -> TenantryError:
+    """One error for pydantic's errors, whose locations are ``within`` this one.
+
+    Only as many are translated as an answer lists: each costs 14 µs. A malformed id in the path is NotFound: no object
+    has such an id.
+    """
     if any(error["loc"][:1] == ("path",) for error in errors):
         return NotFound()
-    return ValidationFailed(tuple(field_error(error) for error in errors))
+    return ValidationFailed(tuple(field_error(error, within) for error in islice(errors, MOST_ERRORS)))
 
 
-def field_error(error: Mapping[str, Any]) -> FieldError:
+def field_error(error: Mapping[str, Any], within: tuple[str, ...] = ()) -> FieldError:
     """Translate one pydantic error (``{"type", "loc", "msg", "input", "ctx"}``).
 
     A ``PydanticCustomError(code, message)`` without a context keeps its code and message, which are constants. All
     others are translated.
     """
-    kind, context = error["type"], error.get("ctx") or {}
-    if kind == "extra_forbidden" and error["loc"][0] == "query":
+    kind, context, location = error["type"], error.get("ctx") or {}, (*within, *error["loc"])
+    if kind == "extra_forbidden" and location[0] == "query":
         code, message = _UNKNOWN_PARAMETER
     elif kind in _PYDANTIC_TYPES or context:
         code, message = _MESSAGES.get(kind, _DEFAULT)
         message = message.format_map(context) if "{" in message else message
     else:
         code, message = kind, error["msg"]
-    return FieldError(pointer(error["loc"]), code, message)
+    return FieldError(pointer(location), code, message)
 
 
 def pointer(location: Sequence[int | str]) -> str:

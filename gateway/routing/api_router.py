@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from gateway.routing.body import StrictRequest, read_document
+from gateway.routing.bounds import with_bounds
 from gateway.routing.terms import terms_of
 from tenants.resources.errors import DeclarationError
 
@@ -22,6 +23,8 @@ class ApiRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.terms = terms_of(path, endpoint)
         super().__init__(path, endpoint, **options)
+        has_body = self.body_field is not None
+        self.terms = with_bounds(path, self.terms, has_body=has_body, is_json=has_body and not self._takes_form)
         if (self.is_sse_stream or self.is_json_stream) and not self.terms.streams:
             raise DeclarationError(f"Route {path}", "the endpoint is a generator; declare streams=True in its terms")
         for model in self._body_models():
@@ -37,15 +40,19 @@ class ApiRoute(APIRoute):
         surrogates and deep nesting; and it reports an unreadable body without what was wrong with it.
         """
         handler = super().get_route_handler()
-        if self.body_field is None or isinstance(self.body_field.field_info, Form):
+        if self.body_field is None or self._takes_form:
             return handler
 
         async def strictly(request: Request) -> Response:
-            strict = StrictRequest(request.scope, request.receive)
+            strict = StrictRequest(request.scope, request.receive, self.terms.value_limit)
             await read_document(strict)
             return await handler(strict)
 
         return strictly
+
+    @property
+    def _takes_form(self) -> bool:
+        return self.body_field is not None and isinstance(self.body_field.field_info, Form)
 
     def _body_models(self) -> list[type[BaseModel]]:
         annotations = [each.field_info.annotation for each in self.dependant.body_params]

@@ -1,5 +1,6 @@
 """The body of a request, read within its route's bound and as strictly as RFC 8259 and I-JSON allow (DA1, DA2)."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import Request
@@ -19,10 +20,14 @@ class StrictRequest(Request):
 
     _document: Any = _UNREAD
 
+    def __init__(self, scope: Scope, receive: Receive, value_limit: int) -> None:
+        super().__init__(scope, receive)
+        self._value_limit = value_limit
+
     async def json(self) -> Any:
-        """The body's document, parsed once."""
+        """The body's document, parsed once. Raises MalformedRequest and PayloadTooLarge."""
         if self._document is _UNREAD:
-            self._document = parse(await self.body())
+            self._document = parse(await self.body(), self._value_limit)
         return self._document
 
 
@@ -42,19 +47,21 @@ async def read_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
-        raise MalformedRequest(detail="the client disconnected before the end of its body") from None
+        detail = "the client disconnected before the end of its body"
+        raise MalformedRequest("The body ended before its declared length.", detail=detail) from None
 
 
 def bounded(app: ASGIApp, limit: int) -> ASGIApp:
     """The application behind a bound of its own: a longer body is refused by its Content-Length, or while it is read.
 
-    The server's bound (``TENANTRY_BODY_LIMIT``) applies before the route is known, and stays the ceiling.
+    The server discards a body without a Content-Length that the application does not read.
     """
+    too_large = f"The body exceeds {limit:,} bytes, the most that this route accepts. Send a smaller body."
 
-    async def within(scope: Scope, receive: Receive, send: Send) -> None:
+    def within(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         length = context_of(scope).fields.by_name.get(b"content-length")
         if length is not None and int(length) > limit:
-            raise PayloadTooLarge
+            raise PayloadTooLarge(too_large)
         left = limit
 
         async def receive_within() -> Message:
@@ -62,10 +69,10 @@ def bounded(app: ASGIApp, limit: int) -> ASGIApp:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise PayloadTooLarge
+                raise PayloadTooLarge(too_large)
             return message
 
-        await app(scope, receive_within, send)
+        return app(scope, receive_within, send)
 
     return within
 

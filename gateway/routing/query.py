@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.types import Scope
 
 from tenants.crud.faults import query_fault, repetitions
-from tenants.errors import ValidationFailed
+from tenants.errors import MOST_ERRORS, ValidationFailed
 
 _MOST_PAIRS = 200
 _SEQUENCES = (list, set, frozenset, tuple)
@@ -67,7 +67,8 @@ def check_of(dependant: Dependant) -> Check:
 def _refuse_unknown(given: Sequence[tuple[str, str]], known: frozenset[str]) -> None:
     unknown = [name for name, _ in given if name not in known]
     if unknown:
-        raise ValidationFailed(tuple(query_fault(name, "unknown_parameter", "Unknown parameter.") for name in unknown))
+        named = unknown[:MOST_ERRORS]
+        raise ValidationFailed(tuple(query_fault(name, "unknown_parameter", "Unknown parameter.") for name in named))
 
 
 def _parameters(dependant: Dependant) -> Iterator[ModelField]:

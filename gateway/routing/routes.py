@@ -33,6 +33,11 @@ def api_routes(routes: Iterable[BaseRoute]) -> Iterator[tuple[RouteContext, ApiR
                 f"Route {context.path}",
                 f"it is a {type(route).__name__} without terms; register it on tenantry.APIRouter, with @terms(...)",
             )
+        if context.body_field is not None and route.body_field is None:
+            raise DeclarationError(
+                f"Route {context.path}",
+                "a dependency of an included router reads the body, outside its bounds; give it to the endpoint",
+            )
         yield context, route
 
 

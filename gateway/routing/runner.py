@@ -54,11 +54,11 @@ def runner_of(route: RouteContext, terms: Terms, app: FastAPI) -> ASGIApp:
     """The application that answers this route, given a scope with ``path_params`` in it."""
     check = check_of(route.dependant) if terms.query == () else None
     call = None if terms.streams else _direct_call(route)
-    answer = _injected(route, check, app) if call is None else _direct(call, check, app)
+    answer = _injected(route, check, app) if call is None else _direct(call, check, app, terms.value_limit)
     return answer if terms.body_limit is None else bounded(answer, terms.body_limit)
 
 
-def _direct(call: _DirectCall, check: Check | None, app: FastAPI) -> ASGIApp:
+def _direct(call: _DirectCall, check: Check | None, app: FastAPI, value_limit: int) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if check is not None and scope["query_string"]:
             check(scope)
@@ -67,7 +67,7 @@ def _direct(call: _DirectCall, check: Check | None, app: FastAPI) -> ASGIApp:
         if call.body is None:
             request = Request(scope, receive)
         else:
-            request = StrictRequest(scope, receive)
+            request = StrictRequest(scope, receive, value_limit)
             if (body := await _read(request, call.body)) is not None:
                 values[call.body.name] = body
         if call.request is not None:
@@ -155,5 +155,4 @@ async def _read(request: StrictRequest, body: _Body) -> BaseModel | None:
     try:
         return body.model.model_validate(document)
     except ValidationError as error:
-        findings = error.errors(include_url=False, include_input=False)
-        raise validation_failed([{**each, "loc": ("body", *each["loc"])} for each in findings]) from None
+        raise validation_failed(error.errors(include_url=False, include_input=False), within=("body",)) from None

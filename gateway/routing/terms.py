@@ -8,7 +8,7 @@ async def win_deal(...): ...
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from gateway.request.route import Guard, Parameter, Terms
+from gateway.request.route import DEFAULT_VALUES, Guard, Parameter, Terms
 from tenants.errors import TenantryError
 from tenants.resources.errors import DeclarationError
 
@@ -22,6 +22,7 @@ def terms(
     cost: int = 1,
     query: Sequence[Parameter] | None = (),
     body_limit: int | None = None,
+    value_limit: int = DEFAULT_VALUES,
     idempotent: bool = True,
     streams: bool = False,
     tagged: bool = False,
@@ -35,7 +36,9 @@ def terms(
     if not isinstance(guard, Guard):
         raise TypeError("terms() takes a guard first: requires(...), requires_principal, requires_operator or public")
     parameters = None if query is None else tuple(query)
-    declared = Terms(guard, cost, parameters, body_limit, idempotent, streams, tagged, tuple(errors), operations)
+    declared = Terms(
+        guard, cost, parameters, body_limit, value_limit, idempotent, streams, tagged, tuple(errors), operations
+    )
 
     def declare(endpoint: _Endpoint) -> _Endpoint:
         if hasattr(endpoint, _ATTRIBUTE):

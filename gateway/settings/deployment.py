@@ -45,7 +45,9 @@ class HttpGroup(BaseModel):
     resources: Annotated[
         str | None, Field(description="Module whose RESOURCES are served, such as `examples.crm.resources`.")
     ] = None
-    body_limit: Annotated[int, Field(ge=1024, description="Maximum size of a request body, in bytes.")] = 1_048_576
+    body_limit: Annotated[
+        int, Field(ge=1024, description="Maximum size of a request body, in bytes, on any route.")
+    ] = 1_048_576
 
 
 class ObservabilityGroup(BaseModel):

@@ -20,15 +20,21 @@ Value = str | int | bool | Decimal | date | datetime | UUID
 
 _DECIMAL = re.compile(r"-?[0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-# PostgreSQL text cannot contain NUL, UTF-8 cannot contain surrogates.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def check_text(text: str) -> str:
-    """Return the text if PostgreSQL can store it. Raises BadValue."""
-    if _UNSTORABLE.search(text):
+    """Return the text if PostgreSQL can store it: UTF-8 has no surrogates, its text no NUL. Raises BadValue."""
+    if "\0" in text or not (text.isascii() or _is_utf8(text)):
         raise BadValue("bad_character", "Must not contain NUL or an unpaired surrogate.")
     return text
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_date(text: str) -> date:

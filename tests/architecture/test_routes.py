@@ -14,9 +14,10 @@ from starlette.routing import Mount, WebSocketRoute
 from gateway.authorization.guards import public, requires, requires_operator, requires_principal
 from gateway.authorization.stage import AuthorizationStage
 from gateway.openapi.editions import EDITIONS
-from gateway.request.route import Audience, Route, Terms
+from gateway.request.route import MOST_VALUES, Audience, Route, Terms
 from gateway.routing.api_router import APIRouter
-from gateway.routing.routes import routes_of
+from gateway.routing.bounds import LARGEST_DOCUMENT, NO_BODY_LIMIT
+from gateway.routing.routes import api_routes, routes_of
 from gateway.routing.table import RouteTable
 from gateway.routing.terms import terms
 from gateway.services import Services
@@ -32,6 +33,7 @@ from tests.fixtures.unconnected import unconnected_api, unconnected_services
 _MIGRATIONS = "/operator/v1/migrations"
 _ID = TenantId(uuid4())
 _TENANT = TenantRef(_ID, "acme", TenantStatus.ACTIVE, tenant_schema(_ID), tenant_role(_ID), "scale")
+_LARGEST_PUBLIC = 16_384  # bytes
 _HIDDEN = {
     "/",
     "/.well-known/security.txt",
@@ -153,6 +155,9 @@ def test_terms_are_checked_where_they_are_declared() -> None:
         terms(public)(terms(public)(_own()))
     with pytest.raises(ValueError, match="body_limit"):
         terms(public, body_limit=0)
+    for values in (0, MOST_VALUES + 1):
+        with pytest.raises(ValueError, match="value_limit"):
+            terms(public, value_limit=values)
 
 
 @pytest.mark.parametrize("cost", [0, -1, 1024, 1.5, True, "5"])
@@ -174,6 +179,19 @@ def test_a_body_model_that_ignores_unknown_fields_is_refused() -> None:
     """AZ7: no endpoint overlooks a misspelt field."""
     with pytest.raises(DeclarationError, match="_Lax would ignore unknown fields"):
         APIRouter().add_api_route("/lax", terms(public)(_takes_lax_body), methods=["POST"])
+
+
+def test_every_route_has_a_body_bound(api: FastAPI) -> None:
+    """LD1, DA2: a document is at most 2 MiB, an anonymous one 16 KiB; Stripe's events alone are read, then verified."""
+    raw = {"/webhooks/stripe"}
+    for context, route in api_routes(api.routes):
+        limit = route.terms.body_limit or 0
+        if context.body_field is None:
+            assert limit == NO_BODY_LIMIT or context.path in raw, context.path
+        elif route.terms.guard == public:
+            assert 0 < limit <= _LARGEST_PUBLIC, context.path
+        else:
+            assert 0 < limit <= LARGEST_DOCUMENT, context.path
 
 
 def test_permissions_of_routes_are_in_the_catalogue(services: Services, routes: list[Route]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from examples.crm.contacts import contacts
-from gateway.data.models import Models, models_of, sent_values
+from gateway.data.models import Models, longest_body, models_of, sent_values
 from gateway.problems.validation import validation_failed
 from tenants.errors import ValidationFailed
 from tenants.identifiers import show
@@ -23,6 +23,8 @@ from tests.fixtures.everything import EVERYTHING
 _THINGS = models_of(load_registry(EVERYTHING)["things"])
 _CONTACTS = models_of(load_registry("examples.crm.resources")["contacts"])
 _PARENT = UUID(int=1)
+_EMOJI = "\\ud83d\\ude00"  # one character in twelve bytes
+_LONGEST_TEXTS = {"name": 200, "company": 200, "notes": 10_000}
 
 
 def _faults(body: Any) -> list[tuple[str, str]]:
@@ -54,6 +56,17 @@ def test_every_kind_of_value_is_read_as_it_was_sent() -> None:
         "seen": datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC),
         "parent_id": _PARENT,
     }
+
+
+def test_the_bound_of_a_body_follows_from_the_columns() -> None:
+    """LD1, DA2: whatever the models accept fits, however a client escapes its texts and indents its document."""
+    registry = load_registry("examples.crm.resources")
+    texts = ", ".join(f'"{name}": "{_EMOJI * length}"' for name, length in _LONGEST_TEXTS.items())
+    body = f'{{\n    {texts},\n    "stage": "qualified",\n    "value_cents": {2**63 - 1}\n}}\n'
+    assert len(sent_values(_CONTACTS.create.model_validate_json(body))) == len(_LONGEST_TEXTS) + 2
+    assert len(body) <= longest_body(registry["contacts"]) <= len(body) + 12 * 254 + 6 * 512
+    assert longest_body(registry["deals"]) < 8_192
+    assert longest_body(load_registry(EVERYTHING)["things"]) > 1_048_576, "a text without a length"
 
 
 def test_fields_that_are_left_out_are_not_sent() -> None:

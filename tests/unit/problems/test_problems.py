@@ -16,7 +16,7 @@ from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
-from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
+from tenants.errors import MOST_ERRORS, ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
 from tests.asgi import HOST, Response, call, http_scope
 from tests.gated_app import PUBLIC_URL, gated_app
 
@@ -256,7 +256,7 @@ async def test_an_invalid_query_parameter_has_a_pointer() -> None:
 async def test_the_list_of_errors_is_bounded() -> None:
     """A 1 MB body with errors everywhere must not cause a 10 MB response."""
     answer = await _get("/errors/many")
-    assert len(answer.json()["errors"]) == 50
+    assert len(answer.json()["errors"]) == MOST_ERRORS
 
 
 async def test_a_disconnect_within_the_body_is_not_logged_as_an_error() -> None:

@@ -9,24 +9,18 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.authorization.guards import public
 from gateway.problems.errors import MalformedRequest, PayloadTooLarge, UnsupportedMediaType
-from gateway.request.context import RequestContext
-from gateway.request.fields import RequestFields
 from gateway.routing import runner
 from gateway.routing.api_router import APIRouter
-from gateway.routing.routes import routes_of
 from gateway.routing.terms import terms
 from tenants.errors import NotFound, TenantryError, ValidationFailed
-from tests.asgi import Response as AsgiResponse
-from tests.asgi import call, http_scope
+from tests.asgi import http_scope
+from tests.routed import ITEM_ID, JSON, copy_of, get, post, routed
 
 pytestmark = pytest.mark.anyio
-
-_JSON = (b"content-type", b"application/json")
-_ID = UUID(int=7)
 
 
 class Item(BaseModel):
@@ -66,48 +60,18 @@ async def _write_injected(item_id: UUID, body: Item, _title: Title) -> dict[str,
 
 def _app(read: Callable[..., Any], write: Callable[..., Any]) -> FastAPI:
     router = APIRouter()
-    router.add_api_route("/items/{item_id}", terms(public)(_copy(read)), methods=["GET"])
-    bounded = terms(public, body_limit=30)(_copy(write))
+    router.add_api_route("/items/{item_id}", terms(public)(copy_of(read)), methods=["GET"])
+    bounded = terms(public, body_limit=30)(copy_of(write))
     router.add_api_route("/items/{item_id}", bounded, methods=["POST"], status_code=201)
     app = FastAPI(title="the app", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(router)
     return app
 
 
-def _copy(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Terms are declared once for each function; every test registers its own."""
-
-    async def copy(**values: Any) -> Any:
-        return await endpoint(**values)
-
-    copy.__wrapped__ = endpoint  # type: ignore[attr-defined]  # gives it the endpoint's signature
-    return copy
-
-
-def _runner(app: FastAPI, method: str) -> ASGIApp:
-    """The route as the gate calls it."""
-    (route,) = [each for each in routes_of(app) if each.method == method]
-
-    async def found(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["path_params"] = {"item_id": scope["path"].rpartition("/")[2]}
-        RequestContext(scope, RequestFields.of(scope["headers"]), receive, "req_test", "192.0.2.1")
-        await route.app(scope, receive, send)
-
-    return found
-
-
 @pytest.fixture(params=["direct", "injected"])
 def app(request: pytest.FixtureRequest) -> FastAPI:
     """The same two routes, called directly and with FastAPI's injection."""
     return _app(_read, _write) if request.param == "direct" else _app(_read_injected, _write_injected)
-
-
-async def _get(app: FastAPI, path: str = f"/items/{_ID}", query: bytes = b"") -> AsgiResponse:
-    return await call(_runner(app, "GET"), http_scope("GET", path, query=query))
-
-
-async def _post(app: FastAPI, *chunks: bytes, headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)) -> AsgiResponse:
-    return await call(_runner(app, "POST"), http_scope("POST", f"/items/{_ID}", headers=headers), chunks)
 
 
 def test_an_endpoint_is_called_directly_unless_it_needs_injection() -> None:
@@ -121,23 +85,23 @@ def test_an_endpoint_is_called_directly_unless_it_needs_injection() -> None:
 
 async def test_an_endpoint_gets_its_request_its_path_and_its_body(app: FastAPI) -> None:
     """Parameters have the types of their annotations."""
-    read = await _get(app)
+    read = await get(app)
     assert (read.status, read.json()) == (200, {"id": 7, "title": "the app"})
-    written = await _post(app, b'{"count"', b": 3}")
+    written = await post(app, b'{"count"', b": 3}")
     assert (written.status, written.json()) == (201, {"id": 7, "count": 3})
 
 
 async def test_a_path_parameter_of_another_type_does_not_exist(app: FastAPI) -> None:
     """AZ4: 404, and not an error that describes ids."""
     with pytest.raises(NotFound):
-        await _get(app, "/items/seven")
+        await get(app, "/items/seven")
 
 
 @pytest.mark.parametrize("query", [b"limit=1", b"x=1&x=2", b"="])
 async def test_an_unknown_parameter_is_refused(app: FastAPI, query: bytes) -> None:
     """AZ7."""
     with pytest.raises(ValidationFailed) as refused:
-        await _get(app, query=query)
+        await get(app, query=query)
     assert {each.code for each in refused.value.errors} == {"unknown_parameter"}
 
 
@@ -157,15 +121,15 @@ async def test_an_invalid_body_is_refused_with_pointers(
 ) -> None:
     """AZ7: pointers into the body, and codes of our own."""
     with pytest.raises(ValidationFailed) as refused:
-        await _post(app, body)
+        await post(app, body)
     assert [(each.pointer, each.code) for each in refused.value.errors] == faults
 
 
 @pytest.mark.parametrize(
     ("body", "content_type", "error"),
     [
-        (b'{"count": NaN}', _JSON, MalformedRequest),
-        (b'{"count": 1, "count": 2}', _JSON, MalformedRequest),
+        (b'{"count": NaN}', JSON, MalformedRequest),
+        (b'{"count": 1, "count": 2}', JSON, MalformedRequest),
         (b'{"count": 1}', (b"content-type", b"text/plain"), UnsupportedMediaType),
     ],
 )
@@ -174,14 +138,14 @@ async def test_a_body_is_read_strictly(
 ) -> None:
     """DA1."""
     with pytest.raises(error):
-        await _post(app, body, headers=(content_type,))
+        await post(app, body, headers=(content_type,))
 
 
 @pytest.mark.parametrize("length", [None, b"31"])
 async def test_a_body_beyond_the_bound_of_its_route_is_refused(app: FastAPI, length: bytes | None) -> None:
     """DA2: by its Content-Length before it is read, else as soon as it is longer."""
     received: list[int] = []
-    headers = (_JSON,) if length is None else (_JSON, (b"content-length", length))
+    headers = (JSON,) if length is None else (JSON, (b"content-length", length))
 
     async def receive() -> Message:
         received.append(1)
@@ -191,17 +155,18 @@ async def test_a_body_beyond_the_bound_of_its_route_is_refused(app: FastAPI, len
         raise AssertionError("no answer was expected")
 
     with pytest.raises(PayloadTooLarge):
-        await _runner(app, "POST")(http_scope("POST", f"/items/{_ID}", headers=headers), receive, send)
+        await routed(app, "POST")(http_scope("POST", f"/items/{ITEM_ID}", headers=headers), receive, send)
     assert len(received) == (2 if length is None else 0)
 
 
 async def test_a_body_within_the_bound_of_its_route_is_read(app: FastAPI) -> None:
     """DA2: to the byte."""
     body = b'{"count": 3}'.ljust(30)
-    answer = await _post(app, body, headers=(_JSON, (b"content-length", b"30")))
+    answer = await post(app, body, headers=(JSON, (b"content-length", b"30")))
     assert answer.status == 201
-    with pytest.raises(PayloadTooLarge):
-        await _post(app, body + b" ")
+    with pytest.raises(PayloadTooLarge) as refused:
+        await post(app, body + b" ")
+    assert refused.value.message == "The body exceeds 30 bytes, the most that this route accepts. Send a smaller body."
 
 
 def _with_query(endpoint: Callable[..., Any], **declared: Any) -> FastAPI:
@@ -213,7 +178,7 @@ def _with_query(endpoint: Callable[..., Any], **declared: Any) -> FastAPI:
 
 async def _codes(app: FastAPI, query: bytes) -> list[tuple[str, str]]:
     try:
-        await _get(app, "/items", query)
+        await get(app, "/items", query)
     except ValidationFailed as refused:
         return [(each.pointer, each.code) for each in refused.errors]
     return []
@@ -234,7 +199,7 @@ async def _nested(limit: Annotated[int, Depends(lambda limit=1: limit)]) -> dict
 @pytest.mark.parametrize("endpoint", [_scalars, _model, _nested])
 async def test_the_query_of_an_injected_endpoint_is_read_strictly(endpoint: Callable[..., Any]) -> None:
     """AZ7: FastAPI ignores unknown names, and takes the last of two values."""
-    app = _with_query(_copy(endpoint))
+    app = _with_query(copy_of(endpoint))
     assert await _codes(app, b"limit=5") == []
     assert await _codes(app, b"limit=5&limit=6") == [("/query/limit", "repeated")]
     if endpoint is not _model:  # whose unknown names pydantic reports
@@ -243,7 +208,7 @@ async def test_the_query_of_an_injected_endpoint_is_read_strictly(endpoint: Call
 
 async def test_a_list_may_be_given_several_times() -> None:
     """A parameter that is declared as a list is no repetition."""
-    answer = await _get(_with_query(_copy(_scalars)), "/items", b"tag=a&tag=b")
+    answer = await get(_with_query(copy_of(_scalars)), "/items", b"tag=a&tag=b")
     assert answer.json() == {"limit": 10, "tag": ["a", "b"]}
 
 
@@ -253,7 +218,7 @@ async def test_terms_can_allow_any_query() -> None:
     async def probe() -> Response:
         return Response()
 
-    assert (await _get(_with_query(probe, query=None), "/items", b"any=1&any=2")).status == 200
+    assert (await get(_with_query(probe, query=None), "/items", b"any=1&any=2")).status == 200
 
 
 async def test_a_dependency_of_function_scope_ends_before_the_response_is_sent() -> None:
@@ -267,7 +232,7 @@ async def test_a_dependency_of_function_scope_ends_before_the_response_is_sent()
     async def endpoint(_: Annotated[None, Depends(transaction, scope="function")]) -> Response:
         return _Noted(events)
 
-    await _get(_with_query(endpoint), "/items")
+    await get(_with_query(endpoint), "/items")
     assert events == ["committed", "sent"]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,16 @@ def _rfc3339(time: datetime, more: str, *, lower: bool) -> str:
     whole, offset = text[:26], text[26:]
     text = f"{whole}{more}{'Z' if offset == '+00:00' else offset}"
     return text.lower() if lower else text
+
+
+@pytest.mark.parametrize("part", ["1", "T", "T1", "T1:1 "])
+@pytest.mark.parametrize("begin", ["", "2026-01-31T12:00:00."])
+def test_a_long_text_is_refused_in_linear_time(begin: str, part: str) -> None:
+    """LD1: a body may have a text of a megabyte where a time is read; 20 ms of CPU time for the worst."""
+    text, began = begin + part * (1_048_576 // len(part)), thread_time()
+    with pytest.raises(BadValue):
+        read_timestamp(text)
+    assert thread_time() - began < 0.2
 
 
 @given(_TIMES, st.text("0123456789", max_size=40), st.booleans())
