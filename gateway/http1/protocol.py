@@ -18,9 +18,10 @@ from uvicorn.server import ServerState
 from gateway.http1.cycle import RequestCycle
 from gateway.http1.request_body import ChunkedBody, DeclaredBody
 from gateway.http1.request_head import CHUNKED, HeadReader, RequestHead
+from gateway.http1.rules import Rule, UnreadableRequest
 from gateway.http1.shared_state import ErrorResponse, SharedState
 from gateway.http1.timeouts import Limits
-from gateway.problems.errors import MalformedRequest, PayloadTooLarge, RequestTimeout
+from gateway.problems.errors import PayloadTooLarge, RequestTimeout
 from gateway.request.fields import FIELDS
 from gateway.request.source import UNKNOWN
 from gateway.settings import Settings
@@ -45,7 +46,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._shared = shared
         self._limits = shared.limits
         self._timeouts = shared.timeouts
-        self._reader = HeadReader(shared.is_valid_host)
+        self._reader = HeadReader()
         self._raw_root_path = self.root_path.encode("ascii")
         self._body: DeclaredBody | ChunkedBody | None = None  # of the current request, until its end has arrived
         self._buffer = b""  # received, and not parsed yet
@@ -85,7 +86,7 @@ class Http1Protocol(HttpToolsProtocol):
             cycle.disconnect(half_close=True)
             return True
         if self._buffer and not self._draining:
-            self._reject(MalformedRequest(detail="the request ends within its head"))
+            self._reject(UnreadableRequest(Rule.HEAD_INCOMPLETE))
         return False
 
     # Requests.

@@ -4,7 +4,7 @@ import asyncio
 from typing import NamedTuple, Protocol
 
 from gateway.gate.request_id import RequestIds
-from gateway.http1.header_fields import Field, host_validator
+from gateway.http1.header_fields import Field
 from gateway.http1.response_head import HeadWriter, security_headers
 from gateway.http1.timeouts import IdleTimeouts, Limits
 from gateway.logs.setup import InfoLogger, access_logger
@@ -67,7 +67,6 @@ class SharedState:
     def __init__(self, settings: Settings, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = limits
         self.body_limit = settings.body_limit
-        self.is_valid_host = host_validator(settings.hosts)
         self.heads = HeadWriter(security_headers(https=settings.public_url.startswith("https:")))
         self.errors = ErrorResponder(
             Problems(settings.public_url),

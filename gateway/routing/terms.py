@@ -24,6 +24,7 @@ def terms(
     body_limit: int | None = None,
     idempotent: bool = True,
     streams: bool = False,
+    any_host: bool = False,
     tagged: bool = False,
     errors: Sequence[type[TenantryError]] = (),
     operations: bool = False,
@@ -35,7 +36,18 @@ def terms(
     if not isinstance(guard, Guard):
         raise TypeError("terms() takes a guard first: requires(...), requires_principal, requires_operator or public")
     parameters = None if query is None else tuple(query)
-    declared = Terms(guard, cost, parameters, body_limit, idempotent, streams, tagged, tuple(errors), operations)
+    declared = Terms(
+        guard,
+        cost,
+        parameters,
+        body_limit,
+        idempotent,
+        streams,
+        any_host,
+        tagged,
+        tuple(errors),
+        operations,
+    )
 
     def declare(endpoint: _Endpoint) -> _Endpoint:
         if hasattr(endpoint, _ATTRIBUTE):
