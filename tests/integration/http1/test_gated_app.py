@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 
 from gateway.authorization.guards import public
 from gateway.http1.rules import Rule
-from gateway.problems.errors import UnsupportedContentCoding
+from gateway.problems.errors import RequestTimeout, UnsupportedContentCoding
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from tests.fixtures.http1 import Http1Server, run_server
@@ -104,8 +104,8 @@ def test_a_slow_body_gets_408(server: Http1Server) -> None:
     """PX8."""
     with connected(server.port) as client:
         client.send(b"POST /read HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 10\r\n\r\nhello")
-        assert server.wait_until(lambda: server.connection._window_bytes == 5)
-        server.call_soon(server.connection.on_timeout)
+        assert server.wait_until(lambda: server.connection._body_bytes == 5)
+        server.call_soon(lambda: server.connection._abort_body(RequestTimeout()))
         response = client.response()
         assert (response.status, response.problem["code"]) == (408, "request_timeout")
         assert client.closed()
