@@ -24,9 +24,9 @@ class AccessLog:
 
     def write(self, request: RequestContext, status: int) -> None:
         """``status`` is 0 when the request ended before a response began."""
-        if self._share < 1 and 0 < status < _FIRST_ERROR and random.random() >= self._share:  # noqa: S311 - a sample
-            if "cut_short" not in request.log:
-                return
+        complete = 0 < status < _FIRST_ERROR and "cut_short" not in request.log
+        if complete and self._share < 1 and random.random() >= self._share:  # noqa: S311 - a sample
+            return
         self._logger.info(
             "request",
             request_id=request.request_id,

@@ -2,8 +2,8 @@
 
 It replaces uvicorn's ``RequestResponseCycle``, of which uvicorn's server and protocol read ``keep_alive``,
 ``response_started`` and ``response_complete``. Errors in the body are raised by ``receive``, so that the gate answers
-them like any other error. A response of one piece is sent in one write. The last ``send`` returns when the kernel has the
-whole response: until then the request is in flight, and the connection reads no further one.
+them like any other error. A response of one piece is sent in one write. The last ``send`` returns when the kernel has
+the whole response: until then the request is in flight, and the connection reads no further one.
 """
 
 import asyncio
