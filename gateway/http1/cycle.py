@@ -215,7 +215,10 @@ class RequestCycle:
         if message["type"] == "http.response.body" and self.response_started and not self.response_ended:
             self._send_body(message)
             if self.response_ended:
-                await self._deliver()
+                if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
+                    await self._deliver()
+                if not self.disconnected:
+                    self._complete()
         elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
             self._start_response(message)
@@ -258,12 +261,11 @@ class RequestCycle:
         self.response_ended = not more
 
     async def _deliver(self) -> None:
-        if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
-            self._body_chunks.clear()
-            self._flow.resume_reading()  # a client may read its response only after it has sent its body
-            await self._wait_for_reader(for_all=True)
-            if self.disconnected:
-                return
+        self._body_chunks.clear()
+        self._flow.resume_reading()  # a client may read its response only after it has sent its body
+        await self._wait_for_reader(for_all=True)
+
+    def _complete(self) -> None:
         self.response_complete = True
         self._wake()
         self._connection.on_response_complete()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tenants.errors import Unavailable
 
-_RELIEF = 16  # at a bound, a sixteenth of it is freed at once: finding the worst holders takes time
+_RELIEF = 64  # at a bound, this fraction of it is freed at once: finding the worst holders takes time
 
 
 class MemoryShort(Unavailable):

@@ -227,14 +227,14 @@ class Http1Protocol(HttpToolsProtocol):
         """Free the input that is not with the application yet: others need the memory more."""
         cycle: RequestCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
-            self._reject(MemoryShort(detail="head"))
+            self._reject(MemoryShort(detail="held memory, in the head"))
             return
         if self._buffer:
             self._buffer, self._input_dropped = b"", True
             cycle.keep_alive = False
             self._count_input()
         if not (cycle.body_taken or cycle.response_ended):
-            self._abort_body(MemoryShort(detail="body"))
+            self._abort_body(MemoryShort(detail="held memory, in the body"))
 
     # Responses.
 
