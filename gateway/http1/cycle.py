@@ -129,6 +129,7 @@ class RequestCycle:
             if self._task is not None:
                 self._connection.server_state.tasks.discard(self._task)
             self._task = None  # breaks a reference cycle: a request must not wait for the garbage collector
+            self._error = None  # its traceback has all that the application had read, and the connection may drain
 
     async def _abort_response(self) -> None:
         if self.response_started:

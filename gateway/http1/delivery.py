@@ -67,7 +67,7 @@ class Delivery:
         self._shared.memory.hold(self, self._transport.get_write_buffer_size(), self._source)
         self._shared.timeouts.set(self, left)
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """Free the memory: the response is cut short."""
         self._cut_short("memory_short")
 

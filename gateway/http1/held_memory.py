@@ -1,7 +1,7 @@
 """Bytes that clients make this process hold: unfinished requests and undelivered responses (LD2).
 
-They are bounded over the process and for each source. Beyond a bound those give way that have held the most for the
-longest time, in byte-seconds: many slow senders of large bodies, never the small request that has just arrived.
+They are bounded over the process and for each source. Beyond a bound those with the most byte-seconds are shed first:
+slow senders of large bodies, not a small request that has just arrived.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class MemoryShort(Unavailable):
 class Holder(Protocol):
     """A connection or a delivery."""
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """Free what is held, if it can be freed before the request ends."""
 
 
@@ -48,7 +48,7 @@ class HeldMemory:
     def hold(self, holder: Holder, size: int, source: str | None) -> None:
         """``holder`` holds ``size`` bytes from now on. ``source`` counts until it holds none; None counts for none.
 
-        May call ``give_way`` of any holder, this one too.
+        May call ``shed`` of any holder, this one too.
         """
         held = self._held.get(holder)
         if held is None:
@@ -87,4 +87,4 @@ class HeldMemory:
         for holder in worst_first:
             if held_now() <= limit - limit // _RELIEF:
                 return
-            holder.give_way()
+            holder.shed()

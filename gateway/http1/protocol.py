@@ -205,7 +205,7 @@ class Http1Protocol(HttpToolsProtocol):
     # Memory.
 
     def _count_input(self) -> None:
-        """Count the current request's body, whoever has it, and what waits to be parsed."""
+        """Count the current request's body, also what the application has read, and bytes that wait to be parsed."""
         size = self._body_held + len(self._buffer)
         if size != self._held:
             self._held = size
@@ -223,7 +223,7 @@ class Http1Protocol(HttpToolsProtocol):
         """The delivery of a response to this connection's client."""
         return Delivery(self._shared.deliveries, self.transport, self.flow, scope, self._source())
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """Free the input that is not with the application yet: others need the memory more."""
         cycle: RequestCycle | None = self.cycle
         if cycle is None or cycle.response_complete:

@@ -1,10 +1,18 @@
 """Clients that make the server hold memory: unfinished bodies, heads and pipelined requests (LD2)."""
 
+import weakref
 from contextlib import ExitStack
 
 import pytest
+from starlette.types import Receive, Scope, Send
+from structlog.testing import CapturingLogger
 
+from gateway.gate.access_log import AccessLog
+from gateway.gate.gate import Gate
 from gateway.http1.held_memory import Holder, MemoryShort
+from gateway.problems.documents import Problems
+from gateway.request.source import SourceReader
+from tests.asgi import route_to
 from tests.fixtures.http1 import BODY_LIMIT, Http1Server, StartServer
 from tests.integration.http1.applications import Held, count_body
 from tests.raw_http import RawClient, connected
@@ -61,7 +69,7 @@ def _assert_small_requests_pass(server: Http1Server) -> None:
 
 
 def test_unfinished_bodies_of_one_source_are_bounded(start_server: StartServer) -> None:
-    """LD2: whoever has sent them; the longest and largest ones are refused, and small requests pass."""
+    """LD2: without a credential too; the longest and largest ones are refused, and small requests pass."""
     server = start_server(count_body, held_memory_limit=_LIMIT)
     with ExitStack() as stack:
         clients = _unfinished(server, stack, [_POST % (BODY_LIMIT, b"") + b"a" * _SIZE] * _CLIENTS)
@@ -73,6 +81,37 @@ def test_unfinished_bodies_of_one_source_are_bounded(start_server: StartServer) 
         clients[-1].send(b"a" * (BODY_LIMIT - _SIZE))
         assert clients[-1].response().body == b"%d" % BODY_LIMIT
     assert server.wait_until(lambda: not server.connections)
+
+
+class _Collected(bytearray):
+    """A part of a body that an application has read; it can be referred to weakly."""
+
+
+def test_what_the_application_has_read_is_freed_with_its_request(start_server: StartServer) -> None:
+    """LD2: not when the connection closes, which waits for the client; the error must not keep it."""
+    collected: list[weakref.ref[_Collected]] = []
+
+    async def collects(_scope: Scope, receive: Receive, _send: Send) -> None:
+        parts = []
+        while True:
+            parts.append(_Collected((await receive())["body"]))
+            collected.append(weakref.ref(parts[-1]))
+
+    gate = Gate(
+        collects,
+        stages=(route_to(collects, "/read"),),
+        problems=Problems("https://gateway.test"),
+        source=SourceReader(),
+        access=AccessLog(CapturingLogger()),
+    )
+    server = start_server(gate, held_memory_limit=_LIMIT)
+    with connected(server.port) as client:
+        client.send(_POST % (BODY_LIMIT, b"") + b"a" * 1_000)
+        assert server.wait_until(lambda: len(collected) == 1)
+        server.call_soon(server.connection.shed)
+        assert client.response().status == 503
+        assert server.wait_until(lambda: collected[0]() is None)
+        assert len(server.connections) == 1
 
 
 def test_sources_behind_a_trusted_proxy_are_told_apart(start_server: StartServer) -> None:

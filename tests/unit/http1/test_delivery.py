@@ -91,9 +91,9 @@ async def test_memory_is_counted_while_the_response_waits() -> None:
     assert (reader.memory.total, reader.transport.limits) == (0, [0, None])
 
 
-async def test_a_delivery_that_gives_way_is_cut_short() -> None:
+async def test_a_delivery_that_is_shed_is_cut_short() -> None:
     """LD2."""
     reader = _Reader(5_000)
-    reader.delivery.give_way()
+    reader.delivery.shed()
     assert reader.transport.aborted
     assert reader.scope[CUT_SHORT] == "memory_short"

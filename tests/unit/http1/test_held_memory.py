@@ -1,4 +1,4 @@
-"""``HeldMemory``: who gives way when clients make the process hold too much (LD2)."""
+"""``HeldMemory``: what is shed when clients make the process hold too much (LD2)."""
 
 from gateway.http1.held_memory import HeldMemory
 
@@ -14,29 +14,29 @@ class _Memory(HeldMemory):
 
 
 class _Holder:
-    def __init__(self, memory: HeldMemory, source: str | None = "a", *, gives_way: bool = True) -> None:
-        self.gave_way = False
+    def __init__(self, memory: HeldMemory, source: str | None = "a", *, can_be_shed: bool = True) -> None:
+        self.was_shed = False
         self._memory = memory
         self._source = source
-        self._gives_way = gives_way
+        self._can_be_shed = can_be_shed
 
     def hold(self, size: int) -> None:
         self._memory.hold(self, size, self._source)
 
-    def give_way(self) -> None:
-        self.gave_way = True
-        if self._gives_way:
+    def shed(self) -> None:
+        self.was_shed = True
+        if self._can_be_shed:
             self.hold(0)
 
 
 def test_a_source_may_hold_up_to_its_bound() -> None:
-    """LD2: at the bound nothing happens, one byte beyond it the holder gives way."""
+    """LD2: at the bound nothing happens, one byte beyond it the holder is shed."""
     memory = _Memory()
     holder = _Holder(memory)
     holder.hold(_SOURCE_LIMIT)
-    assert not holder.gave_way
+    assert not holder.was_shed
     holder.hold(_SOURCE_LIMIT + 1)
-    assert holder.gave_way
+    assert holder.was_shed
     assert (memory.total, memory.of("a")) == (0, 0)
 
 
@@ -46,15 +46,15 @@ def test_the_process_may_hold_up_to_its_bound() -> None:
     holders = [_Holder(memory, source) for source in ("a", "b", "c", None)]
     for each in holders:
         each.hold(_LIMIT // 4)
-    assert not any(each.gave_way for each in holders)
+    assert not any(each.was_shed for each in holders)
     memory.now = 1
     last = _Holder(memory, "d")
     last.hold(1)
     assert memory.total <= _LIMIT
-    assert [each.gave_way for each in (*holders, last)] == [True, False, False, False, False]
+    assert [each.was_shed for each in (*holders, last)] == [True, False, False, False, False]
 
 
-def test_the_most_byte_seconds_give_way_first() -> None:
+def test_the_most_byte_seconds_are_shed_first() -> None:
     """LD2: neither an old small request nor a large one that has just arrived."""
     memory = _Memory()
     old_and_small, slow_and_large, new_and_large = (_Holder(memory) for _ in range(3))
@@ -63,7 +63,7 @@ def test_the_most_byte_seconds_give_way_first() -> None:
     slow_and_large.hold(200)
     memory.now = 20
     new_and_large.hold(200)
-    assert [each.gave_way for each in (old_and_small, slow_and_large, new_and_large)] == [False, True, False]
+    assert [each.was_shed for each in (old_and_small, slow_and_large, new_and_large)] == [False, True, False]
 
 
 def test_other_sources_keep_what_they_hold() -> None:
@@ -77,18 +77,18 @@ def test_other_sources_keep_what_they_hold() -> None:
         memory.now += 1
         each.hold(100)
         assert memory.of("a") <= _SOURCE_LIMIT
-    assert not neighbour.gave_way
+    assert not neighbour.was_shed
     assert memory.of("b") == _SOURCE_LIMIT
 
 
-def test_who_cannot_give_way_yet_makes_the_newcomer_give_way() -> None:
+def test_a_newcomer_is_shed_when_the_others_cannot_be() -> None:
     """LD2: bodies that the application works on stay, and the bound is kept."""
     memory = _Memory()
-    busy = _Holder(memory, gives_way=False)
+    busy = _Holder(memory, can_be_shed=False)
     busy.hold(_SOURCE_LIMIT)
     newcomer = _Holder(memory)
     newcomer.hold(10)
-    assert newcomer.gave_way
+    assert newcomer.was_shed
     assert memory.of("a") == _SOURCE_LIMIT
 
 
