@@ -42,8 +42,8 @@ class _Reader:
     """One response of ``size`` bytes that waits for its reader, under a clock of the test."""
 
     def __init__(self, size: int) -> None:
-        self.clock = SimpleNamespace(time=lambda: self.now)
         self.now = 0.0
+        self.clock = SimpleNamespace(time=lambda: self.now)
         self.scope: dict[str, Any] = {}
         self.transport = _Transport(size)
         self.memory = HeldMemory(10_000_000, 10_000_000)
@@ -69,11 +69,10 @@ async def test_the_rate_is_judged_over_all_waits(seconds: float, *, slow: bool) 
     """LD3: at the minimum rate beyond the grace, and not below; time between two waits is the application's."""
     reader = _Reader(100_000)
     await reader.wait(2, taken=3_000)
-    assert not reader.transport.aborted
     reader.now += 3_600
     await reader.wait(seconds - 2, taken=1_000)
     assert reader.transport.aborted is slow
-    assert reader.scope.get(CUT_SHORT) == ("slow_reader" if slow else None)
+    assert reader.scope == ({CUT_SHORT: "slow_reader"} if slow else {})
 
 
 async def test_memory_is_counted_while_the_response_waits() -> None:
