@@ -93,7 +93,7 @@ def test_a_newcomer_is_shed_when_the_others_cannot_be() -> None:
 
 
 def test_what_is_freed_is_forgotten() -> None:
-    """LD4: a source that has gone leaves nothing."""
+    """LD2: a source that has gone leaves nothing."""
     memory = _Memory()
     for number in range(1_000):
         holder = _Holder(memory, f"source-{number}")
