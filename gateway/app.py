@@ -60,7 +60,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
         lifespan=api,
         stages=(
             services.meter.begin,
-            RoutingStage(table),  # method and path → route: its terms, its application
+            RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the plan or none, and a slot
             UsageStage(services.usage.journal),  # an admitted request counts

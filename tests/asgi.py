@@ -95,7 +95,7 @@ async def run_stage(stage: Stage, request: RequestContext) -> None:
 
 def end(request: RequestContext, status: int = 200) -> None:
     """End the request, as the gate does."""
-    for closer in request.closers:
+    for closer in (*request.closers, *request.delivery_closers):
         closer(request, status)
 
 

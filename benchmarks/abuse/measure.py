@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from benchmarks.abuse import bodies
+from benchmarks.abuse import bodies, held_memory, slow_readers
 from benchmarks.abuse.target import Finding, Target
 from benchmarks.deployment import Deployment, open_deployment
 from benchmarks.options import Options, log_progress
@@ -28,7 +28,11 @@ class Scenario:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-_SCENARIOS: tuple[Scenario, ...] = (Scenario("expensive bodies", bodies.measure),)
+_SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("expensive bodies", bodies.measure),
+    Scenario("unfinished bodies", held_memory.measure),
+    Scenario("slow readers", slow_readers.measure),
+)
 
 
 def measure(options: Options) -> Report:

@@ -25,13 +25,13 @@ def health_router(readiness: Readiness) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/livez", response_model=Alive)
-    @terms(public, query=None, operations=True)
+    @terms(public, query=None, any_host=True, operations=True)
     async def read_liveness() -> Response:
         """Read whether the worker process runs. Restart it when it does not answer."""
         return answered(Alive())
 
     @router.get("/readyz", response_model=Ready)
-    @terms(public, query=None, operations=True)
+    @terms(public, query=None, any_host=True, operations=True)
     async def read_readiness() -> Response:
         """Read whether requests can be served. Otherwise 503, with the names of what is missing in `detail`."""
         await readiness.check()

@@ -42,7 +42,7 @@ def metrics_router(metrics: Metrics, networks: Iterable[str]) -> APIRouter:
         return address is not None and any(address in network for network in allowed)
 
     @router.get("/metrics", response_class=Response, responses=_TEXT)
-    @terms(public, query=None, errors=(NotFound,), operations=True)
+    @terms(public, query=None, any_host=True, errors=(NotFound,), operations=True)
     async def read_metrics(request: Request) -> Response:
         """Read the metrics of all workers of this host. 404 for other networks than the configured ones."""
         context = context_of(request.scope)

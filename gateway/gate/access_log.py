@@ -15,7 +15,7 @@ _FIRST_ERROR = 400
 class AccessLog:
     """Writes through ``logger``, for which ``configure_logging`` returns a cheap one.
 
-    Successful requests are sampled at the rate ``share`` (0 to 1); all others are logged.
+    Successful requests are sampled at the rate ``share`` (0 to 1); all others are logged, those cut short too.
     """
 
     def __init__(self, logger: InfoLogger | None = None, share: float = 1.0) -> None:
@@ -24,7 +24,8 @@ class AccessLog:
 
     def write(self, request: RequestContext, status: int) -> None:
         """``status`` is 0 when the request ended before a response began."""
-        if self._share < 1 and 0 < status < _FIRST_ERROR and random.random() >= self._share:  # noqa: S311 - a sample
+        complete = 0 < status < _FIRST_ERROR and "cut_short" not in request.log
+        if complete and self._share < 1 and random.random() >= self._share:  # noqa: S311 - a sample
             return
         self._logger.info(
             "request",

@@ -21,7 +21,10 @@ class Shared:
 
 
 class Exchange(RequestContext):
-    """The only wrapper of ``send``. Closers are called once, before the last byte of the response is sent."""
+    """The only wrapper of ``send``. Closers are called once, before the last byte of the response is sent.
+
+    Those of the delivery follow when ``send`` returns, which the HTTP/1.1 server does when the kernel has the response.
+    """
 
     __slots__ = ("_send", "ended", "status")
 
@@ -44,7 +47,19 @@ class Exchange(RequestContext):
             message["headers"] = [*message["headers"], *self.response_headers, request_id]
         elif not (self.ended or message.get("more_body", False)):
             self.end(self.status)
+            if self.delivery_closers:
+                return self._deliver(message)
         return self._send(message)
+
+    async def _deliver(self, message: Message) -> None:
+        await self._send(message)
+        self.delivered()
+
+    def delivered(self) -> None:
+        """The response has left, or never will: call the closers that wait for that."""
+        closers, self.delivery_closers = self.delivery_closers, ()
+        for closer in closers:
+            closer(self, self.status)
 
     def end(self, status: int = 0) -> None:
         """The request has ended; ``status`` is 0 when it was cut short or cancelled."""

@@ -17,7 +17,7 @@ from gateway.gate.exchange import Exchange, Shared
 from gateway.gate.request_id import RequestIds
 from gateway.logs.setup import current_request
 from gateway.problems.documents import Problems, as_tenantry_error, note
-from gateway.request.context import Closer, RequestContext
+from gateway.request.context import CUT_SHORT, Closer, RequestContext
 from gateway.request.source import SourceReader
 from tenants.errors import TenantryError
 
@@ -75,6 +75,9 @@ class Gate:
         finally:
             if not request.ended:
                 request.end()
+            request.delivered()
+            if CUT_SHORT in scope:
+                request.log["cut_short"] = scope[CUT_SHORT]
             request.close()
             self._access.write(request, request.status)
 

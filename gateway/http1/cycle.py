@@ -2,7 +2,8 @@
 
 It replaces uvicorn's ``RequestResponseCycle``, of which uvicorn's server and protocol read ``keep_alive``,
 ``response_started`` and ``response_complete``. Errors in the body are raised by ``receive``, so that the gate answers
-them like any other error. A response of one piece is sent in one write.
+them like any other error. A response of one piece is sent in one write. The last ``send`` returns when the kernel has
+the whole response: until then the request is in flight, and the connection reads no further one.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from uvicorn._types import (
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.server import ServerState
 
+from gateway.http1.delivery import Delivery
 from gateway.http1.request_head import CHUNKED
 from gateway.http1.response_head import HeadWriter
 from gateway.http1.shared_state import ErrorResponse
@@ -43,8 +45,14 @@ class CycleConnection(Protocol):
     def error_response(self, error: TenantryError) -> ErrorResponse:
         """The response to an error that the application did not handle. It is logged."""
 
+    def delivery(self, scope: HTTPScope) -> Delivery:
+        """For a response that has to wait for its reader."""
+
     def on_response_complete(self) -> None:
-        """The last byte of the response was written."""
+        """The kernel has taken the last byte of the response."""
+
+    def abandon(self) -> None:
+        """Close, and let the client read for a short time what was sent of an incomplete response."""
 
 
 class RequestCycle:
@@ -55,12 +63,12 @@ class RequestCycle:
         "_buffered_bytes",
         "_client_done",
         "_connection",
+        "_delivery",
         "_end_of_body_sent",
         "_error",
         "_flow",
         "_pending_head",
         "_remaining",
-        "_scope",
         "_task",
         "_transport",
         "_wakeup",
@@ -68,7 +76,9 @@ class RequestCycle:
         "keep_alive",
         "more_body",
         "response_complete",
+        "response_ended",
         "response_started",
+        "scope",
         "waiting_for_100_continue",
     )
 
@@ -80,11 +90,13 @@ class RequestCycle:
         self.waiting_for_100_continue = expects
         self.disconnected = False
         self.response_started = False
-        self.response_complete = False
-        self._scope = scope
+        self.response_ended = False  # the application has sent its end
+        self.response_complete = False  # the kernel has all of it
+        self.scope = scope
         self._connection = connection
         self._transport = connection.transport
         self._flow = connection.flow
+        self._delivery: Delivery | None = None  # created only when the response has to wait
         self._task: asyncio.Task[None] | None = None
         self._client_done = False  # it sends nothing more, and may still read
         self._error: TenantryError | None = None  # in the body
@@ -102,27 +114,32 @@ class RequestCycle:
 
     async def _run(self, app: ASGI3Application) -> None:
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(self.scope, self.receive, self.send)
             if not (self.response_complete or self.disconnected):
-                self._connection.logger.error("ASGI callable returned before its response was complete.")
+                if not self.response_ended:  # otherwise it has stopped waiting for the reader
+                    self._connection.logger.error("ASGI callable returned before its response was complete.")
                 await self._abort_response()
-        except BaseException:  # like uvicorn, also for a cancellation by the server
+        except BaseException as error:  # like uvicorn, also for a cancellation by the server
             self._connection.logger.exception("Exception in ASGI application")
-            await self._abort_response()
+            if self.response_started and isinstance(error, asyncio.CancelledError):
+                self._transport.abort()  # the server stops: nothing will be delivered any more
+            else:
+                await self._abort_response()
         finally:  # a done callback would take another turn of the event loop
             if self._task is not None:
                 self._connection.server_state.tasks.discard(self._task)
             self._task = None  # breaks a reference cycle: a request must not wait for the garbage collector
+            self._error = None  # its traceback has all that the application had read, and the connection may drain
 
     async def _abort_response(self) -> None:
         if self.response_started:
-            self._transport.close()
+            self._connection.abandon()
         else:
             await self._send_error_response()
 
     def feed(self, payload: bytes, *, more_body: bool) -> None:
         """Buffer a part of the request body."""
-        if self.response_complete:
+        if self.response_ended:
             return
         self.more_body = more_body
         self.waiting_for_100_continue = False  # the client sent the body without waiting
@@ -137,6 +154,7 @@ class RequestCycle:
         """The body is invalid or incomplete: the application's next ``receive`` raises the error."""
         self._error = error
         self.keep_alive = False
+        self._body_chunks.clear()
         self._wake()
 
     def disconnect(self, *, half_close: bool = False) -> None:
@@ -171,6 +189,11 @@ class RequestCycle:
             return {"type": "http.disconnect"}
         return self._next_body_event()
 
+    @property
+    def body_taken(self) -> bool:
+        """The application has the whole body."""
+        return self._end_of_body_sent
+
     def _can_receive(self) -> bool:
         ended = self.disconnected or self.response_complete or self._client_done or self._error is not None
         return ended or bool(self._body_chunks) or not (self.more_body or self._end_of_body_sent)
@@ -186,12 +209,17 @@ class RequestCycle:
 
     async def send(self, message: ASGISendEvent) -> None:
         """Raises RuntimeError for a message out of order or one that would corrupt the response."""
-        if self._flow.write_paused and not self.disconnected:
-            await self._flow.drain()
+        if self._flow.write_paused and not (self.disconnected or self.response_ended):
+            await self._wait_for_reader(for_all=False)
         if self.disconnected:
             return
-        if message["type"] == "http.response.body" and self.response_started and not self.response_complete:
+        if message["type"] == "http.response.body" and self.response_started and not self.response_ended:
             self._send_body(message)
+            if self.response_ended:
+                if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
+                    await self._deliver()
+                if not self.disconnected:
+                    self._complete()
         elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
             self._start_response(message)
@@ -208,9 +236,9 @@ class RequestCycle:
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
         self.waiting_for_100_continue = False
-        if self._scope["method"] == "HEAD" or status in _STATUSES_WITHOUT_BODY:
+        if self.scope["method"] == "HEAD" or status in _STATUSES_WITHOUT_BODY:
             length = 0
-        elif length is None and self._scope["http_version"] == "1.1":
+        elif length is None and self.scope["http_version"] == "1.1":
             length = CHUNKED
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
@@ -221,7 +249,7 @@ class RequestCycle:
 
     def _send_body(self, message: HTTPResponseBodyEvent) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)
-        if self._scope["method"] == "HEAD":
+        if self.scope["method"] == "HEAD":
             body = b""
         elif self._remaining == CHUNKED:
             body = _chunk(body, last=not more)
@@ -231,10 +259,22 @@ class RequestCycle:
                 raise RuntimeError("The response body does not match its Content-Length.")
             self._remaining = remaining
         self._write(body)
-        if not more:
-            self.response_complete = True
-            self._wake()
-            self._connection.on_response_complete()
+        self.response_ended = not more
+
+    async def _deliver(self) -> None:
+        self._body_chunks.clear()
+        self._flow.resume_reading()  # a client may read its response only after it has sent its body
+        await self._wait_for_reader(for_all=True)
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self._wake()
+        self._connection.on_response_complete()
+
+    async def _wait_for_reader(self, *, for_all: bool) -> None:
+        if self._delivery is None:
+            self._delivery = self._connection.delivery(self.scope)
+        await self._delivery.wait(for_all=for_all)
 
     def _write(self, data: bytes) -> None:
         head, self._pending_head = self._pending_head, b""

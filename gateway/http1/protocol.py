@@ -16,15 +16,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.http1.cycle import RequestCycle
+from gateway.http1.delivery import Delivery
+from gateway.http1.held_memory import MemoryShort
 from gateway.http1.request_body import ChunkedBody, DeclaredBody
 from gateway.http1.request_head import CHUNKED, HeadReader, RequestHead
+from gateway.http1.rules import Rule, UnreadableRequest
 from gateway.http1.shared_state import ErrorResponse, SharedState
-from gateway.http1.timeouts import Limits
-from gateway.problems.errors import MalformedRequest, PayloadTooLarge, RequestTimeout
+from gateway.problems.errors import PayloadTooLarge, RequestTimeout
 from gateway.request.fields import FIELDS
 from gateway.request.source import UNKNOWN
-from gateway.settings import Settings
 from tenants.errors import TenantryError
+
+_PIECE_OVERHEAD = 64  # bytes of memory for each read of a body beyond its own: a megabyte may arrive byte by byte
 
 
 class Http1Protocol(HttpToolsProtocol):
@@ -45,12 +48,18 @@ class Http1Protocol(HttpToolsProtocol):
         self._shared = shared
         self._limits = shared.limits
         self._timeouts = shared.timeouts
-        self._reader = HeadReader(shared.is_valid_host)
+        self._reader = HeadReader()
         self._raw_root_path = self.root_path.encode("ascii")
         self._body: DeclaredBody | ChunkedBody | None = None  # of the current request, until its end has arrived
         self._buffer = b""  # received, and not parsed yet
         self._head_started = 0.0  # time.perf_counter() of the first byte of an incomplete head
-        self._window_bytes = 0  # of the body, in the current window
+        self._peer_source: str | None = None  # that requests count for; None behind a trusted proxy
+        self._body_began = 0.0  # seconds of the event loop's clock
+        self._body_grace = 0.0  # seconds
+        self._body_bytes = 0  # received of it, framing included
+        self._body_held = 0  # bytes of memory that the current request's body takes
+        self._held = 0  # bytes of memory that are counted for this connection's input
+        self._input_dropped = False  # bytes after the current request were discarded
         self._draining = False  # after an error response: input is discarded
         self._drained = 0  # bytes
         self._client_done = False  # EOF received
@@ -59,12 +68,14 @@ class Http1Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._peer_source = self._shared.peer_source(self.client)
         self._timeouts.set(self, self._limits.first_byte)
         self._shared.enforce_connection_limit(len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.connections.discard(self)
         self._timeouts.cancel(self)
+        self._free_input()
         if self.cycle is not None:
             self.cycle.disconnect()
         self.flow.resume_writing()
@@ -85,7 +96,7 @@ class Http1Protocol(HttpToolsProtocol):
             cycle.disconnect(half_close=True)
             return True
         if self._buffer and not self._draining:
-            self._reject(MalformedRequest(detail="the request ends within its head"))
+            self._reject(UnreadableRequest(Rule.HEAD_INCOMPLETE))
         return False
 
     # Requests.
@@ -98,6 +109,7 @@ class Http1Protocol(HttpToolsProtocol):
             elif cycle is not None and not cycle.response_complete:
                 self._buffer = data
                 self.flow.pause_reading()
+                self._count_input()
                 return
             else:
                 data = self._read_head(data)
@@ -116,6 +128,8 @@ class Http1Protocol(HttpToolsProtocol):
             return b""
         rest = data[head.size :]
         self._head_started = 0.0
+        if self._held:
+            self._count_input()
         if length:
             self._expect_body(length, len(rest))
         else:
@@ -128,6 +142,7 @@ class Http1Protocol(HttpToolsProtocol):
         if not self._head_started:
             self._head_started = time.perf_counter()
             self._timeouts.set(self, self._limits.head)
+        self._count_input()
 
     def _start(self, head: RequestHead) -> None:
         fields, path = head.fields, head.path.decode("ascii")
@@ -163,31 +178,71 @@ class Http1Protocol(HttpToolsProtocol):
 
     def _expect_body(self, length: int, received: int) -> None:
         self._body = ChunkedBody(self._shared.body_limit) if length == CHUNKED else DeclaredBody(length)
-        self._window_bytes = 0
         if length == CHUNKED or length > received:
-            self._timeouts.set(self, self._limits.body_window)
+            self._body_began, self._body_grace, self._body_bytes = self.loop.time(), self._limits.grace, 0
+            self._timeouts.set(self, self._limits.grace)
         else:
             self._timeouts.cancel(self)
 
     def _read_body(self, body: DeclaredBody | ChunkedBody, data: bytes) -> bytes:
-        self._window_bytes += len(data)
         try:
             payload, rest = body.feed(data)
         except TenantryError as error:
             self._abort_body(error)
             return b""
+        self._body_bytes += len(data) - len(rest)
         if body.ended:
             self._body = None
             self._timeouts.cancel(self)
             if self.cycle.response_complete:
                 self._timeouts.set(self, self.timeout_keep_alive)
         self.cycle.feed(payload, more_body=not body.ended)
+        if not self.cycle.response_ended:
+            self._body_held += len(data) - len(rest) + _PIECE_OVERHEAD
+            self._count_input()
         return rest
+
+    # Memory.
+
+    def _count_input(self) -> None:
+        """Count the current request's body, also what the application has read, and bytes that wait to be parsed."""
+        size = self._body_held + len(self._buffer)
+        if size != self._held:
+            self._held = size
+            self._shared.memory.hold(self, size, self._source() if self._body_held else self._peer_source)
+
+    def _free_input(self) -> None:
+        self._buffer, self._body_held = b"", 0
+        self._count_input()
+
+    def _source(self) -> str | None:
+        scope: Any = self.cycle.scope
+        return self._peer_source or self._shared.request_source(scope, scope[FIELDS])
+
+    def delivery(self, scope: Any) -> Delivery:
+        """The delivery of a response to this connection's client."""
+        return Delivery(self._shared.deliveries, self.transport, self.flow, scope, self._source())
+
+    def shed(self) -> None:
+        """Free the input that is not with the application yet: others need the memory more."""
+        cycle: RequestCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._reject(MemoryShort(detail="held memory, in the head"))
+            return
+        if self._buffer:
+            self._buffer, self._input_dropped = b"", True
+            cycle.keep_alive = False
+            self._count_input()
+        if not (cycle.body_taken or cycle.response_ended):
+            self._abort_body(MemoryShort(detail="held memory, in the body"))
 
     # Responses.
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        if self._held:
+            self._body_held = 0
+            self._count_input()
         if not self.cycle.keep_alive:
             self._close()
             return
@@ -214,6 +269,8 @@ class Http1Protocol(HttpToolsProtocol):
     def _abort_body(self, error: TenantryError) -> None:
         """Stop reading the body. The application gets the error, and the connection closes after the response."""
         self._timeouts.cancel(self)
+        self._body_held = 0
+        self._count_input()
         if self.cycle.response_complete:
             self._drain()
             return
@@ -223,7 +280,7 @@ class Http1Protocol(HttpToolsProtocol):
     # Closing.
 
     def _close(self) -> None:
-        if self._body is not None or self._buffer:
+        if self._body is not None or self._buffer or self._input_dropped:
             self._drain()
         else:
             self.transport.close()
@@ -235,7 +292,8 @@ class Http1Protocol(HttpToolsProtocol):
         (RFC 9112 section 9.6).
         """
         self._draining = True
-        self._buffer, self._body = b"", None
+        self._body = None
+        self._free_input()
         if self._client_done:
             self.transport.close()
             return
@@ -243,6 +301,12 @@ class Http1Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
+
+    def abandon(self) -> None:
+        """Close when the client has read what was sent of an incomplete response, at most as long as draining takes."""
+        self._draining = True
+        self._timeouts.set(self, self._limits.drain)
+        self.transport.close()
 
     def _discard(self, data: bytes) -> None:
         self._drained += len(data)
@@ -263,37 +327,16 @@ class Http1Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _check_body_rate(self) -> None:
-        client_waits = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if self._window_bytes < self._limits.min_bytes_per_window and not client_waits:
+        """Judge the rate over the whole body: what came fast at first buys time at that rate only, and no more."""
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # the client waits for the application
+            self._body_grace += self._limits.grace
+        allowed = self._body_grace + self._body_bytes / self._limits.min_rate
+        left = self._body_began + allowed - self.loop.time()
+        if left > 0:
+            self._timeouts.set(self, left)
+        else:
             self._abort_body(RequestTimeout(detail="the body arrived too slowly"))
-            return
-        self._window_bytes = 0
-        self._timeouts.set(self, self._limits.body_window)
 
     def evict(self) -> None:
         """Close at once: there are too many connections, and this client has been silent the longest."""
         self.transport.abort()
-
-
-class Http1ProtocolFactory:
-    """Creates the protocol of each connection: the value of ``uvicorn.Config(http=...)``, in place of a class.
-
-    It is pickled into worker processes with only the settings; the shared state is created with the first connection.
-    """
-
-    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
-        self._settings = settings
-        self._limits = limits or Limits()
-        self._shared: SharedState | None = None
-
-    def __call__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> Http1Protocol:
-        """Called by uvicorn in the event loop that serves, like a protocol class."""
-        if self._shared is None:
-            self._shared = SharedState(self._settings, self._limits, asyncio.get_running_loop())
-        return Http1Protocol(self._shared, config, server_state, app_state, _loop)

@@ -3,7 +3,8 @@
 import re
 
 from gateway.http1.header_fields import TOKEN, check_partial, parse_lines
-from gateway.problems.errors import HeadersTooLarge, MalformedRequest, PayloadTooLarge
+from gateway.http1.rules import Rule, UnreadableRequest
+from gateway.problems.errors import HeadersTooLarge, PayloadTooLarge
 
 _CRLF = b"\r\n"
 # RFC 9112 section 7.1. Extensions are ignored; whitespace in them, which only lenient parsers accept, is rejected.
@@ -17,8 +18,6 @@ _MAX_TRAILER = 8_192  # bytes of all trailer fields
 _FREE_FRAMING = 16_384  # bytes of chunk framing that a body of any size may have
 _PAYLOAD_PER_FRAMING = 8  # bytes of payload that allow one more byte of framing
 _TOO_MUCH_FRAMING = "The chunks of the body are too small. Send larger chunks, or a Content-Length."
-_INVALID_SIZE = "The chunked body has an invalid chunk size line (RFC 9112 section 7.1)."
-_TOO_LONG = "A chunk of the body does not end where its size says (RFC 9112 section 7.1)."
 
 
 class DeclaredBody:
@@ -55,7 +54,7 @@ class ChunkedBody:
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Split ``data`` into the payload of this body and the bytes after its end.
 
-        Raises MalformedRequest, PayloadTooLarge or HeadersTooLarge.
+        Raises UnreadableRequest, PayloadTooLarge or HeadersTooLarge.
         """
         data, self._buffer = self._buffer + data, b""
         payload: list[bytes] = []
@@ -77,7 +76,7 @@ class ChunkedBody:
         line = _SIZE_LINE.match(data, at, at + _MAX_SIZE_LINE)
         if line is None:
             if len(data) - at >= _MAX_SIZE_LINE or b"\n" in data[at:]:
-                raise MalformedRequest(_INVALID_SIZE, detail="invalid chunk size")
+                raise UnreadableRequest(Rule.CHUNK_SIZE)
             return at
         size = int(line["size"], 16)
         self._remaining -= size
@@ -99,7 +98,7 @@ class ChunkedBody:
         if self._chunk_left > len(_CRLF) or len(data) - at < len(_CRLF):
             return at
         if not data.startswith(_CRLF, at):
-            raise MalformedRequest(_TOO_LONG, detail="a chunk is longer than its size")
+            raise UnreadableRequest(Rule.CHUNK_END)
         self._chunk_left = 0
         return at + len(_CRLF)
 

@@ -7,13 +7,15 @@ percent-encoded one in the path, NUL in the query.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPMethod
 
-from gateway.http1.header_fields import Field, check_partial, parse_lines
-from gateway.problems.errors import HeadersTooLarge, MalformedRequest, UriTooLong
+from gateway.http1.header_fields import Field, check_partial, is_token, is_valid_host, parse_lines
+from gateway.http1.rules import MethodNotImplemented, Rule, UnreadableRequest
+from gateway.problems.errors import HeadersTooLarge, UriTooLong
 from gateway.request.fields import RequestFields
+from gateway.request.host import host_name
+from tenants.errors import TenantryError
 
 MAX_HEAD_BYTES = 32_768  # request line and header lines, with each CRLF
 MAX_TARGET_BYTES = 8_192
@@ -36,7 +38,13 @@ _REQUEST_LINE = re.compile(
     re.VERBOSE,
 )
 
-_SINGLETONS = (b"host", b"content-length", b"transfer-encoding", b"content-type")
+_VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_SINGLETONS = {
+    b"host": Rule.TWO_HOSTS,
+    b"content-length": Rule.TWO_LENGTHS,
+    b"transfer-encoding": Rule.TWO_CODINGS,
+    b"content-type": Rule.TWO_TYPES,
+}
 _MAX_LENGTH_DIGITS = 18  # fits 64 bits
 _MAX_CACHED_BYTES = 4_096  # of header lines, per connection
 
@@ -47,7 +55,7 @@ class Fields:
 
     headers: list[Field]  # names in lower case
     request_fields: RequestFields  # with what the gate's stages derive from them
-    host: bytes
+    host: bytes | None  # None: not sent, which HTTP/1.0 allows (RFC 9112 section 3.2)
     length: int  # bytes of the body, or CHUNKED
     closes: bool  # Connection: close
     expects: bool  # Expect: 100-continue
@@ -73,8 +81,7 @@ class HeadReader:
     credentials.
     """
 
-    def __init__(self, is_valid_host: Callable[[bytes], bool]) -> None:
-        self._is_valid_host = is_valid_host
+    def __init__(self) -> None:
         self._cached_block = b""
         self._cached_fields: Fields | None = None
         self._checked = 0  # bytes of an incomplete head that are already validated
@@ -82,7 +89,8 @@ class HeadReader:
     def read(self, data: bytes) -> RequestHead | None:
         """The head at the start of ``data``. None if it is incomplete: call again with the same bytes and more.
 
-        Raises MalformedRequest, UriTooLong or HeadersTooLarge as soon as no continuation can make it valid.
+        Raises UnreadableRequest, MethodNotImplemented, UriTooLong or HeadersTooLarge as soon as no continuation can
+        make it valid.
         """
         line = _REQUEST_LINE.match(data)
         if line is None:
@@ -100,8 +108,11 @@ class HeadReader:
         fields = self._cached_fields
         if fields is None or block != self._cached_block:
             fields = self._parse_fields(block)
-        if minor == b"0" and fields.length == CHUNKED:
-            raise MalformedRequest(detail="Transfer-Encoding in HTTP/1.0")
+        if minor == b"0":
+            if fields.length == CHUNKED:
+                raise UnreadableRequest(Rule.CODING_IN_1_0)
+        elif fields.host is None:
+            raise UnreadableRequest(Rule.NO_HOST)
         if authority is not None or path[:1] != b"/":
             path = _path_of_other_form(method, target, authority, path, fields.host)
         self._checked = 0
@@ -113,7 +124,7 @@ class HeadReader:
         if (len(data) if end < 0 else end) > _MAX_LINE_BYTES:
             raise UriTooLong
         if end >= 0:
-            raise MalformedRequest(detail="invalid request line")
+            raise _error_of_line(data[:end].removeprefix(b"\r\n"))
         self._check_incomplete(data)
 
     def _check_incomplete(self, data: bytes) -> None:
@@ -124,8 +135,8 @@ class HeadReader:
 
     def _parse_fields(self, block: bytes) -> Fields:
         fields = _interpret(parse_lines(block))
-        if not self._is_valid_host(fields.host):
-            raise MalformedRequest(detail="Host is missing, invalid or not allowed")
+        if fields.host is not None and not is_valid_host(fields.host):
+            raise UnreadableRequest(Rule.HOST)
         if len(block) <= _MAX_CACHED_BYTES:
             self._cached_block, self._cached_fields = block, fields
         return fields
@@ -138,7 +149,7 @@ def _interpret(headers: list[Field]) -> Fields:
     return Fields(
         headers,
         RequestFields.of(headers),
-        fields.get(b"host", b""),
+        fields.get(b"host"),
         _body_length(fields.get(b"transfer-encoding"), fields.get(b"content-length")),
         _has_option(fields.get(b"connection"), b"close"),
         _has_option(fields.get(b"expect"), b"100-continue"),
@@ -147,9 +158,9 @@ def _interpret(headers: list[Field]) -> Fields:
 
 def _merge_repeated(headers: list[Field], fields: dict[bytes, bytes]) -> None:
     names = [name for name, _ in headers]
-    for name in _SINGLETONS:
+    for name, rule in _SINGLETONS.items():
         if names.count(name) > 1:
-            raise MalformedRequest(detail=f"more than one {name.decode('ascii')}")
+            raise UnreadableRequest(rule)
     fields[b"connection"] = b",".join(value for name, value in headers if name == b"connection")
 
 
@@ -162,20 +173,47 @@ def _has_option(value: bytes | None, option: bytes) -> bool:
 def _body_length(coding: bytes | None, length: bytes | None) -> int:
     if coding is not None:
         if length is not None:  # RFC 9112 section 6.3: possible request smuggling
-            raise MalformedRequest(detail="Transfer-Encoding with Content-Length")
+            raise UnreadableRequest(Rule.CODING_AND_LENGTH)
         if coding.lower() != b"chunked":
-            raise MalformedRequest(detail="unknown transfer coding")
+            raise UnreadableRequest(Rule.CODING)
         return CHUNKED
     if length is None:
         return 0
     if not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
-        raise MalformedRequest(detail="invalid Content-Length")
+        raise UnreadableRequest(Rule.LENGTH)
     return int(length)
 
 
-def _path_of_other_form(method: bytes, target: bytes, authority: bytes | None, path: bytes, host: bytes) -> bytes:
-    if authority is not None and authority.lower() == host.lower():  # RFC 9112 section 3.2.2
+def _path_of_other_form(
+    method: bytes, target: bytes, authority: bytes | None, path: bytes, host: bytes | None
+) -> bytes:
+    if authority is not None:  # RFC 9112 section 3.2.2
+        if host is None or _authority(authority) != _authority(host):
+            raise UnreadableRequest(Rule.ABSOLUTE_TARGET)
         return path or b"/"
-    if target == b"*" and method == b"OPTIONS":  # RFC 9112 section 3.2.4
-        return path
-    raise MalformedRequest(detail="the request target does not match Host")
+    if target != b"*":
+        raise UnreadableRequest(Rule.TARGET)
+    if method != b"OPTIONS":  # RFC 9112 section 3.2.4
+        raise UnreadableRequest(Rule.ASTERISK_TARGET)
+    return path
+
+
+def _authority(value: bytes) -> tuple[str, bytes]:
+    """Host and port, as they are compared: RFC 9110 section 4.2.3."""
+    name = host_name(value)
+    return name, value[value.rfind(b":") :] if value.rfind(b":") > value.rfind(b"]") else b""
+
+
+def _error_of_line(line: bytes) -> TenantryError:
+    """What is wrong with a complete request line that the grammar does not match."""
+    try:
+        check_partial(line, 0)
+    except UnreadableRequest as error:
+        return error
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.rpartition(b" ")
+    if not (is_token(method) and target) or b" " in target:
+        return UnreadableRequest(Rule.REQUEST_LINE)
+    if version not in _VERSIONS:
+        return UnreadableRequest(Rule.VERSION)
+    return UnreadableRequest(Rule.TARGET) if method in _METHODS else MethodNotImplemented()

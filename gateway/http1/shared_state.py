@@ -3,14 +3,23 @@
 import asyncio
 from typing import NamedTuple, Protocol
 
+from starlette.types import Scope
+
 from gateway.gate.request_id import RequestIds
-from gateway.http1.header_fields import Field, host_validator
+from gateway.http1.delivery import Deliveries
+from gateway.http1.header_fields import Field
+from gateway.http1.held_memory import HeldMemory
 from gateway.http1.response_head import HeadWriter, security_headers
 from gateway.http1.timeouts import IdleTimeouts, Limits
 from gateway.logs.setup import InfoLogger, access_logger
 from gateway.problems.documents import Problems
+from gateway.request.fields import RequestFields
+from gateway.request.source import UNKNOWN, SourceReader, source_bucket
 from gateway.settings import Mode, Settings
 from tenants.errors import TenantryError
+
+_SOURCES = 4  # that together may hold all memory
+_MIN_BODIES = 16  # of the largest size, for which there is memory
 
 
 class ErrorResponse(NamedTuple):
@@ -67,13 +76,28 @@ class SharedState:
     def __init__(self, settings: Settings, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = limits
         self.body_limit = settings.body_limit
-        self.is_valid_host = host_validator(settings.hosts)
         self.heads = HeadWriter(security_headers(https=settings.public_url.startswith("https:")))
         self.errors = ErrorResponder(
             Problems(settings.public_url),
             access_logger(level=settings.log_level, readable=settings.mode is Mode.DEVELOPMENT),
         )
+        self.source = SourceReader(settings.trusted_proxies)
+        limit = max(settings.held_memory_limit, _MIN_BODIES * settings.body_limit)
+        self.memory = HeldMemory(limit, limit // _SOURCES)
+        self.deliveries = Deliveries(limits, self.memory, loop)
         self.timeouts: IdleTimeouts[Connection] = IdleTimeouts(loop, lambda each: each.on_timeout(), limits.sweep)
+
+    def peer_source(self, client: tuple[str, int] | None) -> str | None:
+        """The source that a connection's memory counts for; None where only the head of each request can tell."""
+        source = self.source.of_peer(client[0]) if client else None
+        return None if source is None else source_bucket(source)
+
+    def request_source(self, scope: Scope, fields: RequestFields) -> str | None:
+        """The source of one request, and None without an address. It is stored for the gate."""
+        source = fields.source
+        if source is None:
+            source = fields.source = self.source(scope)
+        return None if source == UNKNOWN else source_bucket(source)
 
     def enforce_connection_limit(self, connections: int) -> None:
         """Above the limit, evict the connection whose client has been silent the longest."""

@@ -5,6 +5,7 @@ import socket
 
 _BACKLOG = 2_048
 _SEND_TIMEOUT = 60.0  # seconds in which a client must acknowledge some of its response
+_MAX_UNSENT = 131_072  # bytes that the kernel takes beyond what it has sent: the rest waits where it is counted
 _MAX_CONNECTIONS = 10_000  # per worker
 _RESERVED_DESCRIPTORS = 256  # for databases, journals, upstreams
 _MAX_DESCRIPTORS = 65_536
@@ -14,13 +15,16 @@ def listen(host: str, port: int, *, send_timeout: float = _SEND_TIMEOUT) -> sock
     """Open a listening socket that workers can share. Raises OSError if the address is not available.
 
     Accepted connections inherit TCP_USER_TIMEOUT (tcp(7)) where the kernel has it: the kernel closes a connection whose
-    client acknowledges no data for ``send_timeout`` seconds.
+    client acknowledges no data for ``send_timeout`` seconds. With TCP_NOTSENT_LOWAT the kernel does not take megabytes
+    of a response that the client does not read (LD2, LD3).
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     listener.set_inheritable(True)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_timeout * 1000))
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
     return listener
 
 

@@ -19,8 +19,8 @@ class Limits:
     sweep: float = 1.0
     first_byte: float = 10.0  # of a new connection
     head: float = 9.0  # from its first byte to its last: ten seconds with a sweep
-    body_window: float = 10.0  # of a body ...
-    min_bytes_per_window: int = 5_000  # ... in each of which at least this many bytes must arrive
+    grace: float = 10.0  # of a body, or of a response that waits for its reader, beyond the time at the minimum rate
+    min_rate: int = 32_768  # bytes a second, over the whole body or all waiting: a quarter of a megabit
     drain: float = 5.0  # after an error response, while the client may still be sending
     max_drained: int = 1_048_576
     max_connections: int = field(default_factory=max_connections)

@@ -13,7 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gateway.problems.errors import Internal, MalformedRequest, MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType
+from gateway.problems.errors import (
+    Internal,
+    MalformedRequest,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    UnsupportedContentCoding,
+    UnsupportedMediaType,
+)
 from gateway.problems.validation import validation_failed
 from gateway.request.context import RequestContext
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, ValidationFailed
@@ -42,6 +49,7 @@ _STATUS_OF_CODE: dict[str, int] = {
     "uri_too_long": 414,
     "unsupported_media_type": 415,
     "headers_too_large": 431,
+    "method_not_implemented": 501,
 }
 _METHOD_NOT_ALLOWED = 405
 _FIRST_SERVER_ERROR = 500
@@ -140,6 +148,8 @@ def _headers(error: TenantryError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, int(error.retry_after or 1)))
     if error.kind is ErrorKind.UNAUTHENTICATED:
         headers["www-authenticate"] = _challenge(error.code)
+    if isinstance(error, UnsupportedContentCoding):
+        headers["accept-encoding"] = "identity"  # RFC 9110 sections 12.5.3 and 15.5.16: no coding at all
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allow)
     return headers

@@ -62,6 +62,12 @@ class UnsupportedMediaType(TenantryError):
     message = "Send the body as application/json."
 
 
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """RFC 9110 section 15.5.16: a compressed body, whose size is unknown before it is expanded."""
+
+    message = "Send the body without Content-Encoding: no content coding is supported."
+
+
 class Internal(TenantryError):
     """An unexpected failure. The response carries only the request id; the log carries the traceback."""
 

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.http1.protocol import Http1ProtocolFactory
+from gateway.http1.factory import Http1ProtocolFactory
 from gateway.metrics.metric import MetricKind
 from gateway.metrics.worker_files import delete_dead_values
 from gateway.process.draining import DRAIN_TIMEOUT

@@ -11,6 +11,7 @@ from tenants.errors import Forbidden
 from tenants.principal import Operator, Principal
 
 _KEY = "tenantry"
+CUT_SHORT = "tenantry.cut_short"  # scope key under which the HTTP/1.1 server says why it ended a response early
 Header = tuple[bytes, bytes]
 Closer = Callable[["RequestContext", int], None]  # the status, 0 when the request ended without a complete response
 
@@ -22,6 +23,7 @@ class RequestContext:
         "client",
         "closers",
         "cost",
+        "delivery_closers",
         "fields",
         "log",
         "operator",
@@ -43,6 +45,7 @@ class RequestContext:
         self.client = client  # source address; forwarded addresses count only from trusted proxies
         self.fields = fields
         self.closers: tuple[Closer, ...] = ()  # called in this order when the request ends
+        self.delivery_closers: tuple[Closer, ...] = ()  # called after the others, when the response has left
         self.started = time.perf_counter()  # seconds, monotonic
         self.route: Route | None = None
         self.principal: Principal | None = None
@@ -59,6 +62,13 @@ class RequestContext:
     def on_close(self, closer: Closer) -> None:
         """Call ``closer`` when the request ends, before all closers that were there already."""
         self.closers = (closer, *self.closers)
+
+    def on_delivered(self, closer: Closer) -> None:
+        """Call ``closer`` when the kernel has taken the last byte of the response, or the request was cut short.
+
+        For what a slow reader must not free before: with a small response it is the moment of the other closers.
+        """
+        self.delivery_closers = (closer, *self.delivery_closers)
 
     def close(self) -> None:
         """Remove the context from the scope.

@@ -57,6 +57,7 @@ class Terms:
     value_limit: int = DEFAULT_VALUES  # values of a JSON body: objects, arrays, texts, numbers and literals
     idempotent: bool = True  # Idempotency-Key applies, where the method is POST or PATCH
     streams: bool = False  # the response is sent in pieces while it is made
+    any_host: bool = False  # served under every Host: probes and scrapers ask by address (OP7)
     tagged: bool = False  # answers with one object and its ETag, and evaluates If-Match or If-None-Match
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks

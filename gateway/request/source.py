@@ -37,6 +37,11 @@ class SourceReader:
             forwarded = b",".join([value for name, value in scope["headers"] if name == b"x-forwarded-for"])
         return self._read(peer[0], forwarded)
 
+    def of_peer(self, peer: str) -> str | None:
+        """The peer's own address in canonical form; None for a trusted proxy, which sends for many clients."""
+        address = parse_address(peer)
+        return None if address is None or self._trusts(address) else str(address)
+
     def _behind_proxies(self, peer: str, forwarded: bytes) -> str:
         address = parse_address(peer)
         if address is None:

@@ -7,7 +7,12 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.problems.errors import MalformedRequest, PayloadTooLarge, UnsupportedMediaType
+from gateway.problems.errors import (
+    MalformedRequest,
+    PayloadTooLarge,
+    UnsupportedContentCoding,
+    UnsupportedMediaType,
+)
 from gateway.request.context import context_of
 from gateway.routing.strict_json import parse
 
@@ -47,8 +52,29 @@ async def read_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
-        detail = "the client disconnected before the end of its body"
-        raise MalformedRequest("The body ended before its declared length.", detail=detail) from None
+        message = "The connection was closed before the end of the body. Send the whole body before you close it."
+        raise MalformedRequest(message, detail="the client disconnected before the end of its body") from None
+
+
+def uncoded(scope: Scope, receive: Receive) -> Receive:
+    """``receive`` of a request, or what raises UnsupportedContentCoding in its place when the body is encoded.
+
+    Not asked for its body, the request passes: a coding of nothing means nothing. ``identity`` names no coding
+    (RFC 9110 section 12.5.3).
+    """
+    sent = context_of(scope).fields.by_name
+    if b"content-encoding" not in sent or (
+        b"transfer-encoding" not in sent and int(sent.get(b"content-length", 0)) == 0
+    ):
+        return receive
+    values = b",".join(value for name, value in scope["headers"] if name == b"content-encoding")
+    if all(each.strip().lower() == b"identity" for each in values.split(b",")):
+        return receive
+
+    async def refuse() -> Message:
+        raise UnsupportedContentCoding
+
+    return refuse
 
 
 def bounded(app: ASGIApp, limit: int) -> ASGIApp:

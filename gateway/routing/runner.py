@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.problems.documents import as_tenantry_error
 from gateway.problems.validation import validation_failed
 from gateway.request.route import Terms
-from gateway.routing.body import NO_BODY, StrictRequest, bounded, read_document
+from gateway.routing.body import NO_BODY, StrictRequest, bounded, read_document, uncoded
 from gateway.routing.query import Check, check_of
 from tenants.errors import NotFound
 
@@ -62,7 +62,7 @@ def _direct(call: _DirectCall, check: Check | None, app: FastAPI, value_limit: i
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if check is not None and scope["query_string"]:
             check(scope)
-        scope["app"] = app
+        scope["app"], receive = app, uncoded(scope, receive)
         values: dict[str, Any] = _path_values(call.path, scope) if call.path else {}
         if call.body is None:
             request = Request(scope, receive)
@@ -86,7 +86,7 @@ def _injected(route: RouteContext, check: Check | None, app: FastAPI) -> ASGIApp
             check(scope)
         scope["app"], scope["route"], scope["endpoint"] = app, route.original_route, route.endpoint
         try:
-            await call(scope, receive, send)
+            await call(scope, uncoded(scope, receive), send)
         except (RequestValidationError, HTTPException) as error:
             raise as_tenantry_error(error) from error
 

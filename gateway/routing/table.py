@@ -21,6 +21,20 @@ Found = tuple[Route, tuple[str, ...]]  # and the values of its parameters
 _Match = tuple[dict[str, Route], tuple[str, ...]]
 
 
+def _refusing(error: TenantryError, template: str) -> Route:
+    async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    return Route("", template, Terms(PUBLIC), refuse)
+
+
+async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise NotFound
+
+
+UNMATCHED: Found = (Route("", "", Terms(PUBLIC), _not_found), _NO_VALUES)  # of every path without a route
+
+
 class _Node:
     """What may follow a prefix of a path."""
 
@@ -76,7 +90,7 @@ class RouteTable:
             if route is not None:
                 return route, values
             others.append((methods, values))
-        return _not_allowed(others) if others else (_refusing(NotFound(), ""), _NO_VALUES)
+        return _not_allowed(others) if others else UNMATCHED
 
     def _add(self, route: Route) -> None:
         methods = self._place(route.template)
@@ -130,10 +144,3 @@ def _not_allowed(others: list[_Match]) -> Found:
     (methods, values), *_ = others
     template = next(iter(methods.values())).template
     return _refusing(MethodNotAllowed(tuple(sorted(allowed))), template), values
-
-
-def _refusing(error: TenantryError, template: str) -> Route:
-    async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise error
-
-    return Route("", template, Terms(PUBLIC), refuse)

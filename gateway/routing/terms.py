@@ -25,6 +25,7 @@ def terms(
     value_limit: int = DEFAULT_VALUES,
     idempotent: bool = True,
     streams: bool = False,
+    any_host: bool = False,
     tagged: bool = False,
     errors: Sequence[type[TenantryError]] = (),
     operations: bool = False,
@@ -37,7 +38,17 @@ def terms(
         raise TypeError("terms() takes a guard first: requires(...), requires_principal, requires_operator or public")
     parameters = None if query is None else tuple(query)
     declared = Terms(
-        guard, cost, parameters, body_limit, value_limit, idempotent, streams, tagged, tuple(errors), operations
+        guard,
+        cost=cost,
+        query=parameters,
+        body_limit=body_limit,
+        value_limit=value_limit,
+        idempotent=idempotent,
+        streams=streams,
+        any_host=any_host,
+        tagged=tagged,
+        errors=tuple(errors),
+        operations=operations,
     )
 
     def declare(endpoint: _Endpoint) -> _Endpoint:

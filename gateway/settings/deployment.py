@@ -48,6 +48,14 @@ class HttpGroup(BaseModel):
     body_limit: Annotated[
         int, Field(ge=1024, description="Maximum size of a request body, in bytes, on any route.")
     ] = 1_048_576
+    held_memory_limit: Annotated[
+        int,
+        Field(
+            ge=1_048_576,
+            description="Bytes of unfinished requests and undelivered responses that a worker holds, a quarter of them "
+            "for one source; at least 16 times the body limit.",
+        ),
+    ] = 67_108_864
 
 
 class ObservabilityGroup(BaseModel):

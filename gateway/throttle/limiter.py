@@ -136,7 +136,7 @@ class PlanLimiter(Limiter):
         request.response_headers += (account.policy_field, self._limit_field(account, now))
         if permits is not None:
             self._leased.acquire(permits, now)
-            request.on_close(partial(self._release, permits))
+            request.on_delivered(partial(self._release, permits))
 
     def _release(self, permits: ConcurrencyPermits, request: RequestContext, _status: int) -> None:
         self._leased.release(permits, monotonic(), perf_counter() - request.started)

@@ -24,6 +24,24 @@ async def test_health_needs_no_credential_and_is_never_stored(gateway: Gateway) 
         assert answer.headers["cache-control"] == "no-store"
 
 
+async def test_health_and_metrics_are_served_under_any_host(gateways: GatewayFactory) -> None:
+    """OP7: and nothing else is; a probe asks by the address of a pod."""
+    async with gateways(hosts=["api.example.com"]) as opened:
+        for path, status in (("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/openapi.json", 400)):
+            for host in ("10.42.0.17:8000", "127.0.0.1", "[::1]:8000"):
+                assert (await opened.client.get(path, headers={"Host": host})).status_code == status
+        served = await opened.client.get("/openapi.json", headers={"Host": "api.example.com.:8000"})
+        assert served.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/operator%2Fv1%2Ftenants", "/operator/v1%2ftenants", "/operator/v1/tenants%5C"])
+async def test_an_encoded_separator_reaches_no_operator_route(gateway: Gateway, path: str) -> None:
+    """PX6: the same 404 as for any unknown path, before the credential is looked at."""
+    answer = await gateway.client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert (await gateway.client.get("/operator/v1/tenants")).status_code == 401
+
+
 async def test_a_schema_that_is_behind_is_not_ready(gateway: Gateway) -> None:
     """OP4: the worker waits for the migration."""
     await _set_revision(gateway, "0001")

@@ -1,6 +1,7 @@
 """Every phase of a request has a timeout (PX8)."""
 
 import asyncio
+from threading import Event
 
 import pytest
 
@@ -70,40 +71,51 @@ def _count_sweeps(server: Http1Server) -> list[None]:
     return seen
 
 
-def _send_partial_body(server: Http1Server, client: RawClient, head: bytes, sent: bytes) -> None:
-    client.send(head + sent)
-    assert server.wait_until(lambda: server.connection._window_bytes == len(sent) and bool(server.scopes))
+def _send_partial_body(server: Http1Server, client: RawClient, sent: bytes) -> None:
+    client.send(_HEAD + b"\r\n" + sent)
+    assert server.wait_until(lambda: bool(server.scopes) and server.connection._body_bytes == len(sent))
 
 
-def test_a_slow_body_gets_408(start_server: StartServer) -> None:
-    """PX8: too few bytes in one window, whatever the window before had."""
+def _let_pass(server: Http1Server, seconds: float) -> None:
+    """Judge the body as if this much time had passed since its start."""
+    judged = Event()
+
+    def judge() -> None:
+        connection = server.connections[0]
+        connection._body_began = connection.loop.time() - seconds
+        connection.on_timeout()
+        judged.set()
+
+    server.call_soon(judge)
+    assert judged.wait(20)
+
+
+@pytest.mark.parametrize("sent", [1, 5_000])
+def test_a_slow_body_gets_408(start_server: StartServer, sent: int) -> None:
+    """PX8, LD2: judged over the whole body, so that what comes fast at first buys time at the minimum rate only."""
     server = start_server(count_body)
     with connected(server.port) as client:
-        _send_partial_body(server, client, _HEAD + b"\r\n", b"a" * 5_000)
-        server.call_soon(server.connection.on_timeout)  # the end of a window with enough bytes
-        assert server.wait_until(lambda: server.connection._window_bytes == 0)
-        client.send(b"a" * 999)
-        assert server.wait_until(lambda: server.connection._window_bytes == 999)
-        server.call_soon(server.connection.on_timeout)
+        _send_partial_body(server, client, b"a" * sent)
+        _let_pass(server, Limits().grace + sent / Limits().min_rate)
         response = client.response()
         assert (response.status, response.problem["code"]) == (408, "request_timeout")
         assert client.closed()
 
 
-def test_a_long_body_at_a_sufficient_rate_is_accepted(start_server: StartServer) -> None:
+@pytest.mark.parametrize("sent", [1, 5_000])
+def test_a_body_at_the_minimum_rate_is_accepted(start_server: StartServer, sent: int) -> None:
     """PX8 bounds the rate, not the duration."""
     server = start_server(count_body)
     with connected(server.port) as client:
-        _send_partial_body(server, client, _HEAD + b"\r\n", b"a" * 5_000)
-        server.call_soon(server.connection.on_timeout)
-        assert server.wait_until(lambda: server.connection._window_bytes == 0)
-        client.send(b"a" * 1_000)
+        _send_partial_body(server, client, b"a" * sent)
+        _let_pass(server, Limits().grace + sent / Limits().min_rate - 1)
+        client.send(b"a" * (6_000 - sent))
         assert client.response().body == b"6000"
 
 
 def test_the_sweep_notices_a_stalled_body(start_server: StartServer) -> None:
     """PX8."""
-    server = start_server(count_body, limits=Limits(sweep=0.02, body_window=0.1))
+    server = start_server(count_body, limits=Limits(sweep=0.02, grace=0.1))
     with connected(server.port) as client:
         client.send(_HEAD + b"\r\na")
         assert client.response().status == 408
@@ -112,7 +124,7 @@ def test_the_sweep_notices_a_stalled_body(start_server: StartServer) -> None:
 def test_no_body_timeout_runs_while_the_client_waits_for_100_continue(start_server: StartServer) -> None:
     """PX8: the delay is the application's."""
     app = Held()
-    server = start_server(app, limits=Limits(sweep=0.01, body_window=0.03))
+    server = start_server(app, limits=Limits(sweep=0.01, grace=0.03))
     with connected(server.port) as client:
         client.send(_HEAD + b"Expect: 100-continue\r\n\r\n")
         sweeps = _count_sweeps(server)

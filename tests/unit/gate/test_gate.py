@@ -6,7 +6,7 @@ from typing import Any
 from uuid import RFC_4122
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import CapturingLogger, capture_logs
 
 from gateway.gate.access_log import AccessLog
@@ -14,7 +14,7 @@ from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.gate.request_id import RequestIds
 from gateway.problems.documents import Problems
 from gateway.problems.errors import MalformedRequest
-from gateway.request.context import Closer, context_of
+from gateway.request.context import CUT_SHORT, Closer, context_of
 from gateway.request.source import SourceReader
 from tenants.errors import NotFound, Unavailable
 from tenants.identifiers import API_KEY, REQUEST, TENANT, TenantId, new_id, read, show
@@ -228,6 +228,49 @@ async def test_every_closer_of_a_request_is_called_once_and_the_gates_last() -> 
     assert calls == [("second", 200), ("first", 200), ("gate", 200)]
     await call(gate, http_scope())
     assert calls[3:] == calls[:3], "the next request has only the gate's"
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def test_closers_of_the_delivery_follow_when_the_last_send_returns() -> None:
+    """LD3: or when the request ends without a complete response; each is called once."""
+    calls: list[str] = []
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        context_of(scope).on_close(lambda _request, status: calls.append(f"closed {status}"))
+        context_of(scope).on_delivered(lambda _request, status: calls.append(f"delivered {status}"))
+        await respond_ok(scope, receive, send)
+        calls.append("background work")
+
+    async def slow_server(message: Message) -> None:
+        await asyncio.sleep(0)
+        calls.append(message["type"])
+
+    scope = http_scope()
+    await CapturingGate(answers)(scope, _no_body, slow_server)
+    assert calls == ["http.response.start", "closed 200", "http.response.body", "delivered 200", "background work"]
+
+    async def disconnects(_message: Message) -> None:
+        raise ConnectionError
+
+    calls.clear()
+    with pytest.raises(ResponseCutShortError):
+        await CapturingGate(answers)(http_scope(), _no_body, disconnects)
+    assert [each for each in calls if each.startswith("delivered")] == ["delivered 200"]
+
+
+async def test_a_response_that_was_cut_short_is_always_logged() -> None:
+    """LD3: with the server's reason, though its status is 200."""
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond_ok(scope, receive, send)
+        scope[CUT_SHORT] = "slow_reader"
+
+    gate = CapturingGate(answers, share=0.0)
+    await call(gate, http_scope())
+    assert (gate.line["status"], gate.line["cut_short"]) == (200, "slow_reader")
 
 
 async def test_head_is_handled_as_get_and_logged_as_head() -> None:

@@ -14,13 +14,11 @@ import httptools
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from gateway.http1.header_fields import host_validator
 from gateway.http1.request_body import ChunkedBody, DeclaredBody
 from gateway.http1.request_head import CHUNKED, HeadReader
 from tenants.errors import TenantryError
 
 _LIMIT = 1_000
-_IS_VALID_HOST = host_validator()
 
 
 @dataclass(slots=True)
@@ -36,7 +34,7 @@ class _Request:
 class _Connection:
     """Parses a stream as the protocol does, without a socket."""
 
-    reader: HeadReader = field(default_factory=lambda: HeadReader(_IS_VALID_HOST))
+    reader: HeadReader = field(default_factory=HeadReader)
     requests: list[_Request] = field(default_factory=list)
     body: DeclaredBody | ChunkedBody | None = None
     buffer: bytes = b""

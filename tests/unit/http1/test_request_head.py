@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from gateway.http1.header_fields import host_validator
 from gateway.http1.request_head import CHUNKED, HeadReader, RequestHead
 from gateway.problems.errors import HeadersTooLarge, MalformedRequest, UriTooLong
 from tenants.errors import TenantryError
@@ -13,7 +12,7 @@ _HOST = b"Host: gateway.test\r\n"
 
 
 def _reader() -> HeadReader:
-    return HeadReader(host_validator())
+    return HeadReader()
 
 
 def _read(data: bytes) -> RequestHead:

@@ -142,8 +142,8 @@ def test_every_code_is_documented_where_it_occurs() -> None:
         for response in operation["responses"].values()
     )
     documented = set(re.findall(r"`([a-z_]+)`", text))
-    # A method that is not allowed belongs to no operation; refusals of payments reach a job, not a caller.
-    assert set(catalogue()) - documented == {"method_not_allowed", "payments_refused"}
+    # A refused method belongs to no operation; refusals of payments reach a job, not a caller.
+    assert set(catalogue()) - documented == {"method_not_allowed", "method_not_implemented", "payments_refused"}
     assert {error.code for error in ANYWHERE} <= documented
 
 

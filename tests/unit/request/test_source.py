@@ -88,3 +88,12 @@ def test_addresses_of_one_ipv6_64_are_one_source(network: int, one: int, other: 
 )
 def test_other_sources_are_separate(source: str, bucket: str) -> None:
     assert source_bucket(source) == bucket
+
+
+@pytest.mark.parametrize(
+    ("peer", "source"),
+    [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("10.0.0.1", None), ("/run/socket", None)],
+)
+def test_a_trusted_proxy_has_no_source_of_its_own(peer: str, source: str | None) -> None:
+    """TH3, LD2: it sends for many clients, which only the head of a request names."""
+    assert SourceReader(["10.0.0.0/8"]).of_peer(peer) == source
