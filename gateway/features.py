@@ -45,6 +45,8 @@ from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.settings import DatabaseSettings
 from tenants.sign_in.access_tokens import AccessTokens
+from tenants.sign_in.attempts import SignInAttempts
+from tenants.sign_in.jobs import add_sign_in_jobs
 from tenants.sign_in.service import REFRESH_ANSWER, SignIn
 from tenants.sign_in.signing_keys import SigningKeys
 from tenants.users.passwords import PasswordHasher
@@ -124,6 +126,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
             database,
             hasher=hasher,
             passwords=passwords,
+            attempts=SignInAttempts(database, settings.secret),
             tokens=tokens,
             sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
             refresh_life=timedelta(days=settings.refresh_token_days),
@@ -140,6 +143,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
 def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
+    add_sign_in_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

@@ -121,6 +121,16 @@ class Forbidden(TenantryError):
     message = "The credential is valid, but it does not have the required permission."
 
 
+class RateLimited(TenantryError):
+    """A limit on requests or attempts is reached. ``retry_after`` is in whole seconds and sufficient (TH6)."""
+
+    kind = ErrorKind.THROTTLED
+    code = "rate_limited"
+    title = "Rate limit exceeded"
+    message = "Rate limit exceeded. Retry later."
+    retry_after = 1
+
+
 class Unavailable(TenantryError):
     """A dependency is down. Never raised for an invalid credential."""
 

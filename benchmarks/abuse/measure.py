@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from benchmarks.abuse import bodies, held_memory, slow_readers
+from benchmarks.abuse import bad_credentials, bodies, held_memory, sign_in, slow_readers
 from benchmarks.abuse.target import Finding, Target
 from benchmarks.deployment import Deployment, open_deployment
 from benchmarks.options import Options, log_progress
@@ -32,6 +32,8 @@ _SCENARIOS: tuple[Scenario, ...] = (
     Scenario("expensive bodies", bodies.measure),
     Scenario("unfinished bodies", held_memory.measure),
     Scenario("slow readers", slow_readers.measure),
+    Scenario("bad credentials", bad_credentials.measure),
+    Scenario("sign-in", sign_in.measure),
 )
 
 

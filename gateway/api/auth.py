@@ -6,13 +6,16 @@ from fastapi import Request, Response
 
 from gateway.api.answers import answered
 from gateway.authorization.guards import public
+from gateway.request.context import context_of
+from gateway.request.source import source_bucket, source_site
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
-from gateway.throttle.errors import RateLimited
 from gateway.throttle.public import per_sender
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
+from tenants.errors import RateLimited
+from tenants.sign_in.limits import Source
 from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest
 from tenants.sign_in.service import SignInRefused
 
@@ -58,9 +61,14 @@ router = APIRouter(tags=["sign-in"])
 @terms(public, errors=(SignInRefused, TenantSuspended, RateLimited))
 @per_sender(_SIGN_INS, seconds=_MINUTE)
 async def log_in(request: Request, body: LoginRequest) -> Response:
-    """Sign in to one tenant. Every failure has the same response, whatever its reason."""
+    """Sign in to one tenant. Every failure has the same response, whatever its reason.
+
+    After too many failures for an account or in a tenant, attempts are delayed: retry after `Retry-After`.
+    """
+    client = context_of(request.scope).client
+    source = Source(source_bucket(client), source_site(client))
     sign_in = services_of(request).features.sign_in
-    return answered(await sign_in.login(body.email, body.password, body.tenant))
+    return answered(await sign_in.login(body.email, body.password, body.tenant, source))
 
 
 @router.post("/v1/auth/refresh", response_model=Grant)

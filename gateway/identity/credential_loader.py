@@ -8,14 +8,13 @@ more than a fast one (docs/decisions/0016).
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from gateway.identity.cache import PrincipalCache
 from gateway.identity.lookup import Lookup, LookupResult
 from tenants.errors import Unavailable
+from tenants.fair_queue import FairQueue
 
 _REQUEST_TIMEOUT = 4.0  # seconds that a request waits for its credential (OP3)
 _QUERY_TIMEOUT = 2.0  # seconds
@@ -25,49 +24,8 @@ _BURST = 20  # ... or this many queries were saved up
 _MAX_ATTEMPTS = 5  # loads of one credential that changes may outdate
 _MAX_QUEUE = 1_000  # credentials of one source; further ones are refused at once
 
-Item = TypeVar("Item")
 Outcome = LookupResult | Exception
 Load = Callable[[Sequence[Lookup]], Awaitable[Sequence[Outcome]]]
-
-
-class FairQueue(Generic[Item]):
-    """A queue for each source, served in turn, so that a long queue delays only its own source."""
-
-    def __init__(self) -> None:
-        self._queues: dict[Hashable, deque[Item]] = {}
-        self._turns: deque[Hashable] = deque()  # sources with items, the next one first
-        self._count = 0
-
-    def __len__(self) -> int:
-        """Number of items of all sources."""
-        return self._count
-
-    def length(self, source: Hashable) -> int:
-        """Number of items of this source."""
-        return len(self._queues.get(source, ()))
-
-    def put(self, source: Hashable, item: Item) -> None:
-        """Append an item to the queue of this source."""
-        queue = self._queues.get(source)
-        if queue is None:
-            queue = self._queues[source] = deque()
-            self._turns.append(source)
-        queue.append(item)
-        self._count += 1
-
-    def take(self, most: int) -> list[Item]:
-        """The next items, at most ``most``: one of each source, then another of each."""
-        taken: list[Item] = []
-        while self._turns and len(taken) < most:
-            source = self._turns.popleft()
-            queue = self._queues[source]
-            taken.append(queue.popleft())
-            if queue:
-                self._turns.append(source)
-            else:
-                del self._queues[source]
-        self._count -= len(taken)
-        return taken
 
 
 @dataclass(eq=False, slots=True)

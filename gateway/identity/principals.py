@@ -3,9 +3,11 @@
 from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential import text_of
 from gateway.identity.credential_loader import CredentialLoader
-from gateway.identity.lookup import KeySecret, Lookup, Subject
+from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Subject
+from gateway.identity.turns import Turn
 from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
+from tenants.errors import TenantryError
 from tenants.secrets.tokens import SecretKind, kind_of
 from tenants.sign_in.access_tokens import AccessClaims, AccessTokens
 
@@ -35,32 +37,47 @@ class Principals:
         """The cached subject of the credential with this hash, else None. Raises CredentialExpired."""
         return self._cache.get(key)
 
-    async def load(self, credential: Credential, source: str = "") -> Subject:
+    async def load(self, credential: Credential, source: str = "", turn: Turn | None = None) -> Subject:
         """The subject of a credential that is not cached. Unknown credentials of one ``source`` queue together.
 
-        Raises the refusal of a bad credential, or Unavailable when the database is unavailable; never confuses them.
+        ``turn`` is waited for before anything that costs: a refusal that is cached, and a key whose checksum is wrong,
+        need none. Raises the refusal of a bad credential, or Unavailable when the database is unavailable; never
+        confuses them.
         """
         key = credential.key
         refusal = self._cache.get_refusal(key)
         if refusal is not None:
             raise refusal
-        lookup = self._parse(credential.text)
+        text = text_of(credential.text)
+        kind = _kind(text)
+        if turn is not None:
+            await turn("keys" if kind else "tokens")
+        lookup = KeySecret(kind, text) if kind else self._verified(credential)
         result = await self._loader.load(key, lookup, self._queue_of(key, lookup, source))
         if isinstance(result.subject, type):
             raise result.subject
         return result.subject
 
-    def _parse(self, sent: bytes) -> Lookup:
-        text = text_of(sent)
-        kind = kind_of(text)
-        if kind in _KEYS:
-            return KeySecret(kind, text)
-        if kind is None and sent.count(b".") == _TOKEN_DOTS:
-            return self._tokens.verify(sent)
-        raise CredentialInvalid(detail="neither an API key nor a token")
+    def _verified(self, token: Credential) -> AccessClaims:
+        began = self._cache.begin_load()
+        try:
+            return self._tokens.verify(token.text)
+        except TenantryError as error:
+            # A token that is sent again must not cost another signature. It is not good later either: keys are read at
+            # the start of a process, and the few seconds of a cached refusal matter to no lifetime.
+            self._cache.keep(token.key, LookupResult(type(error)), began)
+            raise
 
     def _queue_of(self, key: bytes, lookup: Lookup, source: str) -> object:
         # A tenant's own flood queues behind itself. The tenant of an unknown key is not known yet: such keys queue by
         # source address.
         known = lookup.tenant_id if isinstance(lookup, AccessClaims) else self._cache.tenant_of(key)
         return known or source
+
+
+def _kind(text: str) -> SecretKind | None:
+    """The kind of an API key; None for what may be a token."""
+    kind = kind_of(text)
+    if kind in _KEYS or (kind is None and text.count(".") == _TOKEN_DOTS):
+        return kind
+    raise CredentialInvalid(detail="neither an API key nor a token")

@@ -1,11 +1,12 @@
 """The identity stage of the gate: it finds the principal or operator of a request."""
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Protocol
 
 from gateway.identity.credential import read_credential, sent_credentials
 from gateway.identity.principals import Principals
+from gateway.identity.turns import Turn
 from gateway.request.context import RequestContext
 from gateway.request.fields import Credential
 from tenants.directory.errors import TenantSuspended
@@ -27,16 +28,11 @@ class IpNotAllowed(TenantryError):
 class Failures(Protocol):
     """Limits failed credentials by source. ``sent`` is the header value that carries the credential."""
 
-    @property
-    def sources(self) -> Collection[str]:
-        """Sources with failed credentials."""
-        ...
+    def turn(self, source: str, sent: bytes) -> Turn | None:
+        """What a credential has to wait for before it is checked; None is nothing."""
 
-    def check(self, source: str, sent: bytes) -> None:
-        """Raise RateLimited if too many credentials of this source have failed."""
-
-    def record_failure(self, source: str, sent: bytes) -> None:
-        """Record a failed credential."""
+    def refused(self, source: str, sent: bytes, error: TenantryError) -> TenantryError:
+        """Count a failed credential, and return what to answer."""
 
     def record_success(self, sent: bytes) -> None:
         """Record a good credential."""
@@ -46,7 +42,7 @@ class IdentityStage:
     """Stores the principal or the operator in the context. Without a credential both stay None.
 
     Raises CredentialInvalid, CredentialExpired, CredentialRevoked, TenantSuspended, IpNotAllowed, and Unavailable when
-    the credential cannot be looked up; RateLimited, before any of these, for a source with too many failures.
+    the credential cannot be looked up; RateLimited in place of CredentialInvalid for a source with too many failures.
     """
 
     def __init__(self, principals: Principals, failures: Failures) -> None:
@@ -58,27 +54,25 @@ class IdentityStage:
         sent = sent_credentials(request.fields) if credential is None else credential.sent
         if sent is None:
             return None
-        if self._failures.sources:
-            self._failures.check(request.client, sent)
         try:
             if credential is None:
                 credential = request.fields.credential = read_credential(sent, request.scope, request.fields)
             subject = self._principals.get(credential.key)
-        except TenantryError:
-            self._failures.record_failure(request.client, sent)
-            raise
+        except TenantryError as error:
+            raise self._failures.refused(request.client, sent, error) from error.__cause__
         if subject is None:
             return self._load(request, credential)
         _identify(request, subject)
         return None
 
     async def _load(self, request: RequestContext, credential: Credential) -> None:
+        turn = self._failures.turn(request.client, credential.sent)
         try:
-            subject = await self._principals.load(credential, request.client)
+            subject = await self._principals.load(credential, request.client, turn)
         except TenantryError as error:
-            if error.kind is ErrorKind.UNAUTHENTICATED:  # an outage is no failure of the caller
-                self._failures.record_failure(request.client, credential.sent)
-            raise
+            if error.kind is not ErrorKind.UNAUTHENTICATED:  # an outage is no failure of the caller
+                raise
+            raise self._failures.refused(request.client, credential.sent, error) from error.__cause__
         self._failures.record_success(credential.sent)
         _identify(request, subject)
 

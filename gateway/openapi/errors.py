@@ -18,7 +18,7 @@ from gateway.problems.errors import (
     UriTooLong,
 )
 from gateway.request.route import Audience, Terms
-from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits, RateLimited
+from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialMissing, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import (
@@ -26,6 +26,7 @@ from tenants.errors import (
     Forbidden,
     NotFound,
     PreconditionFailed,
+    RateLimited,
     TenantryError,
     Unavailable,
     ValidationFailed,

@@ -15,6 +15,7 @@ from tenants.values.networks import Address, Network, plain_address, plain_netwo
 UNKNOWN = "unknown"  # a peer without an address: a Unix socket
 _MAX_HOPS = 16  # proxies in a row: bounds the work for a long header
 _CACHE_SIZE = 4096
+_HOST_PREFIX, _SITE_PREFIX = 64, 48  # bits of an IPv6 address
 
 
 class SourceReader:
@@ -81,7 +82,16 @@ def parse_address(text: str) -> Address | None:
 @lru_cache(maxsize=_CACHE_SIZE)
 def source_bucket(source: str) -> str:
     """The unit that limits count: an IPv4 address, or the /64 of an IPv6 one, all of which one host may use."""
+    return _ipv6_network(source, _HOST_PREFIX)
+
+
+def source_site(source: str) -> str:
+    """What one party usually holds: an IPv4 address, or the /48 of an IPv6 one (RFC 6177)."""
+    return _ipv6_network(source, _SITE_PREFIX)
+
+
+def _ipv6_network(source: str, prefix: int) -> str:
     address = parse_address(source)
     if isinstance(address, IPv6Address):
-        return str(ip_network((int(address), 64), strict=False))
+        return str(ip_network((int(address), prefix), strict=False))
     return source if address is None else str(address)

@@ -2,17 +2,7 @@
 
 from billing.plans.errors import EntitlementRequired
 from gateway.throttle.windows import Limit
-from tenants.errors import ErrorKind, TenantryError
-
-
-class RateLimited(TenantryError):
-    """A window of the plan or of the API key is exhausted. ``retry_after`` is in whole seconds and sufficient (TH6)."""
-
-    kind = ErrorKind.THROTTLED
-    code = "rate_limited"
-    title = "Rate limit exceeded"
-    message = "Rate limit exceeded. Retry after the number of seconds in the Retry-After header."
-    retry_after = 1
+from tenants.errors import ErrorKind, RateLimited, TenantryError
 
 
 class ConcurrencyLimited(TenantryError):

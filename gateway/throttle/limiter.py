@@ -9,12 +9,12 @@ from slowapi import Limiter
 from gateway.request.context import Header, RequestContext
 from gateway.throttle.account import Account, whole_seconds
 from gateway.throttle.concurrency import ConcurrencyPermits
-from gateway.throttle.errors import CostBeyondLimits, RateLimited, concurrency_limited, rate_limited
+from gateway.throttle.errors import CostBeyondLimits, concurrency_limited, rate_limited
 from gateway.throttle.leased_resource import ThrottleStats
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
-from tenants.errors import TenantryError
+from tenants.errors import RateLimited, TenantryError
 from tenants.principal import Principal, Window
 
 _MAX_CONCURRENCY_WAIT = 60  # seconds

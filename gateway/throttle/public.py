@@ -11,7 +11,7 @@ from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 
 from gateway.throttle.account import whole_seconds
-from gateway.throttle.errors import RateLimited
+from tenants.errors import RateLimited
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry, deserialize_compact
-from joserfc.util import urlsafe_b64decode
+from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from tenants.credentials import CredentialExpired, CredentialInvalid
 from tenants.identifiers import TENANT, USER, TenantId, UserId, new_id, read, show
@@ -86,12 +86,13 @@ class AccessTokens:
         segments = token.split(b".")
         if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature (RFC 7515 section 3.1)
             _reject("not three segments")
-        key = self._key_of(_object(segments[0], "header"))
+        header, claims, _ = map(_decoded, segments, ("header", "payload", "signature"))
+        key = self._key_of(_loads(header, "header"))
         try:
-            signed = deserialize_compact(token, key, registry=_REGISTRY)
+            deserialize_compact(token, key, registry=_REGISTRY)
         except (JoseError, ValueError) as error:
             raise CredentialInvalid(detail=f"access token: {type(error).__name__}") from error
-        return self._checked(_loads(signed.payload, "payload"))
+        return self._checked(_loads(claims, "payload"))
 
     def _key_of(self, header: dict[str, Any]) -> OKPKey:
         kid = header.get("kid")
@@ -119,19 +120,24 @@ class AccessTokens:
         return AccessClaims(UserId(user), TenantId(tenant), _session(claims), float(expires))
 
 
-def _object(segment: bytes, name: str) -> dict[str, Any]:
+def _decoded(segment: bytes, name: str) -> bytes:
+    """The content of a segment, which has one spelling, whatever a decoder tolerates."""
     try:
-        text = urlsafe_b64decode(segment)  # strict: no padding, no other characters, no unused bits
+        content = urlsafe_b64decode(segment)
     except ValueError as error:
         raise CredentialInvalid(detail=f"access token: {name} is not base64url") from error
-    return _loads(text, name)
+    if urlsafe_b64encode(content) != segment:
+        _reject(f"{name} is not canonical base64url")
+    return content
 
 
-def _loads(text: bytes, name: str) -> dict[str, Any]:
+def _loads(content: bytes, name: str) -> dict[str, Any]:
+    """Parse UTF-8 without a byte order mark (RFC 8259 section 8.1): given bytes, ``json`` would guess an encoding."""
     try:
+        text = content.decode("utf-8")
         found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise CredentialInvalid(detail=f"access token: {name} is not JSON") from error
+        raise CredentialInvalid(detail=f"access token: {name} is not JSON in UTF-8") from error
     if not isinstance(found, dict):
         _reject(f"{name} is not an object")
     return found

@@ -16,6 +16,8 @@ from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository
 from tenants.sign_in.access_tokens import AccessTokens
+from tenants.sign_in.attempts import Attempt, SignInAttempts
+from tenants.sign_in.limits import Source
 from tenants.sign_in.models import RefreshToken
 from tenants.sign_in.schemas import Grant
 from tenants.users.passwords import PasswordHasher
@@ -51,6 +53,7 @@ class SignIn:
         *,
         hasher: SecretHasher,
         passwords: PasswordHasher,
+        attempts: SignInAttempts,
         tokens: AccessTokens,
         sealer: Sealer,
         refresh_life: timedelta,
@@ -58,22 +61,35 @@ class SignIn:
         self._database = database
         self._hasher = hasher
         self._passwords = passwords
+        self._attempts = attempts
         self._tokens = tokens
         self._sealer = sealer
         self._refresh_life = refresh_life
 
-    async def login(self, email: str, password: str, slug: str) -> Grant:
-        """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended for members only."""
-        async with self._database.control() as session:
-            account = await repository.find_account(session, email, slug)
-        stored = account.user.password_hash if account else None
-        matches = await self._passwords.verify(password, stored)
-        if not matches or account is None or account.tenant is None or account.user.disabled_at is not None:
+    async def login(self, email: str, password: str, slug: str, source: Source) -> Grant:
+        """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended for members only.
+
+        Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
+        a flood.
+        """
+        attempt = await self._attempts.begin(email, slug, source)
+        user, tenant = attempt.account.user, attempt.account.tenant
+        if not await self._matches(attempt, password) or user is None or tenant is None or user.disabled_at is not None:
             raise SignInRefused
-        if account.tenant.status == TenantStatus.SUSPENDED:
-            raise TenantSuspended
         async with self._database.control() as session:
-            return await self._grant(session, _Session(new_id(), account.user.id, account.tenant.id))
+            await self._attempts.succeeded(session, attempt, user.id, tenant.id)
+            if tenant.status != TenantStatus.SUSPENDED:
+                return await self._grant(session, _Session(new_id(), user.id, tenant.id))
+        raise TenantSuspended
+
+    async def _matches(self, attempt: Attempt, password: str) -> bool:
+        user = attempt.account.user
+        stored = None if user is None else user.password_hash
+        try:
+            return await self._passwords.verify(password, stored, source=attempt.place, lane=attempt.lane)
+        except TenantryError:  # too many wait
+            await self._attempts.undo(attempt)
+            raise
 
     async def refresh(self, secret: str) -> Grant:
         """Rotate: the next access and refresh token; repeated within the grace period, the same ones.

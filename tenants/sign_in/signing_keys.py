@@ -25,7 +25,7 @@ class SigningKeys:
     @classmethod
     def load(cls, text: str) -> "SigningKeys":
         """Read a JWK Set (RFC 7517 section 5) whose first key is private. Raises ValueError on anything else."""
-        document = json.loads(text)
+        document = _document(text)
         entries = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(entries, list) or not entries:
             raise ValueError('signing keys must be {"keys": [...]} with at least one key')
@@ -37,6 +37,8 @@ class SigningKeys:
             keys[kid] = key
         if not next(iter(keys.values())).is_private:
             raise ValueError("the first signing key must be private")
+        if "sign" not in entries[0].get("key_ops", ("sign",)):
+            raise ValueError("the first signing key must allow sign in key_ops")
         return cls(keys)
 
     @property
@@ -60,6 +62,13 @@ def generate_signing_keys(kid: str) -> str:
     return json.dumps({"keys": [{**key.as_dict(private=True), "kid": kid, "use": "sig", "alg": ALGORITHM}]})
 
 
+def _document(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("signing keys are nested too deeply") from error
+
+
 def _checked(entry: object) -> tuple[str, OKPKey]:
     if not isinstance(entry, dict):
         raise ValueError("a signing key is not an object")  # noqa: TRY004 - one error for every bad key set
@@ -68,11 +77,21 @@ def _checked(entry: object) -> tuple[str, OKPKey]:
         raise ValueError("a signing key has no kid")
     if entry.get("kty") != "OKP" or entry.get("crv") != ALGORITHM:
         raise ValueError(f"signing key {kid!r} is not an Ed25519 key")
-    if entry.get("use", "sig") != "sig" or entry.get("alg", ALGORITHM) not in {ALGORITHM, "EdDSA"}:
+    if entry.get("use", "sig") != "sig" or str(entry.get("alg", ALGORITHM)) not in {ALGORITHM, "EdDSA"}:
         raise ValueError(f"signing key {kid!r} has another use or algorithm")
-    if "key_ops" in entry and not {"sign", "verify"}.intersection(entry["key_ops"]):
-        raise ValueError(f"signing key {kid!r} allows neither sign nor verify")
+    if "key_ops" in entry:
+        _check_operations(kid, entry["key_ops"])
     return kid, _imported(kid, entry)
+
+
+def _check_operations(kid: str, operations: object) -> None:
+    """RFC 7517 section 4.3: an array of different names."""
+    if not isinstance(operations, list) or not all(isinstance(each, str) for each in operations):
+        raise ValueError(f"signing key {kid!r}: key_ops must be a list of names")
+    if len(set(operations)) != len(operations):
+        raise ValueError(f"signing key {kid!r}: key_ops names an operation twice")
+    if not {"sign", "verify"}.issuperset(operations) or not operations:
+        raise ValueError(f"signing key {kid!r}: key_ops must allow sign, verify or both, and nothing else")
 
 
 def _imported(kid: str, entry: dict[str, Any]) -> OKPKey:

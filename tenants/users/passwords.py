@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,13 +17,16 @@ import structlog
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from tenants.errors import Unavailable, ValidationFailed
+from tenants.errors import ValidationFailed
+from tenants.fair_queue import FairSlots
 
 LEAST_CHARACTERS = 15
 MOST_BYTES = 1024
 _LEAST_DIFFERENT = 5  # characters
 _THREADS = 2  # each uses _MEMORY while hashing
-_MOST_WAITING = 64
+_MOST_WAITING = 256
+_MOST_WAITING_OF_ONE = 32  # of one source: some 0.4 s of both threads
+_LONGEST_WAIT = 3.0  # seconds (OP3)
 _MEMORY = 19_456  # KiB; OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane
 _PASSES = 2
 _LANES = 1
@@ -96,42 +99,48 @@ def _lower_priority() -> None:
 
 
 class PasswordHasher:
-    """Hashes and verifies in a bounded thread pool, so that a login flood does not block the event loop."""
+    """Hashes and verifies in a bounded thread pool, so that a login flood does not block the event loop.
+
+    Sources wait in turns: beside a flood of one source, another one waits for some two hashes.
+    """
 
     def __init__(self) -> None:
         hasher = Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY, parallelism=_LANES)
         self._hash = PasswordHash((hasher,))
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2", initializer=_lower_priority)
-        self._waiting = 0
+        self._slots = FairSlots(
+            _THREADS, most=_MOST_WAITING, most_of_one=_MOST_WAITING_OF_ONE, longest_wait=_LONGEST_WAIT
+        )
         # Verified when there is no stored hash, so that both cases take the same time (ID10).
         self._dummy_hash = self._hash.hash("an unused password")
 
     @property
     def waiting(self) -> int:
         """Passwords being hashed or waiting for it."""
-        return self._waiting
+        return self._slots.callers
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash in PHC string format. Raises Unavailable when too many requests wait."""
+        """The argon2id hash in PHC string format. Raises Unavailable and RateLimited when too many requests wait."""
         return await self._work(lambda: self._hash.hash(normalized(password)))
 
-    async def verify(self, password: str, stored: str | None) -> bool:
+    async def verify(
+        self, password: str, stored: str | None, *, source: Hashable = None, lane: Hashable = None
+    ) -> bool:
         """Whether the password matches. Takes the same time without a stored hash.
 
-        Raises Unavailable when too many requests wait.
+        Callers of different lanes wait in turns, and in a lane those of different sources. Raises Unavailable when too
+        many requests wait, RateLimited when too many of this source do.
         """
-        matches = await self._work(lambda: self._hash.verify(normalized(password), stored or self._dummy_hash))
+        verify = self._hash.verify
+        matches = await self._work(lambda: verify(normalized(password), stored or self._dummy_hash), source, lane)
         return matches and stored is not None
 
     def close(self) -> None:
         """Stop the threads; running hashes finish."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _work(self, call: Callable[[], _Result]) -> _Result:
-        if self._waiting >= _MOST_WAITING:
-            raise Unavailable(detail="too many passwords are waiting to be hashed")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        finally:
-            self._waiting -= 1
+    async def _work(self, call: Callable[[], _Result], source: Hashable = None, lane: Hashable = None) -> _Result:
+        await self._slots.acquire(source, lane)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        work.add_done_callback(lambda _: self._slots.release())
+        return await asyncio.shield(work)  # a caller that disconnects leaves the thread busy: it holds its slot

@@ -40,6 +40,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("signing_keys", "hunter2"),
         ("signing_keys", json.dumps({"keys": []})),
         ("signing_keys", json.dumps({"keys": [{"kid": "a", "kty": "oct", "k": "hunter2"}]})),
+        ("signing_keys", _SIGNING_KEYS.replace('"use"', '"key_ops": 5, "use"')),
+        ("signing_keys", _SIGNING_KEYS.replace('"use"', '"key_ops": ["hunter2"], "use"')),
         ("redis_url", "http://:hunter2@127.0.0.1"),
         ("public_url", "hunter2"),
         ("public_url", "ftp://hunter2"),

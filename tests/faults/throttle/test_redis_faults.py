@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 import pytest
 import redis.asyncio as aioredis
 
-from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
+from tenants.errors import RateLimited
 from tenants.principal import Window
 from tests.asgi import http_scope, request_context, run_stage
 from tests.fixtures.servers import RedisFactory

@@ -1,5 +1,6 @@
 """`tenantry config` lists every setting and no secret."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,18 @@ def test_missing_and_invalid_settings_are_reported_with_exit_code_1(run: Run) ->
         "TENANTRY_DATABASE_URL",
         "TENANTRY_WORKERS",
     }
+
+
+@pytest.mark.parametrize("command", [("config",), ("serve",)])
+@pytest.mark.parametrize("operations", ['"sign"', "5", "null", '["verify"]', '[["sign"]]'])
+def test_a_signing_key_with_wrong_operations_is_a_readable_error(
+    run: Run, environment: dict[str, str], command: tuple[str, ...], operations: str
+) -> None:
+    """ID6: RFC 7517 section 4.3; the setting is named, and nothing of the key is shown."""
+    keys = environment["TENANTRY_SIGNING_KEYS"].replace('"kid"', f'"key_ops": {operations}, "kid"')
+    result = run(*command, TENANTRY_SIGNING_KEYS=keys)
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit)  # no traceback
+    assert "TENANTRY_SIGNING_KEYS" in result.output
+    assert "key_ops" in result.output
+    assert json.loads(keys)["keys"][0]["d"] not in result.output

@@ -285,7 +285,9 @@ async def test_sign_in_is_limited_by_source(gateways: GatewayFactory) -> None:
 
 
 async def test_the_jwks_is_cacheable_and_verifies_access_tokens(gateway: Gateway) -> None:
-    """/.well-known/jwks.json, without a credential; no private part."""
+    """/.well-known/jwks.json, without a credential; no private part; the media type of RFC 7517, also for HEAD."""
+    head = await gateway.client.head("/.well-known/jwks.json")
+    assert (head.status_code, head.headers["content-type"]) == (200, "application/jwk-set+json")
     answer = await gateway.client.get("/.well-known/jwks.json")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/jwk-set+json"
@@ -293,3 +295,10 @@ async def test_the_jwks_is_cacheable_and_verifies_access_tokens(gateway: Gateway
     (key,) = answer.json()["keys"]
     assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "Ed25519", "sig")
     assert "d" not in key
+
+
+async def test_the_documents_name_the_media_type_of_the_jwks(gateway: Gateway) -> None:
+    """RFC 7517 section 8.5.2."""
+    document = (await gateway.client.get("/openapi.json")).json()
+    answer = document["paths"]["/.well-known/jwks.json"]["get"]["responses"]["200"]
+    assert list(answer["content"]) == ["application/jwk-set+json"]

@@ -19,10 +19,11 @@ import structlog
 import uvloop
 
 from gateway.request.context import RequestContext
-from gateway.throttle.errors import ConcurrencyLimited, RateLimited
+from gateway.throttle.errors import ConcurrencyLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
+from tenants.errors import RateLimited
 from tenants.identifiers import TenantId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus, Window
 from tests.asgi import end, http_scope, request_context, run_stage

@@ -17,12 +17,12 @@ from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.problems.documents import Problems
 from gateway.request.context import RequestContext
 from gateway.request.source import SourceReader
-from gateway.throttle.errors import ConcurrencyLimited, RateLimited
+from gateway.throttle.errors import ConcurrencyLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
-from tenants.errors import Forbidden
+from tenants.errors import Forbidden, RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import call, end, http_scope, request_context, respond_ok, route_to, run_stage
 from tests.integration.throttle.load_worker import Plans, principal

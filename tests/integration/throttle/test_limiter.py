@@ -15,10 +15,10 @@ import redis.asyncio as aioredis
 from gateway.development.redis import LocalRedis
 from gateway.throttle import account as throttle_account
 from gateway.throttle.account import Account
-from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage
+from tenants.errors import RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, request_context, respond_ok, route_to
 from tests.integration.throttle.load_worker import Plan, principal

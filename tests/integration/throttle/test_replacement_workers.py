@@ -10,11 +10,11 @@ import pytest
 
 from gateway.development.redis import LocalRedis
 from gateway.throttle.account import Account
-from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import _OVERLAP
+from tenants.errors import RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, request_context, run_stage
 from tests.integration.throttle.load_worker import Plans, principal

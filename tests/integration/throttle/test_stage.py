@@ -7,10 +7,10 @@ import pytest
 
 from gateway.development.redis import LocalRedis
 from gateway.request.context import RequestContext
-from gateway.throttle.errors import RateLimited
 from gateway.throttle.limiter import PlanLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
+from tenants.errors import RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, request_context, respond_ok, route_to, run_stage
 from tests.integration.throttle.load_worker import Plans, principal

@@ -7,6 +7,7 @@ import pytest
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
 from gateway.identity.stage import IdentityStage
+from gateway.identity.turns import Turn
 from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
 from tests.asgi import HOST, http_scope, request_context, run_stage
@@ -23,7 +24,8 @@ class _NoPrincipals:
     def get(self, key: bytes) -> None:
         assert key
 
-    async def load(self, credential: Credential, source: str = "") -> None:
+    async def load(self, credential: Credential, source: str, turn: Turn | None) -> None:
+        assert turn is None
         self.loads.append((credential.text, source))
         raise CredentialInvalid
 

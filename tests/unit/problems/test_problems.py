@@ -14,9 +14,17 @@ from gateway.authorization.guards import public
 from gateway.problems.documents import catalogue, status_of
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
-from gateway.throttle.errors import RateLimited
 from tenants.credentials import CredentialInvalid, CredentialMissing
-from tenants.errors import MOST_ERRORS, ErrorKind, FieldError, NotFound, TenantryError, Unavailable, ValidationFailed
+from tenants.errors import (
+    MOST_ERRORS,
+    ErrorKind,
+    FieldError,
+    NotFound,
+    RateLimited,
+    TenantryError,
+    Unavailable,
+    ValidationFailed,
+)
 from tests.asgi import HOST, Response, call, http_scope
 from tests.gated_app import PUBLIC_URL, gated_app
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.request.source import SourceReader, source_bucket
+from gateway.request.source import SourceReader, source_bucket, source_site
 from tests.asgi import HOST, http_scope
 
 _PROXIES = ["10.0.0.0/8", "2001:db8:ffff::/48"]
@@ -83,11 +83,19 @@ def test_addresses_of_one_ipv6_64_are_one_source(network: int, one: int, other: 
     assert bucket != source_bucket(str(IPv6Address((network + 1) << 64 | one)))
 
 
+@given(_networks, st.integers(0, 2**80 - 1), st.integers(0, 2**80 - 1))
+def test_addresses_of_one_ipv6_48_are_one_site(network: int, one: int, other: int) -> None:
+    """ID10: a customer of a provider holds up to a /48 (RFC 6177)."""
+    site = source_site(str(IPv6Address((network >> 16) << 80 | one)))
+    assert site == source_site(str(IPv6Address((network >> 16) << 80 | other)))
+    assert site != source_site(str(IPv6Address(((network >> 16) ^ 1) << 80 | one)))
+
+
 @pytest.mark.parametrize(
     ("source", "bucket"), [("198.51.100.1", "198.51.100.1"), ("unknown", "unknown"), ("::ffff:1.2.3.4", "1.2.3.4")]
 )
 def test_other_sources_are_separate(source: str, bucket: str) -> None:
-    assert source_bucket(source) == bucket
+    assert source_bucket(source) == source_site(source) == bucket
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,11 @@ def _private() -> Ed25519PrivateKey:
 def _signed(header: object, claims: object) -> bytes:
     """Signed with our own key, so that only header or claims can be the reason for a rejection."""
     text = [each if isinstance(each, str) else json.dumps(each) for each in (header, claims)]
-    content = f"{_b64(text[0].encode())}.{_b64(text[1].encode())}"
+    return _signed_segments(_b64(text[0].encode()), _b64(text[1].encode()))
+
+
+def _signed_segments(header: str, claims: str) -> bytes:
+    content = f"{header}.{claims}"
     return f"{content}.{_b64(_private().sign(content.encode()))}".encode()
 
 
@@ -206,6 +210,39 @@ def test_bits_that_base64url_does_not_use_must_be_zero() -> None:
         _tokens().verify((token[:-1] + same_bits).encode())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_json_in_another_encoding_is_rejected_despite_a_valid_signature(encoding: str, part: str) -> None:
+    """ID6: UTF-8 without a byte order mark (RFC 8259 section 8.1), as we write it."""
+    parts = {"header": json.dumps(_header()).encode(), "claims": json.dumps(_claims()).encode()}
+    assert _tokens().verify(_signed_segments(*map(_b64, parts.values()))).user_id == _USER
+    parts[part] = parts[part].decode().encode(encoding)
+    with pytest.raises(CredentialInvalid):
+        _tokens().verify(_signed_segments(*map(_b64, parts.values())))
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("change", ["unused bits", "padding", "a line break", "the standard alphabet"])
+def test_a_signed_segment_has_one_spelling(part: int, change: str) -> None:
+    """ID6: other spellings of the same header and claims are rejected though the signature covers them."""
+    contents = [json.dumps(each) for each in (_header(), _claims())]
+    contents[part] += " " * (-(len(contents[part]) + 2) % 3)  # so that the last character has unused bits
+    segments = [_b64(each.encode()) for each in contents]
+    segments[part] = _respelled(segments[part], change)
+    with pytest.raises(CredentialInvalid):
+        _tokens().verify(_signed_segments(*segments))
+
+
+def _respelled(segment: str, change: str) -> str:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return {
+        "unused bits": segment[:-1] + letters[letters.index(segment[-1]) + 1],
+        "padding": segment + "=" * (-len(segment) % 4),
+        "a line break": segment[:8] + "\n" + segment[8:],
+        "the standard alphabet": segment[:-4] + "+/" + segment[-2:],
+    }[change]
+
+
 def test_a_token_over_8_kb_is_rejected_before_it_is_decoded() -> None:
     """ID6: even a valid one."""
     with pytest.raises(CredentialInvalid) as caught:
@@ -246,7 +283,17 @@ def _key(**changed: Any) -> dict[str, Any]:
         pytest.param(json.dumps({"keys": [_key(kid=None)]}), id="no kid"),
         pytest.param(json.dumps({"keys": [_key(use="enc")]}), id="for encryption"),
         pytest.param(json.dumps({"keys": [_key(key_ops=["deriveKey"])]}), id="for derivation"),
+        pytest.param(json.dumps({"keys": [_key(key_ops=["verify"])]}), id="a signing key that must not sign"),
+        pytest.param(json.dumps({"keys": [_key(key_ops=["sign", "sign"])]}), id="an operation twice"),
+        pytest.param(json.dumps({"keys": [_key(key_ops=["sign", "encrypt"])]}), id="an unrelated operation"),
+        pytest.param(json.dumps({"keys": [_key(key_ops=[])]}), id="no operation"),
+        *(
+            pytest.param(json.dumps({"keys": [{**_key(), "key_ops": wrong}]}), id=f"key_ops {wrong!r}")
+            for wrong in ("sign", 5, None, True, {"sign": 1}, [["sign"]], [1])
+        ),
         pytest.param(json.dumps({"keys": [_key(alg="ES256")]}), id="for another algorithm"),
+        pytest.param(json.dumps({"keys": [_key(alg=["Ed25519"])]}), id="alg a list"),
+        pytest.param("[" * 100_000, id="nested without end"),
         pytest.param(json.dumps({"keys": [_key(crv="Ed448")]}), id="another curve"),
         pytest.param(json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "a"}]}), id="a shared secret"),
         pytest.param(json.dumps({"keys": [_key(d=None)]}), id="a public key first"),
@@ -260,6 +307,13 @@ def test_an_ambiguous_key_set_is_rejected_at_start(document: str) -> None:
     """ID6: duplicate kids rejected at load; use and key_ops checked; no other key type."""
     with pytest.raises(ValueError, match=r"sign|keys|Expecting"):
         SigningKeys.load(document)
+
+
+def test_keys_that_name_their_operations_are_accepted() -> None:
+    """ID6, ID7: RFC 7517 section 4.3; an older key may be for verifying only."""
+    older = {name: value for name, value in _key(kid="key-0").items() if name != "d"}
+    keys = [_key(key_ops=["sign"]), {**older, "key_ops": ["verify"]}]
+    assert SigningKeys.load(json.dumps({"keys": keys})).find("key-0") is not None
 
 
 @pytest.mark.parametrize("lifetime", [0, 901])

@@ -8,7 +8,8 @@ import unicodedata
 
 import pytest
 
-from tenants.errors import Unavailable, ValidationFailed
+from tenants.errors import RateLimited, ValidationFailed
+from tenants.users import passwords
 from tenants.users.passwords import PasswordHasher, checked_password
 
 pytestmark = pytest.mark.anyio
@@ -95,12 +96,45 @@ async def test_without_a_stored_password_nothing_matches_not_even_the_dummy() ->
     hasher.close()
 
 
-async def test_a_flood_of_passwords_is_rejected_instead_of_queued_without_bound() -> None:
-    """ID9: a bounded pool."""
+async def test_a_flood_of_passwords_is_rejected_instead_of_queued_without_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ID9: two threads, and a bounded queue for each source."""
+    monkeypatch.setattr(passwords, "_LONGEST_WAIT", 60.0)  # however slow the machine is
     hasher = PasswordHasher()
-    outcomes = await asyncio.gather(*(hasher.verify(_GOOD, None) for _ in range(80)), return_exceptions=True)
-    assert sum(isinstance(each, Unavailable) for each in outcomes) == 80 - 64
-    assert outcomes.count(False) == 64
+    outcomes = await asyncio.gather(
+        *(hasher.verify(_GOOD, None, source="flood") for _ in range(50)), return_exceptions=True
+    )
+    assert sum(isinstance(each, RateLimited) for each in outcomes) == 50 - 2 - 32
+    assert outcomes.count(False) == 2 + 32
+    hasher.close()
+
+
+async def test_a_good_sign_in_beside_a_flood_waits_for_a_few_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ID9, ID10: 30 of another source wait when it arrives; at most those that run and one more end before it."""
+    monkeypatch.setattr(passwords, "_LONGEST_WAIT", 60.0)
+    hasher = PasswordHasher()
+    flood = [asyncio.create_task(hasher.verify(_GOOD, None, source="flood")) for _ in range(30)]
+    await asyncio.sleep(0)
+    await hasher.verify(_GOOD, None, source="good")
+    assert sum(each.done() for each in flood) <= 5
+    await asyncio.gather(*flood)
+    hasher.close()
+
+
+async def test_a_caller_that_leaves_does_not_free_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ID9: requests that are sent and dropped at once wait for threads like all others."""
+    monkeypatch.setattr(passwords, "_LONGEST_WAIT", 60.0)
+    hasher = PasswordHasher()
+    for _ in range(10):
+        dropped = [asyncio.create_task(hasher.verify(_GOOD, None, source="flood")) for _ in range(2)]
+        await asyncio.sleep(0)
+        for each in dropped:
+            each.cancel()
+    await asyncio.gather(*dropped, return_exceptions=True)
+    assert hasher._pool._work_queue.qsize() == 0
+    assert not await hasher.verify(_GOOD, None, source="good")
+    assert hasher.waiting == 0
     hasher.close()
 
 

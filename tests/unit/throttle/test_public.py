@@ -8,8 +8,8 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from gateway.throttle.errors import RateLimited
 from gateway.throttle.public import PublicLimiter, per_sender
+from tenants.errors import RateLimited
 
 pytestmark = pytest.mark.anyio
 

@@ -14,13 +14,12 @@ from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.problems.documents import Problems
 from gateway.request.context import RequestContext
 from gateway.request.source import SourceReader
-from gateway.throttle.errors import RateLimited
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings
 from gateway.usage.stage import UsageStage
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
-from tenants.errors import NotFound
+from tenants.errors import NotFound, RateLimited
 from tenants.settings import DatabaseSettings
 from tests.asgi import call, http_scope, respond_ok, route_to
 from tests.fixtures.usage import ROUTE, caller, end
