@@ -44,10 +44,11 @@ def read_query(
     A parameter is its name and what the commas of its value separate.
     """
     given = _by_name(parameters)
+    repeated = len(given) < len(parameters)
     own = {name: given.pop(name, None) for name in own_parameters(collection)}
     if len(given) > MAX_FILTERS:
         raise ValidationFailed((query_fault("", "too_many", f"At most {MAX_FILTERS} filters."),))
-    faults = [*repetitions([name for name, _ in parameters if not takes_list(name)])]
+    faults = [*repetitions(name for name, _ in parameters if not takes_list(name))] if repeated else []
     filters = [_attempt(faults, read_filter, collection, *each) for each in sorted(given.items())]
     limit = _attempt(faults, _read_limit, _text(own["limit"]))
     sort = _attempt(faults, read_sort, collection, _text(own["sort"]))

@@ -117,7 +117,9 @@ async def change(
     """Update the row, if it is there and at one of ``versions`` (None: at any), and return it as stored."""
     given: dict[str, object] = dict.fromkeys((_VALUE.format(field.name) for field in collection.writable), None)
     given |= {_CHANGED: list(values)} | _named(values) | _where(row, versions)
-    return _first(await _write(work, _update(collection, conditional=versions is not None), given, actor))
+    others = tuple(sorted(values.keys() - set(collection.resource.writable)))
+    statement = _update(collection, others, conditional=versions is not None)
+    return _first(await _write(work, statement, given, actor))
 
 
 async def remove(
@@ -211,9 +213,10 @@ def _insert(collection: Collection, names: tuple[str, ...]) -> Prepared:
 
 
 @lru_cache(_COMPILED)
-def _update(collection: Collection, *, conditional: bool) -> Prepared:
+def _update(collection: Collection, others: tuple[str, ...], *, conditional: bool) -> Prepared:
+    """``others`` are not writable through the API: the SaaS's own code changes them."""
     table = collection.table
-    values = {field.name: _changed(collection, field.name) for field in collection.writable}
+    values = {name: _changed(collection, name) for name in (*collection.resource.writable, *others)}
     # Not now(), the begin of the transaction: one that has waited for the row's lock would set the time back.
     changed_at = func.greatest(func.clock_timestamp(), table.c.updated_at)
     conditions = [_is_row(collection), *([_has_version(collection)] if conditional else [])]
