@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 _SOAK = (settings.default or settings()).max_examples // 100  # 1 in the suite, 50 with `make soak`
 _REQUESTS = 1_000 * _SOAK
 _MOST_OBJECTS = 15_000  # more than after as many requests before; a cached shape of a list alone was 270
+_SAME, _TRIES = 20, 4  # requests of one kind; what the gateway does in the background leaves garbage only now and then
 # SQLAlchemy's own, each time that it compiles a statement or flushes an object.
 _NOT_OURS = {"_add_key", "_usage", "_sign_in", "_shaped"}
 
@@ -61,16 +62,25 @@ async def test_requests_of_all_kinds_leave_few_objects(gateway: Gateway, mixture
     assert max(statuses) < 500
 
 
+async def _garbage(app: ASGIApp, requests: list[bytes]) -> int:
+    """The number of objects that only the collector frees, with those of what runs in the background."""
+    gc.collect()
+    gc.disable()
+    try:
+        await _statuses(app, requests)
+        return gc.collect()
+    finally:
+        gc.enable()
+
+
 async def test_requests_leave_no_reference_cycles(gateway: Gateway, mixture: Mixture) -> None:
     """LD4: also those that are refused; an error refers to the frames that raised it."""
     for kind in KINDS:
         if kind.__name__ in _NOT_OURS:
             continue
-        await _statuses(gateway.app, [kind(mixture) for _ in range(3)])
-        gc.collect()
-        gc.disable()
-        try:
-            await _statuses(gateway.app, [kind(mixture) for _ in range(20)])
-            assert gc.collect() < 20, kind.__name__
-        finally:
-            gc.enable()
+        for _ in range(_TRIES):
+            found = await _garbage(gateway.app, [kind(mixture) for _ in range(_SAME)])
+            if found < _SAME:
+                break
+        else:
+            pytest.fail(f"{_SAME} requests of the kind {kind.__name__} left {found} objects")
