@@ -35,8 +35,8 @@ check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
 bench: $(INSTALLED) ## Run the benchmarks
 	@exec $(BIN)/python -m benchmarks $(if $(BASE),--base "$(BASE)") $(ARGS)
 
-soak: $(INSTALLED) ## Run the race and fault tests with more examples
-	@exec $(BIN)/python -m pytest tests/isolation tests/faults --hypothesis-profile=soak $(ARGS)
+soak: $(INSTALLED) ## Run the race, fault and memory tests with more examples
+	@exec $(BIN)/python -m pytest tests/isolation tests/faults tests/contract/test_long_life.py --hypothesis-profile=soak $(ARGS)
 
 coverage: $(INSTALLED) ## Run the tests under coverage
 	$(BIN)/coverage erase

@@ -12,7 +12,19 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from benchmarks import code, fairness, floods, gate, growth, half_open, protocol, requests, revocation, writes
+from benchmarks import (
+    code,
+    fairness,
+    floods,
+    gate,
+    growth,
+    half_open,
+    memory,
+    protocol,
+    requests,
+    revocation,
+    writes,
+)
 from benchmarks.abuse import measure as abuse
 from benchmarks.options import Options, describe_machine, log_progress
 from benchmarks.report import Report, Table, targets_table, to_json, to_markdown, to_terminal
@@ -30,6 +42,7 @@ _BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "fairness": fairness.measure,
     "revocation": revocation.measure,
     "writes": writes.measure,
+    "memory": memory.measure,
     "abuse": abuse.measure,
 }
 

@@ -13,7 +13,6 @@ from gateway.authorization.stage import AuthorizationStage
 from gateway.data.router import data_router
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
-from gateway.health.garbage import freeze_startup_objects
 from gateway.health.readiness import START_DRAINING, Readiness
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.stage import IdentityStage
@@ -80,7 +79,7 @@ def _api(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with services.running():
-            freeze_startup_objects()
+            services.watch.garbage.take_over()
             yield {START_DRAINING: readiness.start_draining}
 
     api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi

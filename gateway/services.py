@@ -104,7 +104,7 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
-    listener = ChangeListener(settings.database)
+    listener, meter = ChangeListener(settings.database), RequestMeter()
     return Services(
         settings=settings,
         features=features,
@@ -115,8 +115,8 @@ def build_services(settings: Settings) -> Services:
         principals=_principals(features, listener),
         limiter=PlanLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
-        meter=RequestMeter(),
-        watch=LoopMonitor(),
+        meter=meter,
+        watch=LoopMonitor(lambda: meter.in_flight),
         metrics=Metrics(settings.metrics_folder),
     )
 

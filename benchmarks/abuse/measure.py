@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from benchmarks.abuse import bad_credentials, bodies, held_memory, sign_in, slow_readers
+from benchmarks.abuse import bad_credentials, bodies, held_memory, shapes, sign_in, slow_readers
 from benchmarks.abuse.target import Finding, Target
 from benchmarks.deployment import Deployment, open_deployment
 from benchmarks.options import Options, log_progress
@@ -34,6 +34,7 @@ _SCENARIOS: tuple[Scenario, ...] = (
     Scenario("slow readers", slow_readers.measure),
     Scenario("bad credentials", bad_credentials.measure),
     Scenario("sign-in", sign_in.measure),
+    Scenario("shapes of lists", shapes.measure),
 )
 
 

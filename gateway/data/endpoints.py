@@ -11,7 +11,7 @@ from gateway.data.models import sent_values
 from gateway.data.rendering import Renderer
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import EntityTags, Tagged, Versions
-from gateway.routing.query import query_of
+from gateway.routing.query import split_query
 from gateway.services import services_of
 from tenants.crud import service
 from tenants.crud.pages import Cursors
@@ -37,7 +37,7 @@ class Endpoints:
 
     async def list(self, request: Request) -> Response:
         tenant = principal_of(request.scope).tenant
-        query = read_query(self.collection, tenant.id, query_of(request.scope), self.cursors)
+        query = read_query(self.collection, tenant.id, split_query(request.scope), self.cursors)
         page = await service.list_page(_work(request, tenant), query, self.cursors)
         return Response(self.renderer.page(page), headers=_PRIVATE, media_type=_MEDIA_TYPE)
 

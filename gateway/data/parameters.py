@@ -51,8 +51,9 @@ def _filters(field: Field) -> Iterator[Parameter]:
     for operator in operators_of(field.kind):
         name = field.name if operator is Operator.EQ else f"{field.name}[{operator}]"
         parameter = _query(name, _MEANINGS[operator].format(field.name), _filter_schema(field, operator))
-        # OpenAPI 3.1, "Style Values": one parameter, its values separated by commas.
-        yield parameter | {"style": "form", "explode": False} if operator is Operator.IN else parameter
+        # OpenAPI 3.1, "Style Values": the parameter once for each value, which is what generated clients send whatever
+        # `explode` says. One parameter with commas (`explode: false`) means the same.
+        yield parameter | {"style": "form", "explode": True} if operator is Operator.IN else parameter
 
 
 def _filter_schema(field: Field, operator: Operator) -> dict[str, Any]:
@@ -76,7 +77,7 @@ _MEANINGS: dict[Operator, str] = {
     Operator.GTE: "`{}` is greater (later) than or equal to this value.",
     Operator.LT: "`{}` is less (earlier) than this value.",
     Operator.LTE: "`{}` is less (earlier) than or equal to this value.",
-    Operator.IN: f"`{{}}` is one of up to {MAX_VALUES} values, separated by commas.",
+    Operator.IN: f"`{{}}` is one of up to {MAX_VALUES} values: repeated, or separated by commas.",
     Operator.CONTAINS: "`{}` contains this text. Case is ignored.",
     Operator.STARTS_WITH: "`{}` starts with this text. Case is ignored.",
     Operator.IS_NULL: "`{}` is null (`true`), or is not null (`false`).",

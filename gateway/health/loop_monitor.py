@@ -7,6 +7,7 @@ tells their duration and, if known, their cause.
 import asyncio
 import time
 from bisect import bisect_left
+from collections.abc import Callable
 from enum import StrEnum
 
 import structlog
@@ -31,9 +32,10 @@ class Cause(StrEnum):
 
 
 class LoopMonitor:
-    """One per worker, started and stopped on its event loop."""
+    """One per worker, started and stopped on its event loop. ``in_flight`` is its number of requests in flight."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: Callable[[], int] = lambda: 0) -> None:
+        self._in_flight = in_flight
         self.lag_counts = [0] * (len(BOUNDS) + 1)  # heartbeats per bucket
         self.lag_seconds = 0.0  # total
         self.stalls = dict.fromkeys(Cause, 0)
@@ -67,6 +69,7 @@ class LoopMonitor:
         if lag >= STALL:
             self._on_stall(lag)
         self._schedule()
+        self.garbage.collect_if_due(idle=not self._in_flight())
 
     def _on_stall(self, seconds: float) -> None:
         cause = Cause.COMPUTING if time.thread_time() - self._cpu_time >= STALL else Cause.WAITING

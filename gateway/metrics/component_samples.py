@@ -81,6 +81,12 @@ _GARBAGE = Metric(
     "Time spent in garbage collection, during which nothing else runs.",
     ("generation",),
 )
+_LONGEST_COLLECTION = Metric(
+    MetricKind.MAX,
+    "tenantry_garbage_longest_seconds",
+    "CPU time of the longest garbage collection since the start of the worker.",
+    ("generation",),
+)
 _PASSWORDS = Metric(MetricKind.SUM, "tenantry_passwords_waiting", "Passwords that are being hashed or wait for it.")
 
 
@@ -136,3 +142,5 @@ def loop_samples(watch: LoopMonitor) -> Iterator[Sample]:
         yield _LOOP_BLOCKS.sample(count, cause)
     for generation, seconds in enumerate(watch.garbage.seconds):
         yield _GARBAGE.sample(seconds, str(generation))
+    for generation, seconds in enumerate(watch.garbage.longest):
+        yield _LONGEST_COLLECTION.sample(seconds, str(generation))

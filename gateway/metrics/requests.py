@@ -42,7 +42,7 @@ class RequestMeter:
     """One per worker. ``begin`` and ``close`` are called for every request, ``samples`` once a second."""
 
     def __init__(self) -> None:
-        self._begun = 0
+        self.in_flight = 0
         self._ended: dict[Route | None, list[float]] = {}
         self._unmatched: dict[str, list[float]] = {}  # requests without a route, by the template of their path
         self._refused: Counter[str] = Counter()
@@ -50,10 +50,11 @@ class RequestMeter:
 
     def begin(self, _request: RequestContext) -> None:
         """The first stage of the gate."""
-        self._begun += 1
+        self.in_flight += 1
 
     def close(self, request: RequestContext, status: int) -> None:
         """The request has ended. ``status`` is 0 without a complete response."""
+        self.in_flight -= 1
         seconds = perf_counter() - request.started
         try:
             tally = self._ended[request.route]
@@ -66,14 +67,12 @@ class RequestMeter:
 
     def samples(self) -> Iterator[Sample]:
         """The samples that have changed since the last call, so that unused routes cost nothing."""
-        ended = 0
         for template, tallies in self._by_template().items():
             count = sum(int(sum(tally[1:])) for _, tally in tallies)
-            ended += count
             if count != self._sampled.get(template):
                 self._sampled[template] = count
                 yield from _of_template(template, tallies)
-        yield IN_FLIGHT.sample(self._begun - ended)
+        yield IN_FLIGHT.sample(self.in_flight)
         yield from (REFUSALS.sample(count, code) for code, count in self._refused.items())
 
     def _by_template(self) -> dict[str, list[_Tally]]:

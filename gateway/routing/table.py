@@ -4,7 +4,7 @@ FastAPI tries the regular expression of one route after another, which takes lon
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from starlette.types import Receive, Scope, Send
@@ -21,9 +21,11 @@ Found = tuple[Route, tuple[str, ...]]  # and the values of its parameters
 _Match = tuple[dict[str, Route], tuple[str, ...]]
 
 
-def _refusing(error: TenantryError, template: str) -> Route:
+def _refusing(make: Callable[[], TenantryError], template: str) -> Route:
+    """Raises a new error each time: one that the route kept would form a reference cycle with its traceback."""
+
     async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise error
+        raise make()
 
     return Route("", template, Terms(PUBLIC), refuse)
 
@@ -141,6 +143,7 @@ def _not_allowed(others: list[_Match]) -> Found:
     allowed = {method for methods, _ in others for method in methods}
     if "GET" in allowed:
         allowed.add("HEAD")
+    allow = tuple(sorted(allowed))
     (methods, values), *_ = others
     template = next(iter(methods.values())).template
-    return _refusing(MethodNotAllowed(tuple(sorted(allowed))), template), values
+    return _refusing(lambda: MethodNotAllowed(allow), template), values

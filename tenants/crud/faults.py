@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from tenants.errors import FieldError
 
@@ -16,8 +16,7 @@ def query_fault(parameter: str, code: str, message: str) -> FieldError:
     return FieldError(pointer, code, message)
 
 
-def repetitions(parameters: Sequence[tuple[str, str]]) -> Iterator[FieldError]:
+def repetitions(names: Iterable[str]) -> Iterator[FieldError]:
     """One fault for each name that is given more than once, since parsers disagree on which value counts."""
-    counted = Counter(name for name, _ in parameters)
-    for name in (name for name, times in counted.items() if times > 1):
+    for name in (name for name, times in Counter(names).items() if times > 1):
         yield query_fault(name.partition("[")[0], "repeated", "Given more than once.")

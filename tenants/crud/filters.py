@@ -1,10 +1,11 @@
 """Reads ``field=value`` and ``field[operator]=value`` into typed filters on listed columns.
 
 ``ne`` also matches NULL. ``contains`` and ``starts_with`` ignore case, and ``%`` and ``_`` are literal characters.
-``in`` takes comma-separated values, which therefore cannot contain a comma.
+``in`` takes a list: values separated by commas, the parameter several times, or both.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +38,7 @@ class Operator(StrEnum):
 
 
 _BRACKETED = {each.value: each for each in Operator if each is not Operator.EQ}
+_LIST = f"[{Operator.IN}]"
 _SAME = (Operator.EQ, Operator.NE, Operator.IS_NULL)
 _ONE_OF = (*_SAME, Operator.IN)
 _ORDERED = (*_ONE_OF, Operator.GT, Operator.GTE, Operator.LT, Operator.LTE)
@@ -67,14 +69,22 @@ class Filter:
     value: Value | tuple[Value, ...]
 
 
-def read_filter(collection: Collection, parameter: str, text: str) -> Filter:
-    """The filter that one parameter describes. Raises ValidationFailed."""
+def takes_list(parameter: str) -> bool:
+    """Whether the values of a parameter that is given several times form one list."""
+    return parameter.endswith(_LIST)
+
+
+def read_filter(collection: Collection, parameter: str, parts: Sequence[str]) -> Filter:
+    """The filter that one parameter describes. Raises ValidationFailed.
+
+    ``parts`` are what its commas separate: the values of a list, or the pieces of one text.
+    """
     name, operator = _split(collection, parameter)
     field = collection.filterable[name]
     if operator not in operators_of(field.kind):
         raise ValidationFailed((_unknown_operator(field),))
     try:
-        return Filter(name, operator, _value(field, operator, text))
+        return Filter(name, operator, _value(field, operator, parts))
     except BadValue as error:
         raise ValidationFailed((query_fault(name, error.code, error.message),)) from error
 
@@ -95,12 +105,13 @@ def _unknown_operator(field: Field) -> FieldError:
     return query_fault(field.name, "unknown_operator", f"Takes no operator, or one of: {known}.")
 
 
-def _value(field: Field, operator: Operator, text: str) -> Value | tuple[Value, ...]:
+def _value(field: Field, operator: Operator, parts: Sequence[str]) -> Value | tuple[Value, ...]:
+    text = ",".join(parts)
     match operator:
         case Operator.IS_NULL:
             return read_boolean(text)
         case Operator.IN:
-            return _values(field, text)
+            return _values(field, parts)
         case Operator.CONTAINS:
             return f"%{escape_like(check_text(text))}%"
         case Operator.STARTS_WITH:
@@ -109,8 +120,7 @@ def _value(field: Field, operator: Operator, text: str) -> Value | tuple[Value, 
             return read(field, text)
 
 
-def _values(field: Field, text: str) -> tuple[Value, ...]:
-    parts = text.split(",")
+def _values(field: Field, parts: Sequence[str]) -> tuple[Value, ...]:
     if len(parts) > MAX_VALUES:
         raise BadValue("too_long", f"Must have at most {MAX_VALUES} values.")
     return tuple(read(field, part) for part in parts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from tenants.crud.faults import query_fault, repetitions
-from tenants.crud.filters import read_filter
+from tenants.crud.filters import read_filter, takes_list
 from tenants.crud.pages import Cursors, Listing, Position
 from tenants.crud.search import read_search
 from tenants.crud.sort import read_sort
@@ -16,7 +16,7 @@ from tenants.values.errors import BadValue
 from tenants.values.numbers import read_integer
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 100
-MAX_PARAMETERS = 40
+MAX_FILTERS = 20  # of one list: each more is another comparison of every row, and more SQL to write and plan
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -37,23 +37,42 @@ def own_parameters(collection: Collection) -> frozenset[str]:
 
 
 def read_query(
-    collection: Collection, tenant: TenantId, parameters: Sequence[tuple[str, str]], cursors: Cursors
+    collection: Collection, tenant: TenantId, parameters: Sequence[tuple[str, Sequence[str]]], cursors: Cursors
 ) -> Query:
-    """The query that the parameters describe. Raises ValidationFailed with every fault of every parameter."""
-    if len(parameters) > MAX_PARAMETERS:
-        raise ValidationFailed((query_fault("", "too_long", f"At most {MAX_PARAMETERS} parameters."),))
-    given = dict(parameters)
-    faults = [*repetitions(parameters)]
+    """The query that the parameters describe. Raises ValidationFailed with every fault of every parameter.
+
+    A parameter is its name and what the commas of its value separate.
+    """
+    given = _by_name(parameters)
+    repeated = len(given) < len(parameters)
     own = {name: given.pop(name, None) for name in own_parameters(collection)}
+    if len(given) > MAX_FILTERS:
+        raise ValidationFailed((query_fault("", "too_many", f"At most {MAX_FILTERS} filters."),))
+    faults = [*repetitions(name for name, _ in parameters if not takes_list(name))] if repeated else []
     filters = [_attempt(faults, read_filter, collection, *each) for each in sorted(given.items())]
-    limit = _attempt(faults, _read_limit, own["limit"])
-    sort = _attempt(faults, read_sort, collection, own["sort"])
-    search = _attempt(faults, read_search, own.get("q"))
+    limit = _attempt(faults, _read_limit, _text(own["limit"]))
+    sort = _attempt(faults, read_sort, collection, _text(own["sort"]))
+    search = _attempt(faults, read_search, _text(own.get("q")))
     if faults or limit is None or sort is None or search is None:
         raise ValidationFailed(tuple(faults))
     listing = Listing(tenant, collection, sort, tuple(each for each in filters if each), search)
-    cursor = own["cursor"]
+    cursor = _text(own["cursor"])
     return Query(listing, limit, None if cursor is None else cursors.read(listing, cursor))
+
+
+def _by_name(parameters: Sequence[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """The values of each list in the order in which they were given; of any other parameter what was given last."""
+    given: dict[str, list[str]] = {}
+    for name, parts in parameters:
+        if takes_list(name):
+            given.setdefault(name, []).extend(parts)
+        else:
+            given[name] = [*parts]
+    return given
+
+
+def _text(parts: Sequence[str] | None) -> str | None:
+    return None if parts is None else ",".join(parts)
 
 
 def _attempt(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T | None:

@@ -1,5 +1,8 @@
 """All SQL of the shared CRUD service: one statement for each shape of request, compiled once.
 
+A caller chooses the shape of a list, so that there are more shapes than can be kept: their statements are put together
+from the SQL of each filter, which is compiled once. An update is one statement, whichever fields it changes.
+
 Columns are always named, so that tenants at different schema versions can share a connection's plans. A change is one
 statement with its event: the ``WITH`` of a change returns the row, the event is inserted from what it returns.
 """
@@ -27,6 +30,7 @@ from sqlalchemy import (
     all_,
     any_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -44,15 +48,17 @@ from tenants.crud.query import Query
 from tenants.crud.rows import StoredRow, stored
 from tenants.crud.sort import Sort
 from tenants.database.sessions import TenantSession, TenantWork
-from tenants.database.statements import Prepared, Row, Work, prepare
+from tenants.database.statements import CONDITIONS, Prepared, Row, Work, condition, prepare, with_conditions
 from tenants.events.repository import ChangeKind, event_values, recorded
 from tenants.events.service import number_later
 from tenants.principal import Actor
 from tenants.resources.collection import Collection
 
-_SHAPES = 1024  # statements kept; a rare shape is compiled again
+_SHAPES = 256  # statements of lists that are kept: strings, a few KB each
+_COMPILED = 4096  # statements and conditions that depend on the declared resources alone
+_INSERTS = 256  # a field whose default the database has can be given or not
 _VALUE = "value_{}"  # a prefix, so that no column has the name of a parameter
-_WHERE_ID, _WHERE_VERSIONS = "where_id", "where_versions"
+_WHERE_ID, _WHERE_VERSIONS, _CHANGED = "where_id", "where_versions", "changed"
 
 
 class After(Enum):
@@ -90,7 +96,7 @@ async def page(work: Work, query: Query) -> list[Row]:
     values |= {"patterns": list(listing.search), "rows": query.limit + 1}
     if after is not None:
         values |= {"after_value": after.value, "after_id": after.id}
-    return await work.rows(_page(listing.collection, shape_of(query)), values)
+    return await work.rows(page_statement(listing.collection, shape_of(query)), values)
 
 
 async def add(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
@@ -109,8 +115,11 @@ async def change(
     actor: Actor,
 ) -> StoredRow | None:
     """Update the row, if it is there and at one of ``versions`` (None: at any), and return it as stored."""
-    statement = _update(collection, tuple(sorted(values)), conditional=versions is not None)
-    return _first(await _write(work, statement, _named(values) | _where(row, versions), actor))
+    given: dict[str, object] = dict.fromkeys((_VALUE.format(field.name) for field in collection.writable), None)
+    given |= {_CHANGED: list(values)} | _named(values) | _where(row, versions)
+    others = tuple(sorted(values.keys() - set(collection.resource.writable)))
+    statement = _update(collection, others, conditional=versions is not None)
+    return _first(await _write(work, statement, given, actor))
 
 
 async def remove(
@@ -186,27 +195,28 @@ def _has_version(collection: Collection) -> ColumnElement[bool]:
     return collection.table.c.version == any_(bindparam(_WHERE_VERSIONS, type_=ARRAY(Integer)))
 
 
-@lru_cache(_SHAPES)
+@lru_cache(_COMPILED)
 def _find(collection: Collection) -> Prepared:
     return prepare(select(*_columns(collection)).where(_is_row(collection)))
 
 
-@lru_cache(_SHAPES)
+@lru_cache(_COMPILED)
 def _lock(collection: Collection) -> Prepared:
     return prepare(select(*_columns(collection)).where(_is_row(collection)).with_for_update())
 
 
-@lru_cache(_SHAPES)
+@lru_cache(_INSERTS)
 def _insert(collection: Collection, names: tuple[str, ...]) -> Prepared:
     values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
     added = insert(collection.table).values(version=1, **values).returning(*_columns(collection)).cte("change")
     return _with_event(collection, ChangeKind.CREATED, before=None, after=added)
 
 
-@lru_cache(_SHAPES)
-def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool) -> Prepared:
+@lru_cache(_COMPILED)
+def _update(collection: Collection, others: tuple[str, ...], *, conditional: bool) -> Prepared:
+    """``others`` are not writable through the API: the SaaS's own code changes them."""
     table = collection.table
-    values = {name: _value(collection, name, _VALUE.format(name)) for name in names}
+    values = {name: _changed(collection, name) for name in (*collection.resource.writable, *others)}
     # Not now(), the begin of the transaction: one that has waited for the row's lock would set the time back.
     changed_at = func.greatest(func.clock_timestamp(), table.c.updated_at)
     conditions = [_is_row(collection), *([_has_version(collection)] if conditional else [])]
@@ -218,7 +228,16 @@ def _update(collection: Collection, names: tuple[str, ...], *, conditional: bool
     return _with_event(collection, ChangeKind.UPDATED, before=before, after=changed)
 
 
-@lru_cache(_SHAPES)
+def _changed(collection: Collection, name: str) -> ColumnElement[Any]:
+    """The new value when the field is one of those that change, else what is stored.
+
+    A statement for each set of changed fields would be 2^n statements of a resource with n fields.
+    """
+    given = literal_column(f"'{name}'", Text) == any_(bindparam(_CHANGED, type_=ARRAY(Text)))
+    return case((given, _value(collection, name, _VALUE.format(name))), else_=collection.table.c[name])
+
+
+@lru_cache(_COMPILED)
 def _delete(collection: Collection, *, conditional: bool) -> Prepared:
     statement = delete(collection.table).where(_is_row(collection))
     if conditional:
@@ -237,36 +256,37 @@ def _with_event(collection: Collection, kind: ChangeKind, *, before: CTE | None,
 
 
 @lru_cache(_SHAPES)
-def _page(collection: Collection, shape: Shape) -> Prepared:
-    return prepare(page_statement(collection, shape))
-
-
-def page_statement(collection: Collection, shape: Shape) -> Select[Any]:
+def page_statement(collection: Collection, shape: Shape) -> Prepared:
     """The SELECT of a page. Each part of it is served by the index of the sort column and ``id``."""
-    conditions = [_condition(collection, number, *each) for number, each in enumerate(shape.filters)]
-    if shape.searched:
-        conditions.append(_found(collection))
+    conditions = [_condition(collection, *each) for each in shape.filters]
+    names = [_filter_name(number) for number in range(len(conditions))]
+    return with_conditions(_unfiltered(collection, shape.searched, shape.sort, shape.after), conditions, names)
+
+
+@lru_cache(_COMPILED)
+def _unfiltered(collection: Collection, searched: bool, sort: Sort, after: After) -> Prepared:  # noqa: FBT001 - cached
+    conditions = [CONDITIONS, *([_found(collection)] if searched else [])]
     base = select(*_columns(collection)).where(*conditions)
-    parts = [_ordered(base.where(*part), collection, shape.sort) for part in _parts(collection, shape)]
-    return parts[0] if len(parts) == 1 else _joined(parts, collection, shape.sort)
+    parts = [_ordered(base.where(*part), collection, sort) for part in _parts(collection, sort, after)]
+    return prepare(parts[0] if len(parts) == 1 else _joined(parts, collection, sort))
 
 
-def _parts(collection: Collection, shape: Shape) -> list[list[ColumnElement[bool]]]:
+def _parts(collection: Collection, sort: Sort, after: After) -> list[list[ColumnElement[bool]]]:
     """The conditions of the rows after the cursor, in order: up to two ranges of the index.
 
     One condition with OR would read every row before the cursor. NULL is greater than every value.
     """
-    column, descending = collection.table.c[shape.sort.field], shape.sort.descending
+    column, descending = collection.table.c[sort.field], sort.descending
     row, after_id = collection.table.c.id, bindparam("after_id", type_=Uuid())
     beyond = lt if descending else gt
-    match shape.after:
+    match after:
         case After.START:
             return [[]]
         case After.NULL:
             rest = [column.is_(None), beyond(row, after_id)]
             return [rest, [column.is_not(None)]] if descending else [rest]
         case After.VALUE:
-            place = tuple_(_value(collection, shape.sort.field, "after_value"), after_id)
+            place = tuple_(_value(collection, sort.field, "after_value"), after_id)
             rest = [beyond(tuple_(column, row), place)]
             return [rest, [column.is_(None)]] if column.nullable and not descending else [rest]
 
@@ -309,11 +329,12 @@ _COMPARISONS: dict[Operator, _Comparison] = {
 }
 
 
-def _condition(collection: Collection, number: int, name: str, operator: Operator) -> ColumnElement[bool]:
+@lru_cache(_COMPILED)
+def _condition(collection: Collection, name: str, operator: Operator) -> str:
     kind = _stored_type(collection, name)
     if operator is Operator.IN:
         kind = ARRAY(kind)
     elif operator is Operator.IS_NULL:
         kind = Boolean()
     column = type_coerce(collection.table.c[name], _stored_type(collection, name))
-    return _COMPARISONS[operator](column, bindparam(_filter_name(number), type_=kind))
+    return condition(_COMPARISONS[operator](column, bindparam("value", type_=kind)))

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, QueuePool, event, text
+from sqlalchemy import Connection, CursorResult, QueuePool, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -22,7 +22,7 @@ from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
 from tenants.database.pipeline import Call, Group
 from tenants.database.pool import PipelinePool
-from tenants.database.statements import Bound, Prepared, Row, Work
+from tenants.database.statements import Bound, Prepared, Row, Work, driver_form
 from tenants.database.use import PoolUse
 from tenants.principal import TenantRef
 from tenants.settings import DatabaseSettings
@@ -73,7 +73,7 @@ class TenantSession(AsyncSession):
 
     async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
         """Run it inside this transaction, which continues. Raises sqlalchemy.exc.DBAPIError."""
-        return [tuple(row) for row in (await self.execute(prepared.clause, dict(given))).all()]
+        return [tuple(row) for row in (await self._run(prepared.call(given))).all()]
 
     async def write(self, prepared: Prepared, given: Mapping[str, object], control: Sequence[Bound]) -> list[Row]:
         """As ``rows``; ``control`` is run once at the end of the transaction, however often it is asked for."""
@@ -93,7 +93,11 @@ class TenantSession(AsyncSession):
             for clause in _ENTER_CONTROL:
                 await self.execute(clause)
             for bound in self.control:
-                await self.execute(bound.prepared.clause, dict(bound.given))
+                await self._run(bound.call())
+
+    async def _run(self, call: Call) -> CursorResult[Any]:
+        """Past SQLAlchemy's cache of compiled statements, which would keep each shape of a list a second time."""
+        return await (await self.connection()).exec_driver_sql(*driver_form(call))
 
 
 class Database:

@@ -56,3 +56,30 @@ async def test_a_repeated_parameter_is_refused(gateway: Gateway) -> None:
         assert answer.json()["errors"] == [
             {"pointer": "/query/limit", "code": "repeated", "message": "Given more than once."}
         ]
+
+
+async def _list_parameters(gateway: Gateway) -> list[tuple[str, dict[str, Any]]]:
+    """Every query parameter of the documents whose value is a list, with its path."""
+    documents = [
+        (await gateway.client.get("/openapi.json")).json(),
+        (await gateway.client.get("/operator/openapi.json", headers=gateway.operator)).json(),
+    ]
+    return [
+        (path, parameter)
+        for document in documents
+        for path, verbs in document.get("paths", {}).items()
+        for parameter in verbs.get("get", {}).get("parameters", ())
+        if parameter["in"] == "query" and parameter["schema"].get("type") == "array"
+    ]
+
+
+async def test_a_list_of_values_may_be_repeated_wherever_there_is_one(gateway: Gateway) -> None:
+    """AZ7: generated clients repeat the name, whatever `explode` says; the document says what they do."""
+    found = await _list_parameters(gateway)
+    assert found
+    for path, parameter in found:
+        assert (parameter["style"], parameter["explode"]) == ("form", True), (path, parameter["name"])
+        query = f"{parameter['name']}=%20&{parameter['name']}=%20"
+        answer = await gateway.client.get(f"{path}?{query}", headers=gateway.acme.key("admin"))
+        codes = {each["code"] for each in answer.json().get("errors", ())}
+        assert "repeated" not in codes, (path, parameter["name"], answer.text)

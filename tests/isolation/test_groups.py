@@ -60,7 +60,7 @@ _NEW = {"note": 100, "address": "new@example.com", "word": "acme"}
 
 def _unsafe(statement: str, *parameters: str) -> Prepared:
     """A statement that was made of input, which the product never does."""
-    return Prepared(select(1), Statement(statement.encode()[:60], statement.encode()), parameters, {})
+    return Prepared(Statement(statement.encode()[:60], statement.encode()), parameters, {})
 
 
 def _group(pair: TenantPair, broken: int, statement: Prepared, given: dict[str, object]) -> StatementGroup:

@@ -10,7 +10,6 @@ from psycopg import sql
 
 from tenants.crud.repository import After, Shape, page_statement
 from tenants.crud.sort import Sort
-from tenants.database.statements import prepare
 from tenants.resources.registry import load_registry
 from tests.fixtures.databases import copy_database
 from tests.fixtures.gateways import Template
@@ -58,7 +57,7 @@ def test_a_page_reads_the_index_from_the_cursor_on(
 @contextmanager
 def _explained(connection: psycopg.Connection, resource: str, shape: Shape) -> Iterator[str]:
     collection = _CRM[resource]
-    prepared = prepare(page_statement(collection, shape))
+    prepared = page_statement(collection, shape)
     place = connection.execute(
         sql.SQL(
             "SELECT {0}::text, id::text FROM {1} WHERE {0} IS NOT NULL ORDER BY {0}, id OFFSET 2000 LIMIT 1"

@@ -26,7 +26,8 @@ _ID = UUID(int=2)
 
 
 def _read(*parameters: tuple[str, str]) -> Query:
-    return read_query(_THINGS, _TENANT, parameters, _CURSORS)
+    """What the gateway makes of parameters whose every comma separates."""
+    return read_query(_THINGS, _TENANT, [(name, text.split(",")) for name, text in parameters], _CURSORS)
 
 
 def _faults(*parameters: tuple[str, str]) -> tuple[FieldError, ...]:
@@ -124,23 +125,68 @@ def test_every_fault_is_reported_at_once() -> None:
     ]
 
 
-def test_a_parameter_is_given_once() -> None:
+def test_a_parameter_with_one_value_is_given_once() -> None:
     """Two parsers would disagree which of two counts."""
     assert [fault.code for fault in _faults(("name", "a"), ("name", "b"))] == ["repeated"]
     assert len(_read(("large[gte]", "1"), ("large[lt]", "2")).listing.filters) == 2
+
+
+def test_a_list_is_one_list_however_its_values_are_given() -> None:
+    """RFC 6570 section 3.2.8: ``{?list}`` joins the values with commas, ``{?list*}`` repeats the name."""
+    expected = (Filter("small", Operator.IN, (1, 2, 3)),)
+    assert _read(("small[in]", "1,2,3")).listing.filters == expected
+    assert _read(("small[in]", "1"), ("small[in]", "2"), ("small[in]", "3")).listing.filters == expected
+    assert _read(("small[in]", "1,2"), ("small[in]", "3")).listing.filters == expected
+
+
+def test_a_comma_inside_a_value_is_part_of_it() -> None:
+    """The gateway splits before it decodes: what is still one part is one value."""
+    parameters = [("name[in]", ["Ada, Ltd", "Bea"]), ("name", ["Ada", " Ltd"])]
+    filters = read_query(_THINGS, _TENANT, parameters, _CURSORS).listing.filters
+    assert [each.value for each in filters] == ["Ada, Ltd", ("Ada, Ltd", "Bea")]
+
+
+@pytest.mark.parametrize("parts", [[["1"] * 100], [["1"]] * 100, [["1"] * 60, ["1"] * 40]])
+def test_a_list_has_at_most_100_values(parts: list[list[str]]) -> None:
+    """LD5: over all parameters that give them."""
+    query = read_query(_THINGS, _TENANT, [("small[in]", each) for each in parts], _CURSORS)
+    assert query.listing.filters == (Filter("small", Operator.IN, (1,) * 100),)
+    with pytest.raises(ValidationFailed) as raised:
+        read_query(_THINGS, _TENANT, [("small[in]", each) for each in [*parts, ["1"]]], _CURSORS)
+    assert [(each.pointer, each.code) for each in raised.value.errors] == [("/query/small", "too_long")]
 
 
 def test_search_is_no_parameter_where_nothing_is_searchable() -> None:
     """A search that can find nothing is an error, not an empty list."""
     (unsearchable,) = collections_of([replace(things, searchable=())])
     with pytest.raises(ValidationFailed) as raised:
-        read_query(unsearchable, _TENANT, [("q", "engine")], _CURSORS)
+        read_query(unsearchable, _TENANT, [("q", ["engine"])], _CURSORS)
     assert raised.value.errors[0].code == "unknown_parameter"
 
 
-def test_a_query_has_a_bound() -> None:
-    """A query of thousands of parameters is refused before any is read."""
-    assert [fault.pointer for fault in _faults(*[(f"f{number}", "x") for number in range(41)])] == ["/query"]
+_TERMS = [
+    (f"{name}[{operator}]", "true" if operator is Operator.IS_NULL else "1")
+    for name in ("small", "large", "medium")
+    for operator in (
+        *(each for each in Operator if each not in (Operator.EQ, Operator.CONTAINS, Operator.STARTS_WITH)),
+    )
+]
+
+
+def test_a_list_has_at_most_20_filters() -> None:
+    """LD5: 20 are read, beside limit, sort and search; one more is refused before any is read."""
+    others = [("limit", "5"), ("sort", "name"), ("q", "ada")]
+    assert len(_read(*_TERMS[:20], *others).listing.filters) == 20
+    faults = _faults(*_TERMS[:21], ("name", "\0"), *others)
+    assert [(each.pointer, each.code, each.message) for each in faults] == [
+        ("/query", "too_many", "At most 20 filters.")
+    ]
+
+
+def test_unknown_parameters_count_as_filters() -> None:
+    """LD5: the list of errors has a bound too."""
+    assert len(_faults(*[(f"f{number}", "x") for number in range(20)])) == 20
+    assert [fault.code for fault in _faults(*[(f"f{number}", "x") for number in range(21)])] == ["too_many"]
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=5))
