@@ -74,7 +74,13 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 
 def _api(services: Services) -> FastAPI:
     """Management, data and the SaaS team's own endpoints: FastAPI routers, every route with its terms."""
-    readiness = Readiness(services.database, services.listener, services.plan_cache, services.control_revision)
+    readiness = Readiness(
+        services.database,
+        services.listener,
+        services.plan_cache,
+        services.control_revision,
+        services.features.ledger,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:

@@ -28,6 +28,7 @@ from gateway.authorization.authorizer import Authorizer
 from gateway.routing.saas import permissions_of
 from gateway.settings import Settings
 from migrations.ledger import Ledger
+from migrations.servable import Release
 from tenants.api_keys.service import ApiKeys
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
@@ -85,6 +86,7 @@ class Features:
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
+    release: Release
     ledger: Ledger
     stripe: StripeBilling | None  # None when billing is off
     mail: Mail | None  # None when mail is off
@@ -105,6 +107,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database_settings = database_settings or settings.database
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
+    release = Release.of(registry)
     authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     users, members, api_keys = Users(passwords), Members(), ApiKeys(hasher, authorizer.permissions_of_roles)
@@ -134,7 +137,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),
-        ledger=Ledger(registry.migrations),
+        release=release,
+        ledger=Ledger(registry.migrations, release),
         stripe=_stripe(settings.stripe, database, queue, subscriptions) if settings.stripe else None,
         mail=_mail(settings, queue),
     )

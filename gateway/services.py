@@ -30,6 +30,7 @@ from gateway.settings import Settings
 from gateway.throttle.limiter import PlanLimiter
 from gateway.usage.recorder import UsageRecorder
 from migrations.readiness import ControlRevision
+from migrations.servable import Servable
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
 from tenants.resources.registry import Registry
@@ -128,5 +129,7 @@ def services_of(request: Request) -> Services:
 
 def _principals(features: Features, channel: Channel) -> Principals:
     cache = PrincipalCache(channel)
-    lookup = DatabaseLookup(features.database, features.hasher, features.api_keys, features.operator_keys)
+    lookup = DatabaseLookup(
+        features.database, features.hasher, features.api_keys, features.operator_keys, Servable(features.release)
+    )
     return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)

@@ -4,14 +4,14 @@ import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 
 _NAME = "tenantry migrate"
-LOCK_TIMEOUT = 3.0  # seconds; a waiting DDL statement blocks all later statements on the table
+_LOCK_TIMEOUT = 3.0  # seconds
 
 
-def owner_engine(owner_url: str) -> Engine:
-    """An engine without a pool."""
+def owner_engine(owner_url: str, lock_timeout: float = _LOCK_TIMEOUT) -> Engine:
+    """An engine without a pool, whose statements wait at most ``lock_timeout`` seconds for a lock."""
     url = make_url(owner_url).set(drivername="postgresql+psycopg")
     return create_engine(
-        url, poolclass=NullPool, connect_args={"application_name": _NAME, "options": _options(LOCK_TIMEOUT)}
+        url, poolclass=NullPool, connect_args={"application_name": _NAME, "options": _options(lock_timeout)}
     )
 
 

@@ -1,24 +1,39 @@
-"""SQL of the control table ``tenant_migrations``, read only. The owner's functions write it."""
+"""SQL of the control tables of tenant migrations, read only. The owner's functions write them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select
 
-from migrations.models import State, TenantMigration
+from migrations.models import TenantBlueprint
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
-from tenants.directory.models import Tenant
+from tenants.database.statements import Work, prepare
+from tenants.directory.models import MigrationState, Tenant, TenantMigration
 from tenants.identifiers import TenantId
+
+_RECORDED = prepare(
+    select(TenantBlueprint.revisions, TenantBlueprint.columns).where(TenantBlueprint.columns.is_not(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The heads of this code's tenant stream, and all its revisions."""
+    """The heads of this code's tenant stream, all its revisions, and the sets of revisions that it cannot serve."""
 
     heads: tuple[str, ...]
     known: frozenset[str]
+    unservable: tuple[tuple[str, ...], ...] = ()  # of those at which there are tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The tenants at the same revisions. ``columns`` are those of their tables; None where they are not recorded."""
+
+    revisions: tuple[str, ...]
+    columns: frozenset[str] | None
+    tenants: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +42,37 @@ class TenantMigrationStatus:
 
     id: TenantId
     slug: str
-    state: State
+    state: MigrationState
     revisions: tuple[str, ...]
     target: tuple[str, ...]
     behind: bool
+    servable: bool  # by this code
     attempts: int  # failed ones since the last success
     error: str | None
     changed_at: datetime
 
 
+async def recorded_columns(reads: Work) -> list[tuple[tuple[str, ...], frozenset[str]]]:
+    """The columns of the tables of tenants, by the revisions of their schemas."""
+    return [(tuple(revisions), frozenset(columns)) for revisions, columns in await reads.rows(_RECORDED, {})]
+
+
+async def positions(session: ControlSession) -> list[Position]:
+    """The different revisions at which there are tenants: a handful, however many tenants there are."""
+    query = select(TenantMigration.revisions, TenantBlueprint.columns, func.count())
+    query = query.outerjoin(TenantBlueprint, TenantBlueprint.revisions == TenantMigration.revisions)
+    rows = await session.execute(query.group_by(TenantMigration.revisions, TenantBlueprint.columns))
+    return [Position(tuple(at), None if names is None else frozenset(names), count) for at, names, count in rows]
+
+
 async def page(
-    session: ControlSession, target: Target, keyset: Keyset, *, state: State | None, behind: bool | None
+    session: ControlSession,
+    target: Target,
+    keyset: Keyset,
+    *,
+    state: MigrationState | None,
+    behind: bool | None,
+    servable: bool | None,
 ) -> Sequence[TenantMigrationStatus]:
     """A page of tenants by creation time, which is the order of their ids."""
     query = keyset.of(_statuses(target), TenantMigration.tenant_id)
@@ -45,6 +80,8 @@ async def page(
         query = query.where(TenantMigration.state == state)
     if behind is not None:
         query = query.where(_behind(target) if behind else ~_behind(target))
+    if servable is not None:
+        query = query.where(~_unservable(target) if servable else _unservable(target))
     return [_status(row, target) for row in await session.execute(query)]
 
 
@@ -65,6 +102,10 @@ def _behind(target: Target) -> ColumnElement[bool]:
     return and_(revisions != list(target.heads), revisions.bool_op("<@")(sorted(target.known)))
 
 
+def _unservable(target: Target) -> ColumnElement[bool]:
+    return or_(false(), *(TenantMigration.revisions == list(each) for each in target.unservable))
+
+
 def _status(row: Row[TenantMigration, str, bool], target: Target) -> TenantMigrationStatus:
     stored, slug, behind = row
     return TenantMigrationStatus(
@@ -74,6 +115,7 @@ def _status(row: Row[TenantMigration, str, bool], target: Target) -> TenantMigra
         revisions=tuple(stored.revisions),
         target=target.heads,
         behind=behind,
+        servable=tuple(stored.revisions) not in target.unservable,
         attempts=stored.attempts,
         error=stored.error,
         changed_at=stored.changed_at,

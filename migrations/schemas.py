@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from migrations.models import State
 from migrations.repository import TenantMigrationStatus
+from tenants.directory.models import MigrationState
 from tenants.identifiers import TENANT, example_of, show
 
 Revisions = Annotated[list[str], Field(description="Current revisions of the schema.", examples=[["0003"]])]
@@ -14,6 +14,14 @@ Target = Annotated[
     list[str], Field(description="Revisions that this version of the code migrates to.", examples=[["0003"]])
 ]
 Behind = Annotated[bool, Field(description="Whether `tenantry migrate` would change the schema.", examples=[False])]
+
+Servable = Annotated[
+    bool,
+    Field(
+        description="Whether this version of the code can serve the tenant; otherwise its requests get 503.",
+        examples=[True],
+    ),
+]
 
 
 class ControlMigrationResponse(BaseModel):
@@ -27,16 +35,20 @@ class ControlMigrationResponse(BaseModel):
 
 
 class TenantMigrationResponse(BaseModel):
-    """The migration state of a tenant's schema. A ``failed`` tenant gets 503 until a run succeeds."""
+    """The migration state of a tenant's schema. Whether it is served depends on ``revisions``, not on ``state``."""
 
     id: Annotated[str, Field(description="The tenant's id.", examples=[example_of(TENANT)])]
     slug: Annotated[str, Field(examples=["acme"])]
-    state: State
+    state: MigrationState
     revisions: Revisions
     target: Target
     behind: Behind
+    servable: Servable
     attempts: Annotated[int, Field(description="Failed attempts since the last success.", examples=[0])]
-    error: Annotated[str | None, Field(description="SQLSTATE and message of the last failed attempt.", examples=[None])]
+    error: Annotated[
+        str | None,
+        Field(description="SQLSTATE and message of the last failed attempt, and who held the lock.", examples=[None]),
+    ]
     changed_at: datetime
 
     @classmethod
@@ -49,6 +61,7 @@ class TenantMigrationResponse(BaseModel):
             revisions=list(status.revisions),
             target=list(status.target),
             behind=status.behind,
+            servable=status.servable,
             attempts=status.attempts,
             error=status.error,
             changed_at=status.changed_at,

@@ -6,6 +6,8 @@ from typing import Literal
 from tenants.database.names import CONTROL_SCHEMA
 
 _JOBS = "procrastinate_"  # created and changed by the library's own SQL
+# Columns that this release does not use and the one before it does: the next release drops them (expand, contract).
+_RETIRED = frozenset({("tenants", "migration_failed_at")})
 
 Kind = Literal["schema", "table", "column", "index", "unique_constraint", "foreign_key_constraint", "check_constraint"]
 Parents = MutableMapping[Literal["schema_name", "table_name", "schema_qualified_table_name"], str | None]
@@ -17,4 +19,6 @@ def belongs_to_control(name: str | None, kind: Kind, parents: Parents) -> bool:
         return name == CONTROL_SCHEMA
     if kind == "table":
         return not (name or "").startswith(_JOBS)
+    if kind == "column" and (parents.get("table_name"), name) in _RETIRED:
+        return False
     return parents.get("schema_name") == CONTROL_SCHEMA

@@ -8,7 +8,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from migrations.engine import owner_engine
 from migrations.fleet import TenantBehind, tenants_behind
-from migrations.streams import control_stream, heads, tenant_stream
+from migrations.streams import control_stream, heads, known, tenant_stream
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA
 
 
@@ -28,8 +28,9 @@ def control_status(owner_url: str) -> ControlStatus:
 
 
 def fleet_status(gateway_url: str, locations: tuple[Path, ...]) -> list[TenantBehind]:
-    """The tenants that `tenantry migrate` would change. Raises sqlalchemy.exc.DBAPIError."""
+    """The tenants that `tenantry migrate` would change, not those that are newer. Raises sqlalchemy.exc.DBAPIError."""
     engine = create_engine(make_url(gateway_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text(f"SET LOCAL ROLE {CONTROL_ROLE}"))
-        return tenants_behind(connection, heads(tenant_stream(locations)))
+        stream = tenant_stream(locations)
+        return [each for each in tenants_behind(connection, heads(stream)) if known(stream, each.revisions)]

@@ -12,7 +12,7 @@ from tenants.values.networks import Network
 class TenantStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
-    BEHIND = "behind"  # the last migration of its schema failed; derived, never stored
+    BEHIND = "behind"  # its schema lacks what the running release needs; derived, never stored
 
 
 class PrincipalKind(StrEnum):
@@ -36,6 +36,7 @@ class TenantRef:
     schema: str  # PostgreSQL schema, derived from the id
     role: str  # PostgreSQL role with DML on that schema and nothing else
     plan: str  # plan code; the plan itself belongs to billing
+    revisions: tuple[str, ...] = ()  # of its schema, when it was loaded to authenticate a request
 
 
 @dataclass(frozen=True, slots=True)

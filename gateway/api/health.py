@@ -1,9 +1,9 @@
 """``/livez`` and ``/readyz``: the probes of a worker process. No credential, any query, never stored."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.api.answers import answered
 from gateway.authorization.guards import public
@@ -20,6 +20,13 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
 
 
+class ReadyWithTenantsBehind(Ready):
+    tenants_behind: Annotated[
+        int, Field(description="Tenants that `tenantry migrate` would change, served meanwhile.", examples=[2])
+    ]
+    tenants_unservable: Annotated[int, Field(description="Tenants that get 503 until they are migrated.", examples=[0])]
+
+
 def health_router(readiness: Readiness) -> APIRouter:
     """The two routes for one worker process."""
     router = APIRouter(tags=["health"])
@@ -30,11 +37,16 @@ def health_router(readiness: Readiness) -> APIRouter:
         """Read whether the worker process runs. Restart it when it does not answer."""
         return answered(Alive())
 
-    @router.get("/readyz", response_model=Ready)
+    @router.get("/readyz", response_model=Ready | ReadyWithTenantsBehind)
     @terms(public, query=None, any_host=True, operations=True)
     async def read_readiness() -> Response:
-        """Read whether requests can be served. Otherwise 503, with the names of what is missing in `detail`."""
-        await readiness.check()
-        return answered(Ready())
+        """Read whether requests can be served. Otherwise 503, with the names of what is missing in `detail`.
+
+        Tenants whose schemas are behind are counted. They leave the worker ready, because it serves all others.
+        """
+        fleet = await readiness.check()
+        if not (fleet.behind or fleet.unservable):
+            return answered(Ready())
+        return answered(ReadyWithTenantsBehind(tenants_behind=fleet.behind, tenants_unservable=fleet.unservable))
 
     return router

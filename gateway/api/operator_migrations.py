@@ -13,8 +13,8 @@ from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
-from migrations.models import State
 from migrations.schemas import ControlMigrationResponse, TenantMigrationResponse
+from tenants.directory.models import MigrationState
 
 _PATH = "/operator/v1/migrations"
 _CONTROL = Tagged(representation_of(ControlMigrationResponse), b"control")
@@ -24,8 +24,9 @@ _TENANT = representation_of(TenantMigrationResponse)
 class MigrationQuery(ListQuery):
     """Query of the tenants' migrations, ordered by the creation of the tenants."""
 
-    state: Annotated[State | None, Field(description="Result of the last attempt.")] = None
+    state: Annotated[MigrationState | None, Field(description="Result of the last attempt.")] = None
     behind: Annotated[bool | None, Field(description="Whether `tenantry migrate` has revisions to apply.")] = None
+    servable: Annotated[bool | None, Field(description="Whether this version of the code can serve the tenant.")] = None
 
 
 router = APIRouter(tags=["migrations"])
@@ -38,7 +39,9 @@ async def list_migrations(request: Request, query: Annotated[MigrationQuery, Que
     services = services_of(request)
     cursors = ListCursors(services.settings.secret, "migrations", None, query)
     async with services.database.control() as session:
-        rows = await services.features.ledger.page(session, cursors.keyset(), state=query.state, behind=query.behind)
+        rows = await services.features.ledger.page(
+            session, cursors.keyset(), state=query.state, behind=query.behind, servable=query.servable
+        )
     return answered(cursors.page(rows, TenantMigrationResponse.of))
 
 

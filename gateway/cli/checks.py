@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.routing.saas import permissions_of
 from gateway.settings import Mode, Settings
+from migrations.servable import Release
 from migrations.status import control_status, fleet_status
 from tenants.database.inspection import Inspection, inspect
 from tenants.database.names import GATEWAY_ROLE
@@ -56,6 +57,7 @@ def _resources(settings: Settings) -> tuple[Registry, Check]:
     try:
         registry = load_registry(settings.resources)
         permissions_of(registry)  # checks the routers too
+        Release.of(registry)
     except DeclarationError as error:
         return Registry(), Check("resources", Verdict.WRONG, str(error))
     return registry, Check("resources", Verdict.GOOD, ", ".join(registry.names) or "none declared")
@@ -138,12 +140,19 @@ def _tenants(settings: Settings, registry: Registry, found: Inspection) -> Check
 
 
 def _behind(name: str, settings: Settings, registry: Registry) -> Check:
-    behind = fleet_status(str(settings.database_url), registry.migrations)
-    if not behind:
-        return Check(name, Verdict.GOOD, "every tenant is up to date")
-    slugs = ", ".join(tenant.slug for tenant in behind[:_SHOWN_TENANTS])
-    more = f" and {len(behind) - _SHOWN_TENANTS} more" if len(behind) > _SHOWN_TENANTS else ""
-    return Check(name, Verdict.WRONG, f"behind: {slugs}{more}; run `tenantry migrate`")
+    release, behind = Release.of(registry), fleet_status(str(settings.database_url), registry.migrations)
+    refused = [tenant.slug for tenant in behind if not release.serves(tenant.revisions, tenant.columns)]
+    if refused:
+        return Check(name, Verdict.WRONG, f"answer 503 until migrated: {_shown(refused)}; run `tenantry migrate`")
+    if behind:
+        slugs = _shown([tenant.slug for tenant in behind])
+        return Check(name, Verdict.WARNING, f"behind: {slugs}; served as they are, run `tenantry migrate`")
+    return Check(name, Verdict.GOOD, "every tenant is up to date")
+
+
+def _shown(slugs: list[str]) -> str:
+    more = f" and {len(slugs) - _SHOWN_TENANTS} more" if len(slugs) > _SHOWN_TENANTS else ""
+    return ", ".join(slugs[:_SHOWN_TENANTS]) + more
 
 
 def _queried(name: str, query: Callable[[], Check]) -> Check:

@@ -12,6 +12,7 @@ from gateway.development.servers import ProgramMissing, ServerFailed, SetUpFaile
 from gateway.settings import PREFIX, Settings
 from migrations.autogenerate import NothingChanged, SeveralHeads
 from migrations.blueprint import DatabaseIsNewer
+from migrations.locks import StillLocked
 from tenants.database.outage import is_outage
 from tenants.errors import TenantryError
 from tenants.resources.errors import DeclarationError
@@ -77,6 +78,10 @@ def _of_file(error: OSError) -> ErrorReport | None:
     return ErrorReport("file_unusable", f"{error.filename}: {error.strerror}.")
 
 
+def _of_locks(error: StillLocked) -> ErrorReport:
+    return ErrorReport("locked", str(error), tuple(map(str, error.holders)))
+
+
 def _with_code(code: str) -> Callable[[Exception], ErrorReport]:
     return lambda error: ErrorReport(code, str(error))
 
@@ -91,6 +96,7 @@ _REPORTS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[..
     (ServerFailed, _with_code("server_failed")),
     (SetUpFailed, _with_code("set_up_failed")),
     ((DeclarationError, PermissionDeclaredTwice), _with_code("declaration_invalid")),
+    (StillLocked, _of_locks),
     (DatabaseIsNewer, _with_code("database_is_newer")),
     (NothingChanged, _with_code("nothing_changed")),
     (SeveralHeads, _with_code("several_heads")),

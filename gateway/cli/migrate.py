@@ -10,7 +10,10 @@ from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import CommandFailed, print_fields, print_json, print_rows, progress_bar
 from gateway.cli.settings import load_settings
 from gateway.settings import Settings
+from migrations.fleet import Outcome
+from migrations.locks import LOCK_WAIT, LockWait
 from migrations.runner import FleetReport, Progress, migrate_control, migrate_tenants
+from migrations.servable import Release
 from tenants.database.cluster import set_up_cluster
 from tenants.database.names import GATEWAY_ROLE, OWNER_ROLE
 from tenants.resources.registry import load_registry
@@ -26,25 +29,30 @@ def migrate(
     canaries: Annotated[
         int, typer.Option(min=0, help="Tenants migrated first; if all of them fail, the others are skipped.")
     ] = 3,
+    lock_wait: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of pauses between attempts at a tenant whose tables are locked.")
+    ] = LOCK_WAIT,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Migrate the control schema and every tenant's schema. Safe to run again.
 
-    A tenant whose migration fails is listed at the end and is answered 503; the next run retries it.
+    A tenant whose migration fails keeps its schema and is listed at the end, with the sessions that locked it and
+    whether this version serves it as it is; the next run retries it.
     """
     settings = load_settings(context)
     owner_url = _owner_url(settings)
-    registry = load_registry(settings.resources)
+    registry, wait = load_registry(settings.resources), LockWait(total=lock_wait)
+    release = Release.of(registry)
     with progress_bar() as bar:
         if settings.admin_database_url is not None:
             bar.add_task("roles and database", total=1, completed=_set_up(settings, owner_url))
         control = bar.add_task("control schema", total=1)
-        migrate_control(owner_url)
+        migrate_control(owner_url, wait)
         bar.advance(control)
         report = migrate_tenants(
-            owner_url, registry.migrations, jobs=jobs, canaries=canaries, on_progress=_Tenants(bar).show
+            owner_url, registry.migrations, jobs=jobs, canaries=canaries, wait=wait, on_progress=_Tenants(bar).show
         )
-    _show(report, as_json=as_json)
+    _show(report, release, as_json=as_json)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -88,18 +96,35 @@ class _Tenants:
             self._bar.console.print(f"{progress.outcome.tenant.slug}: {progress.outcome.error}", markup=False)
 
 
-def _show(report: FleetReport, *, as_json: bool) -> None:
-    failed = [{"tenant": each.tenant.slug, "error": each.error} for each in report.failed]
+def _show(report: FleetReport, release: Release, *, as_json: bool) -> None:
     result: dict[str, Any] = {
         "complete": report.complete,
         "revisions": list(report.revisions),
         "migrated": report.migrated,
-        "failed": failed,
+        "failed": [_failed(outcome, release) for outcome in report.failed],
         "skipped": report.skipped,
     }
     if as_json:
         print_json(result)
         return
-    print_fields({**result, "failed": len(failed)})
-    if failed:
-        print_rows(("tenant", "error"), ([each["tenant"], each["error"]] for each in failed))
+    print_fields({**result, "failed": len(report.failed)})
+    if report.failed:
+        print_rows(("tenant", "now", "error"), (_row(each) for each in result["failed"]))
+    for outcome in report.failed:
+        for holder in outcome.holders:
+            print_fields({outcome.tenant.slug: holder})
+
+
+def _failed(outcome: Outcome, release: Release) -> dict[str, Any]:
+    tenant = outcome.tenant
+    return {
+        "tenant": tenant.slug,
+        "error": outcome.error,
+        "revisions": list(tenant.revisions),
+        "served": release.serves(tenant.revisions, tenant.columns),
+        "blocked_by": [holder.as_json() for holder in outcome.holders],
+    }
+
+
+def _row(failed: dict[str, Any]) -> tuple[str, str, str]:
+    return failed["tenant"], "served" if failed["served"] else "answers 503", failed["error"].partition("\n")[0]

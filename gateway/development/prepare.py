@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,10 @@ from gateway.development.stripe_account import StripeAccount
 from gateway.features import Features, opened
 from gateway.settings import Settings
 from migrations.blueprint import DatabaseIsNewer
+from migrations.fleet import Outcome
+from migrations.locks import LockWait, StillLocked
 from migrations.runner import migrate_control, migrate_tenants
+from migrations.servable import Release
 from tenants.database.cluster import ClusterUrls, set_up_cluster
 from tenants.database.inspection import inspect
 from tenants.database.names import tenant_role, tenant_schema
@@ -32,6 +36,7 @@ from tenants.operator_keys.schemas import CreateOperatorKey
 
 _DATABASE = "tenantry"
 _SHOWN_FAILURES = 5
+_LOCK_WAIT = LockWait(total=3.0)  # a developer waits for the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,9 @@ def prepare(given: PrepareInput) -> DataFolder:
     state = load_state(folder.state)
     try:
         urls = _set_up_database(given, state)
-        migrate_control(urls.owner)
+        migrate_control(urls.owner, _LOCK_WAIT)
+    except StillLocked as error:
+        raise SetUpFailed(_blocked(error)) from error
     except (psycopg.OperationalError, OperationalError) as error:
         raise SetUpFailed(f"The database is unavailable: {str(error).strip().splitlines()[0]}") from error
     project = load_project(given.resources, urls.owner, state.compared)
@@ -59,7 +66,7 @@ def prepare(given: PrepareInput) -> DataFolder:
         store_state(folder.state, state)
         write_environment(folder.environment, demo_environment(given, state, urls))
         settings = demo_settings(folder.environment)
-        _migrate_tenants(urls, project)
+        migrate_fleet(urls.owner, project)
         tenants = asyncio.run(_Preparation(settings, project, state, folder, account).run(given.resources))
     demo = _demo(given, state, settings, tenants)
     write_secret(folder.prepared, json.dumps(demo, indent=2) + "\n")
@@ -86,14 +93,31 @@ def _set_up_database(given: PrepareInput, state: DemoState) -> ClusterUrls:
     )
 
 
-def _migrate_tenants(urls: ClusterUrls, project: Project) -> None:
+def migrate_fleet(owner_url: str, project: Project, wait: LockWait = _LOCK_WAIT) -> None:
+    """Migrate the tenants. A failed one is a note while the project can serve it, else SetUpFailed is raised."""
     try:
-        report = migrate_tenants(urls.owner, project.registry.migrations)
+        report = migrate_tenants(owner_url, project.registry.migrations, wait=wait)
+    except StillLocked as error:
+        raise SetUpFailed(_blocked(error)) from error
     except DatabaseIsNewer as error:
         raise SetUpFailed(f"{error} Restore the revisions that were applied, or start with --reset.") from error
-    if not report.complete:
-        failed = "; ".join(f"{each.tenant.slug}: {each.error}" for each in report.failed[:_SHOWN_FAILURES])
-        raise SetUpFailed(f"The migration of {len(report.failed)} tenants failed: {failed}")
+    release = Release.of(project.registry)
+    refused = [each for each in report.failed if not release.serves(each.tenant.revisions, each.tenant.columns)]
+    if refused:
+        raise SetUpFailed(f"The migration of {len(refused)} tenants failed: {_shown(refused)}")
+    if report.failed:
+        failed = _shown(report.failed)
+        project.notes.append(
+            f"The migration of {len(report.failed)} tenants failed; they are served as they are: {failed}"
+        )
+
+
+def _blocked(error: StillLocked) -> str:
+    return f"{error} {'; '.join(map(str, error.holders))}"
+
+
+def _shown(failed: Sequence[Outcome]) -> str:
+    return "; ".join(f"{each.tenant.slug}: {each.error}" for each in failed[:_SHOWN_FAILURES])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Looks up credentials in the database, many with one query, and builds their subjects."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
+from migrations.servable import Servable
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
@@ -15,7 +16,7 @@ from tenants.database.sessions import Database
 from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
-from tenants.principal import Operator, Principal, PrincipalKind, Window
+from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus, Window
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in import repository as sign_ins
@@ -36,6 +37,7 @@ class DatabaseLookup:
     hasher: SecretHasher
     api_keys: ApiKeys
     operator_keys: OperatorKeys
+    servable: Servable
 
     async def load(self, lookups: Sequence[Lookup]) -> list[LookupResult | Exception]:
         """The results in order; an exception in place of a result whose rows cannot be read as a subject.
@@ -57,6 +59,7 @@ class DatabaseLookup:
 
     async def _keys(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])
+        await self._learn(key.tenant for key in rows.values())
         return {each: _guarded(self._key_result, each.text, rows.get(each.text)) for each in secrets}
 
     async def _operators(self, secrets: Sequence[KeySecret]) -> Outcomes:
@@ -65,14 +68,19 @@ class DatabaseLookup:
 
     async def _users(self, claims: Sequence[AccessClaims]) -> Outcomes:
         rows = await sign_ins.holders(self.database.control_reads, claims)
-        return {each: _guarded(_user_result, each, rows.get(each)) for each in claims}
+        await self._learn(holder.tenant for holder in rows.values())
+        return {each: _guarded(self._user_result, each, rows.get(each)) for each in claims}
+
+    async def _learn(self, tenants: Iterable[TenantRef]) -> None:
+        await self.servable.learn(self.database.control_reads, {tenant.revisions for tenant in tenants})
 
     def _key_result(self, secret: str, key: RecognisedKey | None) -> LookupResult:
         own = self._own(ChangeKind.API_KEY, secret)
         if key is None:
             return LookupResult(CredentialInvalid, own)
         tenant = _tag(ChangeKind.TENANT, key.tenant.id)
-        return LookupResult(_ended(key) or _key_principal(key), own, tenant, expires_at=_epoch(key.expires_at))
+        principal = _ended(key) or _key_principal(key, self._judged(key.tenant))
+        return LookupResult(principal, own, tenant, expires_at=_epoch(key.expires_at))
 
     def _operator_result(self, secret: str, key: RecognisedOperatorKey | None) -> LookupResult:
         own = self._own(ChangeKind.OPERATOR_KEY, secret)
@@ -80,21 +88,26 @@ class DatabaseLookup:
             return LookupResult(CredentialInvalid, own)
         return LookupResult(_ended(key) or Operator(key.id, key.name), own, expires_at=_epoch(key.expires_at))
 
+    def _user_result(self, claims: AccessClaims, holder: sign_ins.Holder | None) -> LookupResult:
+        subject: Subject | Refusal = CredentialRevoked
+        if holder is not None and not (holder.is_disabled or holder.has_signed_out):
+            subject = _user(claims, holder.roles, self._judged(holder.tenant))
+        return LookupResult(
+            subject,
+            tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
+            user=_tag(ChangeKind.USER, claims.user_id),
+            expires_at=claims.expires_at,
+        )
+
+    def _judged(self, tenant: TenantRef) -> TenantRef:
+        """With the status that its revisions give it. A suspended tenant stays suspended."""
+        if tenant.status is TenantStatus.ACTIVE and not self.servable.serves(tenant.revisions):
+            tenant = replace(tenant, status=TenantStatus.BEHIND)
+        return _interned(tenant)
+
     def _own(self, kind: ChangeKind, secret: str) -> tuple[str, ...]:
         # Under every pepper: another worker may have created the key under a newer or older one.
         return tuple(f"{kind} {each.value.hex()}" for each in self.hasher.candidates(secret))
-
-
-def _user_result(claims: AccessClaims, holder: sign_ins.Holder | None) -> LookupResult:
-    subject: Subject | Refusal = CredentialRevoked
-    if holder is not None and not (holder.is_disabled or holder.has_signed_out):
-        subject = _user(claims, holder)
-    return LookupResult(
-        subject,
-        tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
-        user=_tag(ChangeKind.USER, claims.user_id),
-        expires_at=claims.expires_at,
-    )
 
 
 def _guarded(build: Callable[..., LookupResult], *arguments: Any) -> LookupResult | Exception:
@@ -113,11 +126,11 @@ def _ended(key: RecognisedKey | RecognisedOperatorKey) -> Refusal | None:
     return None
 
 
-def _key_principal(key: RecognisedKey) -> Principal:
+def _key_principal(key: RecognisedKey, tenant: TenantRef) -> Principal:
     return Principal(
         kind=PrincipalKind.API_KEY,
         id=key.id,
-        tenant=_interned(key.tenant),
+        tenant=tenant,
         roles=_interned((key.role,)),
         scopes=None if key.scopes is None else _interned(frozenset(key.scopes)),
         windows=_interned(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
@@ -127,12 +140,12 @@ def _key_principal(key: RecognisedKey) -> Principal:
     )
 
 
-def _user(claims: AccessClaims, holder: sign_ins.Holder) -> Principal:
+def _user(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef) -> Principal:
     return Principal(
         kind=PrincipalKind.USER,
         id=claims.user_id,
-        tenant=_interned(holder.tenant),
-        roles=_interned(holder.roles),
+        tenant=tenant,
+        roles=_interned(roles),
         expires_at=claims.expires_at,
         user_id=claims.user_id,
     )

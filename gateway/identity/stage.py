@@ -14,7 +14,7 @@ from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.principal import Operator, Principal, TenantStatus
 from tenants.values.networks import Address, Network, plain_address
 
-_MIGRATION_RETRY = 60  # seconds: Retry-After of a tenant whose schema must be migrated first
+_MIGRATION_RETRY = 60  # seconds: Retry-After of a tenant whose schema is older than this release can serve
 _CACHED_ADDRESSES = 16_384
 
 
@@ -91,7 +91,9 @@ def _identify(request: RequestContext, subject: Principal | Operator) -> None:
 def _refuse_tenant(principal: Principal) -> None:
     if principal.tenant.status is TenantStatus.SUSPENDED:
         raise TenantSuspended
-    raise Unavailable(detail=f"tenant {principal.tenant.id} is {principal.tenant.status}", retry_after=_MIGRATION_RETRY)
+    revisions = ", ".join(principal.tenant.revisions) or "none"
+    detail = f"tenant {principal.tenant.id} must be migrated first; its schema is at {revisions}"
+    raise Unavailable(detail=detail, retry_after=_MIGRATION_RETRY)
 
 
 def _is_inside(client: str, networks: tuple[Network, ...]) -> bool:

@@ -54,6 +54,7 @@ def _make_roles(connection: psycopg.Connection, owner_password: str, gateway_pas
     # NOINHERIT: the login is a member of every tenant's role, and has no rights by that alone.
     _ensure_role(connection, GATEWAY_ROLE, sql.SQL("LOGIN NOINHERIT PASSWORD {}").format(gateway_password))
     _grant_role(connection, CONTROL_ROLE, GATEWAY_ROLE)
+    _grant_role(connection, "pg_monitor", OWNER_ROLE)  # a migration names the sessions whose locks it waits for
     connection.execute(sql.SQL("ALTER ROLE {} SET search_path = ''").format(sql.Identifier(GATEWAY_ROLE)))
 
 

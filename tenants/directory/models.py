@@ -1,13 +1,16 @@
-"""Control table ``tenants``."""
+"""Control tables of the tenants: who they are, and at which revisions their schemas are."""
 
 from datetime import datetime
+from typing import Literal
 
-from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import TenantId
 from tenants.principal import TenantStatus
+
+MigrationState = Literal["applied", "failed"]
 
 
 class Tenant(Versioned, ControlModel):
@@ -25,6 +28,27 @@ class Tenant(Versioned, ControlModel):
     status: Mapped[str] = mapped_column(default=TenantStatus.ACTIVE, server_default=TenantStatus.ACTIVE)
     plan_code: Mapped[str] = mapped_column(ForeignKey("tenantry.plans.code"))
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
-    migration_failed_at: Mapped[datetime | None]  # set while its last migration failed: only this tenant gets 503
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class TenantMigration(ControlModel):
+    """The migration state of a tenant's schema, written in the transaction that changes the schema.
+
+    ``revisions`` are the current ones, and decide whether a release can serve the tenant. ``state`` is ``failed`` from
+    a failed attempt until the next success and decides nothing; ``error`` then has the reason, for operators only.
+    """
+
+    __tablename__ = "tenant_migrations"
+    __table_args__ = (CheckConstraint("state IN ('applied', 'failed')", name="state"),)
+
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), primary_key=True)
+    revisions: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    state: Mapped[MigrationState] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # failed ones since the last success
+    error: Mapped[str | None]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+# Of the tenant in the query's row. None where it has no schema.
+SCHEMA_REVISIONS = select(TenantMigration.revisions).where(TenantMigration.tenant_id == Tenant.id).scalar_subquery()

@@ -1,7 +1,9 @@
 """Loads and validates the module that a deployment configures, such as ``examples.crm.resources``.
 
 The module has two attributes: ``RESOURCES``, a tuple of ``Resource``, and ``MIGRATIONS``, the folder of the Alembic
-revisions that create their tables; and a third one where the team has endpoints of its own: ``ROUTERS``.
+revisions that create their tables. Where the team has endpoints of its own, a third one: ``ROUTERS``. Where its code
+needs more of a schema than the columns of the models, such as values that a revision fills in, ``OLDEST_SERVABLE``: the
+oldest revision at which a tenant can be served.
 """
 
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ class Registry:
     collections: tuple[Collection, ...] = ()
     migrations: tuple[Path, ...] = ()
     routers: tuple[object, ...] = ()
+    oldest_servable: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +61,7 @@ def make_revisions_folder(module_name: str) -> None:
 def registry_of(module: ModuleType) -> Registry:
     """The resources of an imported module. Raises DeclarationError."""
     resources, migrations = getattr(module, "RESOURCES", None), getattr(module, "MIGRATIONS", None)
-    routers = getattr(module, "ROUTERS", ())
+    routers, oldest = getattr(module, "ROUTERS", ()), getattr(module, "OLDEST_SERVABLE", None)
     faults = []
     if not isinstance(resources, tuple) or not all(isinstance(each, Resource) for each in resources):
         faults.append("RESOURCES must be a tuple of Resource, such as RESOURCES = (contacts,)")
@@ -68,6 +71,8 @@ def registry_of(module: ModuleType) -> Registry:
         faults.append('MIGRATIONS must be the folder of its revisions: Path(__file__).parent / "migrations"')
     elif not migrations.is_dir():
         faults.append(f"the folder MIGRATIONS does not exist: {migrations}; `tenantry resources migration` creates it")
+    if oldest is not None and not isinstance(oldest, str):
+        faults.append('OLDEST_SERVABLE must be the name of a revision, such as "crm_0003"')
     if faults or resources is None or migrations is None:
         raise DeclarationError(f"Module {module.__name__}", *faults)
-    return Registry(collections_of(resources), (migrations,), routers)
+    return Registry(collections_of(resources), (migrations,), routers, oldest)

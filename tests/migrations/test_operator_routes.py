@@ -67,7 +67,7 @@ async def _slugs(gateway: Gateway, **query: str | int) -> list[str]:
 
 
 async def test_a_failed_tenant_shows_its_error_until_it_is_migrated(rollout: Rollout) -> None:
-    """IS9: the ledger has PostgreSQL's error for operators."""
+    """IS9, OP6: the ledger has PostgreSQL's error for operators, and the tenant is served as it is."""
     gateway, acme = rollout.gateway, show(TENANT, rollout.gateway.acme.ref.id)
     assert await _slugs(gateway, behind="true") == ["globex", "acme"]
     rollout.execute("CREATE TABLE ratings (mine text)")
@@ -81,6 +81,7 @@ async def test_a_failed_tenant_shows_its_error_until_it_is_migrated(rollout: Rol
         "revisions": _BEFORE,
         "target": _TARGET,
         "behind": True,
+        "servable": True,
         "attempts": 1,
         "error": "",
         "changed_at": "",
@@ -135,7 +136,12 @@ async def test_credentials_of_tenants_are_forbidden(gateway: Gateway, path: str)
 
 async def test_unknown_parameters_are_rejected(gateway: Gateway) -> None:
     """AZ7."""
-    for query, pointer in (("state=late", "state"), ("behind=perhaps", "behind"), ("slug=acme", "slug")):
+    for query, pointer in (
+        ("state=late", "state"),
+        ("behind=perhaps", "behind"),
+        ("servable=no%20", "servable"),
+        ("slug=acme", "slug"),
+    ):
         answer = await gateway.client.get(f"{_ROUTE}?{query}", headers=gateway.operator)
         assert answer.status_code == 422
         assert [each["pointer"] for each in answer.json()["errors"]] == [f"/query/{pointer}"]

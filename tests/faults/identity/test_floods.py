@@ -18,6 +18,7 @@ from gateway.identity.lookup import Lookup
 from gateway.identity.lookup import LookupResult as Loaded
 from gateway.identity.principals import Principals
 from gateway.services import Services
+from migrations.servable import Servable
 from tenants.identifiers import API_KEY, TENANT, UserId, new_id, read, show
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate
@@ -45,7 +46,9 @@ class SmallCaches:
     def rebuilt(self, services: Services) -> Services:
         features = services.features
         self.cache = PrincipalCache(services.listener, size=_SUBJECTS, refusals=_REFUSALS)
-        loader = DatabaseLookup(services.database, features.hasher, features.api_keys, features.operator_keys)
+        loader = DatabaseLookup(
+            services.database, features.hasher, features.api_keys, features.operator_keys, Servable(features.release)
+        )
 
         async def load(wanted: Sequence[Lookup]) -> list[Loaded | Exception]:
             self.queries += 1

@@ -1,5 +1,6 @@
 """The project that `tenantry dev` serves: its plans, its first revision, and changes of its models."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -8,12 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 from typer.testing import CliRunner
 
+from billing.plans.catalogue import read_catalogue
 from gateway.cli.main import app
+from gateway.development.prepare import migrate_fleet
+from gateway.development.project import Project
+from gateway.development.servers import SetUpFailed
+from migrations.locks import LockWait
+from migrations.runner import migrate_tenants
+from tenants.resources.registry import Registry
+from tests.fixtures.commands import PLANS
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.demo import environment_without_settings
+from tests.fixtures.saas import write_saas
+from tests.fixtures.tenants import make_tenant, open_database
 
 # In a process of its own: models stay registered with SQLAlchemy for the life of a process.
 _LOAD = """
@@ -109,3 +122,26 @@ def test_an_invalid_project_is_an_error_that_names_the_file(
 ) -> None:
     (package / file).write_text(text)
     assert fault in load()["error"]
+
+
+def test_a_failed_tenant_is_a_note_while_the_project_can_serve_it(database_urls: DatabaseUrls, tmp_path: Path) -> None:
+    """OP6: `tenantry dev` starts; it refuses when the tenant would get 503 only."""
+    folder, wait = write_saas(tmp_path / "saas", upto=1), LockWait(0.1, total=0.3)
+    assert migrate_tenants(database_urls.owner, (folder,)).complete
+    schema = asyncio.run(_make_tenant(database_urls))
+    write_saas(folder)
+    catalogue = read_catalogue(PLANS)
+    project, strict = (Project(Registry((), (folder,), (), oldest), catalogue) for oldest in (None, "saas_0002"))
+    with psycopg.connect(database_urls.owner) as holder:
+        holder.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(schema, "notes")))
+        migrate_fleet(database_urls.owner, project, wait)
+        with pytest.raises(SetUpFailed, match="acme: 55P03"):
+            migrate_fleet(database_urls.owner, strict, wait)
+    (note,) = project.notes
+    assert "served as they are: acme: 55P03" in note
+    migrate_fleet(database_urls.owner, strict, wait)
+
+
+async def _make_tenant(urls: DatabaseUrls) -> str:
+    async with open_database(urls.gateway) as database:
+        return (await make_tenant(database, "acme")).schema
