@@ -3,7 +3,7 @@
 from collections import deque
 from math import ceil, floor
 
-from gateway.throttle.windows import GRAINS, KEY_SCOPE, WindowSet
+from gateway.throttle.windows import GRAINS, WindowSet
 
 _COUNT, _UNREPORTED = 1, 2
 
@@ -65,7 +65,7 @@ class _Counter:
             bucket[_UNREPORTED] = bucket[_COUNT]
 
 
-Counters = dict[tuple[str, int], _Counter]  # of one tenant, by owner ("" is the tenant, else the key) and seconds
+Counters = dict[tuple[str, int], _Counter]  # of one tenant or source, by name of what is counted, and seconds
 
 
 class LocalShare:
@@ -77,12 +77,11 @@ class LocalShare:
 
     __slots__ = ("_carried", "_carry_ends", "_counters", "_shares", "_windows", "has_unreported", "workers")
 
-    def __init__(self, windows: WindowSet, workers: int, counters: Counters, key: str = "") -> None:
+    def __init__(self, windows: WindowSet, workers: int, counters: Counters) -> None:
         self._windows = windows
         self.workers = workers
         self._counters = tuple(
-            counters.setdefault((key if each.scope == KEY_SCOPE else "", each.seconds), _Counter(each.seconds))
-            for each in windows.limits
+            counters.setdefault((each.counter, each.seconds), _Counter(each.seconds)) for each in windows.limits
         )
         self._shares = tuple(each.quota // workers for each in windows.limits)
         self._carried = self._shares

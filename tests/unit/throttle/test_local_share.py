@@ -9,8 +9,8 @@ from tenants.principal import Window
 from tests.integration.throttle.fleet import most_in_any_window
 
 
-def _set(*windows: Window, own: tuple[Window, ...] = ()) -> WindowSet:
-    found = window_set(windows, own)
+def _set(*windows: Window) -> WindowSet:
+    found = window_set(windows)
     assert found is not None
     return found
 
@@ -49,7 +49,7 @@ def test_keys_with_their_own_limits_also_share_the_tenants() -> None:
     """TH2: also without Redis."""
     counters: Counters = {}
     plain = LocalShare(_FREE, 1, counters)
-    narrow = LocalShare(_set(Window("burst", 10, 1), own=(Window("own", 2, 1),)), 1, counters, "key")
+    narrow = LocalShare(_set(Window("burst", 10, 1), Window("own", 2, 1, "key")), 1, counters)
     assert [narrow.spend(0.0, 1) for _ in range(3)] == [True, True, False]
     assert [plain.spend(0.0, 1) for _ in range(9)] == [True] * 8 + [False]
 
