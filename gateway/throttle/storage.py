@@ -225,6 +225,7 @@ class LeasedStorage(Storage):
         account = self._accounts.pop(key, None)
         if account is not None:
             self.manager.return_tokens(account)
+            account.share.close(monotonic())
 
 
 def _redis_key(owner: str, counter: str) -> str:

@@ -97,3 +97,19 @@ def test_debts_are_reported_once_and_again_after_a_failed_report() -> None:
 def test_a_quota_smaller_than_the_number_of_workers_admits_nothing() -> None:
     """TH8: at most the limit."""
     assert not LocalShare(_set(Window("a", 3, 1)), 4, {}).spend(0.0, 1)
+
+
+def test_counters_that_nobody_uses_are_forgotten() -> None:
+    """TH4: a tenant's principals come and go. What was spent still counts, and what others count with stays."""
+    counters: Counters = {}
+    tenant, mine, other = (
+        Window("tenant", 10, 60),
+        Window("principal", 5, 60, "mine"),
+        Window("principal", 5, 60, "other"),
+    )
+    first, second = LocalShare(_set(tenant, mine), 1, counters), LocalShare(_set(tenant, other), 1, counters)
+    first.close(0.0)
+    assert counters.keys() == {("", 60), ("other", 60)}
+    second.spend(0.0, 4)
+    second.close(0.0)
+    assert LocalShare(_set(tenant, other), 1, counters).remaining(0.0) == (6, 1)
