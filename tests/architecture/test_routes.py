@@ -11,12 +11,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.routing import Mount, WebSocketRoute
 
-from gateway.api.routers import ROUTERS
 from gateway.authorization.guards import public, requires, requires_operator, requires_principal
 from gateway.authorization.stage import AuthorizationStage
 from gateway.openapi.editions import EDITIONS
-from gateway.request.route import MOST_VALUES, Audience, Budget, Quota, Route, Terms
-from gateway.routing.api_router import APIRouter, ManagementRouter
+from gateway.request.route import MOST_VALUES, Audience, Route, Terms
+from gateway.routing.api_router import APIRouter
 from gateway.routing.bounds import LARGEST_DOCUMENT, NO_BODY_LIMIT
 from gateway.routing.routes import api_routes, routes_of
 from gateway.routing.table import RouteTable
@@ -35,7 +34,6 @@ _MIGRATIONS = "/operator/v1/migrations"
 _ID = TenantId(uuid4())
 _TENANT = TenantRef(_ID, "acme", TenantStatus.ACTIVE, tenant_schema(_ID), tenant_role(_ID), "scale")
 _LARGEST_PUBLIC = 16_384  # bytes
-_OWN = {"/v1/contacts/stats", "/v1/deals/{id}/win"}  # of the example's endpoints
 _HIDDEN = {
     "/",
     "/.well-known/security.txt",
@@ -236,41 +234,6 @@ def test_guards_match_their_paths(routes: list[Route]) -> None:
         else:
             assert route.terms.guard != requires_operator, route.template
     assert {route.template for route in routes if route.terms.guard == requires_principal} == {"/v1/me"}
-
-
-def test_management_is_never_charged_to_the_plan(routes: list[Route]) -> None:
-    """TH10: every route of Tenantry's own API; data and the SaaS team's own endpoints are what a plan is for."""
-    own = {template for template, route in _by_template(routes) if route.terms.budget is Budget.PLAN}
-    assert own == {"/v1/contacts", "/v1/contacts/{id}", "/v1/deals", "/v1/deals/{id}", *_OWN}
-    for router in ROUTERS:
-        for _, route in api_routes(router.routes):
-            assert route.terms.budget is Budget.MANAGEMENT, f"{route.path}: register it on a ManagementRouter"
-
-
-def test_a_router_of_the_plan_is_told_from_one_of_management() -> None:
-    """TH10: the rule above finds a route that was registered on the wrong one."""
-    for router, budget in ((APIRouter(), Budget.PLAN), (ManagementRouter(), Budget.MANAGEMENT)):
-        router.add_api_route("/inner", terms(requires("api_keys:read"))(_own()))
-        outer = APIRouter(prefix="/outer")
-        outer.include_router(router)
-        (route,) = routes_of(_app_of(outer))
-        assert route.terms.budget is budget
-
-
-def test_only_a_public_route_is_limited_by_source() -> None:
-    """TH10: others are limited by tenant and principal, whatever address they come from."""
-    with pytest.raises(ValueError, match="per_source limits public routes"):
-        terms(requires("contacts:read"), per_source=Quota(1, 1))
-
-
-def test_routes_that_check_secrets_are_limited_by_source(routes: list[Route]) -> None:
-    """TH11: sign-in is open to everybody."""
-    limited = {template for template, route in _by_template(routes) if route.terms.per_source is not None}
-    assert limited == {template for template, _ in _by_template(routes) if template.startswith("/v1/auth/")}
-
-
-def _by_template(routes: list[Route]) -> list[tuple[str, Route]]:
-    return [(route.template, route) for route in routes]
 
 
 _ROLES = ("owner", "admin", "member", "viewer")

@@ -17,6 +17,8 @@ _KEYS = "/v1/api-keys"
 _POLICY = '"tenant";q=1200;w=60, "principal";q=120;w=60'
 _FULL_PLAN = {"concurrency": 2, "windows": [{"name": "sustained", "quota": 20, "window_seconds": 60}]}
 _SOON = 5.0  # seconds
+_PRINCIPALS = 120  # a minute, of one principal; it happens to be the quota of sign-ins of one source
+_NEARLY_ALL = 110  # tokens that were leased ahead of need and not spent in time are lost for a minute
 
 
 @pytest.fixture
@@ -112,8 +114,11 @@ async def test_a_leaked_key_cannot_use_up_the_management_of_others(gateway: Gate
     """TH10, TH6: it is refused itself, at the bound, and neither its maker, another key nor a person is."""
     admin = gateway.acme.key("admin")
     leaked = await _made(gateway, admin)
-    assert await _flood(gateway, "/v1/me", _holding(leaked), 130) == {200: 120, 429: 10}
-    refused = await gateway.client.get("/v1/me", headers=_holding(leaked))
+    answers = [await gateway.client.get("/v1/me", headers=_holding(leaked)) for _ in range(130)]
+    flooded = Counter(answer.status_code for answer in answers)
+    assert _NEARLY_ALL <= flooded[200] <= _PRINCIPALS
+    assert flooded[200] + flooded[429] == 130
+    refused = next(answer for answer in answers if answer.status_code == 429)
     assert (refused.json()["code"], refused.headers["ratelimit-policy"]) == ("rate_limited", _POLICY)
     assert 1 <= int(refused.headers["retry-after"]) <= 61
     person = {"Authorization": f"Bearer {(await _sign_in(gateway)).json()['access_token']}"}
@@ -131,7 +136,7 @@ async def test_a_leaked_key_gets_no_more_by_making_keys(gateway: Gateway) -> Non
     rotated = await gateway.client.post(f"{_KEYS}/{children[1]['id']}/rotate", headers=_holding(children[1]))
     children[1] = rotated.json()
     total = sum([await _flood(gateway, "/v1/me", _holding(each), 60) for each in children], Counter())
-    assert total[200] == 120 - 2, "two of their requests made keys"
+    assert _NEARLY_ALL - 2 <= total[200] <= _PRINCIPALS - 2, "two of their requests made keys"
     assert (await _flood(gateway, "/v1/me", leaked, 10))[200] == 10
     assert (await _flood(gateway, "/v1/me", gateway.acme.key("owner"), 10))[200] == 10
 
@@ -142,7 +147,7 @@ async def test_the_successor_of_a_key_has_its_predecessors_window(gateway: Gatew
     mine = (await gateway.client.get(_KEYS, headers=old)).json()["data"][0]["id"]
     await _flood(gateway, "/v1/me", old, 60)
     new = _holding((await gateway.client.post(f"{_KEYS}/{mine}/rotate", headers=old)).json())
-    assert (await _flood(gateway, "/v1/me", new, 70))[200] == 120 - 62
+    assert _NEARLY_ALL - 62 <= (await _flood(gateway, "/v1/me", new, 70))[200] <= _PRINCIPALS - 62
 
 
 async def test_requests_that_the_role_forbids_are_charged(gateway: Gateway) -> None:
@@ -160,5 +165,7 @@ async def test_sign_in_is_limited_before_its_body_is_parsed(gateway: Gateway) ->
     """TH11: 200 malformed sign-ins from one address meet the limit, and say how much is left of it."""
     json = {"content-type": "application/json"}
     answers = [await gateway.client.post("/v1/auth/login", content=b"{", headers=json) for _ in range(200)]
-    assert Counter(answer.status_code for answer in answers) == {400: 120, 429: 80}
+    statuses = Counter(answer.status_code for answer in answers)
+    assert _NEARLY_ALL <= statuses[400] <= _PRINCIPALS
+    assert statuses[400] + statuses[429] == 200
     assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"source";q=120;w=60'}
