@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.api.health import health_router
@@ -22,16 +22,14 @@ from gateway.openapi.document import Describer
 from gateway.openapi.operation_ids import check_operation_ids
 from gateway.openapi.published import Documents
 from gateway.problems.documents import Problems
-from gateway.request.context import context_of
 from gateway.request.route import Route
-from gateway.request.source import SourceReader, source_bucket
+from gateway.request.source import SourceReader
 from gateway.routing.routes import routes_of
 from gateway.routing.saas import routers_of
 from gateway.routing.stage import RoutingStage
 from gateway.routing.table import RouteTable
 from gateway.services import Services, build_services
 from gateway.settings import Mode, Settings
-from gateway.throttle.public import PublicLimiter
 from gateway.throttle.stage import ThrottleStage
 from gateway.usage.stage import UsageStage
 from tenants.crud.pages import Cursors
@@ -61,7 +59,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             services.meter.begin,
             RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
-            ThrottleStage(services.limiter, services.plan_cache),  # all windows of the plan or none, and a slot
+            ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             UsageStage(services.usage.journal),  # an admitted request counts
             AuthorizationStage(services.authorizer),  # the guard of the route
         ),
@@ -91,7 +89,6 @@ def _api(services: Services) -> FastAPI:
     api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi
     api.state.services = services
     api.state.authorizer = services.authorizer
-    api.state.public_limiter = PublicLimiter(_sender, services.settings.workers)
     data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     own = routers_of(services.registry)
@@ -100,8 +97,3 @@ def _api(services: Services) -> FastAPI:
     check_operation_ids(api.routes)
     api.state.documents = Documents(Describer(api.routes, services.registry, services.settings.public_url))
     return api
-
-
-def _sender(request: Request) -> str:
-    """Who a public route is limited for: an address, or the /64 of an IPv6 one (TH3)."""
-    return source_bucket(context_of(request.scope).client)

@@ -27,7 +27,7 @@ from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
 from gateway.request.entity_tags import EntityTags
 from gateway.settings import Settings
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.usage.recorder import UsageRecorder
 from migrations.readiness import ControlRevision
 from migrations.servable import Servable
@@ -49,7 +49,7 @@ class Services:
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
-    limiter: PlanLimiter
+    limiter: RequestLimiter
     usage: UsageRecorder
     meter: RequestMeter
     watch: LoopMonitor
@@ -114,7 +114,7 @@ def build_services(settings: Settings) -> Services:
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
         principals=_principals(features, listener),
-        limiter=PlanLimiter(settings.throttle),
+        limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=meter,
         watch=LoopMonitor(lambda: meter.in_flight),

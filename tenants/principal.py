@@ -46,6 +46,7 @@ class Window:
     name: str
     quota: int
     seconds: int
+    counter: str = ""  # within the tenant: of all its requests, or of those that share this name, such as a key's id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,12 @@ class Principal:
     tenant: TenantRef
     roles: tuple[str, ...]
     scopes: frozenset[str] | None = None  # restricts the permissions of its roles; None is no restriction
-    windows: tuple[Window, ...] = ()  # a key's own limits, in addition to the plan's
+    windows: tuple[Window, ...] = ()  # limits that bind the key, its own and its makers', in addition to the plan's
     networks: tuple[Network, ...] = ()  # addresses that may use the key; empty allows any
     expires_at: float | None = None  # seconds since the epoch
     user_id: UUID | None = field(default=None)  # the user's own id, or the user who created the key
     policy: Policy = NO_OWN_ROLES  # of the tenant's own roles; needed when one of ``roles`` is not built in
+    family: str = ""  # principals that count as one for management requests; empty is this one alone
 
     @property
     def actor(self) -> Actor:

@@ -10,9 +10,10 @@ from gateway.api.path_ids import ApiKeyInPath
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
+from tenants.api_keys.family import TooManyLimits
 from tenants.api_keys.issuer import Issuer
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey, RotateApiKey
 from tenants.api_keys.service import IssuedKey, KeyHasEnded
@@ -22,11 +23,11 @@ _ONE = f"{_PATH}/{{key_id}}"
 _REPRESENTATION = representation_of(ApiKeyResponse)
 _DEFAULT_ROTATION = RotateApiKey()  # of a request without a body
 
-router = APIRouter(tags=["api keys"])
+router = ManagementRouter(tags=["api keys"])
 
 
 @router.post(_PATH, status_code=201, response_model=ApiKeyCreated)
-@terms(requires("api_keys:create"))
+@terms(requires("api_keys:create"), errors=(TooManyLimits,))
 async def create_api_key(request: Request, body: CreateApiKey) -> Response:
     """Create an API key. The secret is returned once, in this response."""
     services, issuer = services_of(request), _issuer(request)
@@ -58,7 +59,7 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.post(f"{_ONE}/rotate", status_code=201, response_model=ApiKeyCreated)
-@terms(requires("api_keys:rotate"), errors=(KeyHasEnded,))
+@terms(requires("api_keys:rotate"), errors=(KeyHasEnded, TooManyLimits))
 async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApiKey = _DEFAULT_ROTATION) -> Response:
     """Rotate an API key. The response is its successor, with its secret; the old key expires after the overlap."""
     services, issuer = services_of(request), _issuer(request)

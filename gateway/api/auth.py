@@ -7,23 +7,21 @@ from fastapi import Request, Response
 from gateway.api.answers import answered
 from gateway.authorization.guards import public
 from gateway.request.context import context_of
+from gateway.request.route import Quota
 from gateway.request.source import source_bucket, source_site
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
-from gateway.throttle.public import per_sender
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
-from tenants.errors import RateLimited
 from tenants.sign_in.limits import Source
 from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest
 from tenants.sign_in.service import SignInRefused
 
 _KEYS_FRESH = "public, max-age=300, stale-while-revalidate=600"  # seconds; a new key waits that long before it signs
 
-_MINUTE = 60  # seconds
-_SIGN_INS = 120  # a minute from one address, which an office may share; each costs us some 50 ms of a processor
-_REFRESHES = 1200  # each costs a look-up
+# A minute from one address, which an office may share. A sign-in costs us some 50 ms of a processor, others a look-up.
+_SIGN_INS, _REFRESHES = Quota(120, 60), Quota(1200, 60)
 
 _KEY_SET: dict[int | str, dict[str, Any]] = {
     200: {
@@ -54,12 +52,11 @@ _KEY_SET: dict[int | str, dict[str, Any]] = {
     }
 }
 
-router = APIRouter(tags=["sign-in"])
+router = ManagementRouter(tags=["sign-in"])
 
 
 @router.post("/v1/auth/login", response_model=Grant)
-@terms(public, errors=(SignInRefused, TenantSuspended, RateLimited))
-@per_sender(_SIGN_INS, seconds=_MINUTE)
+@terms(public, per_source=_SIGN_INS, errors=(SignInRefused, TenantSuspended))
 async def log_in(request: Request, body: LoginRequest) -> Response:
     """Sign in to one tenant. Every failure has the same response, whatever its reason.
 
@@ -72,16 +69,18 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
 
 
 @router.post("/v1/auth/refresh", response_model=Grant)
-@terms(public, errors=(CredentialInvalid, CredentialExpired, CredentialRevoked, TenantSuspended, RateLimited))
-@per_sender(_REFRESHES, seconds=_MINUTE)
+@terms(
+    public,
+    per_source=_REFRESHES,
+    errors=(CredentialInvalid, CredentialExpired, CredentialRevoked, TenantSuspended),
+)
 async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
     """Exchange a refresh token for new tokens. A refresh token is valid once; reuse revokes the sign-in."""
     return answered(await services_of(request).features.sign_in.refresh(body.refresh_token))
 
 
 @router.post("/v1/auth/logout", status_code=204)
-@terms(public, errors=(RateLimited,))
-@per_sender(_REFRESHES, seconds=_MINUTE)
+@terms(public, per_source=_REFRESHES)
 async def log_out(request: Request, body: RefreshRequest) -> Response:
     """Sign out. The refresh token and the access tokens of the sign-in are revoked."""
     await services_of(request).features.sign_in.logout(body.refresh_token)

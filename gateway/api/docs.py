@@ -17,7 +17,7 @@ from gateway.api.answers import read_published
 from gateway.authorization.guards import public
 from gateway.openapi.editions import OPERATORS, TENANTS, Edition
 from gateway.openapi.published import documents_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from tenants.errors import NotFound
 
@@ -54,7 +54,7 @@ _PAGE_POLICY = (
 )
 _KEPT = {"cache-control": "public, max-age=3600"}
 
-router = APIRouter(include_in_schema=False)
+router = ManagementRouter(include_in_schema=False)
 _open = terms(public, query=None)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from gateway.api.answers import answered
 from gateway.authorization.guards import public
 from gateway.health.readiness import Readiness
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 
 
@@ -27,9 +27,9 @@ class ReadyWithTenantsBehind(Ready):
     tenants_unservable: Annotated[int, Field(description="Tenants that get 503 until they are migrated.", examples=[0])]
 
 
-def health_router(readiness: Readiness) -> APIRouter:
+def health_router(readiness: Readiness) -> ManagementRouter:
     """The two routes for one worker process."""
-    router = APIRouter(tags=["health"])
+    router = ManagementRouter(tags=["health"])
 
     @router.get("/livez", response_model=Alive)
     @terms(public, query=None, any_host=True, operations=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from gateway.authorization.guards import requires_principal
 from gateway.request.context import principal_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import Services, services_of
 from tenants.identifiers import API_KEY, TENANT, USER, example_of, show
@@ -55,7 +55,7 @@ class Me(BaseModel):
     plan: MePlan
 
 
-router = APIRouter(tags=["me"])
+router = ManagementRouter(tags=["me"])
 
 
 @router.get("/v1/me", response_model=Me)

@@ -14,7 +14,7 @@ from gateway.metrics.recorder import Metrics
 from gateway.metrics.worker_files import MEDIA_TYPE
 from gateway.request.context import RequestContext, context_of
 from gateway.request.source import parse_address
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from tenants.errors import NotFound
 from tenants.values.networks import plain_network
@@ -32,9 +32,9 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
 
-def metrics_router(metrics: Metrics, networks: Iterable[str]) -> APIRouter:
+def metrics_router(metrics: Metrics, networks: Iterable[str]) -> ManagementRouter:
     """The route of one worker process. Raises ValueError when one of ``networks`` is neither address nor network."""
-    router = APIRouter(tags=["health"])
+    router = ManagementRouter(tags=["health"])
     allowed = tuple(plain_network(each) for each in networks)
 
     def is_from_network(request: RequestContext) -> bool:

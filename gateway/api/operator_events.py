@@ -13,7 +13,7 @@ from gateway.api.answers import answered, read
 from gateway.api.pages import Page, PageQuery, page_of
 from gateway.authorization.guards import requires_operator
 from gateway.request.entity_tags import Tagged, representation_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import Services, services_of
 from tenants.cursors import SignedCursors
@@ -67,7 +67,7 @@ class StripeEventDetail(StripeEventResponse):
 
 _REPRESENTATION = representation_of(StripeEventDetail)
 
-router = APIRouter(tags=["Stripe events"])
+router = ManagementRouter(tags=["Stripe events"])
 
 
 @router.get(_PATH, response_model=Page[StripeEventResponse])

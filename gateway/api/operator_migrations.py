@@ -10,7 +10,7 @@ from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import TenantInPath
 from gateway.authorization.guards import requires_operator
 from gateway.request.entity_tags import Tagged, representation_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from migrations.schemas import ControlMigrationResponse, TenantMigrationResponse
@@ -29,7 +29,7 @@ class MigrationQuery(ListQuery):
     servable: Annotated[bool | None, Field(description="Whether this version of the code can serve the tenant.")] = None
 
 
-router = APIRouter(tags=["migrations"])
+router = ManagementRouter(tags=["migrations"])
 
 
 @router.get(_PATH, response_model=Page[TenantMigrationResponse])

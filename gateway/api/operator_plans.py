@@ -12,7 +12,7 @@ from gateway.api.answers import answered, created, read
 from gateway.api.pages import Page, complete_page
 from gateway.authorization.guards import requires_operator
 from gateway.request.entity_tags import Tagged, representation_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 
@@ -62,7 +62,7 @@ _REPRESENTATION = representation_of(PlanResponse)
 
 PlanInPath = Annotated[str, Path(description="The code of the plan.", examples=["pro"])]
 
-router = APIRouter(tags=["plans"])
+router = ManagementRouter(tags=["plans"])
 
 
 @router.post(_PATH, status_code=201, response_model=PlanResponse)

@@ -9,7 +9,7 @@ from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import TenantInPath
 from gateway.authorization.guards import requires_operator
 from gateway.request.entity_tags import Tagged, Versions, representation_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.directory.errors import SlugTaken
@@ -23,7 +23,7 @@ _PATH = "/operator/v1/tenants"
 _ONE = f"{_PATH}/{{tenant_id}}"
 _REPRESENTATION = representation_of(TenantResponse)
 
-router = APIRouter(tags=["tenants"])
+router = ManagementRouter(tags=["tenants"])
 
 
 @router.post(_PATH, status_code=201, response_model=TenantCreated)

@@ -10,7 +10,7 @@ from fastapi import Response
 from gateway.api.html import page
 from gateway.authorization.guards import public
 from gateway.problems.documents import catalogue, status_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from tenants.errors import ErrorKind, NotFound, TenantryError
 
@@ -30,7 +30,7 @@ _WHAT_TO_DO: dict[ErrorKind, str] = {
     ErrorKind.UPSTREAM_TIMEOUT: "The upstream service did not respond in time. Retry later.",
 }
 
-router = APIRouter(prefix="/problems", include_in_schema=False)
+router = ManagementRouter(prefix="/problems", include_in_schema=False)
 
 
 @router.get("")

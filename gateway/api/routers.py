@@ -15,9 +15,9 @@ from gateway.api import (
     stripe_webhook,
     usage,
 )
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 
-ROUTERS: tuple[APIRouter, ...] = (
+ROUTERS: tuple[ManagementRouter, ...] = (
     api_keys.router,
     usage.router,
     me.router,

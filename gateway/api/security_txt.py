@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 
 from gateway.authorization.guards import public
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 
 _VALID_DAYS = 180  # RFC 9116 section 2.5.5 recommends less than a year
 
-router = APIRouter(include_in_schema=False)
+router = ManagementRouter(include_in_schema=False)
 
 
 @router.get("/.well-known/security.txt")

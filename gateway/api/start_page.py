@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.api.html import page
 from gateway.authorization.guards import public
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 
@@ -27,7 +27,7 @@ _LINKS = (
     ("readiness", "readyz", "Readiness", "whether requests can be served"),
 )
 
-router = APIRouter(include_in_schema=False)
+router = ManagementRouter(include_in_schema=False)
 
 
 @router.get("/")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from billing.stripe_events.event import EventUnreadable
 from billing.stripe_events.signature import MOST_BYTES, SignatureInvalid
 from gateway.authorization.guards import public
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.body import read_body
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -37,7 +37,7 @@ _BODY = {
     }
 }
 
-router = APIRouter(tags=["Stripe events"])
+router = ManagementRouter(tags=["Stripe events"])
 
 
 @router.post("/webhooks/stripe", openapi_extra=_BODY)

@@ -15,7 +15,7 @@ from billing.usage.schemas import UsageResponse
 from gateway.api.pages import Page, PageQuery, page_of
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
-from gateway.routing.api_router import APIRouter
+from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.cursors import SignedCursors
@@ -62,7 +62,7 @@ class UsageQuery(PageQuery):
     ] = None
 
 
-router = APIRouter(tags=["usage"])
+router = ManagementRouter(tags=["usage"])
 
 
 @router.get("/v1/usage", response_model=Page[UsageResponse])

@@ -17,7 +17,6 @@ from gateway.development.load import LoadFailed, Result, request_bytes, run_load
 app = typer.Typer()
 
 _BASELINE = "/livez"  # without authentication and database: the server itself and the network
-_DEFAULT_PATHS = [_BASELINE, "/v1/me"]
 _WARM_UP = 0.5  # seconds: caches fill, connections open
 _COLUMNS = ("path", "requests/s", "of the first", "range", "p50 ms", "p95 ms", "p99 ms", "worst ms", "answers")
 _GOOD = range(200, 400)
@@ -60,7 +59,8 @@ def benchmark(
         str, typer.Option(envvar="TENANTRY_BENCHMARK_KEY", help="An API key, of a plan whose limits are not reached.")
     ],
     path: Annotated[
-        list[str] | None, typer.Option(help="Path to GET; can be repeated. The others are compared with the first.")
+        list[str] | None,
+        typer.Option(help="Path to GET, such as /v1/contacts?limit=1; can be repeated. Compared with /livez."),
     ] = None,
     connections: Annotated[int, typer.Option(min=1, max=1000, help="Keep-alive connections.")] = 16,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="Duration of each path in each round.")] = 3.0,
@@ -73,7 +73,7 @@ def benchmark(
     """
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
         raise CommandFailed("validation_failed", "--url must be an address such as https://api.example.com.")
-    results = [_path_result(url, each, key) for each in path or _DEFAULT_PATHS]
+    results = [_path_result(url, each, key) for each in (_BASELINE, *(path or ()))]
     try:
         with progress_bar() as bar:
             asyncio.run(_run(url, results, rounds, connections, seconds, bar))
@@ -112,7 +112,7 @@ def _show(results: list[PathResult], *, as_json: bool) -> None:
         print_rows(_COLUMNS, ([*_row(each)] for each in figures))
     refused = sum(measured.statuses().get(_TOO_MANY, 0) for measured in results)
     if refused and not as_json:
-        errors_console().print(f"{refused} responses were 429: this measured the limits of the plan, not the gateway.")
+        errors_console().print(f"{refused} responses were 429: this measured rate limits, not the gateway.")
 
 
 def _figures(measured: PathResult, first: PathResult) -> dict[str, Any]:

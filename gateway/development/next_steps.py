@@ -60,7 +60,7 @@ def _documentation(base: str) -> str:
 def _steps(demo: Demo) -> Iterator[tuple[str, str]]:
     collections = demo.project.registry.collections
     yield from _data(demo, collections[0]) if collections else _management(demo)
-    yield from _limits(demo)
+    yield from _limits(demo, collections[0].name if collections else None)
     command = f"{_command()} --env-file {quote(str(demo.environment))} keys list {demo.tenant['slug']}"
     yield "The same deployment from another shell", command
 
@@ -85,14 +85,17 @@ def _management(demo: Demo) -> Iterator[tuple[str, str]]:
     )
 
 
-def _limits(demo: Demo) -> Iterator[tuple[str, str]]:
-    """Reach a limit of the plan, then buy the next plan. Left out where no loop of curl reaches a limit."""
+def _limits(demo: Demo, collection: str | None) -> Iterator[tuple[str, str]]:
+    """Reach a limit of the plan, then buy the next plan. Left out where no loop of curl reaches a limit.
+
+    Only data is charged to the plan, so that the loop needs a collection.
+    """
     plans = demo.project.plans
     current = next((plan for plan in plans if plan.code == demo.plan), None)
     window = _reachable(current) if current else None
-    if current and window:
+    if current and window and collection:
         count = max(_LEAST_REQUESTS, window.quota + 10)
-        url, key = f"{demo.base}/v1/me", demo.key("member")
+        url, key = f"{demo.base}/v1/{collection}", demo.key("member")
         loop = f"for i in $(seq 1 {count}); do curl -s -o /dev/null -w '%{{http_code}} ' {url} -H {key}; done; echo"
         yield f"Plan {current.code} allows {_described(window)}: this loop is answered 429", loop
     larger = next((plan for plan in plans if current and plan.rank > current.rank), None)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
 from migrations.servable import Servable
+from tenants.api_keys.family import binding_windows, family_name
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
@@ -16,7 +17,7 @@ from tenants.database.sessions import Database
 from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
-from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus, Window
+from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in import repository as sign_ins
@@ -133,10 +134,11 @@ def _key_principal(key: RecognisedKey, tenant: TenantRef) -> Principal:
         tenant=tenant,
         roles=_interned((key.role,)),
         scopes=None if key.scopes is None else _interned(frozenset(key.scopes)),
-        windows=_interned(tuple(Window(each["name"], each["quota"], each["window_seconds"]) for each in key.limits)),
+        windows=_interned(binding_windows(key.id, key.limits, key.binding_limits)),
         networks=_interned(tuple(_network(each) for each in key.allowed_cidrs)),
         expires_at=_epoch(key.expires_at),
         user_id=_interned(key.created_by_user_id),
+        family=_interned(family_name(key.id, key.family_id, made_by_key=key.made_by_key)),
     )
 
 

@@ -7,7 +7,7 @@ from billing.plans.cache import PlanCache
 from gateway.health.loop_monitor import BOUNDS, LoopMonitor
 from gateway.identity.principals import Principals
 from gateway.metrics.metric import Metric, MetricKind, Sample
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.usage.recorder import UsageRecorder
 from tenants.database.listener import ChangeListener
 from tenants.database.use import PoolUse
@@ -90,7 +90,7 @@ _LONGEST_COLLECTION = Metric(
 _PASSWORDS = Metric(MetricKind.SUM, "tenantry_passwords_waiting", "Passwords that are being hashed or wait for it.")
 
 
-def throttle_samples(limiter: PlanLimiter) -> Iterator[Sample]:
+def throttle_samples(limiter: RequestLimiter) -> Iterator[Sample]:
     """The throttle and its calls to Redis."""
     stats = limiter.stats
     yield _CALLS.sample(stats.calls_answered, "answered")

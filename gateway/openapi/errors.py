@@ -17,7 +17,7 @@ from gateway.problems.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from gateway.request.route import Audience, Terms
+from gateway.request.route import Audience, Budget, Terms
 from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialMissing, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
@@ -38,7 +38,7 @@ _CREDENTIALS: Errors = (CredentialMissing, CredentialInvalid, CredentialExpired,
 _BODY: Errors = (MalformedRequest, PayloadTooLarge, UnsupportedMediaType, ValidationFailed)
 _OF_AUDIENCE: dict[Audience, Errors] = {
     Audience.EVERYBODY: (),
-    Audience.TENANTS: (*_CREDENTIALS, Forbidden, IpNotAllowed, TenantSuspended, RateLimited, ConcurrencyLimited),
+    Audience.TENANTS: (*_CREDENTIALS, Forbidden, IpNotAllowed, TenantSuspended, RateLimited),
     Audience.OPERATORS: (*_CREDENTIALS, Forbidden, RateLimited),
 }
 # Of any request, whatever its operation: refused before its route is known, or failed.
@@ -64,6 +64,10 @@ def error_responses(terms: Terms, method: str, *, in_path: bool, body: bool) -> 
 
 def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterator[type[TenantryError]]:
     yield from _OF_AUDIENCE[terms.guard.audience]
+    if terms.per_source is not None:
+        yield RateLimited
+    if terms.guard.audience is Audience.TENANTS and terms.budget is Budget.PLAN:
+        yield ConcurrencyLimited
     if in_path:
         yield NotFound
     if body:

@@ -30,11 +30,12 @@ HEADERS: dict[str, dict[str, Any]] = {
     "ETag": _documented("The object's version, for `If-Match` and `If-None-Match`.", '"3-5f0c1d9a7e2b486330"'),
     "Location": _documented("Path of the new object.", "/v1/api-keys/key_01kc2q7v8ze1rb9m3x5w6t0h4d"),
     "RateLimit-Policy": _documented(
-        "The windows of the plan: quota `q` and length `w` in seconds.", '"burst";q=10;w=1, "sustained";q=120;w=60'
+        "The windows that the request is charged to: quota `q` and length `w` in seconds.",
+        '"burst";q=10;w=1, "sustained";q=120;w=60',
     ),
     "RateLimit": _documented(
-        "What is left of each window: remaining quota `r`, and seconds `t` until the window is full again.",
-        '"burst";r=9;t=2, "sustained";r=119;t=61',
+        "What is left of each window: remaining quota `r`, and seconds `t` until there is more.",
+        '"burst";r=9;t=1, "sustained";r=119;t=60',
     ),
     "Retry-After": _documented("Seconds to wait before a retry.", 2, "integer"),
     "WWW-Authenticate": _documented("The scheme of the credential (RFC 6750).", 'Bearer realm="tenantry"'),

@@ -82,7 +82,7 @@ def _complete_success(response: dict[str, Any], status: int, terms: Terms) -> No
     if response["description"] == _FASTAPIS_DESCRIPTION:
         response["description"] = HTTPStatus(status).phrase
     headers = ["X-Request-Id"]
-    if terms.guard.audience is Audience.TENANTS:
+    if terms.guard.audience is Audience.TENANTS or terms.per_source is not None:
         headers += ["RateLimit-Policy", "RateLimit"]
     if status == HTTPStatus.CREATED:
         headers.append("Location")

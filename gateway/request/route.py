@@ -42,6 +42,21 @@ class Guard:
 PUBLIC = Guard(Audience.EVERYBODY)
 
 
+class Budget(Enum):
+    """Which limits the requests of a tenant are charged to."""
+
+    PLAN = auto()  # windows, concurrency and quota of the tenant's plan; counted as usage
+    MANAGEMENT = auto()  # windows of their own by tenant and principal, which data traffic cannot use up (TH10)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most ``requests`` in any ``seconds`` seconds."""
+
+    requests: int
+    seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """All that a route declares besides method, path and models; gate, runner and OpenAPI document read it.
@@ -61,10 +76,14 @@ class Terms:
     tagged: bool = False  # answers with one object and its ETag, and evaluates If-Match or If-None-Match
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
+    per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
+    budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
 
     def __post_init__(self) -> None:
         if not is_cost(self.cost):
             raise ValueError(f"cost is {self.cost!r}; write a whole number from 1 to {MOST_COST}")
+        if self.per_source is not None and self.guard.audience is not Audience.EVERYBODY:
+            raise ValueError("per_source limits public routes; others are limited by tenant and principal")
         if self.body_limit is not None and self.body_limit < 1:
             raise ValueError(f"body_limit is {self.body_limit!r}; write a number of bytes, at least 1")
         if not 1 <= self.value_limit <= MOST_VALUES:

@@ -1,6 +1,7 @@
 """The router that endpoints are registered with: FastAPI's, with terms on every route and strict bodies."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import fastapi
@@ -9,6 +10,7 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from gateway.request.route import Budget
 from gateway.routing.body import StrictRequest, read_document
 from gateway.routing.bounds import with_bounds
 from gateway.routing.terms import terms_of
@@ -20,8 +22,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class ApiRoute(APIRoute):
     """A route with terms. Raises DeclarationError for an endpoint that has none, or that would read a body laxly."""
 
+    budget = Budget.PLAN
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        self.terms = terms_of(path, endpoint)
+        self.terms = replace(terms_of(path, endpoint), budget=self.budget)
         super().__init__(path, endpoint, **options)
         has_body = self.body_field is not None
         self.terms = with_bounds(path, self.terms, has_body=has_body, is_json=has_body and not self._takes_form)
@@ -59,8 +63,14 @@ class ApiRoute(APIRoute):
         return [each for each in annotations if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
+class ManagementRoute(ApiRoute):
+    """A route whose requests are charged to the management windows, never to the plan."""
+
+    budget = Budget.MANAGEMENT
+
+
 class APIRouter(fastapi.APIRouter):
-    """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``.
+    """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``. Tenants' plans are charged for them.
 
     The operation id of an endpoint is its ``operation_id``, or else its function's name.
     """
@@ -68,6 +78,13 @@ class APIRouter(fastapi.APIRouter):
     def __init__(self, **options: Any) -> None:
         defaults: dict[str, Any] = {"route_class": ApiRoute, "generate_unique_id_function": _name}
         super().__init__(**defaults | options)
+
+
+class ManagementRouter(APIRouter):
+    """The router of Tenantry's own API: a plan that is used up or flooded must not keep an admin from managing."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": ManagementRoute} | options)
 
 
 def _name(route: APIRoute) -> str:

@@ -8,7 +8,7 @@ async def win_deal(...): ...
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from gateway.request.route import DEFAULT_VALUES, Guard, Parameter, Terms
+from gateway.request.route import DEFAULT_VALUES, Guard, Parameter, Quota, Terms
 from tenants.errors import TenantryError
 from tenants.resources.errors import DeclarationError
 
@@ -29,6 +29,7 @@ def terms(
     tagged: bool = False,
     errors: Sequence[type[TenantryError]] = (),
     operations: bool = False,
+    per_source: Quota | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
 
@@ -49,6 +50,7 @@ def terms(
         tagged=tagged,
         errors=tuple(errors),
         operations=operations,
+        per_source=per_source,
     )
 
     def declare(endpoint: _Endpoint) -> _Endpoint:

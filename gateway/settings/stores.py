@@ -1,9 +1,9 @@
 """Settings of what keeps data and counts: PostgreSQL, Redis, and the journals of usage."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, PostgresDsn, RedisDsn
+from pydantic import BaseModel, Field, PostgresDsn, RedisDsn, model_validator
 
 from gateway.throttle.settings import ThrottleSettings
 from gateway.usage.settings import UsageSettings
@@ -55,12 +55,30 @@ class ThrottleGroup(BaseModel):
         bool,
         Field(description="Replacement worker: without Redis, assume that the predecessor's share is spent."),
     ] = False
+    management_requests: Annotated[
+        int,
+        Field(ge=1, description="Management requests a minute of all keys of a tenant; as many of all its people."),
+    ] = 1200
+    principal_management_requests: Annotated[
+        int, Field(ge=1, description="Management requests a minute of one key or person, within the tenant's.")
+    ] = 120
+
+    @model_validator(mode="after")
+    def _one_principal_leaves_room(self) -> Self:
+        if self.principal_management_requests > self.management_requests:
+            raise ValueError("TENANTRY_PRINCIPAL_MANAGEMENT_REQUESTS is larger than TENANTRY_MANAGEMENT_REQUESTS")
+        return self
 
     @property
     def throttle(self) -> ThrottleSettings:
         """What ``gateway/throttle`` needs."""
-        redis_url = str(self.redis_url) if self.redis_url else None
-        return ThrottleSettings(redis_url=redis_url, workers=self.workers, takes_over=self.takes_over)
+        return ThrottleSettings(
+            redis_url=str(self.redis_url) if self.redis_url else None,
+            workers=self.workers,
+            takes_over=self.takes_over,
+            management_quota=self.management_requests,
+            principal_quota=self.principal_management_requests,
+        )
 
 
 class UsageGroup(BaseModel):

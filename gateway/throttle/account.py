@@ -1,4 +1,4 @@
-"""The rate limit state of one tenant under one plan, or of one API key with limits of its own, in this worker."""
+"""The rate limit state, in this worker, of all requests that are charged to the same windows."""
 
 from dataclasses import dataclass
 from math import ceil, exp
@@ -36,7 +36,11 @@ class TokenRequest(LeaseRequest):
 
 
 class Account(LeasedResource[TokenRequest]):
-    """Leased tokens, local share, exhaustion and header fields of one tenant (or key) under one set of windows."""
+    """Leased tokens, local share, exhaustion and header fields of one set of windows.
+
+    All requests under a tenant's plan share one, but those of keys with limits: of these the keys that the same limits
+    bind share one. So do the management requests of one family, and the requests of one source to one public route.
+    """
 
     __slots__ = (
         "_born",
@@ -59,6 +63,7 @@ class Account(LeasedResource[TokenRequest]):
         "key_windows",
         "leases",
         "max_cost",
+        "owner",
         "permits",
         "plan",
         "policy_field",
@@ -67,7 +72,6 @@ class Account(LeasedResource[TokenRequest]):
         "refill_below",
         "refused",
         "share",
-        "tenant",
         "windows",
         "windows_argument",
     )
@@ -75,7 +79,7 @@ class Account(LeasedResource[TokenRequest]):
     def __init__(
         self,
         name: str,
-        tenant: str,
+        owner: str,
         *,
         keys: tuple[str, ...],
         windows: WindowSet,
@@ -85,7 +89,7 @@ class Account(LeasedResource[TokenRequest]):
     ) -> None:
         super().__init__(name, GRANT, keys)
         self.windows = windows
-        self.tenant = tenant  # hexadecimal id
+        self.owner = owner  # whose counters these are: a tenant's hexadecimal id, or a source
         self.plan: object = None  # compared by identity: a changed plan is another object
         self.key_windows: tuple[Window, ...] = ()
         self.quota = windows.quota

@@ -1,4 +1,4 @@
-"""SlowAPI's limiter for plans: limits are resolved once for each account instead of at every request."""
+"""SlowAPI's limiter: limits are resolved once for each account instead of at every request."""
 
 from functools import partial
 from time import monotonic, perf_counter, time
@@ -7,6 +7,8 @@ from typing import Protocol, cast
 from slowapi import Limiter
 
 from gateway.request.context import Header, RequestContext
+from gateway.request.route import Quota, Route
+from gateway.request.source import source_bucket
 from gateway.throttle.account import Account, whole_seconds
 from gateway.throttle.concurrency import ConcurrencyPermits
 from gateway.throttle.errors import CostBeyondLimits, concurrency_limited, rate_limited
@@ -18,6 +20,7 @@ from tenants.errors import RateLimited, TenantryError
 from tenants.principal import Principal, Window
 
 _MAX_CONCURRENCY_WAIT = 60  # seconds
+_MINUTE = 60  # seconds: the window of management requests
 
 
 class PlanLimits(Protocol):
@@ -34,13 +37,15 @@ class PlanLimits(Protocol):
         ...
 
 
-class PlanLimiter(Limiter):
-    """Charges a request to every window of its tenant's plan, or to none, and gives it one concurrency permit.
+class RequestLimiter(Limiter):
+    """Charges a request to every window that its route is charged to, or to none.
 
-    ``account`` finds what to charge, and ``admit`` charges it without waiting: enough for a warm request. Otherwise
-    ``lease`` awaits Redis, and ``check`` admits or refuses. Both use one moment, ``now``: if the clock were read again
-    to spend, a process that stalled in between would refuse what it had just leased. SlowAPI's own check would parse
-    limit strings and inspect signatures at every request, and call Redis on the event loop.
+    ``plan_account``, ``management_account`` and ``source_account`` find what to charge. A plan's account also has the
+    tenant's concurrency permits, of which each of its requests gets one. ``admit`` charges without waiting: enough for
+    a warm request. Otherwise ``lease`` awaits Redis, and ``check`` admits or refuses. Both use one moment, ``now``: if
+    the clock were read again to spend, a process that stalled in between would refuse what it had just leased.
+    SlowAPI's own check would parse limit strings and inspect signatures at every request, and call Redis on the event
+    loop.
     """
 
     def __init__(self, settings: ThrottleSettings) -> None:
@@ -56,6 +61,7 @@ class PlanLimiter(Limiter):
         )
         self.enabled = True  # SlowAPI reads RATELIMIT_ENABLED: the environment must not turn limits off
         self._leased = cast("LeasedStorage", self._storage)
+        self._settings = settings
         self._manager = self._leased.manager
         self._breaker = self._manager.breaker
 
@@ -75,7 +81,7 @@ class PlanLimiter(Limiter):
 
     @property
     def accounts(self) -> int:
-        """Number of tenants, and of keys with limits of their own, that this worker holds state for."""
+        """Number of sets of windows, each of a tenant, of some of its principals or of a source, with state here."""
         return len(self._leased)
 
     @property
@@ -83,15 +89,46 @@ class PlanLimiter(Limiter):
         """Redis decides; otherwise this worker enforces its own share."""
         return self._leased.check()
 
-    def account(self, principal: Principal, plan: PlanLimits) -> Account | None:
+    def plan_account(self, principal: Principal, plan: PlanLimits) -> Account | None:
         """The account that a request under this plan is charged to; None when no window limits it."""
         own = principal.windows
-        name = principal.tenant.schema if not own else f"{principal.tenant.schema}:{principal.id.hex}"
+        name = principal.tenant.schema if not own else ":".join([principal.tenant.schema, *[w.counter for w in own]])
         account = self._leased.find(name)
-        if account is None or account.plan is not plan or account.key_windows is not own:
+        if account is None or account.plan is not plan or account.key_windows != own:
             account = self._resolve(account, name, principal, plan)
         if account is not None:
             account.recently_used = True
+        return account
+
+    def management_account(self, principal: Principal) -> Account:
+        """The account of a management request, which no plan and no data traffic can exhaust (TH10).
+
+        A principal has a window of its own within its tenant's. People and keys of a tenant have a window each, so that
+        however many keys leak, people can revoke them.
+        """
+        family = principal.family or principal.id.hex
+        name = f"{principal.tenant.schema}:management:{family}"
+        account = self._leased.find(name)
+        if account is None:
+            settings, kind = self._settings, principal.kind.value
+            windows = (
+                Window("tenant", settings.management_quota, _MINUTE, f"management:{kind}"),
+                Window("principal", settings.principal_quota, _MINUTE, f"management:{family}"),
+            )
+            account = self._open(name, principal.tenant.id.hex, windows)
+        account.recently_used = True
+        return account
+
+    def source_account(self, client: str, route: Route, quota: Quota) -> Account:
+        """The account of all requests of one source to one public route (TH3)."""
+        source = source_bucket(client)
+        counter = f"{route.method} {route.template}"
+        name = f"{source} {counter}"
+        account = self._leased.find(name)
+        if account is None:
+            windows = (Window("source", quota.requests, quota.seconds, counter),)
+            account = self._open(name, f"source {source}", windows)
+        account.recently_used = True
         return account
 
     def admit(self, request: RequestContext, account: Account, now: float, cost: int) -> bool:
@@ -168,14 +205,21 @@ class PlanLimiter(Limiter):
 
     def _resolve(self, account: Account | None, name: str, principal: Principal, plan: PlanLimits) -> Account | None:
         """The slow path: the first request, or a changed plan, which takes effect with this request."""
-        windows = window_set(plan.windows, principal.windows)
+        windows, tenant = window_set((*plan.windows, *principal.windows)), principal.tenant.id.hex
         if windows is None:
             return None
         if account is None or account.windows != windows:
-            account = self._leased.open_account(name, principal, windows)
+            account = self._leased.open_account(name, tenant, windows)
         account.plan, account.key_windows = plan, principal.windows
-        account.permits = self._leased.permits(principal, plan.concurrency)
+        account.permits = self._leased.permits(tenant, plan.concurrency)
         return account
+
+    def _open(self, name: str, owner: str, windows: tuple[Window, ...]) -> Account:
+        """Open an account whose windows never change."""
+        found = window_set(windows)
+        if found is None:
+            raise ValueError("an account needs windows")
+        return self._leased.open_account(name, owner, found)
 
 
 def _cost_of(request: RequestContext) -> int:

@@ -3,7 +3,7 @@
 from collections import deque
 from math import ceil, floor
 
-from gateway.throttle.windows import GRAINS, KEY_SCOPE, WindowSet
+from gateway.throttle.windows import GRAINS, WindowSet
 
 _COUNT, _UNREPORTED = 1, 2
 
@@ -11,13 +11,14 @@ _COUNT, _UNREPORTED = 1, 2
 class _Counter:
     """One window of one worker, in buckets of a grain each. Spending is dated to the end of its bucket, as in Redis."""
 
-    __slots__ = ("_buckets", "_grain", "_total", "seconds")
+    __slots__ = ("_buckets", "_grain", "_total", "seconds", "users")
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self._grain = seconds / GRAINS
         self._buckets: deque[list[int]] = deque()  # [number, count, not yet reported]
         self._total = 0
+        self.users = 0  # shares that count here
 
     def used(self, now: float) -> int:
         """What was spent in the window that ends now."""
@@ -65,7 +66,7 @@ class _Counter:
             bucket[_UNREPORTED] = bucket[_COUNT]
 
 
-Counters = dict[tuple[str, int], _Counter]  # of one tenant, by owner ("" is the tenant, else the key) and seconds
+Counters = dict[tuple[str, int], _Counter]  # of one tenant or source, by name of what is counted, and seconds
 
 
 class LocalShare:
@@ -75,19 +76,28 @@ class LocalShare:
     belong to the tenant, so that all its keys share them and a change of plan does not reset them.
     """
 
-    __slots__ = ("_carried", "_carry_ends", "_counters", "_shares", "_windows", "has_unreported", "workers")
+    __slots__ = ("_carried", "_carry_ends", "_counters", "_known", "_shares", "_windows", "has_unreported", "workers")
 
-    def __init__(self, windows: WindowSet, workers: int, counters: Counters, key: str = "") -> None:
+    def __init__(self, windows: WindowSet, workers: int, counters: Counters) -> None:
         self._windows = windows
         self.workers = workers
+        self._known = counters
         self._counters = tuple(
-            counters.setdefault((key if each.scope == KEY_SCOPE else "", each.seconds), _Counter(each.seconds))
-            for each in windows.limits
+            counters.setdefault((each.counter, each.seconds), _Counter(each.seconds)) for each in windows.limits
         )
+        for counter in self._counters:
+            counter.users += 1
         self._shares = tuple(each.quota // workers for each in windows.limits)
         self._carried = self._shares
         self._carry_ends = (0.0,) * len(self._shares)
         self.has_unreported = False
+
+    def close(self, now: float) -> None:
+        """Nothing is spent here any more. Counters that nobody uses are forgotten: every principal has one."""
+        for limit, counter in zip(self._windows.limits, self._counters, strict=True):
+            counter.users -= 1
+            if not counter.users and not counter.used(now):
+                del self._known[limit.counter, limit.seconds]
 
     def carry_over(self, used: tuple[int, ...], now: float, last_end: float | None = None) -> None:
         """Count what all workers had used at Redis's last reply, for one more window and the leases still held.

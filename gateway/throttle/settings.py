@@ -12,7 +12,11 @@ class ThrottleSettings:
     deadline_seconds: float = 0.005  # without a reply of Redis, after which a request is decided without it (TH8)
     connections: int = 16  # to Redis, of one worker
     takes_over: bool = False  # this worker replaces another one, which may have spent its whole share
+    management_quota: int = 1200  # a minute, of all keys of a tenant together, and as many of all its people
+    principal_quota: int = 120  # a minute, of one principal: far less, so that one cannot use up the tenant's
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.connections < 1 or self.deadline_seconds <= 0:
             raise ValueError("workers and connections must be at least 1, and deadline_seconds must be positive")
+        if not 1 <= self.principal_quota <= self.management_quota:
+            raise ValueError("principal_quota must be at least 1, and at most management_quota")

@@ -5,8 +5,11 @@ from time import monotonic
 from typing import Protocol
 
 from gateway.request.context import RequestContext
+from gateway.request.route import Budget, Route
 from gateway.throttle.account import Account
-from gateway.throttle.limiter import PlanLimiter, PlanLimits
+from gateway.throttle.limiter import PlanLimits, RequestLimiter
+
+_PLAN = Budget.PLAN  # looked up once: that, and choosing in a method, took 0.6 µs of 5.3
 
 
 class Plans(Protocol):
@@ -18,24 +21,37 @@ class Plans(Protocol):
 
 
 class ThrottleStage:
-    """Charges requests of tenant principals the cost of their route. Others pass: they have no plan.
+    """Charges a request the cost of its route, before its body is read (TH11).
+
+    A route with ``per_source`` is charged to the source of the request. Any other is charged to the tenant of its
+    principal, to the budget that the route declares; requests without one pass, as those of operators do.
 
     Adds ``RateLimit-Policy`` and ``RateLimit`` to the response. Raises RateLimited, ConcurrencyLimited, and
     CostBeyondLimits for a cost that no wait makes affordable.
     """
 
-    def __init__(self, limiter: PlanLimiter, plans: Plans) -> None:
+    def __init__(self, limiter: RequestLimiter, plans: Plans) -> None:
         self._limiter = limiter
         self._plans = plans
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
-        principal, route = request.principal, request.route
-        if principal is None or route is None:
+        route, principal = request.route, request.principal
+        if route is None:
             return None
-        account = self._limiter.account(principal, self._plans.plan(principal.tenant.plan))
-        if account is None or self._limiter.admit(request, account, monotonic(), route.terms.cost):
+        terms = route.terms
+        account: Account | None
+        if principal is not None and terms.budget is _PLAN and terms.per_source is None:
+            account = self._limiter.plan_account(principal, self._plans.plan(principal.tenant.plan))
+        else:
+            account = self._other_account(request, route)
+        if account is None or self._limiter.admit(request, account, monotonic(), terms.cost):
             return None
         return self._wait(request, account)
+
+    def _other_account(self, request: RequestContext, route: Route) -> Account | None:
+        if route.terms.per_source is not None:
+            return self._limiter.source_account(request.client, route, route.terms.per_source)
+        return None if request.principal is None else self._limiter.management_account(request.principal)
 
     async def _wait(self, request: RequestContext, account: Account) -> None:
         self._limiter.check(request, account, await self._limiter.lease(request, account))

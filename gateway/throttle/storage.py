@@ -13,8 +13,7 @@ from gateway.throttle.concurrency import ConcurrencyPermits
 from gateway.throttle.lease_manager import LeaseManager
 from gateway.throttle.local_share import Counters, LocalShare
 from gateway.throttle.settings import ThrottleSettings
-from gateway.throttle.windows import KEY_SCOPE, WindowSet
-from tenants.principal import Principal
+from gateway.throttle.windows import WindowSet
 
 _PREFIX = "leased+"
 _MEMORY = "leased+memory://"
@@ -33,7 +32,7 @@ def storage_uri(settings: ThrottleSettings) -> str:
 class LeasedStorage(Storage):
     """Counters that spend tokens leased from Redis: ``incr`` does no I/O.
 
-    A key names an account, which covers all windows of a tenant (and of an API key): ``incr`` charges every window or
+    A key names an account, which covers all windows that a request is charged to: ``incr`` charges every window or
     none, and returns how much of the smallest quota is used, or more than that quota when it refuses.
     """
 
@@ -56,7 +55,7 @@ class LeasedStorage(Storage):
         self.manager = LeaseManager(self.settings)
         self._breaker = self.manager.breaker
         self._accounts: dict[str, Account] = {}
-        self._counters: dict[str, Counters] = {}  # of local shares, by tenant
+        self._counters: dict[str, Counters] = {}  # of local shares, by owner
         self._permits: dict[str, ConcurrencyPermits] = {}  # by tenant
         self._sweeper: asyncio.Task[None] | None = None
         # Replacement worker: without Redis, assume that the predecessor's share is spent. It may still serve for a
@@ -73,31 +72,31 @@ class LeasedStorage(Storage):
         """The account of that name, if this worker has one."""
         return self._accounts.get(name)
 
-    def open_account(self, name: str, principal: Principal, windows: WindowSet) -> Account:
-        """Create an account, in place of one under other windows. Usage under other plans still counts."""
+    def open_account(self, name: str, owner: str, windows: WindowSet) -> Account:
+        """Create an account, in place of one under other windows. Usage under other plans still counts.
+
+        ``owner`` names whose requests are counted: a tenant's hexadecimal id, or a source.
+        """
         self.clear(name)
-        tenant = principal.tenant.id.hex
-        counters = self._counters.setdefault(tenant, {})
-        share = LocalShare(windows, self.settings.workers, counters, principal.id.hex)
+        share = LocalShare(windows, self.settings.workers, self._counters.setdefault(owner, {}))
         if self._predecessor_ends is not None:
             share.carry_over(tuple(limit.quota for limit in windows.limits), self._predecessor_ends)
-        keys = _redis_keys(tenant, principal, windows)
+        keys = tuple(_redis_key(owner, counter) for counter in windows.counters)
         account = Account(
-            name, tenant, keys=keys, windows=windows, share=share, worker_id=randbits(31), stats=self.manager.stats
+            name, owner, keys=keys, windows=windows, share=share, worker_id=randbits(31), stats=self.manager.stats
         )
         if self.settings.redis_url is None:
             account.max_cost = windows.quota // self.settings.workers  # only the share is ever available
         self._accounts[name] = account
         return account
 
-    def permits(self, principal: Principal, limit: int | None) -> ConcurrencyPermits | None:
-        """The permits of the principal's tenant under this limit over all workers; None without a limit."""
+    def permits(self, tenant: str, limit: int | None) -> ConcurrencyPermits | None:
+        """The permits of the tenant (hexadecimal id) under this limit over all workers; None without a limit."""
         if limit is None:
             return None
-        tenant = principal.tenant.id.hex
         permits = self._permits.get(tenant)
         if permits is None:
-            name, keys = f"{tenant}:concurrency", (f"{_redis_key(tenant)}:concurrency",)
+            name, keys = f"{tenant}:concurrency", (_redis_key(tenant, "concurrency"),)
             permits = ConcurrencyPermits(name, keys, workers=self.settings.workers, worker_id=randbits(31))
             self._permits[tenant] = permits
         permits.set_limit(limit)
@@ -168,8 +167,8 @@ class LeasedStorage(Storage):
                 account.recently_used = False
             elif account.is_idle(monotonic()):
                 await self._forget(name, account)
-        used = {account.tenant for account in self._accounts.values()}
-        self._counters = {tenant: counters for tenant, counters in self._counters.items() if tenant in used}
+        used = {account.owner for account in self._accounts.values()}
+        self._counters = {owner: counters for owner, counters in self._counters.items() if owner in used}
         self._permits = {
             tenant: permits for tenant, permits in self._permits.items() if tenant in used or not permits.is_idle()
         }
@@ -226,13 +225,9 @@ class LeasedStorage(Storage):
         account = self._accounts.pop(key, None)
         if account is not None:
             self.manager.return_tokens(account)
+            account.share.close(monotonic())
 
 
-def _redis_keys(tenant: str, principal: Principal, windows: WindowSet) -> tuple[str, ...]:
-    shared = _redis_key(tenant)
-    return (shared, f"{shared}:{principal.id.hex}") if windows.scopes == KEY_SCOPE else (shared,)
-
-
-def _redis_key(tenant: str) -> str:
-    """One hash tag for all keys of a tenant, so that Redis Cluster stores them together."""
-    return f"tenantry:throttle:{{{tenant}}}"
+def _redis_key(owner: str, counter: str) -> str:
+    """One hash tag for all keys of an owner, so that Redis Cluster stores them together."""
+    return f"tenantry:throttle:{{{owner}}}:{counter}" if counter else f"tenantry:throttle:{{{owner}}}"

@@ -4,8 +4,10 @@ Source of the fields: draft-ietf-httpapi-ratelimit-headers-11 (``RateLimit-Polic
 whose lists are RFC 9651 structured fields.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from math import ceil
 
 import orjson
@@ -13,7 +15,6 @@ import orjson
 from tenants.principal import Window
 
 GRAINS = 100  # buckets of a window; the same number as in grant.lua
-TENANT_SCOPE, KEY_SCOPE = 1, 2  # shared by all keys of the tenant, or of one API key
 LEASE_AHEAD = 0.25  # seconds of demand that a lease covers, and how far ahead tokens are promised
 LEASE_TTL = 0.5  # seconds after which a token leased ahead of need expires
 _MICROSECONDS = 1_000_000
@@ -27,12 +28,12 @@ class Limit:
     name: str  # as in the header fields: the content of a quoted RFC 9651 string
     quota: int
     seconds: int
-    scope: int  # TENANT_SCOPE or KEY_SCOPE
+    counter: str  # as in ``Window``: limits with the same one count the same requests
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSet:
-    """All windows of a plan, and of a key if it has some: charged together or not at all."""
+    """All windows that a request is charged to, together or not at all."""
 
     limits: tuple[Limit, ...]
     policy_field: tuple[bytes, bytes] = field(init=False, compare=False)  # shared by all responses
@@ -73,50 +74,59 @@ class WindowSet:
         return LEASE_TTL if self.max_batch > 1 else self.grain
 
     @property
-    def scopes(self) -> int:
-        """TENANT_SCOPE, or KEY_SCOPE if a window is the key's own: the number of Redis keys."""
-        return max(limit.scope for limit in self.limits)
+    def counters(self) -> tuple[str, ...]:
+        """Names of what is counted, each once: there is a Redis key for each of them."""
+        return tuple(dict.fromkeys(limit.counter for limit in self.limits))
 
     def script_argument(self) -> bytes:
         """``ARGV[1]`` of grant.lua."""
-        grain = _MICROSECONDS // GRAINS
-        return orjson.dumps([[limit.scope, limit.seconds * grain, limit.quota] for limit in self.limits])
+        grain, number = _MICROSECONDS // GRAINS, {name: at for at, name in enumerate(self.counters, 1)}
+        return orjson.dumps([[number[limit.counter], limit.seconds * grain, limit.quota] for limit in self.limits])
 
     def limit_template(self, resets: tuple[float, ...]) -> bytes:
-        """Value of ``RateLimit`` with a ``%d`` for the remaining quota of each window; ``resets`` in seconds."""
+        """Value of ``RateLimit`` with a ``%d`` for the remaining quota of each window; ``resets`` in seconds.
+
+        A leased token counts for longer than its window, since it is dated to the end of its lease. A client cannot
+        know that, so it is never told to wait for longer than the window; ``Retry-After`` is exact.
+        """
         members = (
-            f'"{limit.name.replace("%", "%%")}";r=%d;t={max(1, ceil(reset))}'
+            f'"{limit.name.replace("%", "%%")}";r=%d;t={min(limit.seconds, max(1, ceil(reset)))}'
             for limit, reset in zip(self.limits, resets, strict=True)
         )
         return ", ".join(members).encode("ascii")
 
 
 @lru_cache(maxsize=1024)
-def window_set(shared: tuple[Window, ...], own: tuple[Window, ...]) -> WindowSet | None:
-    """The windows of a plan (``shared``) and of a key (``own``) as one set; None when nothing is limited."""
-    limits = (*_tightest(shared, scope=TENANT_SCOPE), *_tightest(own, scope=KEY_SCOPE))
-    return WindowSet(_unambiguous(limits)) if limits else None
+def window_set(windows: tuple[Window, ...]) -> WindowSet | None:
+    """The windows of a request as one set; None when nothing is limited."""
+    limits = _unambiguous(_tightest(windows))
+    return WindowSet(limits) if limits else None
 
 
-def _tightest(windows: tuple[Window, ...], *, scope: int) -> list[Limit]:
-    """Of windows of one length only the tightest can refuse, and the counters are keyed by that length."""
-    by_length: dict[int, Limit] = {}
+def _tightest(windows: tuple[Window, ...]) -> list[Limit]:
+    """Of windows of one length only the tightest can refuse, and a counter distinguishes them by that length."""
+    found: dict[tuple[str, int], Limit] = {}
     for window in windows:
-        known = by_length.get(window.seconds)
+        known = found.get((window.counter, window.seconds))
         if known is None or window.quota < known.quota:
-            by_length[window.seconds] = Limit(_quotable(window.name), max(0, window.quota), window.seconds, scope)
-    return list(by_length.values())
+            limit = Limit(_quotable(window.name), max(0, window.quota), window.seconds, window.counter)
+            found[window.counter, window.seconds] = limit
+    return list(found.values())
 
 
-def _unambiguous(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
-    """Rename a key's window that has the same name as one of the plan."""
-    shared = {limit.name for limit in limits if limit.scope == TENANT_SCOPE}
-    return tuple(
-        Limit(f"key-{limit.name}", limit.quota, limit.seconds, limit.scope)
-        if limit.scope == KEY_SCOPE and limit.name in shared
-        else limit
-        for limit in limits
-    )
+def _unambiguous(limits: list[Limit]) -> tuple[Limit, ...]:
+    """Rename the windows of a key that have the name of an earlier one: ``key-burst``, ``key-burst-2``."""
+    named: dict[str, Limit] = {}
+    for limit in limits:
+        name = next(each for each in _names(limit.name) if each not in named)
+        named[name] = replace(limit, name=name)
+    return tuple(named.values())
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    yield f"key-{name}"
+    yield from (f"key-{name}-{number}" for number in count(2))
 
 
 def _quotable(name: str) -> str:

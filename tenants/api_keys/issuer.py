@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from tenants.api_keys.schemas import KeyLimit
 from tenants.errors import Forbidden, ValidationFailed
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import Principal
+from tenants.principal import Principal, Window
 from tenants.roles.builtin import BUILT_IN_ROLES
 from tenants.values.networks import Network, plain_network
 
@@ -91,11 +91,16 @@ def narrowed_limits(issuer: Issuer | None, requested: Sequence[KeyLimit]) -> lis
     named = {limit.name: limit for limit in requested}
     if len(named) != len(requested):
         raise ValidationFailed.at("/limits", "duplicate", "Two limits have the same name.")
-    for own in issuer.principal.windows if issuer else ():
+    # The tightest first: of several of one name it is the one to copy.
+    for own in sorted(issuer.principal.windows, key=_quota_of) if issuer else ():
         other = named.setdefault(own.name, KeyLimit(name=own.name, quota=own.quota, window_seconds=own.seconds))
         if other.window_seconds != own.seconds or other.quota > own.quota:
             raise ExceedsIssuer
     return list(named.values())
+
+
+def _quota_of(window: Window) -> int:
+    return window.quota
 
 
 def _inside(network: Network, own: Sequence[Network]) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, SmallInteger, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, SmallInteger, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
@@ -29,9 +29,13 @@ class ApiKey(Versioned, ControlModel):
     allowed_cidrs: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     limits: Mapped[list[dict[str, Any]]] = mapped_column(
         server_default=text("'[]'::jsonb")
-    )  # name, quota, window_seconds
+    )  # name, quota, window_seconds: what is shown, the tightest of each name
+    # Every limit that binds the key, and the key that it counts for; null is ``limits``, which count for this key.
+    binding_limits: Mapped[list[dict[str, Any]] | None]
     created_by_user_id: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
     rotated_from_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id", ondelete="SET NULL"))
+    family_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id"), index=True)
+    made_by_key: Mapped[bool] = mapped_column(server_default=false())  # the family's first key made it, or its makers
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -19,6 +19,9 @@ class RecognisedKey:
     role: str
     scopes: list[str] | None
     limits: list[dict[str, Any]]
+    binding_limits: list[dict[str, Any]] | None
+    family_id: ApiKeyId | None
+    made_by_key: bool
     allowed_cidrs: list[str]
     created_by_user_id: UserId | None
     expires_at: datetime | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tenants.api_keys import repository
+from tenants.api_keys.family import join_as_child, join_as_successor
 from tenants.api_keys.issuer import (
     ExceedsIssuer,
     Issuer,
@@ -25,6 +26,7 @@ from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound, ValidationFailed
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.principal import PrincipalKind
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
@@ -55,10 +57,11 @@ class ApiKeys:
     ) -> IssuedKey:
         """Create a key. ``issuer`` is None only for the SaaS's own staff.
 
-        Raises ValidationFailed, and ExceedsIssuer.
+        Raises ValidationFailed, ExceedsIssuer and TooManyLimits.
         """
         check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of)
         key = ApiKey(
+            id=ApiKeyId(new_id()),
             tenant_id=tenant,
             name=requested.name,
             role=requested.role,
@@ -69,6 +72,7 @@ class ApiKeys:
             created_by_user_id=_person(issuer),
             expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
+        join_as_child(key, requested.limits, await self._maker(session, issuer))
         return await self._issue(session, key)
 
     async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
@@ -85,7 +89,7 @@ class ApiKeys:
         """Create the successor of a key, which ends after the overlap.
 
         Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ValidationFailed for one of a test
-        environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret.
+        environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret; TooManyLimits.
         """
         old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
         if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
@@ -94,6 +98,7 @@ class ApiKeys:
         scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
+        join_as_successor(successor, old, await self._maker(session, issuer))
         await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
         return await self._issue(session, successor)
 
@@ -113,6 +118,7 @@ class ApiKeys:
         if networks != old.allowed_cidrs or expires_at != old.expires_at:
             raise ExceedsIssuer(detail="the old key has wider networks or ends later than its issuer")
         return ApiKey(
+            id=ApiKeyId(new_id()),
             tenant_id=old.tenant_id,
             name=old.name,
             role=old.role,
@@ -129,13 +135,19 @@ class ApiKeys:
         kind = SecretKind.LIVE
         secret = generate(kind)
         digest = self._hasher.digest(secret)
-        key.id = ApiKeyId(new_id())
         key.digest, key.pepper_version = digest.value, digest.pepper_version
         key.prefix, key.last4 = prefix_of(secret, kind), last4_of(secret)
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
         return IssuedKey(key, secret)
+
+    async def _maker(self, session: ControlSession, issuer: Issuer | None) -> ApiKey | None:
+        """The key that issues another; None for people and the SaaS's own staff."""
+        if issuer is None or issuer.principal.kind is not PrincipalKind.API_KEY:
+            return None
+        principal = issuer.principal
+        return await self._found(session, principal.tenant.id, ApiKeyId(principal.id))
 
     async def _found(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock: bool = False) -> ApiKey:
         found = await repository.find(session, tenant, key, lock=lock)

@@ -14,13 +14,22 @@ from tenants.database.names import CONTROL_SCHEMA
 from tenants.errors import Unavailable
 
 SYSTEM = CONTROL_SCHEMA  # work for no tenant, such as looking up a credential
+_MANAGEMENT = f"{CONTROL_SCHEMA} "  # followed by the schema of the tenant that is managed
 _PER_FREE_SLOT = 2  # slots that a tenant may hold for each free one
 
 _Waiter = asyncio.Future[None]
 
 
+def management_of(schema: str) -> str:
+    """The holder of slots for managing a tenant: its keys must be revocable while its data traffic holds its slots."""
+    return _MANAGEMENT + schema
+
+
 class FairShares:
-    """Slots of connections, each held by a schema: a tenant's, or ``SYSTEM``, for which ``reserved`` are kept.
+    """Slots of connections, each held by a tenant's schema, by its management, or by ``SYSTEM``.
+
+    ``reserved`` slots are kept for ``SYSTEM``, and for the first of each tenant's management: data of any number of
+    tenants never holds them (TH10).
 
     Waiting schemas are served round robin, the requests of one schema in order. ``take`` does not suspend when a slot
     is free.
@@ -61,10 +70,10 @@ class FairShares:
             self._serve(following)
 
     def _may_take(self, schema: str) -> bool:
-        available = self._free
-        if schema != SYSTEM:
+        available, held = self._free, self._held.get(schema, 0)
+        if schema != SYSTEM and (held or not schema.startswith(_MANAGEMENT)):
             available -= max(0, self._reserved - self._held.get(SYSTEM, 0))
-        return self._held.get(schema, 0) < _PER_FREE_SLOT * available
+        return held < _PER_FREE_SLOT * available
 
     def _hold(self, schema: str) -> None:
         self._free -= 1

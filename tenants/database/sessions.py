@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tenants.database.connection import work_deadline
-from tenants.database.fairness import SYSTEM, FairShares
+from tenants.database.fairness import SYSTEM, FairShares, management_of
 from tenants.database.groups import StatementGroup
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA, search_path
 from tenants.database.outage import translated
@@ -128,13 +128,14 @@ class Database:
     async def control(self, tenant: TenantRef | None = None) -> AsyncIterator[ControlSession]:
         """A control transaction: committed at the end of the block, rolled back when it raises.
 
-        Work that a tenant asks for uses ``tenant``'s share of the connections; without one, it is the system's own.
+        Work that a tenant asks for uses its share of the connections for management, which its data traffic cannot
+        hold; without ``tenant``, it is the system's own.
         Raises Unavailable when PostgreSQL is down, too slow or out of connections.
         """
         session = ControlSession(
             self.engine, expire_on_commit=False, info={"schema": CONTROL_SCHEMA, "role": CONTROL_ROLE}
         )
-        async with self._transaction(session, tenant.schema if tenant else SYSTEM):
+        async with self._transaction(session, management_of(tenant.schema) if tenant else SYSTEM):
             yield session
 
     @asynccontextmanager

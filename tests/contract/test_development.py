@@ -76,11 +76,13 @@ def test_the_printed_commands_work_and_a_restart_keeps_the_data(demos: Demos) ->
     assert stat.S_IMODE(first.file.stat().st_mode) == 0o600
     with first.client() as client:
         assert_requests_answered(client, demo)
-        assert status_occurs(client, "/v1/me", acme["keys"]["member"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+        assert status_occurs(
+            client, "/v1/contacts", acme["keys"]["member"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE
+        )
         buy(demo, "pro")
         await_plan(client, acme["keys"]["member"], "pro")
         assert not status_occurs(
-            client, "/v1/me", acme["keys"]["viewer"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE
+            client, "/v1/contacts", acme["keys"]["viewer"], HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE
         )
     assert first.stop() == 0
     assert not first.file.exists()
@@ -192,7 +194,7 @@ def test_without_redis_and_mail_sink_messages_are_printed_and_limits_hold(demos:
     assert (found["redis_url"], found["mail_url"]) == (None, None)
     with demo.client() as client:
         key = acme_of(found)["keys"]["member"]
-        assert status_occurs(client, "/v1/me", key, HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
+        assert status_occurs(client, "/v1/contacts", key, HTTPStatus.TOO_MANY_REQUESTS, _MORE_THAN_FREE)
     assert demo.stop() == 0
     assert "NO REDIS" in demo.output()
     assert "NO MAIL" in demo.output()

@@ -46,7 +46,7 @@ async def test_every_part_of_a_worker_has_metrics(gateway: Gateway) -> None:
     assert _value(found, "tenantry_throttle_redis_calls", outcome="answered") >= 1
     assert _value(found, "tenantry_throttle_tokens", fate="leased") >= 1
     assert _value(found, "tenantry_throttle_workers_without_redis") == 0
-    assert _value(found, "tenantry_throttle_accounts") == 1
+    assert _value(found, "tenantry_throttle_accounts") == 2  # plan and management
     assert _value(found, "tenantry_principals") == 1
     assert _value(found, "tenantry_principal_loads") == 1
     assert 0 <= _value(found, "tenantry_changes_unconfirmed_seconds") < 60

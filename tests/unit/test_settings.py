@@ -154,3 +154,12 @@ def test_mail_is_off_without_a_server_and_on_with_one() -> None:
     assert (mail.host, mail.address, mail.password) == ("mail.example", "no-reply@acme.example", "hunter2")
     local = login | {"smtp_host": "127.0.0.1", "smtp_tls": "none"}
     assert Settings.model_validate(_GIVEN | _MAIL | local).mail is not None
+
+
+def test_one_principal_cannot_be_given_more_management_than_its_tenant() -> None:
+    """TH10: at the bound it may have all of it."""
+    given = _GIVEN | {"management_requests": 5}
+    throttle = Settings(_env_file=None, **given, principal_management_requests=5).throttle
+    assert (throttle.management_quota, throttle.principal_quota) == (5, 5)
+    with pytest.raises(ValidationError, match="TENANTRY_PRINCIPAL_MANAGEMENT_REQUESTS"):
+        Settings(_env_file=None, **given, principal_management_requests=6)

@@ -33,7 +33,7 @@ class Tenant:
     def ask(self, worker: Worker) -> RawResponse:
         """A request that completes at once."""
         with connected(worker.port) as client:
-            client.send(self._head("GET", "/v1/me") + b"\r\n")
+            client.send(self._head("GET", "/v1/contacts") + b"\r\n")
             return client.response()
 
     def begin(self, worker: Worker, stack: ExitStack) -> RawClient:

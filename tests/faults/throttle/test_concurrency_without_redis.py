@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio as aioredis
 
 from gateway.throttle.errors import ConcurrencyLimited
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
@@ -30,7 +30,7 @@ class Traffic:
     """Requests to two workers in turn, each in flight for a while."""
 
     stages: list[ThrottleStage]
-    limiters: list[PlanLimiter]
+    limiters: list[RequestLimiter]
     tenant: UUID = field(default_factory=uuid4)
     present: int = 0
     most: int = 0
@@ -81,7 +81,7 @@ class Traffic:
 
 @asynccontextmanager
 async def _traffic(url: str) -> AsyncIterator[Traffic]:
-    limiters = [PlanLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
+    limiters = [RequestLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
     plans = Plans((Window("burst", 100_000, 1),), _LIMIT)
     for limiter in limiters:
         await limiter.start()

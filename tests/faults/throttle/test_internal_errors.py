@@ -11,7 +11,7 @@ from gateway.development.redis import LocalRedis
 from gateway.throttle.account import Account
 from gateway.throttle.concurrency import ConcurrencyPermits
 from gateway.throttle.leased_resource import LeasedResource
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Principal, Window
@@ -35,7 +35,7 @@ class Broken:
         raise ZeroDivisionError
 
 
-async def _ask(limiter: PlanLimiter, caller: Principal) -> None:
+async def _ask(limiter: RequestLimiter, caller: Principal) -> None:
     request = request_context(http_scope())
     request.principal = caller
     async with asyncio.timeout(5):
@@ -48,7 +48,7 @@ async def test_an_internal_error_fails_the_waiting_requests_and_is_logged_once(
     redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch, kind: type[LeasedResource[Any]]
 ) -> None:
     """OP3: they are not retried in a tight loop, which would take a processor and flood Redis and the log."""
-    limiter, caller, broken = PlanLimiter(ThrottleSettings(redis_server.url, 2)), principal(uuid4()), Broken()
+    limiter, caller, broken = RequestLimiter(ThrottleSettings(redis_server.url, 2)), principal(uuid4()), Broken()
     await limiter.start()
     try:
         with monkeypatch.context() as patch, capture_logs() as logs:
@@ -67,7 +67,7 @@ async def test_an_internal_error_does_not_end_the_probe_for_redis(
 ) -> None:
     """OP3: otherwise the worker would enforce its own share for ever."""
     server, caller = start_redis(), principal(uuid4())
-    limiter = PlanLimiter(ThrottleSettings(server.url, 2))
+    limiter = RequestLimiter(ThrottleSettings(server.url, 2))
     await limiter.start()
     try:
         server.kill()

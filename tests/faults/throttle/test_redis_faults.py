@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis.asyncio as aioredis
 
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.errors import RateLimited
@@ -32,7 +32,7 @@ class Workers:
     """Two workers and their admissions."""
 
     stages: list[ThrottleStage]
-    limiters: list[PlanLimiter]
+    limiters: list[RequestLimiter]
     tenant: UUID = field(default_factory=uuid4)
     admitted: list[float] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Workers:
 
 @asynccontextmanager
 async def _workers(url: str, windows: tuple[Window, ...] = _PLAN) -> AsyncIterator[Workers]:
-    limiters = [PlanLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
+    limiters = [RequestLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
     for limiter in limiters:
         await limiter.start()
     try:

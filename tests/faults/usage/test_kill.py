@@ -19,8 +19,8 @@ from tests.fixtures.workers import Caller, Worker, launch_worker, wait_ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
-_PATHS = {"/v1/me": 2, "/v1/contacts/unknown": 4}
-_ROUTES = {2: "/v1/me", 4: "/v1/contacts/{id}"}
+_PATHS = {"/v1/contacts": 2, "/v1/contacts/unknown": 4}
+_ROUTES = {2: "/v1/contacts", 4: "/v1/contacts/{id}"}
 _FLUSH = 0.25  # seconds: kills should hit every part of a flush
 _SOON = 30.0  # seconds
 _AT_ONCE = {"stop_notice_seconds": 0}  # there is no load balancer to notify

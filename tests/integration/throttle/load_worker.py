@@ -10,7 +10,7 @@ import json
 import random
 import struct
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 from uuid import UUID
@@ -20,7 +20,7 @@ import uvloop
 
 from gateway.request.context import RequestContext
 from gateway.throttle.errors import ConcurrencyLimited
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from tenants.errors import RateLimited
@@ -68,10 +68,11 @@ class Plans:
 
 
 def principal(tenant: UUID, windows: tuple[Window, ...] = (), key: int = 1) -> Principal:
-    """The principal of a key of that tenant."""
+    """The principal of a key of that tenant, with these limits of its own."""
     name = f"t_{tenant.hex}"
     ref = TenantRef(TenantId(tenant), "load", TenantStatus.ACTIVE, name, name, "plan")
-    return Principal(PrincipalKind.API_KEY, UUID(int=key), ref, ("member",), windows=windows)
+    own = tuple(replace(window, counter=UUID(int=key).hex) for window in windows)
+    return Principal(PrincipalKind.API_KEY, UUID(int=key), ref, ("member",), windows=own)
 
 
 class Load:
@@ -82,7 +83,7 @@ class Load:
         settings = ThrottleSettings(job.redis_url, job.workers, job.deadline_seconds)
         self.job = job
         self.start = 0.0
-        self.limiter = PlanLimiter(settings)
+        self.limiter = RequestLimiter(settings)
         self.stage = ThrottleStage(self.limiter, Plans(windows, job.concurrency))
         self.principal = principal(UUID(job.tenant))
         self.admitted = 0

@@ -92,7 +92,7 @@ class Simulation:
         return self.result
 
     def _account(self, number: int) -> Account:
-        windows = window_set(tuple(Window(*each) for each in self._load.windows), ())
+        windows = window_set(tuple(Window(*each) for each in self._load.windows))
         assert windows is not None
         share = LocalShare(windows, len(self._load.rates), {})
         keys, stats = ("simulated:{t}",), ThrottleStats()

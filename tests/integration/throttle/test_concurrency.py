@@ -18,7 +18,7 @@ from gateway.problems.documents import Problems
 from gateway.request.context import RequestContext
 from gateway.request.source import SourceReader
 from gateway.throttle.errors import ConcurrencyLimited
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import LeasedStorage
@@ -35,7 +35,7 @@ _BURST = (Window("burst", 1000, 1),)
 class Worker:
     """A limiter and its stage under a plan that may change."""
 
-    def __init__(self, limiter: PlanLimiter, plans: Plans) -> None:
+    def __init__(self, limiter: RequestLimiter, plans: Plans) -> None:
         self.limiter = limiter
         self.stage = ThrottleStage(limiter, plans)
 
@@ -73,7 +73,7 @@ async def start(redis_server: LocalRedis) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def one(plans: Plans) -> Worker:
-            limiter = PlanLimiter(ThrottleSettings(redis_server.url, 2))
+            limiter = RequestLimiter(ThrottleSettings(redis_server.url, 2))
             await limiter.start()
             stack.push_async_callback(limiter.close)
             return Worker(limiter, plans)
@@ -127,7 +127,7 @@ async def test_a_request_that_a_window_refuses_takes_no_permit(start: Start) -> 
     for _ in range(5):
         with pytest.raises(RateLimited):
             await worker.begin(caller)
-    account = worker.stage._limiter.account(caller, worker.stage._plans.plan("plan"))
+    account = worker.stage._limiter.plan_account(caller, worker.stage._plans.plan("plan"))
     assert account is not None
     assert account.permits is not None
     assert account.permits.used == 0

@@ -15,7 +15,7 @@ import redis.asyncio as aioredis
 from gateway.development.redis import LocalRedis
 from gateway.throttle import account as throttle_account
 from gateway.throttle.account import Account
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage
 from tenants.errors import RateLimited
@@ -27,33 +27,33 @@ pytestmark = pytest.mark.anyio
 
 _FREE = (Window("burst", 10, 1), Window("sustained", 120, 60))
 _WIDE = (Window("burst", 100_000, 1), Window("sustained", 1_000_000, 60))
-Workers = Callable[..., PlanLimiter]
+Workers = Callable[..., RequestLimiter]
 
 
 @pytest.fixture
-async def start(redis_server: LocalRedis) -> AsyncIterator[Callable[[], "asyncio.Future[PlanLimiter]"]]:
+async def start(redis_server: LocalRedis) -> AsyncIterator[Callable[[], "asyncio.Future[RequestLimiter]"]]:
     """Starts limiters as separate workers would."""
     async with AsyncExitStack() as stack:
 
-        def one() -> "asyncio.Future[PlanLimiter]":
+        def one() -> "asyncio.Future[RequestLimiter]":
             return asyncio.ensure_future(_started(stack, redis_server.url))
 
         yield one
 
 
-async def _started(stack: AsyncExitStack, url: str | None, workers: int = 2) -> PlanLimiter:
-    limiter = PlanLimiter(ThrottleSettings(url, workers))
+async def _started(stack: AsyncExitStack, url: str | None, workers: int = 2) -> RequestLimiter:
+    limiter = RequestLimiter(ThrottleSettings(url, workers))
     await limiter.start()
     stack.push_async_callback(limiter.close)
     return limiter
 
 
 @pytest.fixture
-async def limiter(start: Callable[[], "asyncio.Future[PlanLimiter]"]) -> PlanLimiter:
+async def limiter(start: Callable[[], "asyncio.Future[RequestLimiter]"]) -> RequestLimiter:
     return await start()
 
 
-def _storage(limiter: PlanLimiter) -> LeasedStorage:
+def _storage(limiter: RequestLimiter) -> LeasedStorage:
     assert isinstance(limiter._storage, LeasedStorage)
     return limiter._storage
 
@@ -63,14 +63,14 @@ def _plan(windows: tuple[Window, ...]) -> Plan:
     return Plan(windows)
 
 
-def _account(limiter: PlanLimiter, caller: Principal, windows: tuple[Window, ...] = _FREE) -> Account:
-    account = limiter.account(caller, _plan(windows))
+def _account(limiter: RequestLimiter, caller: Principal, windows: tuple[Window, ...] = _FREE) -> Account:
+    account = limiter.plan_account(caller, _plan(windows))
     assert account is not None
     return account
 
 
 async def _ask(
-    limiter: PlanLimiter, caller: Principal, windows: tuple[Window, ...] = _FREE, cost: int = 1
+    limiter: RequestLimiter, caller: Principal, windows: tuple[Window, ...] = _FREE, cost: int = 1
 ) -> dict[str, str]:
     """One request: its header fields. Raises RateLimited."""
     account = _account(limiter, caller, windows)
@@ -81,7 +81,7 @@ async def _ask(
     return {name.decode(): value.decode() for name, value in request.response_headers}
 
 
-async def _admitted(limiter: PlanLimiter, caller: Principal, count: int, windows: tuple[Window, ...] = _FREE) -> int:
+async def _admitted(limiter: RequestLimiter, caller: Principal, count: int, windows: tuple[Window, ...] = _FREE) -> int:
     admitted = 0
     for _ in range(count):
         try:
@@ -92,7 +92,7 @@ async def _admitted(limiter: PlanLimiter, caller: Principal, count: int, windows
     return admitted
 
 
-async def test_the_header_fields_count_down_to_the_refusal(limiter: PlanLimiter) -> None:
+async def test_the_header_fields_count_down_to_the_refusal(limiter: RequestLimiter) -> None:
     """TH6: RateLimit-Policy and RateLimit as in the draft, on admissions and refusals, and Retry-After."""
     caller = principal(uuid4())
     remaining = []
@@ -102,8 +102,8 @@ async def test_the_header_fields_count_down_to_the_refusal(limiter: PlanLimiter)
         found = re.fullmatch(r'"burst";r=(\d+);t=(\d+), "sustained";r=(\d+);t=(\d+)', fields["ratelimit"])
         assert found is not None
         remaining.append(int(found[1]))
-        assert 1 <= int(found[2]) <= 2
-        assert 1 <= int(found[4]) <= 61
+        assert int(found[2]) == 1
+        assert 1 <= int(found[4]) <= 60
     assert remaining == list(range(9, -1, -1))
     with pytest.raises(RateLimited) as refused:
         await _ask(limiter, caller)
@@ -111,7 +111,7 @@ async def test_the_header_fields_count_down_to_the_refusal(limiter: PlanLimiter)
     assert refused.value.retry_after in {1, 2}
 
 
-async def test_a_refusal_names_the_window_that_refuses(limiter: PlanLimiter) -> None:
+async def test_a_refusal_names_the_window_that_refuses(limiter: RequestLimiter) -> None:
     """TH6: its name and size, to the caller and in the log; of several the one with the longest wait."""
     caller, windows = principal(uuid4()), (Window("burst", 50, 1), Window("sustained", 6, 60))
     assert await _admitted(limiter, caller, 7, windows) == 6
@@ -127,7 +127,7 @@ async def test_a_refusal_names_the_window_that_refuses(limiter: PlanLimiter) -> 
 
 
 @pytest.mark.parametrize("windows", [(Window("a", 3, 1),), (Window("a", 50, 1), Window("b", 6, 2))])
-async def test_a_retry_after_the_advised_wait_succeeds(limiter: PlanLimiter, windows: tuple[Window, ...]) -> None:
+async def test_a_retry_after_the_advised_wait_succeeds(limiter: RequestLimiter, windows: tuple[Window, ...]) -> None:
     """TH6: Retry-After is sufficient."""
     caller = principal(uuid4())
     while await _admitted(limiter, caller, 1, windows):
@@ -140,7 +140,7 @@ async def test_a_retry_after_the_advised_wait_succeeds(limiter: PlanLimiter, win
 
 
 async def test_all_keys_of_a_tenant_share_its_windows_over_all_workers(
-    start: Callable[[], "asyncio.Future[PlanLimiter]"],
+    start: Callable[[], "asyncio.Future[RequestLimiter]"],
 ) -> None:
     """TH1, TH2: ten a second are ten, for any key and worker."""
     tenant, workers = uuid4(), [await start(), await start(), await start()]
@@ -150,7 +150,7 @@ async def test_all_keys_of_a_tenant_share_its_windows_over_all_workers(
     assert admitted == 10
 
 
-async def test_a_key_may_have_tighter_limits_and_is_charged_to_both_or_neither(limiter: PlanLimiter) -> None:
+async def test_a_key_may_have_tighter_limits_and_is_charged_to_both_or_neither(limiter: RequestLimiter) -> None:
     """TH2: what its own limit refuses costs the tenant nothing, and what it admits counts for the tenant."""
     tenant = uuid4()
     narrow, plain = principal(tenant, (Window("burst", 3, 1),), key=7), principal(tenant, key=8)
@@ -159,14 +159,14 @@ async def test_a_key_may_have_tighter_limits_and_is_charged_to_both_or_neither(l
     assert await _admitted(limiter, plain, 8) == 6
 
 
-async def test_an_exhausted_tenant_stops_its_keys_with_tighter_limits(limiter: PlanLimiter) -> None:
+async def test_an_exhausted_tenant_stops_its_keys_with_tighter_limits(limiter: RequestLimiter) -> None:
     """TH2: all windows or none."""
     tenant = uuid4()
     assert await _admitted(limiter, principal(tenant), 12) == 10
     assert await _admitted(limiter, principal(tenant, (Window("own", 5, 60),), key=7), 1) == 0
 
 
-async def test_a_changed_plan_applies_to_the_first_request_under_it(limiter: PlanLimiter) -> None:
+async def test_a_changed_plan_applies_to_the_first_request_under_it(limiter: RequestLimiter) -> None:
     """TH7: an upgrade admits more at once; after a downgrade earlier usage counts."""
     caller = principal(uuid4())
     assert await _admitted(limiter, caller, 12) == 10
@@ -175,7 +175,7 @@ async def test_a_changed_plan_applies_to_the_first_request_under_it(limiter: Pla
     assert await _admitted(limiter, caller, 3) == 0
 
 
-async def test_a_plan_that_changes_a_hundred_times_admits_no_more_than_the_widest(limiter: PlanLimiter) -> None:
+async def test_a_plan_that_changes_a_hundred_times_admits_no_more_than_the_widest(limiter: RequestLimiter) -> None:
     """TH7, TH1: tokens of the former plan are returned."""
     caller, admitted = principal(uuid4()), 0
     plans = [(Window("burst", quota, 1),) for quota in (64, 200)]
@@ -185,7 +185,7 @@ async def test_a_plan_that_changes_a_hundred_times_admits_no_more_than_the_wides
     assert admitted <= 200 * (1 + int(monotonic() - began))
 
 
-async def test_a_cost_is_charged_whole_or_not_at_all(limiter: PlanLimiter) -> None:
+async def test_a_cost_is_charged_whole_or_not_at_all(limiter: RequestLimiter) -> None:
     """A route may cost more than one token."""
     caller = principal(uuid4())
     await _ask(limiter, caller, cost=7)
@@ -194,7 +194,7 @@ async def test_a_cost_is_charged_whole_or_not_at_all(limiter: PlanLimiter) -> No
     await _ask(limiter, caller, cost=3)
 
 
-async def test_concurrent_requests_share_few_calls(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+async def test_concurrent_requests_share_few_calls(limiter: RequestLimiter, redis_server: LocalRedis) -> None:
     """A call requests tokens for all waiting requests, and one call is pending for a tenant at a time."""
     caller = principal(uuid4())
     async with aioredis.Redis.from_url(redis_server.url) as client:
@@ -203,7 +203,7 @@ async def test_concurrent_requests_share_few_calls(limiter: PlanLimiter, redis_s
         assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 4
 
 
-async def test_a_warm_request_does_not_call_redis(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+async def test_a_warm_request_does_not_call_redis(limiter: RequestLimiter, redis_server: LocalRedis) -> None:
     """Most requests find a leased token."""
     caller = principal(uuid4())
     async with aioredis.Redis.from_url(redis_server.url) as client:
@@ -218,7 +218,7 @@ async def test_a_warm_request_does_not_call_redis(limiter: PlanLimiter, redis_se
     assert sent / calls > 20
 
 
-async def test_a_refusal_does_not_call_redis(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+async def test_a_refusal_does_not_call_redis(limiter: RequestLimiter, redis_server: LocalRedis) -> None:
     """IS10: a flood past the limit is refused without Redis."""
     caller = principal(uuid4())
     windows = (Window("sustained", 12, 60),)
@@ -229,7 +229,7 @@ async def test_a_refusal_does_not_call_redis(limiter: PlanLimiter, redis_server:
         assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] == before
 
 
-async def test_a_script_that_redis_has_lost_is_sent_again(limiter: PlanLimiter, redis_server: LocalRedis) -> None:
+async def test_a_script_that_redis_has_lost_is_sent_again(limiter: RequestLimiter, redis_server: LocalRedis) -> None:
     """TH9: SCRIPT FLUSH, a restart and a failover lose it; no request fails."""
     caller = principal(uuid4())
     await _ask(limiter, caller)
@@ -240,7 +240,7 @@ async def test_a_script_that_redis_has_lost_is_sent_again(limiter: PlanLimiter, 
 
 
 async def test_all_redis_keys_of_a_tenant_share_a_hash_tag_and_expire(
-    limiter: PlanLimiter, redis_server: LocalRedis
+    limiter: RequestLimiter, redis_server: LocalRedis
 ) -> None:
     """IS7: one hash tag for Redis Cluster, and no key without a TTL."""
     tenant = uuid4()
@@ -253,7 +253,7 @@ async def test_all_redis_keys_of_a_tenant_share_a_hash_tag_and_expire(
         assert all(0 < life < 65_000 for life in lives)
 
 
-async def test_a_stalled_process_does_not_refuse_what_it_has_just_leased(limiter: PlanLimiter) -> None:
+async def test_a_stalled_process_does_not_refuse_what_it_has_just_leased(limiter: RequestLimiter) -> None:
     """TH1: a token lives for milliseconds; the check uses the moment at which it was available."""
     account, request = _account(limiter, principal(uuid4())), request_context(http_scope())
     route_to(respond_ok)(request)
@@ -264,7 +264,7 @@ async def test_a_stalled_process_does_not_refuse_what_it_has_just_leased(limiter
         limiter.check(request, account, monotonic())
 
 
-async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
+async def test_idle_tenants_are_forgotten(limiter: RequestLimiter) -> None:
     """Ten thousand tenants in turn leave no state behind; Redis still counts their usage."""
     storage, callers = _storage(limiter), [principal(uuid4()) for _ in range(300)]
     await asyncio.gather(*(_ask(limiter, caller) for caller in callers))
@@ -278,7 +278,7 @@ async def test_idle_tenants_are_forgotten(limiter: PlanLimiter) -> None:
 
 
 async def test_unspent_tokens_of_a_forgotten_tenant_are_returned(
-    limiter: PlanLimiter, monkeypatch: pytest.MonkeyPatch
+    limiter: RequestLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TH1: otherwise a reserve would count for a day, and exhaust the quota with tokens that were never spent."""
     monkeypatch.setattr(throttle_account, "_MAX_LEASE_TTL", 0.05)
@@ -293,7 +293,7 @@ async def test_unspent_tokens_of_a_forgotten_tenant_are_returned(
                 await storage.sweep()
 
 
-async def test_a_client_that_disconnects_while_it_waits_takes_no_token(limiter: PlanLimiter) -> None:
+async def test_a_client_that_disconnects_while_it_waits_takes_no_token(limiter: RequestLimiter) -> None:
     """PX9: the call goes on for the others, and another request gets the token."""
     caller = principal(uuid4())
     waiting = [asyncio.ensure_future(_ask(limiter, caller)) for _ in range(5)]

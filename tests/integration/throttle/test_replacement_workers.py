@@ -10,7 +10,7 @@ import pytest
 
 from gateway.development.redis import LocalRedis
 from gateway.throttle.account import Account
-from gateway.throttle.limiter import PlanLimiter
+from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.stage import ThrottleStage
 from gateway.throttle.storage import _OVERLAP
@@ -26,8 +26,8 @@ _WIDE = Plans((Window("sustained", 1_000_000, 60),))
 
 
 @asynccontextmanager
-async def _replacement(url: str | None) -> AsyncIterator[PlanLimiter]:
-    limiter = PlanLimiter(ThrottleSettings(url, workers=2, takes_over=True))
+async def _replacement(url: str | None) -> AsyncIterator[RequestLimiter]:
+    limiter = RequestLimiter(ThrottleSettings(url, workers=2, takes_over=True))
     await limiter.start()
     try:
         yield limiter
@@ -35,8 +35,8 @@ async def _replacement(url: str | None) -> AsyncIterator[PlanLimiter]:
         await limiter.close()
 
 
-def _account(limiter: PlanLimiter) -> Account:
-    account = limiter.account(principal(uuid4()), _PLANS.current)
+def _account(limiter: RequestLimiter) -> Account:
+    account = limiter.plan_account(principal(uuid4()), _PLANS.current)
     assert account is not None
     return account
 
@@ -62,7 +62,7 @@ async def test_retry_after_covers_that_wait() -> None:
     assert 65 <= (refused.value.retry_after or 0) <= 75
 
 
-async def _remaining(limiter: PlanLimiter, caller: Principal) -> int:
+async def _remaining(limiter: RequestLimiter, caller: Principal) -> int:
     """Of ``_WIDE``, after one request."""
     request = request_context(http_scope())
     request.principal = caller

@@ -187,19 +187,21 @@ async def test_reading_usage_requires_the_permission(gateway: Gateway) -> None:
 
 
 async def test_usage_equals_the_requests_that_were_served(gateway: Gateway) -> None:
-    """End to end: requests of every kind, flushed, and read back by their tenant."""
+    """End to end: requests of every kind, flushed, and read back by their tenant; management is not usage (TH10)."""
     viewer, admin = gateway.acme.key("viewer"), gateway.acme.key("admin")
     made = await gateway.client.post("/v1/contacts", json={"name": "Ada", "email": "a@b.example"}, headers=admin)
     for method, path, headers in (
+        ("GET", "/v1/contacts", viewer),
+        ("HEAD", "/v1/contacts", viewer),
         ("GET", "/v1/me", viewer),
-        ("HEAD", "/v1/me", viewer),
+        ("GET", "/v1/api-keys", viewer),
         ("GET", made.headers["location"], viewer),
         ("GET", "/v1/contacts/no-id", viewer),
         ("GET", "/nothing/here", viewer),
-        ("DELETE", "/v1/me", viewer),
+        ("DELETE", "/v1/contacts", viewer),
         ("POST", "/v1/contacts", viewer),
-        ("GET", "/v1/me", {}),
-        ("GET", "/v1/me", gateway.globex.key("viewer")),
+        ("GET", "/v1/contacts", {}),
+        ("GET", "/v1/contacts", gateway.globex.key("viewer")),
     ):
         await gateway.client.request(method, path, headers=headers)
     gateway.services.usage.journal.finish_current()
@@ -207,8 +209,7 @@ async def test_usage_equals_the_requests_that_were_served(gateway: Gateway) -> N
     headers = {"granularity": "day", "group_by": "route"}
     by_route = (await gateway.client.get("/v1/usage", params=headers, headers=admin)).json()["data"]
     assert {row["route"]: row["requests"] for row in by_route} == {
-        "/v1/me": 3,
-        "/v1/contacts": 2,
+        "/v1/contacts": 5,
         "/v1/contacts/{id}": 2,
         "unmatched": 1,
     }

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.database.fairness import SYSTEM, FairShares
+from tenants.database.fairness import SYSTEM, FairShares, management_of
 from tenants.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
-_SCHEMAS = ("t_a", "t_b", "t_c", SYSTEM)
+_DATA = ("t_a", "t_b", "t_c")
+_SCHEMAS = (*_DATA, management_of("t_a"), management_of("t_b"), SYSTEM)
 _KINDS = ("come", "come", "come", "end", "leave", "pause")
 _STEPS = st.lists(st.tuples(st.sampled_from(_KINDS), st.integers(0, 2**16)), min_size=40, max_size=120)
 
@@ -27,7 +28,7 @@ async def _settle() -> None:
 
 
 class Requests:
-    """Requests of four schemas that come, are served, end, and are cancelled."""
+    """Requests of six holders that come, are served, end, and are cancelled."""
 
     def __init__(self, places: int, reserved: int) -> None:
         self.places, self.reserved = places, reserved
@@ -67,9 +68,10 @@ class Requests:
         held = Counter(self.served.values())
         free = self.places - held.total()
         assert free >= 0
-        assert held.total() - held[SYSTEM] <= self.places - self.reserved
+        assert sum(held[schema] for schema in _DATA) <= self.places - self.reserved
         for schema in {schema for schema, _ in self.waiting.values()}:
-            kept = 0 if schema == SYSTEM else max(0, self.reserved - held[SYSTEM])
+            may_take_all = schema == SYSTEM or (schema not in _DATA and not held[schema])
+            kept = 0 if may_take_all else max(0, self.reserved - held[SYSTEM])
             assert held[schema] >= 2 * (free - kept), f"{schema} waits and may take one"
 
     async def go(self) -> None:
@@ -197,3 +199,23 @@ async def test_our_own_work_has_a_place_that_no_tenant_takes() -> None:
     shares.give_back(SYSTEM)
     assert shares._held.get("t_4") is None  # and it is kept for the next
     await _end(*floods)
+
+
+@pytest.mark.parametrize("floods", [1, 2, 5])
+async def test_a_tenant_is_managed_beside_any_flood_of_data(floods: int) -> None:
+    """TH10: a key is revoked while slow statements of its tenant, and of others, hold all that data may hold."""
+    shares = _shares(4, reserved=1)
+    waiting = [await _holding(shares, f"t_{number}") for number in range(floods)]
+    async with asyncio.timeout(1):
+        await shares.take(management_of("t_0"))
+    await _end(*waiting)
+
+
+async def test_managing_a_tenant_leaves_room_for_our_own_work() -> None:
+    """IS10: a flood of management holds as much as a flood of data could, and not the last connection."""
+    shares = _shares(4, reserved=1)
+    flood = await _holding(shares, management_of("t_a"))
+    async with asyncio.timeout(1):
+        await shares.take(SYSTEM)
+        await shares.take("t_b")
+    await _end(flood)

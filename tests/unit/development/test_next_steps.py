@@ -1,5 +1,6 @@
 """The commands that `tenantry dev` prints are those of the project: its resources, its plans."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,14 @@ def test_without_resources_the_requests_are_for_management() -> None:
     assert "/v1/me" in text
     assert "/v1/api-keys" in text
     assert "contacts" not in text
+    assert "seq" not in text, "management is not charged to the plan"
 
 
 def test_the_loop_exceeds_the_smallest_window() -> None:
     text = printed(basic=[window(10), window(100, 60)], big=[window(50)])
     assert "Plan basic allows 10 requests a second" in text
     assert "seq 1 30" in text
+    assert re.search(r"curl [^;]*http://127.0.0.1:8000/v1/contacts", text[text.index("seq 1 30") :])
     assert "seq 1 110" in printed(basic=[window(1000), window(100, 60)])
 
 

@@ -10,7 +10,7 @@ _SERVER = 1_000_000_000  # Redis's clock at our moment 0, microseconds
 
 
 def _account(quota: int = 3) -> Account:
-    windows = window_set((Window("burst", quota, 1),), ())
+    windows = window_set((Window("burst", quota, 1),))
     assert windows is not None
     share = LocalShare(windows, 1, {})
     return Account("t", "t", keys=("k",), windows=windows, share=share, worker_id=1, stats=ThrottleStats())

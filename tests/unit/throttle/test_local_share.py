@@ -9,8 +9,8 @@ from tenants.principal import Window
 from tests.integration.throttle.fleet import most_in_any_window
 
 
-def _set(*windows: Window, own: tuple[Window, ...] = ()) -> WindowSet:
-    found = window_set(windows, own)
+def _set(*windows: Window) -> WindowSet:
+    found = window_set(windows)
     assert found is not None
     return found
 
@@ -49,7 +49,7 @@ def test_keys_with_their_own_limits_also_share_the_tenants() -> None:
     """TH2: also without Redis."""
     counters: Counters = {}
     plain = LocalShare(_FREE, 1, counters)
-    narrow = LocalShare(_set(Window("burst", 10, 1), own=(Window("own", 2, 1),)), 1, counters, "key")
+    narrow = LocalShare(_set(Window("burst", 10, 1), Window("own", 2, 1, "key")), 1, counters)
     assert [narrow.spend(0.0, 1) for _ in range(3)] == [True, True, False]
     assert [plain.spend(0.0, 1) for _ in range(9)] == [True] * 8 + [False]
 
@@ -97,3 +97,19 @@ def test_debts_are_reported_once_and_again_after_a_failed_report() -> None:
 def test_a_quota_smaller_than_the_number_of_workers_admits_nothing() -> None:
     """TH8: at most the limit."""
     assert not LocalShare(_set(Window("a", 3, 1)), 4, {}).spend(0.0, 1)
+
+
+def test_counters_that_nobody_uses_are_forgotten() -> None:
+    """TH4: a tenant's principals come and go. What was spent still counts, and what others count with stays."""
+    counters: Counters = {}
+    tenant, mine, other = (
+        Window("tenant", 10, 60),
+        Window("principal", 5, 60, "mine"),
+        Window("principal", 5, 60, "other"),
+    )
+    first, second = LocalShare(_set(tenant, mine), 1, counters), LocalShare(_set(tenant, other), 1, counters)
+    first.close(0.0)
+    assert counters.keys() == {("", 60), ("other", 60)}
+    second.spend(0.0, 4)
+    second.close(0.0)
+    assert LocalShare(_set(tenant, other), 1, counters).remaining(0.0) == (6, 1)
