@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
 from tenants.identifiers import TenantId
+from tenants.operator_keys.roles import OperatorRole
 from tenants.policy import NO_OWN_ROLES, Policy
 
 
@@ -85,3 +86,4 @@ class Operator:
 
     id: UUID
     name: str
+    role: OperatorRole

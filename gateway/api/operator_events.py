@@ -11,7 +11,7 @@ from billing.stripe_events.inbox import StripeInbox
 from billing.stripe_events.models import StripeEvent
 from gateway.api.answers import answered, read
 from gateway.api.pages import Page, PageQuery, page_of
-from gateway.authorization.guards import requires_operator
+from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
@@ -64,7 +64,7 @@ router = APIRouter(tags=["operator: events"])
 
 
 @router.get(_PATH, response_model=Page[EventResponse])
-@terms(requires_operator)
+@terms(requires_operator_read)
 async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
     """List Stripe events, last received first."""
     services, inbox = services_of(request), _inbox(request)
@@ -77,7 +77,7 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
 
 
 @router.get(_ONE, response_model=EventDetail)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_event(request: Request, event_id: str) -> Response:
     """Read one Stripe event with its payload."""
     async with services_of(request).database.control() as session:

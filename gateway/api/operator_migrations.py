@@ -8,7 +8,7 @@ from pydantic import Field
 from gateway.api.answers import answered, read_view
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import TenantInPath
-from gateway.authorization.guards import requires_operator
+from gateway.authorization.guards import requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
@@ -32,7 +32,7 @@ router = APIRouter(tags=["operator: migrations"])
 
 
 @router.get(_PATH, response_model=Page[TenantMigrationResponse])
-@terms(requires_operator)
+@terms(requires_operator_read)
 async def list_migrations(request: Request, query: Annotated[MigrationQuery, Query()]) -> Response:
     """List the migration state of each tenant, newest tenant first."""
     services = services_of(request)
@@ -43,7 +43,7 @@ async def list_migrations(request: Request, query: Annotated[MigrationQuery, Que
 
 
 @router.get(f"{_PATH}/control", response_model=ControlMigrationResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_control_migration(request: Request) -> Response:
     """Read the migration state of the control schema, which is migrated before the tenants."""
     services = services_of(request)
@@ -53,7 +53,7 @@ async def read_control_migration(request: Request) -> Response:
 
 
 @router.get(f"{_PATH}/{{tenant_id}}", response_model=TenantMigrationResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_migration(request: Request, tenant_id: TenantInPath) -> Response:
     """Read the migration state of one tenant."""
     services = services_of(request)

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from tenants.identifiers import API_KEY, TENANT, ApiKeyId, TenantId, read
+from tenants.identifiers import API_KEY, OPERATOR_KEY, TENANT, ApiKeyId, OperatorKeyId, TenantId, read
 
 
 class PathId:
@@ -29,4 +29,5 @@ class PathId:
 
 
 ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY)]
+OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY)]
 TenantInPath = Annotated[TenantId, PathId(TENANT)]

@@ -28,9 +28,12 @@ from tenants.database.cluster import ClusterUrls, set_up_cluster
 from tenants.database.inspection import inspect
 from tenants.database.names import tenant_role, tenant_schema
 from tenants.directory.models import Tenant
+from tenants.operator_keys.roles import OperatorRole
+from tenants.operator_keys.schemas import CreateOperatorKey
 
 _DATABASE = "tenantry"
 _SHOWN_FAILURES = 5
+_DEMO_OPERATOR = CreateOperatorKey(name="demo operator", role=OperatorRole.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class _Preparation:
         if saved and await operator_keys.recognise(features.database, [saved]):
             return
         async with features.database.control() as session:
-            self.state.operator_key = (await operator_keys.create(session, "demo operator")).secret
+            self.state.operator_key = (await operator_keys.create(session, _DEMO_OPERATOR)).secret
 
     def _store(self) -> None:
         store_state(self.folder.state, self.state)

@@ -1,0 +1,61 @@
+"""Requests and responses about operator keys. Only the response of create contains a secret (AZ8)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tenants.api_keys.schemas import Name
+from tenants.identifiers import OPERATOR_KEY, show
+from tenants.operator_keys.models import OperatorKey
+from tenants.operator_keys.roles import OperatorRole
+from tenants.resources.moment import Moment
+
+
+class CreateOperatorKey(BaseModel):
+    """Body of ``POST /operator/v1/operator-keys``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[Name, Field(description="Whose key it is, or which service's.")]
+    role: Annotated[
+        OperatorRole,
+        Field(
+            description="`admin` may do everything, `support` may only read, `verifier` may only verify credentials."
+        ),
+    ]
+    expires_at: Moment | None = None
+
+
+class OperatorKeyResponse(BaseModel):
+    """An operator key, without its secret."""
+
+    id: str
+    name: str
+    role: OperatorRole
+    prefix: Annotated[str, Field(description="The secret's first characters.")]
+    last4: Annotated[str, Field(description="The secret's last four characters.")]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, key: OperatorKey) -> "OperatorKeyResponse":
+        """Convert a row; internal columns are left out."""
+        return cls(**_fields_of(key))
+
+
+class OperatorKeyCreated(OperatorKeyResponse):
+    """A new operator key: the only response that contains its secret."""
+
+    secret: str
+
+    @classmethod
+    def with_secret(cls, key: OperatorKey, secret: str) -> "OperatorKeyCreated":
+        """Convert a row and add the secret, which is stored nowhere."""
+        return cls(**_fields_of(key), secret=secret)
+
+
+def _fields_of(key: OperatorKey) -> dict[str, Any]:
+    plain = ("name", "role", "prefix", "last4", "created_at", "expires_at", "revoked_at")
+    return {"id": show(OPERATOR_KEY, key.id), **{name: getattr(key, name) for name in plain}}
