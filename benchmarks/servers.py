@@ -15,7 +15,12 @@ from gateway.development.processes import LOOPBACK, Child, Launch, children_of, 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = _CORES[0], _CORES[-1]
 _START_TIMEOUT = 60.0  # seconds, enough for a hundred thousand policy lines
-_UVICORN_OPTIONS = ("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header")
+_UVICORN_OPTIONS = (
+    *("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"),
+    # By default 5 s: a load process or a server that a busy machine stalls for longer finds its connections closed,
+    # which breaks the benchmark off. Idle connections are not what it measures.
+    *("--timeout-keep-alive", "600"),
+)
 # The module and application names of checkouts before the first one that has the other file.
 _APPLICATION_SERVER, _OLD_APPLICATION_SERVER = "application_server", "served"
 _OLD_NAMES = {"many-headers": "wordy"}

@@ -39,6 +39,8 @@ Endpoints of your own (``ROUTERS = (router,)`` beside ``RESOURCES``)
     ``Objects``: declared resources through the CRUD service, with their hooks and events, in ``CurrentSession``.
     ``PathId``: the typed id of a path, as ``Annotated[UUID, PathId("deal")]``.
     ``documented_as``: a resource's own schema in the OpenAPI document.
+    ``Timestamp``, ``WHOLE``, ``SHOWN``: fields of pydantic models that read times, integers (``Annotated[int, WHOLE]``)
+    and names (``Annotated[str, SHOWN]``) as Tenantry's own endpoints do.
 
 Errors
     Raise one of these in an endpoint or a hook; the response is a problem document (RFC 9457) with the error's code.
@@ -75,9 +77,14 @@ from tenants.resources.fields import Rule
 from tenants.resources.hooks import Change, Verb
 from tenants.resources.resource import Resource
 from tenants.roles.permissions import Grade
+from tenants.values.numbers import WHOLE
+from tenants.values.shown import SHOWN
+from tenants.values.timestamps import Timestamp
 
 __all__ = [
     "APPEND_ONLY",
+    "SHOWN",
+    "WHOLE",
     "APIRouter",
     "Change",
     "Conflict",
@@ -101,6 +108,7 @@ __all__ = [
     "TenantModel",
     "TenantSession",
     "TenantryError",
+    "Timestamp",
     "Unavailable",
     "ValidationFailed",
     "Verb",

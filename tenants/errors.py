@@ -27,17 +27,27 @@ class ErrorKind(Enum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
 
 
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One invalid value: an RFC 6901 pointer, a stable code and a message that never echoes the input."""
+
+    pointer: str
+    code: str
+    message: str
+
+
 class TenantryError(Exception):
     """Base of every error that a caller may see. Subclasses set ``kind``, ``code``, ``title`` and ``message``.
 
     ``message`` is constant text for the caller: what is wrong and what to do. It never contains caller input, a secret
-    or data of another tenant. ``detail`` goes to the log only.
+    or data of another tenant. ``errors`` are the fields that it concerns, if any. ``detail`` goes to the log only.
     """
 
     kind: ClassVar[ErrorKind]
     code: ClassVar[str]
     title: ClassVar[str]
     message: str = ""
+    errors: tuple[FieldError, ...] = ()
     retry_after: int | None = None  # seconds
 
     def __init__(self, message: str | None = None, *, detail: str = "", retry_after: int | None = None) -> None:
@@ -47,15 +57,6 @@ class TenantryError(Exception):
             self.retry_after = retry_after
         self.detail = detail
         super().__init__(detail or self.message)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """One invalid value: an RFC 6901 pointer, a stable code and a message that never echoes the input."""
-
-    pointer: str
-    code: str
-    message: str
 
 
 class NotFound(TenantryError):
@@ -72,6 +73,12 @@ class Conflict(TenantryError):
     code = "conflict"
     title = "Conflict"
     message = "The request conflicts with the current state. Read it again before you retry."
+
+
+def not_unique(*fields: str) -> tuple[FieldError, ...]:
+    """``errors`` of a Conflict: these fields have a value, or together have values, that only one object can have."""
+    message = "Already in use." if len(fields) == 1 else "Already in use together with the other fields listed."
+    return tuple(FieldError(f"/{field}", "not_unique", message) for field in fields)
 
 
 class PreconditionFailed(TenantryError):

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
 from tenants.identifiers import TenantId
 from tenants.operator_keys.roles import OperatorRole
 from tenants.policy import NO_OWN_ROLES, Policy
+from tenants.values.networks import Network
 
 
 class TenantStatus(StrEnum):
@@ -69,7 +69,7 @@ class Principal:
     roles: tuple[str, ...]
     scopes: frozenset[str] | None = None  # restricts the permissions of its roles; None is no restriction
     windows: tuple[Window, ...] = ()  # a key's own limits, in addition to the plan's
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # addresses that may use the key; empty allows any
+    networks: tuple[Network, ...] = ()  # addresses that may use the key; empty allows any
     expires_at: float | None = None  # seconds since the epoch
     user_id: UUID | None = field(default=None)  # the user's own id, or the user who created the key
     policy: Policy = NO_OWN_ROLES  # of the tenant's own roles; needed when one of ``roles`` is not built in

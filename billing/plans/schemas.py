@@ -5,19 +5,21 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from tenants.values.errors import BadValue, with_pydantic_errors
+from tenants.values.numbers import LARGEST_EXACT, WHOLE, whole_number
+from tenants.values.shown import SHOWN, check_shown
+
 _DAY = 86400
-_LARGEST = 2**53  # the largest integer that a double represents exactly
 _LONGEST_TEXT = 200
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), SHOWN]
 FeatureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
-# Strict: neither "1" nor true is accepted for 1.
-Rank = Annotated[int, Field(strict=True, ge=0, le=1000)]
+Rank = Annotated[int, Field(ge=0, le=1000), WHOLE]
 Concurrency = Annotated[
-    int, Field(strict=True, ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit.")
+    int, Field(ge=1, le=1_000_000, description="Maximum concurrent requests; null for no limit."), WHOLE
 ]
-MonthlyQuota = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
+MonthlyQuota = Annotated[int, Field(ge=1, le=LARGEST_EXACT), WHOLE]
 
 
 class WindowSpec(BaseModel):
@@ -26,8 +28,8 @@ class WindowSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Code
-    quota: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-    window_seconds: Annotated[int, Field(strict=True, ge=1, le=31 * _DAY)]
+    quota: Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
+    window_seconds: Annotated[int, Field(ge=1, le=31 * _DAY), WHOLE]
 
 
 def _distinct(windows: list[WindowSpec]) -> list[WindowSpec]:
@@ -43,22 +45,25 @@ def _feature(value: object) -> bool | int | str:
     """Validate a feature with one error message; a union would report one error per member type."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, int) and 0 <= value <= _LARGEST:
-        return value
+    number = whole_number(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(number, int) and 0 <= number <= LARGEST_EXACT:
+        return number
     if isinstance(value, str) and len(value) <= _LONGEST_TEXT:
-        return value
-    message = f"Must be true, false, an integer from 0 to 2**53, or a string of at most {_LONGEST_TEXT} characters."
-    raise PydanticCustomError("not_allowed", message)
+        return check_shown(value)
+    largest = f"an integer from 0 to {LARGEST_EXACT}"
+    raise BadValue("not_allowed", f"Must be true, false, {largest}, or a string of at most {_LONGEST_TEXT} characters.")
 
 
 _FEATURE_SCHEMA = {
     "anyOf": [
         {"type": "boolean"},
-        {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+        {"type": "integer", "minimum": 0, "maximum": LARGEST_EXACT},
         {"type": "string", "maxLength": _LONGEST_TEXT},
     ]
 }
-FeatureValue = Annotated[bool | int | str, PlainValidator(_feature), WithJsonSchema(_FEATURE_SCHEMA)]
+FeatureValue = Annotated[
+    bool | int | str, PlainValidator(with_pydantic_errors(_feature)), WithJsonSchema(_FEATURE_SCHEMA)
+]
 Windows = Annotated[list[WindowSpec], Field(min_length=1, max_length=5), AfterValidator(_distinct)]
 Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50)]
 

@@ -1,8 +1,10 @@
 """Plans: list, read, create, change, seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from sqlalchemy.exc import IntegrityError
 
 from billing.plans import repository
@@ -10,15 +12,17 @@ from billing.plans.catalogue import Catalogue
 from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
 from billing.plans.schemas import PlanChange, PlanSpec
 from tenants.database.sessions import ControlSession
-from tenants.errors import Conflict, NotFound, check_version
+from tenants.errors import Conflict, NotFound, check_version, not_unique
 
 
 class PlanExists(Conflict):
     message = "A plan with this code already exists."
+    errors = not_unique("code")
 
 
 class PriceTaken(Conflict):
     message = "Another plan already uses this Stripe price."
+    errors = not_unique("stripe_price_id")
 
 
 class DefaultPlanRequired(Conflict):
@@ -41,11 +45,10 @@ class Plans:
 
     async def create(self, session: ControlSession, spec: PlanSpec) -> Plan:
         """Create a plan. Raises PlanExists, PriceTaken or DefaultPlanRequired."""
-        try:
-            if not await repository.insert_new(session, spec.model_dump(mode="json")):
-                raise PlanExists
-        except IntegrityError as error:
-            raise PriceTaken from error
+        with _prices_are_unique():
+            added = await repository.insert_new(session, spec.model_dump(mode="json"))
+        if not added:
+            raise PlanExists
         _check_default(await repository.every(session))
         return await self.read(session, spec.code)
 
@@ -63,18 +66,30 @@ class Plans:
         sent: dict[str, Any] = change.model_dump(mode="json", include=change.model_fields_set)
         for name, value in sent.items():
             setattr(row, name, value)
-        try:
+        with _prices_are_unique():
             await session.flush()
-        except IntegrityError as error:
-            raise PriceTaken from error
         _check_default(await repository.every(session))
         return plan_of(row)
 
     async def seed(self, session: ControlSession, catalogue: Catalogue) -> list[str]:
-        """Write the plans and return the codes of those that are new or changed. Other plans stay."""
+        """Write the plans and return the codes of those that are new or changed. Other plans stay.
+
+        Raises PriceTaken when another plan has one of their prices.
+        """
         plans = catalogue.plans
-        written = [(each.code, await repository.upsert(session, each.model_dump(mode="json"))) for each in plans]
+        with _prices_are_unique():
+            written = [(each.code, await repository.upsert(session, each.model_dump(mode="json"))) for each in plans]
         return [code for code, changed in written if changed]
+
+
+@contextmanager
+def _prices_are_unique() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation):
+            raise PriceTaken from error
+        raise
 
 
 def _check_default(rows: Sequence[Any]) -> None:

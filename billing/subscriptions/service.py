@@ -15,7 +15,7 @@ from billing.subscriptions import repository
 from billing.subscriptions.entitlement import Ended, Holding, chosen_item, entitlement
 from billing.subscriptions.models import Subscription
 from tenants.database.sessions import ControlSession
-from tenants.errors import Conflict
+from tenants.errors import Conflict, not_unique
 from tenants.identifiers import TenantId
 
 # The fields that matter to us; a difference in one of them means that an event was lost.
@@ -36,20 +36,25 @@ class Snapshot:
 
 
 class CustomerTaken(Conflict):
-    message = "The tenant already has another Stripe customer, or this customer belongs to another tenant."
+    message = "Another tenant already has this Stripe customer."
+    errors = not_unique("stripe_customer")
+
+
+class CustomerLinked(Conflict):
+    message = "The tenant already has another Stripe customer."
 
 
 class Subscriptions:
     """Every call runs in the caller's transaction."""
 
     async def link_customer(self, session: ControlSession, tenant: TenantId, customer: str) -> None:
-        """Assign the Stripe customer to this tenant for good (SI8). Raises CustomerTaken."""
+        """Assign the Stripe customer to this tenant for good (SI8). Raises CustomerTaken, CustomerLinked."""
         try:
             linked = await repository.set_customer(session, tenant, customer)
         except IntegrityError as error:
             raise CustomerTaken from error
         if not linked:
-            raise CustomerTaken(detail="no such tenant, or it has another customer")
+            raise CustomerLinked(detail="no such tenant, or it has another customer")
 
     async def apply(self, session: ControlSession, snapshot: Snapshot) -> TenantId | None:
         """Update subscriptions and plan of the customer's tenant. None when no tenant has the customer.

@@ -5,7 +5,6 @@ count as one of the configured networks.
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_network
 
 from fastapi import Request, Response
 
@@ -18,6 +17,7 @@ from gateway.routing.api_router import APIRouter
 from gateway.routing.terms import terms
 from tenants.errors import NotFound
 from tenants.principal import Operator
+from tenants.values.networks import plain_network
 
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
@@ -25,7 +25,7 @@ _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-
 def metrics_router(metrics: Metrics, networks: Iterable[str]) -> APIRouter:
     """The route of one worker process. Raises ValueError when one of ``networks`` is neither address nor network."""
     router = APIRouter(include_in_schema=False)
-    allowed = tuple(ip_network(each) for each in networks)
+    allowed = tuple(plain_network(each) for each in networks)
 
     def is_from_network(request: RequestContext) -> bool:
         address = None if _FORWARDED & request.fields.by_name.keys() else parse_address(request.client)

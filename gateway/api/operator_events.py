@@ -69,8 +69,9 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
     """List Stripe events, last received first."""
     services, inbox = services_of(request), _inbox(request)
     cursors = _cursors(services, query.status)
+    last = None if query.cursor is None else cursors.read(query.cursor).decode()
     async with services.database.control() as session:
-        after = await inbox.read(session, cursors.read(query.cursor).decode()) if query.cursor else None
+        after = None if last is None else await inbox.read(session, last)
         rows = await inbox.page(session, query.status, after, query.limit + 1)
     page = page_of(rows, query.limit, EventResponse.model_validate, lambda event: cursors.write(event.id.encode()))
     return answered(page)

@@ -1,24 +1,14 @@
 """Lists of management objects: the query that they take, their signed cursors, and the shape of a page."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from tenants.cursors import SignedCursors
 from tenants.database.keyset import Keyset
-
-_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
-
-
-def _in_digits(value: object) -> object:
-    """Pydantic also accepts ``10.0``, ``1_0`` and blanks, which lists of data refuse."""
-    if isinstance(value, str) and not _DIGITS.fullmatch(value):
-        raise PydanticCustomError("wrong_type", "Must be an integer.")
-    return value
+from tenants.values.numbers import WHOLE_IN_QUERY
 
 
 class PageQuery(BaseModel):
@@ -26,9 +16,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[
-        int, Field(ge=1, le=100, description="Maximum number of objects to return."), BeforeValidator(_in_digits)
-    ] = 25
+    limit: Annotated[int, Field(ge=1, le=100, description="Maximum number of objects to return."), WHOLE_IN_QUERY] = 25
     cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the previous page.")] = None
 
 

@@ -20,7 +20,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.cursors import SignedCursors
 from tenants.identifiers import API_KEY, USER, read
-from tenants.resources.moment import Moment
+from tenants.values.timestamps import Timestamp
 
 _NO_STORE = {"cache-control": "no-store"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,14 +37,14 @@ class UsageQuery(PageQuery):
     """Query of the usage. The range is widened to whole buckets."""
 
     since: Annotated[
-        Moment | None,
+        Timestamp | None,
         Field(
             alias="from",
             description="Start of the range (RFC 3339). Default: an hour, a day or 30 days earlier.",
         ),
     ] = None
     until: Annotated[
-        Moment | None, Field(alias="to", description="End of the range, exclusive (RFC 3339). Default: now.")
+        Timestamp | None, Field(alias="to", description="End of the range, exclusive (RFC 3339). Default: now.")
     ] = None
     granularity: Annotated[
         Granularity,
@@ -82,7 +82,7 @@ async def read_usage(request: Request, query: Annotated[UsageQuery, Query()]) ->
         count=query.limit + 1,
         principal=query.key,
         route=query.route,
-        after=cursors.read(query.cursor) if query.cursor else None,
+        after=None if query.cursor is None else cursors.read(query.cursor),
     )
     async with services.database.control(tenant) as session:
         rows = await services.features.usage.read(session, selection)

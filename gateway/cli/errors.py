@@ -13,7 +13,7 @@ from gateway.settings import PREFIX, Settings
 from migrations.autogenerate import NothingChanged, SeveralHeads
 from migrations.blueprint import DatabaseIsNewer
 from tenants.database.outage import is_outage
-from tenants.errors import TenantryError, ValidationFailed
+from tenants.errors import TenantryError
 from tenants.resources.errors import DeclarationError
 from tenants.roles.permissions import PermissionDeclaredTwice
 
@@ -33,8 +33,7 @@ def _of_command(error: CommandFailed) -> ErrorReport:
 
 
 def _of_service(error: TenantryError) -> ErrorReport:
-    found = error.errors if isinstance(error, ValidationFailed) else ()
-    reasons = tuple(f"{each.pointer}: {each.message}" for each in found)
+    reasons = tuple(f"{each.pointer}: {each.message}" for each in error.errors)
     return ErrorReport(error.code, error.message, reasons or tuple(filter(None, (error.detail,))))
 
 

@@ -1,12 +1,12 @@
 """``tenantry keys``: the API keys of tenants."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.command_group import AS_JSON
+from gateway.cli.options import EXPIRES_IN_DAYS, in_days
 from gateway.cli.output import print_fields, print_json, print_rows
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
@@ -35,9 +35,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="Restrict the key to this permission; can be repeated.")
     ] = None,
-    expires_in_days: Annotated[
-        int | None, typer.Option(min=1, help="Days until it expires; by default it does not.")
-    ] = None,
+    expires_in_days: Annotated[int | None, EXPIRES_IN_DAYS] = None,
     allowed_cidr: Annotated[
         list[str] | None, typer.Option(help="Network that the key can be used from; can be repeated.")
     ] = None,
@@ -48,7 +46,7 @@ def create(
         name=name,
         role=role,
         scopes=scope or None,
-        expires_at=datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None,
+        expires_at=in_days(expires_in_days),
         allowed_cidrs=allowed_cidr or [],
     )
 

@@ -1,11 +1,11 @@
 """``tenantry operator-keys``: credentials for the operators of the SaaS."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.command_group import AS_JSON
+from gateway.cli.options import EXPIRES_IN_DAYS, in_days
 from gateway.cli.output import print_fields, print_json, print_rows
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
@@ -28,14 +28,11 @@ def create(
     role: Annotated[
         OperatorRole, typer.Option(help="admin may do everything, support only read, verifier only verify credentials.")
     ] = OperatorRole.ADMIN,
-    expires_in_days: Annotated[
-        int | None, typer.Option(min=1, help="Days until it expires; by default it does not.")
-    ] = None,
+    expires_in_days: Annotated[int | None, EXPIRES_IN_DAYS] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Create a key for /operator/v1. Its secret is printed now and cannot be shown again."""
-    expires_at = datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None
-    requested = CreateOperatorKey(name=name, role=role, expires_at=expires_at)
+    requested = CreateOperatorKey(name=name, role=role, expires_at=in_days(expires_in_days))
 
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:

@@ -1,4 +1,7 @@
-"""Output of commands: results to standard output, progress and errors to standard error."""
+"""Output of commands: results to standard output, progress and errors to standard error.
+
+Stored text and input are escaped, so that they cannot act on the terminal.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +12,8 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from tenants.values.shown import escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class CommandFailed(Exception):
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One object on standard output."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    sys.stdout.write(escaped(text, keep="\n") + "\n")
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -60,9 +66,9 @@ def print_error(report: ErrorReport, *, as_json: bool) -> None:
         print_json({"error": {"code": report.code, "message": report.message, "details": list(report.details)}})
         return
     console = errors_console()
-    console.print(Text.assemble(("Error: ", "bold red"), report.message))
+    console.print(Text.assemble(("Error: ", "bold red"), escaped(report.message, keep="\n")))
     for detail in report.details:
-        console.print(Text(f"  {detail}"))
+        console.print(Text(f"  {escaped(detail)}"))
 
 
 def progress_bar() -> Progress:
@@ -83,5 +89,5 @@ def _text(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, list | tuple):
-        return ", ".join(str(each) for each in value) or "-"
-    return str(value)
+        return escaped(", ".join(str(each) for each in value)) or "-"
+    return escaped(str(value))

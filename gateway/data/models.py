@@ -12,23 +12,21 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     PlainValidator,
     WithJsonSchema,
     create_model,
 )
 from pydantic import Field as ModelField
-from pydantic_core import PydanticCustomError
 
 from gateway.data.schemas import body_schema, example_of, value_schema
 from tenants.resources import values
 from tenants.resources.collection import Collection
 from tenants.resources.fields import Field, FieldKind
 from tenants.resources.resource import Resource
-from tenants.resources.values import BadValue
+from tenants.values.errors import BadValue, with_pydantic_errors
+from tenants.values.numbers import WHOLE
 
-_LARGEST_EXACT = 2**53
 _CLOSED = ConfigDict(extra="forbid")
 
 
@@ -107,19 +105,12 @@ def _text(field: Field) -> Any:
     bounds = ModelField(
         strict=True, min_length=field.rule.min_length, max_length=field.max_length, pattern=field.rule.pattern
     )
-    return Annotated[str, bounds, AfterValidator(_with_pydantic_errors(values.check_text))]
+    return Annotated[str, bounds, AfterValidator(with_pydantic_errors(values.check_text))]
 
 
 def _integer(field: Field) -> Any:
     least, largest = field.bounds
-    return Annotated[int, ModelField(strict=True, ge=least, le=largest), BeforeValidator(_whole)]
-
-
-def _whole(value: object) -> object:
-    """1.0 is an integer in JSON Schema (draft 2020-12, 6.1.1), as long as the double holds it exactly."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT:
-        return int(value)
-    return value
+    return Annotated[int, ModelField(ge=least, le=largest), WHOLE]
 
 
 def _decimal(field: Field) -> Any:
@@ -137,19 +128,7 @@ def _read_from_text(field: Field) -> PlainValidator:
             raise BadValue("wrong_type", "Must be a string.")
         return values.read(field, value)
 
-    return PlainValidator(_with_pydantic_errors(read))
-
-
-def _with_pydantic_errors(read: Callable[[Any], object]) -> Callable[[Any], object]:
-    """The reader, its BadValue raised as pydantic's error, which keeps code and message."""
-
-    def checked(value: object) -> object:
-        try:
-            return read(value)
-        except BadValue as error:
-            raise PydanticCustomError(error.code, error.message) from error
-
-    return checked
+    return PlainValidator(with_pydantic_errors(read))
 
 
 _TYPES: dict[FieldKind, Callable[[Field], Any]] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import token_urlsafe
 
-from billing.subscriptions.service import CustomerTaken
+from billing.subscriptions.service import CustomerLinked, CustomerTaken
 from gateway.development.demo_data import DEMO_RESOURCES, KEY_ROLES, USER_ROLES, DemoTenant, email_of
 from gateway.development.demo_state import DemoState, DemoUser, TenantState
 from gateway.development.servers import SetUpFailed
@@ -56,7 +56,7 @@ class DemoTenants:
         try:
             async with self.features.database.control() as session:
                 await self.features.subscriptions.link_customer(session, tenant.id, customer)
-        except CustomerTaken as error:
+        except (CustomerTaken, CustomerLinked) as error:
             raise SetUpFailed(f"Tenant {tenant.slug!r} has a Stripe customer that is gone. {_RESET}") from error
         return customer
 

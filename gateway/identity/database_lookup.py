@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, TypeVar
 
 from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
@@ -22,6 +21,7 @@ from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessClaims
+from tenants.values.networks import Network, plain_network
 
 Outcomes = Mapping[Lookup, LookupResult | Exception]
 Value = TypeVar("Value")
@@ -154,8 +154,8 @@ def _interned(value: Value) -> Value:
 
 
 @lru_cache(maxsize=_INTERNED)
-def _network(text: str) -> IPv4Network | IPv6Network:
-    return ip_network(text)
+def _network(text: str) -> Network:
+    return plain_network(text)
 
 
 def _tag(kind: ChangeKind, changed: TenantId | UserId) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Collection
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
 from gateway.identity.credential import read_credential, sent_credentials
@@ -12,6 +11,7 @@ from gateway.request.fields import Credential
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.principal import Operator, Principal, TenantStatus
+from tenants.values.networks import Address, Network, plain_address
 
 _MIGRATION_RETRY = 60  # seconds: Retry-After of a tenant whose schema must be migrated first
 _CACHED_ADDRESSES = 16_384
@@ -100,14 +100,14 @@ def _refuse_tenant(principal: Principal) -> None:
     raise Unavailable(detail=f"tenant {principal.tenant.id} is {principal.tenant.status}", retry_after=_MIGRATION_RETRY)
 
 
-def _is_inside(client: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+def _is_inside(client: str, networks: tuple[Network, ...]) -> bool:
     address = _address(client)
     return address is not None and any(address in network for network in networks)
 
 
 @lru_cache(maxsize=_CACHED_ADDRESSES)
-def _address(client: str) -> IPv4Address | IPv6Address | None:
+def _address(client: str) -> Address | None:
     try:
-        return ip_address(client)
+        return plain_address(client)
     except ValueError:  # a peer without an address is in no network
         return None

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from tenants.values.shown import escaped
+
 REDACTED = "[redacted]"
 
 # The replacement keeps the kind of the secret, for operators, and nothing of its value.
@@ -46,18 +48,26 @@ def redact_text(text: str) -> str:
 
 
 def redact(value: object) -> object:
-    """The value with secrets redacted in every string, and in every member with a secret name."""
+    """The value with secrets redacted in every string, and in every member with a secret name.
+
+    What would act on a terminal that shows the log is escaped.
+    """
     if isinstance(value, str):
-        return redact_text(value)
+        return _shown(value)
     if isinstance(value, bytes):
-        return redact_text(value.decode("utf-8", "replace"))
+        return _shown(value.decode("utf-8", "replace"))
     if isinstance(value, Mapping):
-        return {redact_text(str(name)): redact_member(str(name), each) for name, each in value.items()}
+        return {_shown(str(name)): redact_member(str(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(each) for each in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return redact_text(str(value))
+    return _shown(str(value))
+
+
+def _shown(text: str) -> str:
+    # Lines and tabs of a traceback stay; the readable renderer quotes other values that have some.
+    return escaped(redact_text(text), keep="\n\t")
 
 
 def redacted(fields: Mapping[str, object]) -> dict[str, object]:

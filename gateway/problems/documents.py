@@ -1,7 +1,8 @@
 """Maps every error to a status code and a problem document (RFC 9457). No other module does either.
 
 A document never contains caller input or internal details. Its members are ``type``, ``title``, ``status``,
-``detail``, ``code``, ``request_id``, and for 422 ``errors``: ``[{"pointer", "code", "message"}]``.
+``detail``, ``code``, ``request_id``, and for 422, and a 409 that concerns fields, ``errors``: ``[{"pointer", "code",
+"message"}]``.
 """
 
 from collections.abc import Iterator
@@ -94,7 +95,7 @@ class Problems:
             "code": error.code,
             "request_id": request_id,
         }
-        if isinstance(error, ValidationFailed):
+        if error.errors or isinstance(error, ValidationFailed):
             document["errors"] = [_field_error(each) for each in error.errors[:_MAX_FIELD_ERRORS]]
         return Response(orjson.dumps(document), status, _headers(error), MEDIA_TYPE)
 

@@ -6,15 +6,15 @@ address that is not a trusted proxy's is the client's. The client claims everyth
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
 from starlette.types import Scope
+
+from tenants.values.networks import Address, Network, plain_address, plain_network
 
 UNKNOWN = "unknown"  # a peer without an address: a Unix socket
 _MAX_HOPS = 16  # proxies in a row: bounds the work for a long header
 _CACHE_SIZE = 4096
-
-Address = IPv4Address | IPv6Address
 
 
 class SourceReader:
@@ -24,7 +24,7 @@ class SourceReader:
     """
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
-        self._trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(ip_network(each) for each in trusted)
+        self._trusted: tuple[Network, ...] = tuple(plain_network(each) for each in trusted)
         self._read = lru_cache(maxsize=_CACHE_SIZE)(self._behind_proxies)
 
     def __call__(self, scope: Scope) -> str:
@@ -67,12 +67,10 @@ def parse_address(text: str) -> Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
+        address = plain_address(text)
     except ValueError:
         return None
-    if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or (None if address.scope_id else address)
-    return address
+    return None if isinstance(address, IPv6Address) and address.scope_id else address
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

@@ -3,12 +3,14 @@
 import base64
 import re
 from enum import StrEnum
-from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
+
+from tenants.values.errors import BadValue
+from tenants.values.networks import read_network
 
 _LEAST_SECRET = 32  # bytes
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
@@ -48,9 +50,9 @@ def _host_names(value: list[str]) -> list[str]:
 
 def _networks(value: list[str]) -> list[str]:
     try:
-        _ = [ip_network(each) for each in value]
-    except ValueError as error:
-        message = "must be addresses or networks separated by commas, with no bit set beyond the prefix"
+        _ = [read_network(each) for each in value]
+    except BadValue as error:
+        message = "must be addresses or networks separated by commas, with no zone id and no bit set beyond the prefix"
         raise ValueError(message) from error
     return value
 

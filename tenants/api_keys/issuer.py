@@ -6,13 +6,14 @@ Otherwise a narrow key could issue a wide one, which would go on working after t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from tenants.api_keys.schemas import KeyLimit
 from tenants.errors import Forbidden, ValidationFailed
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import Principal
 from tenants.roles.builtin import BUILT_IN_ROLES
+from tenants.values.networks import Network, plain_network
 
 PermissionsOfRoles = Callable[[Policy, tuple[str, ...]], frozenset[str]]
 
@@ -80,7 +81,7 @@ def narrowed_networks(issuer: Issuer | None, requested: Sequence[str]) -> list[s
     own = issuer.principal.networks if issuer else ()
     if not own:
         return list(requested)
-    if any(not _inside(ip_network(each), own) for each in requested):
+    if any(not _inside(plain_network(each), own) for each in requested):
         raise ExceedsIssuer
     return list(requested) or [str(each) for each in own]
 
@@ -97,7 +98,7 @@ def narrowed_limits(issuer: Issuer | None, requested: Sequence[KeyLimit]) -> lis
     return list(named.values())
 
 
-def _inside(network: IPv4Network | IPv6Network, own: Sequence[IPv4Network | IPv6Network]) -> bool:
+def _inside(network: Network, own: Sequence[Network]) -> bool:
     for each in own:
         if isinstance(network, IPv4Network) and isinstance(each, IPv4Network) and network.subnet_of(each):
             return True

@@ -1,39 +1,33 @@
 """Requests and responses about API keys. Only the responses of create and rotate contain a secret (AZ8)."""
 
 from datetime import datetime
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tenants.api_keys.models import ApiKey
 from tenants.identifiers import API_KEY, USER, show
-from tenants.resources.moment import Moment
+from tenants.values.errors import BadValue, with_pydantic_errors
+from tenants.values.networks import NetworkText
+from tenants.values.numbers import WHOLE
+from tenants.values.shown import SHOWN
+from tenants.values.timestamps import Timestamp
 
 _LONGEST_OVERLAP = 30 * 86_400  # seconds
 _LARGEST_QUOTA = 1_000_000_000
 _LONGEST_WINDOW = 86_400  # seconds
 
 
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError as error:
-        message = "Must be an IP address or a network in CIDR notation without host bits."
-        raise PydanticCustomError("bad_network", message) from error
-
-
-def _live(value: object) -> object:
+def check_environment(value: object) -> object:
+    """Return what is not ``test``, which is reserved. Raises BadValue."""
     if value == "test":
-        message = "Test environments are not available yet: the key would use live data. Omit the field."
-        raise PydanticCustomError("not_available", message)
+        message = "Test environments are not available yet: the key would use live data. Create a live key."
+        raise BadValue("not_available", message)
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=100), SHOWN]
 Scope = Annotated[str, Field(max_length=100)]
-Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 
 
 class KeyLimit(BaseModel):
@@ -42,8 +36,8 @@ class KeyLimit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-    quota: Annotated[StrictInt, Field(ge=1, le=_LARGEST_QUOTA)]
-    window_seconds: Annotated[StrictInt, Field(ge=1, le=_LONGEST_WINDOW)]
+    quota: Annotated[int, Field(ge=1, le=_LARGEST_QUOTA), WHOLE]
+    window_seconds: Annotated[int, Field(ge=1, le=_LONGEST_WINDOW), WHOLE]
 
 
 class CreateApiKey(BaseModel):
@@ -59,14 +53,14 @@ class CreateApiKey(BaseModel):
             max_length=100, description="Restricts the key to these permissions; default: all permissions of its role."
         ),
     ] = None
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
     allowed_cidrs: Annotated[
-        list[Network], Field(max_length=50, description="Networks that may use the key; empty allows any.")
+        list[NetworkText], Field(max_length=50, description="Networks that may use the key; empty allows any.")
     ] = []
     limits: Annotated[
         list[KeyLimit], Field(max_length=5, description="Rate limits of this key, in addition to the plan's.")
     ] = []
-    environment: Annotated[Literal["live"], BeforeValidator(_live)] = "live"
+    environment: Annotated[Literal["live"], BeforeValidator(with_pydantic_errors(check_environment))] = "live"
 
 
 class RotateApiKey(BaseModel):
@@ -75,7 +69,7 @@ class RotateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap_seconds: Annotated[
-        StrictInt, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid.")
+        int, Field(ge=0, le=_LONGEST_OVERLAP, description="How long the old key stays valid."), WHOLE
     ] = 0
     scopes: Annotated[
         list[Scope] | None,

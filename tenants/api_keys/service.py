@@ -20,16 +20,15 @@ from tenants.api_keys.issuer import (
 )
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey
+from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey, check_environment
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
-from tenants.errors import Conflict, NotFound
+from tenants.errors import Conflict, NotFound, ValidationFailed
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
-
-_KINDS = {"live": SecretKind.LIVE, "test": SecretKind.TEST}
+from tenants.values.errors import BadValue
 
 
 class KeyHasEnded(Conflict):
@@ -85,12 +84,13 @@ class ApiKeys:
     ) -> IssuedKey:
         """Create the successor of a key, which ends after the overlap.
 
-        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ExceedsIssuer for one that holds more
-        than the issuer, who would get its secret.
+        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ValidationFailed for one of a test
+        environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret.
         """
         old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
         if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
             raise KeyHasEnded
+        _check_environment(old)
         scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
@@ -126,7 +126,7 @@ class ApiKeys:
         )
 
     async def _issue(self, session: ControlSession, key: ApiKey) -> IssuedKey:
-        kind = _KINDS[key.environment]
+        kind = SecretKind.LIVE
         secret = generate(kind)
         digest = self._hasher.digest(secret)
         key.id = ApiKeyId(new_id())
@@ -142,6 +142,14 @@ class ApiKeys:
         if found is None:
             raise NotFound
         return found
+
+
+def _check_environment(key: ApiKey) -> None:
+    """Releases before test environments were reserved made such keys. Raises ValidationFailed, as for a new one."""
+    try:
+        check_environment(key.environment)
+    except BadValue as error:
+        raise ValidationFailed.at("/environment", error.code, error.message) from error
 
 
 def _person(issuer: Issuer | None) -> UserId | None:

@@ -12,7 +12,8 @@ from tenants.crud.faults import query_fault
 from tenants.errors import FieldError, ValidationFailed
 from tenants.resources.collection import Collection
 from tenants.resources.fields import Field, FieldKind
-from tenants.resources.values import BadValue, Value, check_text, read, read_boolean
+from tenants.resources.values import Value, check_text, read, read_boolean
+from tenants.values.errors import BadValue
 
 MAX_VALUES = 100  # of one `in`
 

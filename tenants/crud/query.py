@@ -1,6 +1,5 @@
 """The parameters of a list, read together, so that one answer names every error in them."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
@@ -13,11 +12,12 @@ from tenants.crud.sort import read_sort
 from tenants.errors import FieldError, ValidationFailed
 from tenants.identifiers import TenantId
 from tenants.resources.collection import Collection
+from tenants.values.errors import BadValue
+from tenants.values.numbers import read_integer
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 100
 MAX_PARAMETERS = 40
 
-_LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -68,7 +68,10 @@ def _attempt(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, 
 def _read_limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    limit = int(text) if _LIMIT.fullmatch(text) else 0
+    try:
+        limit = read_integer(text)
+    except BadValue:
+        limit = 0
     if not 1 <= limit <= MAX_LIMIT:
         message = f"Must be an integer from 1 to {MAX_LIMIT}."
         raise ValidationFailed((query_fault("limit", "out_of_range", message),))

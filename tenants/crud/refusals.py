@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors as pg
 from sqlalchemy.exc import DBAPIError
 
-from tenants.errors import Conflict, TenantryError, Unavailable, ValidationFailed
+from tenants.errors import Conflict, TenantryError, Unavailable, ValidationFailed, not_unique
 from tenants.resources.collection import Collection
 
 
@@ -25,6 +25,10 @@ class NotUnique(Conflict):
     """A unique constraint of the resource."""
 
     message = "Another object already has a value that must be unique."
+
+    def __init__(self, fields: tuple[str, ...], *, detail: str = "") -> None:
+        super().__init__(detail=detail)
+        self.errors = not_unique(*fields)
 
 
 @contextmanager
@@ -77,8 +81,8 @@ def _unfit(error: psycopg.Error, _collection: Collection) -> TenantryError:
     return ValidationFailed((), message=message, detail=_detail(error))
 
 
-def _not_unique(error: psycopg.Error, _collection: Collection) -> TenantryError:
-    return NotUnique(detail=_detail(error))
+def _not_unique(error: psycopg.Error, collection: Collection) -> TenantryError:
+    return NotUnique(collection.unique.get(error.diag.constraint_name or "", ()), detail=_detail(error))
 
 
 def _not_now(error: psycopg.Error, _collection: Collection) -> TenantryError:

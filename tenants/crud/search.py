@@ -8,7 +8,8 @@ index. It scans the tenant's own table, bounded by ``statement_timeout``; a reso
 from tenants.crud.faults import query_fault
 from tenants.crud.filters import escape_like
 from tenants.errors import ValidationFailed
-from tenants.resources.values import BadValue, check_text
+from tenants.resources.values import check_text
+from tenants.values.errors import BadValue
 
 MIN_LENGTH, MAX_LENGTH = 2, 100  # characters of all words together
 MAX_WORDS = 8

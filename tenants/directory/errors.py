@@ -1,6 +1,6 @@
 """Errors of tenants."""
 
-from tenants.errors import Conflict, ErrorKind, FieldError, NotFound, TenantryError, ValidationFailed
+from tenants.errors import Conflict, ErrorKind, FieldError, NotFound, TenantryError, ValidationFailed, not_unique
 
 
 class TenantSuspended(TenantryError):
@@ -16,6 +16,7 @@ class NoSuchTenant(NotFound):
 
 class SlugTaken(Conflict):
     message = "Another tenant already uses this slug."
+    errors = not_unique("slug")
 
 
 class UnknownPlan(ValidationFailed):

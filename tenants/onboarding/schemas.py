@@ -8,9 +8,10 @@ from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import ApiKeyCreated
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import PlanCode, TenantResponse
+from tenants.values.shown import SHOWN
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")]
-Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$")]
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$"), SHOWN]
 
 
 class CreateTenant(BaseModel):
@@ -19,7 +20,7 @@ class CreateTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    name: Annotated[str, Field(min_length=1, max_length=200), SHOWN]
     plan: PlanCode
     owner_email: Email | None = None
 

@@ -9,7 +9,7 @@ from tenants.api_keys.schemas import Name
 from tenants.identifiers import OPERATOR_KEY, show
 from tenants.operator_keys.models import OperatorKey
 from tenants.operator_keys.roles import OperatorRole
-from tenants.resources.moment import Moment
+from tenants.values.timestamps import Timestamp
 
 
 class CreateOperatorKey(BaseModel):
@@ -24,7 +24,7 @@ class CreateOperatorKey(BaseModel):
             description="`admin` may do everything, `support` may only read, `verifier` may only verify credentials."
         ),
     ]
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
 
 
 class OperatorKeyResponse(BaseModel):

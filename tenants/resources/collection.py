@@ -12,6 +12,7 @@ from tenants.resources.defaults import default_of
 from tenants.resources.errors import DeclarationError
 from tenants.resources.fields import Field, FieldKind
 from tenants.resources.resource import Resource
+from tenants.resources.uniqueness import unique_constraints
 
 VERBS = ("read", "create", "update", "delete")
 
@@ -60,6 +61,14 @@ class Collection:
     @cached_property
     def sortable(self) -> Mapping[str, Field]:
         return {name: self.by_name[name] for name in self.resource.sortable}
+
+    @cached_property
+    def unique(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the fields in each unique constraint, by the name that PostgreSQL reports when it is violated."""
+        return {
+            name: tuple(field for field in fields if field in self.by_name)
+            for name, fields in unique_constraints(self.table)
+        }
 
     @cached_property
     def fingerprint(self) -> bytes:

@@ -12,27 +12,16 @@ from uuid import UUID
 
 from tenants import identifiers
 from tenants.resources.fields import Field, FieldKind
+from tenants.values.errors import BadValue
+from tenants.values.numbers import read_integer
+from tenants.values.timestamps import read_timestamp
 
 Value = str | int | bool | Decimal | date | datetime | UUID
 
-_INTEGER = re.compile(r"-?[0-9]{1,100}", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-# RFC 3339 section 5.6, upper-case letters only; PostgreSQL keeps microseconds.
-_DATETIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
-)
 # PostgreSQL text cannot contain NUL, UTF-8 cannot contain surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-class BadValue(ValueError):
-    """An invalid value: a stable code, and a message that does not echo the value."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def check_text(text: str) -> str:
@@ -52,16 +41,6 @@ def read_date(text: str) -> date:
     raise BadValue("bad_format", "Must be a date, such as 2026-01-31.")
 
 
-def read_datetime(text: str) -> datetime:
-    """``2026-01-31T12:00:00Z``, in UTC. In a query a ``+`` of the offset is written ``%2B``."""
-    try:
-        if _DATETIME.fullmatch(text):
-            return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass  # for example hour 25: reported below, as any other bad format
-    raise BadValue("bad_format", "Must be a date and time with a UTC offset, such as 2026-01-31T12:00:00Z.")
-
-
 def read_boolean(text: str) -> bool:
     """``true`` or ``false``."""
     if text not in ("true", "false"):
@@ -69,11 +48,9 @@ def read_boolean(text: str) -> bool:
     return text == "true"
 
 
-def read_integer(field: Field, text: str) -> int:
+def read_bounded(field: Field, text: str) -> int:
     """An integer within the column's bounds."""
-    if not _INTEGER.fullmatch(text):
-        raise BadValue("wrong_type", "Must be an integer.")
-    number = int(text)
+    number = read_integer(text)
     _check_bounds(field, number)
     return number
 
@@ -116,11 +93,11 @@ _READERS: dict[FieldKind, Callable[[Field, str], Value]] = {
     FieldKind.REFERENCE: read_id,
     FieldKind.TEXT: lambda _, text: check_text(text),
     FieldKind.CHOICE: read_choice,
-    FieldKind.INTEGER: read_integer,
+    FieldKind.INTEGER: read_bounded,
     FieldKind.DECIMAL: read_decimal,
     FieldKind.BOOLEAN: lambda _, text: read_boolean(text),
     FieldKind.DATE: lambda _, text: read_date(text),
-    FieldKind.DATETIME: lambda _, text: read_datetime(text),
+    FieldKind.DATETIME: lambda _, text: read_timestamp(text),
 }
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_PLAIN = r"^[^\x00-\x1f\x7f]+$"
+from tenants.values.shown import SHOWN
 
 
 class LoginRequest(BaseModel):
@@ -12,9 +12,9 @@ class LoginRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Annotated[str, Field(max_length=320, pattern=_PLAIN)]
+    email: Annotated[str, Field(min_length=1, max_length=320), SHOWN]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
-    tenant: Annotated[str, Field(max_length=40, pattern=_PLAIN, description="The tenant's slug.")]
+    tenant: Annotated[str, Field(min_length=1, max_length=40, description="The tenant's slug."), SHOWN]
 
 
 class RefreshRequest(BaseModel):

@@ -90,6 +90,7 @@ async def test_invalid_json_is_refused_and_not_echoed(shared_gateway: Gateway, b
         ("limit=101", [("/query/limit", "out_of_range")]),
         ("limit=1&limit=2", [("/query/limit", "repeated")]),
         ("cursor=x", [("/query/cursor", "bad_cursor")]),
+        ("cursor=", [("/query/cursor", "bad_cursor")]),
         ("q=x", [("/query/q", "too_short")]),
         ("&".join(f"a{number}=1" for number in range(300)), [("/query", "bad_format")]),
     ],

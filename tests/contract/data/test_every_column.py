@@ -94,11 +94,52 @@ async def test_a_unique_value_is_unique_within_its_tenant(things: Gateway) -> No
     assert (await _post(things, {"name": "x", "code": "same"}, "globex")).status_code == 201
     again = await _post(things, {"name": "x", "code": "same"})
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert again.json()["errors"] == [{"pointer": "/code", "code": "not_unique", "message": "Already in use."}]
     assert "same" not in again.text
     other = await _post(things, {"name": "x", "code": "other"})
     path, key = other.headers["location"], things.acme.key()
     assert (await things.client.patch(path, json={"code": "same"}, headers=key)).status_code == 409
     assert (await things.client.get(path, headers=key)).json() == other.json()
+
+
+async def test_values_that_are_unique_together_are_all_named(things: Gateway) -> None:
+    """409; also of an index on an expression."""
+    made = {"name": "x", "label": "Only wheel", "small": 1}
+    assert (await _post(things, made)).status_code == 201
+    assert (await _post(things, made | {"small": 2})).status_code == 201
+    again = await _post(things, made | {"label": "Only WHEEL"})
+    assert again.status_code == 409
+    assert sorted(each["pointer"] for each in again.json()["errors"]) == ["/label", "/small"]
+    assert "wheel" not in again.text.lower()
+
+
+@pytest.mark.parametrize("digits", ["1234567", "123456789", "1234569999999999999"])
+async def test_further_digits_of_a_second_are_cut_in_values_and_filters_alike(things: Gateway, digits: str) -> None:
+    """DA1: .NET sends seven digits, Go and Java nine. What was written is found by the same text."""
+    key, text = things.acme.key(), f"2026-02-03T04:05:06.{digits}Z"
+    made = (await _post(things, {"name": "x", "seen": text})).json()
+    assert made["seen"] == "2026-02-03T04:05:06.123456Z"
+    for operator, found in (("", True), ("[gte]", True), ("[lte]", True), ("[gt]", False), ("[lt]", False)):
+        query = {f"seen{operator}": text, "id": made["id"]}
+        listed = await things.client.get("/v1/things", params=query, headers=key)
+        assert listed.json()["data"] == ([made] if found else []), operator
+
+
+async def test_a_number_with_a_fraction_of_zero_is_an_integer_in_bodies_and_queries(things: Gateway) -> None:
+    """DA1: 9007199254740993.0 is refused, since it was stored as ...992."""
+    key, headers = things.acme.key(), {"content-type": "application/json"}
+    body = b'{"name": "x", "large": %s}'
+
+    async def post(number: bytes) -> Any:
+        return await things.client.post("/v1/things", content=body % number, headers=key | headers)
+
+    made = await post(b"9007199254740991.0")
+    assert made.json()["large"] == 9007199254740991
+    query = {"large": "9007199254740991.0", "limit": "10.0", "id": made.json()["id"]}
+    assert (await things.client.get("/v1/things", params=query, headers=key)).json()["data"] == [made.json()]
+    for number in (b"9007199254740992.0", b"9007199254740993.0", b"-9007199254740993.0", b"9.007199254740993e15"):
+        assert (await post(number)).status_code == 422, number
+    assert (await post(b"9007199254740993")).json()["large"] == 9007199254740993
 
 
 async def test_a_check_violation_points_at_the_column_of_its_name(things: Gateway) -> None:

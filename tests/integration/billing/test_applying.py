@@ -11,8 +11,10 @@ import pytest
 
 from billing.payments.port import BoughtItem, BoughtSubscription
 from billing.subscriptions import repository
-from billing.subscriptions.service import CustomerTaken, Snapshot
+from billing.subscriptions.service import CustomerLinked, CustomerTaken, Snapshot
+from tenants.errors import Conflict
 from tests.fixtures.billing import Shop, ShopFactory, eventually_so
+from tests.fixtures.gateways import SeededTenant
 
 pytestmark = pytest.mark.anyio
 
@@ -113,10 +115,15 @@ async def test_an_event_of_an_unknown_customer_is_stored_as_ignored(shop: Shop) 
 async def test_a_stripe_customer_belongs_to_one_tenant_for_good(shop: Shop) -> None:
     """SI8."""
     gateway = shop.gateway
-    for tenant, customer in ((gateway.globex, shop.customer), (gateway.acme, "cus_another")):
-        with pytest.raises(CustomerTaken):
+    second: list[tuple[SeededTenant, str, type[Conflict], list[str]]] = [
+        (gateway.globex, shop.customer, CustomerTaken, ["/stripe_customer"]),
+        (gateway.acme, "cus_another", CustomerLinked, []),
+    ]
+    for tenant, customer, refusal, pointers in second:
+        with pytest.raises(refusal) as raised:
             async with gateway.services.database.control() as session:
                 await gateway.services.features.subscriptions.link_customer(session, tenant.ref.id, customer)
+        assert [each.pointer for each in raised.value.errors] == pointers
 
 
 async def test_a_failing_event_blocks_no_other_is_visible_and_can_be_replayed(shop: Shop) -> None:

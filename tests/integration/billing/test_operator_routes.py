@@ -52,6 +52,44 @@ async def test_a_plan_change_takes_effect_without_a_restart(gateway: Gateway) ->
     await eventually_so(in_force, 5.0)
 
 
+async def test_whole_numbers_with_a_fraction_of_zero_are_integers_in_a_plan(gateway: Gateway) -> None:
+    """DA1: as everywhere."""
+    change = {
+        "rank": 8.0,
+        "windows": [{"name": "burst", "quota": 348.0, "window_seconds": 1.0}],
+        "concurrency": 5.0,
+        "monthly_quota": 9007199254740991.0,
+        "features": {"seats": 25.0},
+    }
+    answer = await gateway.client.patch("/operator/v1/plans/pro", json=change, headers=gateway.operator)
+    assert answer.status_code == 200, answer.text
+    assert {name: answer.json()[name] for name in change} == change
+    assert ".0" not in answer.text
+    for quota in (9007199254740992, 9007199254740992.0):
+        body = {"monthly_quota": quota, "features": {"seats": quota}}
+        answer = await gateway.client.patch("/operator/v1/plans/pro", json=body, headers=gateway.operator)
+        assert {each["pointer"] for each in answer.json()["errors"]} == {"/monthly_quota", "/features/seats"}
+
+
+async def test_an_empty_cursor_is_refused_in_every_list(gateway: Gateway) -> None:
+    """IS6: a client that lost its cursor must not get the first page again."""
+    lists = ["operator/v1/tenants", "operator/v1/migrations", "v1/api-keys", "v1/usage", "v1/contacts"]
+    for path in lists:
+        headers = gateway.operator if path.startswith("operator") else gateway.acme.key("admin")
+        answer = await gateway.client.get(f"/{path}?cursor=", headers=headers)
+        assert answer.status_code == 422, path
+        assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [
+            ("/query/cursor", "bad_cursor")
+        ]
+        assert (await gateway.client.get(f"/{path}?limit=10.0", headers=headers)).status_code == 200
+
+
+async def test_an_empty_cursor_of_events_is_refused(shop: Shop) -> None:
+    """IS6."""
+    answer = await shop.gateway.client.get("/operator/v1/events?cursor=", headers=shop.gateway.operator)
+    assert [each["code"] for each in answer.json()["errors"]] == ["bad_cursor"]
+
+
 async def test_if_match_prevents_a_lost_update(gateway: Gateway) -> None:
     """DA4."""
     client, headers = gateway.client, gateway.operator
@@ -117,7 +155,10 @@ async def test_codes_and_prices_are_unique(gateway: Gateway) -> None:
     for again in (GOLD, priced | {"code": "silver"}):
         answer = await client.post("/operator/v1/plans", json=again, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        field = "/code" if again is GOLD else "/stripe_price_id"
+        assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(field, "not_unique")]
     answer = await client.patch("/operator/v1/plans/pro", json={"stripe_price_id": "price_1"}, headers=headers)
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/stripe_price_id"]
     assert answer.status_code == 409
 
 

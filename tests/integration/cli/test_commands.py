@@ -114,6 +114,10 @@ def test_an_operator_key_is_created_listed_and_revoked(migrated: Run) -> None:
         (("tenants", "delete", "acme"), "not_confirmed"),
         (("keys", "create", "acme", "--name", "x", "--scope", "moon:land"), "validation_failed"),
         (("keys", "create", "acme", "--name", "x", "--allowed-cidr", "everywhere"), "validation_failed"),
+        (("keys", "create", "acme", "--name", "x", "--allowed-cidr", "fe80::1%eth0"), "validation_failed"),
+        (("keys", "create", "acme", "--name", "a\x9bb"), "validation_failed"),
+        (("tenants", "create", "other", "--name", "a\u202eb"), "validation_failed"),
+        (("operator-keys", "create", "--name", "a\x9bb"), "validation_failed"),
         (("keys", "revoke", "acme", "key_none"), "not_found"),
         (("keys", "list", "nobody"), "not_found"),
         (("operator-keys", "revoke", "opk_none"), "not_found"),
@@ -140,6 +144,8 @@ def test_a_refusal_is_one_sentence_and_exit_code_1(migrated: Run, arguments: tup
         (("tenants", "suspend", "acme", "globex"), "globex"),
         (("tenants", "list", "--wrong"), "--wrong"),
         (("keys", "create", "acme", "--name", "x", "--role", "king"), "--role"),
+        (("keys", "create", "acme", "--name", "x", "--expires-in-days", "36501"), "--expires-in-days"),
+        (("operator-keys", "create", "--name", "x", "--expires-in-days", "999999999"), "--expires-in-days"),
         (("migrate", "--jobs", "0"), "--jobs"),
         (("--env-file", "nowhere.env", "tenants", "list"), "--env-file"),
     ],
@@ -182,6 +188,18 @@ def test_an_invalid_plan_file_is_reported_with_the_position(run: Run, tmp_path: 
     for content in (b"this is not toml", b"\xff"):
         file.write_bytes(content)
         assert "is not valid TOML" in run("plans", "seed", str(file)).stderr
+
+
+def test_a_price_that_another_plan_has_is_reported(migrated: Run, tmp_path: Path) -> None:
+    """The unique constraint of the database is a conflict that names the field."""
+    plan = '[[plans]]\ncode = "{}"\nname = "x"\nrank = {}\nwindows = [{{name = "w", quota = 1, window_seconds = 1}}]\n'
+    file, price = tmp_path / "plans.toml", 'stripe_price_id = "price_1"\n'
+    file.write_text(plan.format("free", 0) + plan.format("gold", 1) + price)
+    answer(migrated("plans", "seed", str(file), "--json"))
+    file.write_text(plan.format("free", 0) + plan.format("silver", 2) + price)
+    refused = answer(migrated("plans", "seed", str(file), "--json"), exit_code=1)
+    assert refused["error"]["code"] == "conflict"
+    assert refused["error"]["details"] == ["/stripe_price_id: Already in use."]
 
 
 def test_resources_migration_reports_when_nothing_has_changed(migrated: Run) -> None:

@@ -73,7 +73,10 @@ async def test_deleting_a_tenant_removes_everything_of_it(gateway: Gateway) -> N
 async def test_a_failed_creation_leaves_nothing_behind(gateway: Gateway) -> None:
     """IS8: a taken slug is 409, an unknown plan 422, and neither leaves a schema."""
     before = schemas_and_roles(gateway.urls.owner)
-    assert (await _create(gateway, slug="acme")).status_code == 409
+    taken = await _create(gateway, slug="acme")
+    assert (taken.status_code, taken.json()["code"]) == (409, "conflict")
+    assert taken.json()["errors"] == [{"pointer": "/slug", "code": "not_unique", "message": "Already in use."}]
+    assert "acme" not in taken.text
     unknown = await _create(gateway, plan="gold")
     assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/plan")
     assert schemas_and_roles(gateway.urls.owner)[0] == before[0]
@@ -88,6 +91,9 @@ async def test_a_failed_creation_leaves_nothing_behind(gateway: Gateway) -> None
         ({"slug": "initech\n"}, "/slug"),
         ({"slug": "a'; drop schema tenantry; --"}, "/slug"),
         ({"name": ""}, "/name"),
+        ({"name": "Ini\x9btech"}, "/name"),
+        ({"name": "Ini\u202etech"}, "/name"),
+        ({"owner_email": "ann\u202e@initech.example"}, "/owner_email"),
         ({"owner_email": "nobody"}, "/owner_email"),
         ({"schema": "t_1"}, "/schema"),
         ({"id": "tnt_1"}, "/id"),

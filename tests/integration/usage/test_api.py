@@ -135,9 +135,22 @@ def _refused() -> Iterator[tuple[dict[str, str], str, str]]:
     yield {"key": "key_1"}, "/query/key", "bad_format"
     yield {"route": "x" * 201}, "/query/route", "too_long"
     yield {"limit": "101"}, "/query/limit", "too_large"
+    yield {"from": "2026-01-10T22:00:00 00:00"}, "/query/from", "bad_format"
+    yield {"limit": "1.5"}, "/query/limit", "wrong_type"
+    yield {"cursor": ""}, "/query/cursor", "bad_cursor"
     yield {"cursor": "AAAA"}, "/query/cursor", "bad_cursor"
     yield {"cursor": "%"}, "/query/cursor", "bad_cursor"
     yield {"since": "2026-01-10T22:00:00Z"}, "/query/since", "unknown_parameter"
+
+
+async def test_a_range_takes_every_spelling_of_rfc_3339(seeded: Gateway) -> None:
+    """DA1: seven and nine digits, lower case, and an offset whose plus is a space is explained."""
+    plain = await _ask(seeded, **{"from": "2026-01-10T22:00:00Z", "to": "2026-01-11T01:00:00Z"})
+    other = {"from": "2026-01-10t22:00:00.0000000z", "to": "2026-01-11T02:00:00.000000000+01:00"}
+    assert await _ask(seeded, **other) == plain
+    lost = "/v1/usage?from=2026-01-10T22:00:00+00:00"
+    answer = await seeded.client.get(lost, headers=seeded.acme.key("admin"))
+    assert "%2B" in answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(("query", "pointer", "code"), list(_refused()))

@@ -44,6 +44,14 @@ def test_only_configured_proxies_are_trusted_from_right_to_left(peer: str, forwa
     assert _source(peer, *forwarded, trusted=_PROXIES) == source
 
 
+@pytest.mark.parametrize("proxies", ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1", "::ffff:a00:1/128"])
+@pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1"])
+def test_a_mapped_network_of_proxies_means_its_ipv4_network(proxies: str, peer: str) -> None:
+    """TH3: RFC 4291 section 2.5.5.2."""
+    assert _source(peer, "198.51.100.1", trusted=[proxies]) == "198.51.100.1"
+    assert _source("11.0.0.1", "198.51.100.1", trusted=[proxies]) == "11.0.0.1"
+
+
 def test_without_configured_proxies_the_header_is_ignored() -> None:
     """TH3: by default no proxy is trusted, not even loopback."""
     assert _source("127.0.0.1", "198.51.100.1", trusted=[]) == "127.0.0.1"
