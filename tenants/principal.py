@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from tenants.identifiers import TenantId
+from tenants.operator_keys.roles import OperatorRole
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.values.networks import Network
 
@@ -88,3 +89,4 @@ class Operator:
 
     id: UUID
     name: str
+    role: OperatorRole

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from gateway.authorization.guards import public
+from gateway.authorization.guards import public, requires_operator_read
 from gateway.metrics.recorder import Metrics
 from gateway.metrics.worker_files import MEDIA_TYPE
 from gateway.request.context import RequestContext, context_of
@@ -17,6 +17,7 @@ from gateway.request.source import parse_address
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from tenants.errors import NotFound
+from tenants.principal import Operator
 from tenants.values.networks import plain_network
 
 _TEXT: dict[int | str, dict[str, Any]] = {
@@ -46,8 +47,12 @@ def metrics_router(metrics: Metrics, networks: Iterable[str]) -> ManagementRoute
     async def read_metrics(request: Request) -> Response:
         """Read the metrics of all workers of this host. 404 for other networks than the configured ones."""
         context = context_of(request.scope)
-        if context.operator is None and not is_from_network(context):
+        if not (_is_reader(context.operator) or is_from_network(context)):
             raise NotFound
         return Response(await metrics.page(), media_type=MEDIA_TYPE)
 
     return router
+
+
+def _is_reader(operator: Operator | None) -> bool:
+    return operator is not None and operator.role in requires_operator_read.operator_roles

@@ -11,7 +11,7 @@ from billing.stripe_events.inbox import StripeInbox
 from billing.stripe_events.models import StripeEvent
 from gateway.api.answers import answered, read
 from gateway.api.pages import Page, PageQuery, page_of
-from gateway.authorization.guards import requires_operator
+from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
@@ -71,7 +71,7 @@ router = ManagementRouter(tags=["Stripe events"])
 
 
 @router.get(_PATH, response_model=Page[StripeEventResponse])
-@terms(requires_operator)
+@terms(requires_operator_read)
 async def list_stripe_events(request: Request, query: Annotated[StripeEventQuery, Query()]) -> Response:
     """List Stripe events. The last received comes first."""
     services, inbox = services_of(request), _inbox(request)
@@ -87,7 +87,7 @@ async def list_stripe_events(request: Request, query: Annotated[StripeEventQuery
 
 
 @router.get(_ONE, response_model=StripeEventDetail)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_stripe_event(request: Request, event_id: EventInPath) -> Response:
     """Read one Stripe event. The response has its payload."""
     async with services_of(request).database.control() as session:

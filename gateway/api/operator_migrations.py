@@ -8,7 +8,7 @@ from pydantic import Field
 from gateway.api.answers import answered, read_view
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import TenantInPath
-from gateway.authorization.guards import requires_operator
+from gateway.authorization.guards import requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
@@ -33,7 +33,7 @@ router = ManagementRouter(tags=["migrations"])
 
 
 @router.get(_PATH, response_model=Page[TenantMigrationResponse])
-@terms(requires_operator)
+@terms(requires_operator_read)
 async def list_migrations(request: Request, query: Annotated[MigrationQuery, Query()]) -> Response:
     """List the migration state of each tenant. The newest tenant comes first."""
     services = services_of(request)
@@ -46,7 +46,7 @@ async def list_migrations(request: Request, query: Annotated[MigrationQuery, Que
 
 
 @router.get(f"{_PATH}/control", response_model=ControlMigrationResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_control_migration(request: Request) -> Response:
     """Read the migration state of the control schema. It is migrated before the tenants."""
     services = services_of(request)
@@ -56,7 +56,7 @@ async def read_control_migration(request: Request) -> Response:
 
 
 @router.get(f"{_PATH}/{{tenant_id}}", response_model=TenantMigrationResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_migration(request: Request, tenant_id: TenantInPath) -> Response:
     """Read the migration state of one tenant."""
     services = services_of(request)

@@ -10,7 +10,7 @@ from billing.plans.schemas import PlanChange, PlanSpec
 from billing.plans.service import DefaultPlanRequired, PlanExists, PriceTaken
 from gateway.api.answers import answered, created, read
 from gateway.api.pages import Page, complete_page
-from gateway.authorization.guards import requires_operator
+from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
@@ -77,7 +77,7 @@ async def create_plan(request: Request, body: PlanSpec) -> Response:
 
 
 @router.get(_PATH, response_model=Page[PlanResponse])
-@terms(requires_operator)
+@terms(requires_operator_read)
 async def list_plans(request: Request) -> Response:
     """List all plans. They are one page, lowest rank first."""
     features = services_of(request).features
@@ -87,7 +87,7 @@ async def list_plans(request: Request) -> Response:
 
 
 @router.get(_ONE, response_model=PlanResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_plan(request: Request, code: PlanInPath) -> Response:
     """Read one plan."""
     features = services_of(request).features

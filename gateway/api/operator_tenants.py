@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 from gateway.api.answers import answered, created, read
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import TenantInPath
-from gateway.authorization.guards import requires_operator
+from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, Versions, representation_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
@@ -38,7 +38,7 @@ async def create_tenant(request: Request, body: CreateTenant) -> Response:
 
 
 @router.get(_PATH, response_model=Page[TenantResponse])
-@terms(requires_operator)
+@terms(requires_operator_read)
 async def list_tenants(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """List all tenants. Suspended ones are included; the newest comes first."""
     services = services_of(request)
@@ -49,7 +49,7 @@ async def list_tenants(request: Request, query: Annotated[ListQuery, Query()]) -
 
 
 @router.get(_ONE, response_model=TenantResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator_read, tagged=True)
 async def read_tenant(request: Request, tenant_id: TenantInPath) -> Response:
     """Read one tenant."""
     services = services_of(request)

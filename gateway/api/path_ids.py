@@ -7,7 +7,17 @@ from fastapi import Path
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from tenants.identifiers import API_KEY, TENANT, ApiKeyId, TenantId, example_of, pattern_of, read
+from tenants.identifiers import (
+    API_KEY,
+    OPERATOR_KEY,
+    TENANT,
+    ApiKeyId,
+    OperatorKeyId,
+    TenantId,
+    example_of,
+    pattern_of,
+    read,
+)
 
 
 class PathId:
@@ -30,4 +40,5 @@ class PathId:
 
 
 ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY), Path(description="The id of the API key.")]
+OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY), Path(description="The id of the operator key.")]
 TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]

@@ -1,16 +1,18 @@
-"""The guard that every route declares in its terms: ``requires(...)``, ``requires_principal``, ``requires_operator``
-or ``public``.
+"""The guard that every route declares in its terms: ``requires(...)``, ``requires_principal``, ``requires_operator``,
+``requires_operator_read`` or ``public``.
 """
 
 import re
 
 from gateway.request.route import PUBLIC, Audience, Guard
+from tenants.operator_keys.roles import OperatorRole
 from tenants.roles.permissions import Grade
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*", re.ASCII)
 
 requires_principal = Guard(Audience.TENANTS)  # any caller of a tenant, whatever its roles
-requires_operator = Guard(Audience.OPERATORS)
+requires_operator = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN}))
+requires_operator_read = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN, OperatorRole.SUPPORT}))
 public = PUBLIC  # open to everybody on purpose
 
 

@@ -30,8 +30,16 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
             raise Forbidden if request.operator else CredentialMissing
         if guard.permission is not None and not authorizer.allows(request.principal, guard.permission):
             raise _missing(request, guard.permission)
-    elif guard.audience is Audience.OPERATORS and request.operator is None:
-        raise Forbidden if request.principal else CredentialMissing
+    elif guard.audience is Audience.OPERATORS:
+        if request.operator is None:
+            raise Forbidden if request.principal else CredentialMissing
+        if request.operator.role not in guard.operator_roles:
+            raise _missing_role(guard)
+
+
+def _missing_role(guard: Guard) -> Forbidden:
+    roles = " or ".join(sorted(guard.operator_roles))
+    return Forbidden(f"An operator key with the role {roles} is required.")
 
 
 def _missing(request: RequestContext, permission: str) -> Forbidden:

@@ -1,5 +1,6 @@
 """``tenantry keys``: the API keys of tenants."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -7,17 +8,19 @@ import typer
 from gateway.cli.command_group import AS_JSON
 from gateway.cli.options import EXPIRES_IN_DAYS, in_days
 from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey
 from tenants.database.keyset import Keyset
+from tenants.database.sessions import ControlSession
 from tenants.errors import NotFound
 from tenants.identifiers import API_KEY, ApiKeyId, TenantId, read
 from tenants.roles.builtin import BuiltInRole
 
 app = typer.Typer(help="Create, list and revoke the API keys of a tenant.", no_args_is_help=True)
 
-_PAGE = 500
 _COLUMNS = ("id", "name", "role", "environment", "prefix", "last4", "created_at", "expires_at", "revoked_at")
 _TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 
@@ -106,12 +109,8 @@ def revoke(
 
 
 async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: ApiKeyId | None = None
-    while True:
-        async with features.database.control() as session:
-            page = await features.api_keys.page(session, tenant, Keyset(_PAGE, after))
-            found.extend(ApiKeyResponse.of(key).model_dump(mode="json") for key in page)
-        if len(page) < _PAGE:
-            return found
-        after = page[-1].id
+    async def page(session: ControlSession, keyset: Keyset) -> Sequence[ApiKey]:
+        return await features.api_keys.page(session, tenant, keyset)
+
+    keys = await all_pages(features.database, page)
+    return [ApiKeyResponse.of(key).model_dump(mode="json") for key in keys]

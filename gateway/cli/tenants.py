@@ -7,18 +7,17 @@ import typer
 
 from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import CommandFailed, print_fields, print_json, print_rows
+from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
-from tenants.database.keyset import Keyset
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import TenantResponse
-from tenants.identifiers import TENANT, TenantId, show
+from tenants.identifiers import TENANT, show
 from tenants.onboarding.schemas import CreateTenant, TenantCreated
 from tenants.principal import TenantStatus
 
 app = typer.Typer(help="Create, list, suspend, resume and delete tenants.", no_args_is_help=True)
 
-_PAGE = 500
 _COLUMNS = ("id", "slug", "name", "status", "plan", "created_at")
 _TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 
@@ -120,15 +119,7 @@ def _confirm(tenant: Tenant) -> None:
 
 
 async def _all(features: Features) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: TenantId | None = None
-    while True:
-        async with features.database.control() as session:
-            page = await features.directory.page(session, Keyset(_PAGE, after))
-            found.extend(_fields(tenant) for tenant in page)
-        if len(page) < _PAGE:
-            return found
-        after = page[-1].id
+    return [_fields(tenant) for tenant in await all_pages(features.database, features.directory.page)]
 
 
 def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_json: bool) -> None:

@@ -32,11 +32,13 @@ from tenants.database.cluster import ClusterUrls, set_up_cluster
 from tenants.database.inspection import inspect
 from tenants.database.names import tenant_role, tenant_schema
 from tenants.directory.models import Tenant
+from tenants.operator_keys.roles import OperatorRole
 from tenants.operator_keys.schemas import CreateOperatorKey
 
 _DATABASE = "tenantry"
 _SHOWN_FAILURES = 5
 _LOCK_WAIT = LockWait(total=3.0)  # a developer waits for the start
+_DEMO_OPERATOR = CreateOperatorKey(name="demo operator", role=OperatorRole.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,7 @@ class _Preparation:
         if saved and await operator_keys.recognise(features.database, [saved]):
             return
         async with features.database.control() as session:
-            created = await operator_keys.create(session, CreateOperatorKey(name="demo operator"))
-        self.state.operator_key = created.secret
+            self.state.operator_key = (await operator_keys.create(session, _DEMO_OPERATOR)).secret
 
     def _store(self) -> None:
         store_state(self.folder.state, self.state)

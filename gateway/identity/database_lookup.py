@@ -16,6 +16,7 @@ from tenants.database.listener import ChangeKind
 from tenants.database.sessions import Database
 from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
+from tenants.operator_keys.roles import OperatorRole
 from tenants.operator_keys.service import OperatorKeys
 from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.secrets.hashing import SecretHasher
@@ -87,7 +88,7 @@ class DatabaseLookup:
         own = self._own(ChangeKind.OPERATOR_KEY, secret)
         if key is None:
             return LookupResult(CredentialInvalid, own)
-        return LookupResult(_ended(key) or Operator(key.id, key.name), own, expires_at=_epoch(key.expires_at))
+        return LookupResult(_ended(key) or _operator(key), own, expires_at=_epoch(key.expires_at))
 
     def _user_result(self, claims: AccessClaims, holder: sign_ins.Holder | None) -> LookupResult:
         subject: Subject | Refusal = CredentialRevoked
@@ -125,6 +126,10 @@ def _ended(key: RecognisedKey | RecognisedOperatorKey) -> Refusal | None:
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
         return CredentialExpired
     return None
+
+
+def _operator(key: RecognisedOperatorKey) -> Operator:
+    return Operator(key.id, key.name, OperatorRole(key.role))
 
 
 def _key_principal(key: RecognisedKey, tenant: TenantRef) -> Principal:

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from tenants.errors import TenantryError
+from tenants.operator_keys.roles import OperatorRole
 from tenants.resources.costs import MOST_COST, is_cost
 from tenants.roles.permissions import Grade
 
@@ -31,12 +32,14 @@ class Audience(Enum):
 class Guard:
     """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one.
 
-    ``grade`` says which built-in roles hold a permission that an endpoint introduces.
+    ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
+    an operator route.
     """
 
     audience: Audience
     permission: str | None = None
     grade: Grade | None = None
+    operator_roles: frozenset[OperatorRole] = frozenset()
 
 
 PUBLIC = Guard(Audience.EVERYBODY)

@@ -16,7 +16,7 @@ from tenants.values.timestamps import Timestamp
 _LONGEST_OVERLAP = 30 * 86_400  # seconds
 _LARGEST_QUOTA = 1_000_000_000
 _LONGEST_WINDOW = 86_400  # seconds
-_EXPIRY = "2030-12-31T00:00:00Z"
+EXPIRY = "2030-12-31T00:00:00Z"
 
 
 def check_environment(value: object) -> object:
@@ -31,7 +31,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, examples=["nightly imp
 Scope = Annotated[str, Field(max_length=100, examples=["usage:read"])]
 Network = Annotated[NetworkText, Field(examples=["192.0.2.0/24"])]
 Role = Annotated[str, Field(examples=["member"])]
-Expiry = Annotated[Timestamp | None, Field(description="Null for a key that does not expire.", examples=[_EXPIRY])]
+Expiry = Annotated[Timestamp | None, Field(description="Null for a key that does not expire.", examples=[EXPIRY])]
 
 
 class KeyLimit(BaseModel):
@@ -98,7 +98,7 @@ class ApiKeyResponse(BaseModel):
     ]
     rotated_from: Annotated[str | None, Field(description="The key that this one replaces, if any.", examples=[None])]
     created_at: datetime
-    expires_at: Annotated[datetime | None, Field(examples=[_EXPIRY])]
+    expires_at: Annotated[datetime | None, Field(examples=[EXPIRY])]
     revoked_at: Annotated[datetime | None, Field(examples=[None])]
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
 
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
 from tenants.identifiers import OperatorKeyId
@@ -20,6 +21,7 @@ class RecognisedOperatorKey:
 
     id: OperatorKeyId
     name: str
+    role: str
     digest: bytes
     pepper_version: int
     expires_at: datetime | None
@@ -29,6 +31,7 @@ class RecognisedOperatorKey:
 _COLUMNS: tuple[Any, ...] = (
     OperatorKey.id,
     OperatorKey.name,
+    OperatorKey.role,
     OperatorKey.digest,
     OperatorKey.pepper_version,
     OperatorKey.expires_at,
@@ -58,6 +61,6 @@ async def find(session: ControlSession, key: OperatorKeyId, *, lock: bool = Fals
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def all_keys(session: ControlSession) -> Sequence[OperatorKey]:
-    """All operator keys, newest first; there are few."""
-    return (await session.scalars(select(OperatorKey).order_by(OperatorKey.id.desc()))).all()
+async def page(session: ControlSession, keyset: Keyset) -> Sequence[OperatorKey]:
+    """A page of the keys by creation time, which is the order of their ids."""
+    return (await session.scalars(keyset.of(select(OperatorKey), OperatorKey.id))).all()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
-from tenants.errors import NotFound
+from tenants.errors import NotFound, ValidationFailed
 from tenants.identifiers import OperatorKeyId, new_id
 from tenants.operator_keys import repository
 from tenants.operator_keys.models import OperatorKey
@@ -32,12 +33,15 @@ class OperatorKeys:
         self._hasher = hasher
 
     async def create(self, session: ControlSession, requested: CreateOperatorKey) -> IssuedOperatorKey:
-        """Create a key for an operator."""
+        """Create a key for an operator. Raises ValidationFailed for a time that is not in the future."""
+        if requested.expires_at is not None and requested.expires_at <= datetime.now(UTC):
+            raise ValidationFailed.at("/expires_at", "not_in_future", "Must be in the future.")
         secret = generate(SecretKind.OPERATOR)
         digest = self._hasher.digest(secret)
         key = OperatorKey(
             id=OperatorKeyId(new_id()),
             name=requested.name,
+            role=requested.role.value,
             prefix=prefix_of(secret, SecretKind.OPERATOR),
             last4=last4_of(secret),
             digest=digest.value,
@@ -46,19 +50,28 @@ class OperatorKeys:
         )
         session.add(key)
         await session.flush()
+        await session.refresh(key, ["created_at"])
         return IssuedOperatorKey(key, secret)
 
-    async def all(self, session: ControlSession) -> Sequence[OperatorKey]:
-        """All operator keys, newest first."""
-        return await repository.all_keys(session)
+    async def page(self, session: ControlSession, keyset: Keyset) -> Sequence[OperatorKey]:
+        """The keys that the keyset selects, with expired and revoked ones."""
+        return await repository.page(session, keyset)
+
+    async def read(self, session: ControlSession, key: OperatorKeyId) -> OperatorKey:
+        """One key. Raises NotFound."""
+        return await self._found(session, key)
 
     async def revoke(self, session: ControlSession, key: OperatorKeyId) -> None:
         """Revoke a key for good; idempotent. Raises NotFound."""
-        found = await repository.find(session, key, lock=True)
-        if found is None:
-            raise NotFound
+        found = await self._found(session, key, lock=True)
         found.revoked_at = found.revoked_at or datetime.now(UTC)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedOperatorKey]:
         """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)
+
+    async def _found(self, session: ControlSession, key: OperatorKeyId, *, lock: bool = False) -> OperatorKey:
+        found = await repository.find(session, key, lock=lock)
+        if found is None:
+            raise NotFound
+        return found

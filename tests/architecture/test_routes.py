@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.routing import Mount, WebSocketRoute
 
-from gateway.authorization.guards import public, requires, requires_operator, requires_principal
+from gateway.authorization.guards import public, requires, requires_operator, requires_operator_read, requires_principal
 from gateway.authorization.stage import AuthorizationStage
 from gateway.openapi.editions import EDITIONS
 from gateway.request.route import MOST_VALUES, Audience, Route, Terms
@@ -25,6 +25,7 @@ from tenants.credentials import CredentialMissing
 from tenants.database.names import tenant_role, tenant_schema
 from tenants.errors import Forbidden
 from tenants.identifiers import TenantId
+from tenants.operator_keys.roles import OperatorRole
 from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.resources.errors import DeclarationError
 from tests.asgi import http_scope, request_context
@@ -227,17 +228,19 @@ def test_the_document_says_who_may_call_what_at_which_cost(paths: dict[str, Any]
 
 
 def test_guards_match_their_paths(routes: list[Route]) -> None:
-    """AZ3: operator routes are for operators alone, and no other route is."""
+    """AZ3: operator routes are for operators alone, and no other route is; what only reads is open to support."""
     for route in routes:
         if route.template.startswith("/operator/v1/"):
-            assert route.terms.guard == requires_operator, route.template
+            expected = requires_operator_read if route.method == "GET" else requires_operator
+            assert route.terms.guard == expected, route.template
         else:
-            assert route.terms.guard != requires_operator, route.template
+            assert route.terms.guard.audience is not Audience.OPERATORS, route.template
     assert {route.template for route in routes if route.terms.guard == requires_principal} == {"/v1/me"}
 
 
 _ROLES = ("owner", "admin", "member", "viewer")
-_CALLERS = ("nobody", "operator", *_ROLES)
+_OPERATORS = {f"operator {role}": role for role in OperatorRole}
+_CALLERS = ("nobody", *_OPERATORS, *_ROLES)
 
 
 def _may_call(caller: str, route: Route) -> bool:
@@ -246,7 +249,7 @@ def _may_call(caller: str, route: Route) -> bool:
     if path in _PUBLIC:
         return True
     if path.startswith("/operator/"):
-        return caller == "operator"
+        return caller == "operator admin" or (caller == "operator support" and route.method == "GET")
     if path == "/v1/me":
         return caller in _ROLES
     if path.startswith(("/v1/api-keys", "/v1/usage")):
@@ -265,8 +268,8 @@ def test_who_may_call_what_agrees_with_a_table_by_hand(caller: str, services: Se
 def _is_admitted(stage: AuthorizationStage, caller: str, route: Route) -> bool:
     request = request_context(http_scope(route.method, route.template))
     request.route = route
-    if caller == "operator":
-        request.operator = Operator(uuid4(), "staff")
+    if caller in _OPERATORS:
+        request.operator = Operator(uuid4(), "staff", _OPERATORS[caller])
     elif caller != "nobody":
         request.principal = Principal(PrincipalKind.API_KEY, uuid4(), _TENANT, (caller,))
     try:

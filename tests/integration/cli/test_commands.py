@@ -87,9 +87,20 @@ def test_a_key_can_be_restricted(migrated: Run) -> None:
     assert created["secret"].startswith("tn_live_")
 
 
-def test_an_operator_key_is_created(migrated: Run) -> None:
+def test_an_operator_key_is_created_listed_and_revoked(migrated: Run) -> None:
     created = answer(migrated("operator-keys", "create", "--name", "ops", "--json"))
     assert created["secret"].startswith("tn_op_")
+    assert created["role"] == "admin"
+    options = ("--role", "support", "--expires-in-days", "1")
+    helper = answer(migrated("operator-keys", "create", "--name", "helper", *options, "--json"))
+    revoked = answer(migrated("operator-keys", "revoke", created["id"], "--json"))
+    assert revoked["revoked_at"] is not None
+    listed = answer(migrated("operator-keys", "list", "--json"))["data"]
+    assert [(each["id"], each["role"]) for each in listed] == [(helper["id"], "support"), (created["id"], "admin")]
+    assert listed[1] == revoked
+    shown = migrated("operator-keys", "list").stdout
+    assert "helper" in shown
+    assert helper["secret"] not in shown
 
 
 @pytest.mark.parametrize(
@@ -109,6 +120,9 @@ def test_an_operator_key_is_created(migrated: Run) -> None:
         (("operator-keys", "create", "--name", "a\x9bb"), "validation_failed"),
         (("keys", "revoke", "acme", "key_none"), "not_found"),
         (("keys", "list", "nobody"), "not_found"),
+        (("operator-keys", "revoke", "opk_none"), "not_found"),
+        (("operator-keys", "revoke", "opk_01h455vb4pex5vsknk084sn02q"), "not_found"),
+        (("operator-keys", "create", "--name", "\x1b[31m"), "validation_failed"),
     ],
 )
 def test_a_refusal_is_one_sentence_and_exit_code_1(migrated: Run, arguments: tuple[str, ...], code: str) -> None:

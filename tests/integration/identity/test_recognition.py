@@ -13,11 +13,10 @@ import psycopg
 import pytest
 
 from tenants.identifiers import API_KEY, new_id, read
-from tenants.operator_keys.schemas import CreateOperatorKey
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 from tenants.settings import Pepper
-from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
+from tests.fixtures.gateways import ADMIN_OPERATOR, PASSWORD, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
 _ME = "/v1/me"
@@ -209,7 +208,7 @@ async def test_operator_routes_require_an_operator_key(gateway: Gateway) -> None
 async def test_a_revoked_operator_key_is_refused_at_once(gateway: Gateway) -> None:
     """ID4 for operators."""
     async with gateway.services.database.control() as session:
-        made = await gateway.services.features.operator_keys.create(session, CreateOperatorKey(name="short"))
+        made = await gateway.services.features.operator_keys.create(session, ADMIN_OPERATOR)
     headers = _bearer(made.secret)
     assert (await gateway.client.get("/operator/v1/tenants", headers=headers)).status_code == 200
     async with gateway.services.database.control() as session:

@@ -8,6 +8,7 @@ from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader, Load, Outcome
 from gateway.identity.lookup import KeySecret, Lookup, LookupResult
 from tenants.identifiers import OperatorKeyId, new_id
+from tenants.operator_keys.roles import OperatorRole
 from tenants.principal import Operator
 from tenants.secrets.tokens import SecretKind
 from tests.unit.identity.cache_model import Channel
@@ -16,7 +17,7 @@ TENANT = "tenant 1"
 
 
 def operator(name: str = "operator") -> Operator:
-    return Operator(OperatorKeyId(new_id()), name)
+    return Operator(OperatorKeyId(new_id()), name, OperatorRole.ADMIN)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from gateway.identity.cache import _MAX_CHANGES, MAX_REFUSAL_STALENESS, MAX_STAL
 from gateway.identity.lookup import LookupResult, Refusal
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.identifiers import OperatorKeyId, TenantId, new_id
+from tenants.operator_keys.roles import OperatorRole
 from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
 from tests.unit.identity.cache_model import Channel
 
@@ -16,7 +17,7 @@ _KEY, _OWN, _TENANT, _USER = b"k" * 32, "api_key aa", "tenant 1", "user 9"
 
 
 def _operator() -> Operator:
-    return Operator(OperatorKeyId(new_id()), "somebody")
+    return Operator(OperatorKeyId(new_id()), "somebody", OperatorRole.ADMIN)
 
 
 def _good(own: str = _OWN, tenant: str | None = _TENANT, expires_at: float | None = None) -> LookupResult:

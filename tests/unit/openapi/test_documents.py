@@ -31,6 +31,7 @@ _OPERATION_IDS = {
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant
         create_plan list_plans read_plan update_plan
         list_stripe_events read_stripe_event replay_stripe_event receive_stripe_event
+        create_operator_key list_operator_keys read_operator_key revoke_operator_key
         list_migrations read_control_migration read_migration
         read_liveness read_readiness read_metrics
     """,
