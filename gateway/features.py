@@ -138,7 +138,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         subscriptions=subscriptions,
         usage=Usage(),
         release=release,
-        ledger=Ledger(registry.migrations, release),
+        ledger=Ledger(release),
         stripe=_stripe(settings.stripe, database, queue, subscriptions) if settings.stripe else None,
         mail=_mail(settings, queue),
     )

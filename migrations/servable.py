@@ -1,19 +1,19 @@
 """Which tenants this release can serve: decided by the revisions of a tenant's schema, not by what a migration did.
 
-A tenant can be served when its tables have every column that the release declares, and its schema is at
-``OLDEST_SERVABLE`` or later where the project names one (docs/decisions/0029).
+A tenant whose schema is older than the release can be served when its tables have every column that the release
+declares, and it is at ``OLDEST_SERVABLE`` or later where the project names one (docs/decisions/0029). One at the
+release's own revisions, or at newer ones, is served.
 """
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
 
 from migrations.metadata import TENANT_METADATA
 from migrations.repository import recorded_columns
-from migrations.streams import revisions_of, tenant_stream
+from migrations.streams import heads, revisions_of, tenant_stream
 from tenants.database.names import OWN_TABLES
 from tenants.database.statements import Work
 from tenants.resources.collection import Collection as Resource
@@ -40,26 +40,37 @@ class Oldest:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What this release needs of a tenant's schema."""
+    """What this release needs of a tenant's schema, and the revisions that it migrates to."""
 
     columns: frozenset[str] = frozenset()  # `table.column`
+    heads: Revisions = ()
+    known: frozenset[str] = frozenset()  # every revision of the tenant stream
     oldest: Oldest | None = None
 
     @classmethod
     def of(cls, registry: Registry) -> "Release":
-        """From the declared resources. Reads the folders of revisions only where OLDEST_SERVABLE is declared.
+        """From the declared resources and the folders of their revisions, read once: a release does not change.
 
-        Raises DeclarationError when there is no such revision.
+        Raises DeclarationError when the revisions cannot be read, or OLDEST_SERVABLE is not one of them.
         """
-        oldest = registry.oldest_servable
-        place = None if oldest is None else _place(oldest, registry.migrations)
-        return cls(needed_columns(registry.collections), place)
+        try:
+            stream = tenant_stream(registry.migrations)
+            own, known = heads(stream), revisions_of(stream)
+        except Exception as error:
+            # A revision is a module of the project, which can fail in any way.
+            raise DeclarationError("MIGRATIONS", f"the revisions cannot be read: {error}") from error
+        oldest = None if registry.oldest_servable is None else _place(stream, known, registry.oldest_servable)
+        return cls(needed_columns(registry.collections), own, known, oldest)
+
+    def is_older(self, revisions: Revisions) -> bool:
+        """Whether `tenantry migrate` would change the schema. Unknown revisions are those of the next release."""
+        return revisions != self.heads and self.known.issuperset(revisions)
 
     def serves(self, revisions: Revisions, columns: Iterable[str] | None) -> bool:
         """Whether tenants at these revisions can be served. ``columns`` are theirs; None where they are unknown."""
         if self.oldest is not None and not self.oldest.is_reached(revisions):
             return False
-        return columns is None or self.columns.issubset(columns)
+        return not self.is_older(revisions) or columns is None or self.columns.issubset(columns)
 
 
 class Servable:
@@ -89,13 +100,9 @@ def needed_columns(resources: Iterable[Resource]) -> frozenset[str]:
     return frozenset(f"{table.name}.{column.name}" for table in own | declared for column in table.columns)
 
 
-def _place(oldest: str, locations: tuple[Path, ...]) -> Oldest:
-    stream = tenant_stream(locations)
-    known = revisions_of(stream)
+def _place(stream: ScriptDirectory, known: frozenset[str], oldest: str) -> Oldest:
     if oldest not in known:
-        raise DeclarationError(
-            "OLDEST_SERVABLE", f"there is no revision {oldest!r} in {', '.join(map(str, locations))}"
-        )
+        raise DeclarationError("OLDEST_SERVABLE", f"there is no revision {oldest!r} in MIGRATIONS")
     reached = frozenset(each for each in known if oldest in _with_ancestors(stream, each))
     return Oldest(known, frozenset(_earlier(stream, oldest)), reached)
 

@@ -23,7 +23,7 @@ _UNREACHABLE = DatabaseSettings(url="postgresql://nobody:hunter2@127.0.0.1:1/non
 async def test_the_missing_parts_are_named_without_internal_details() -> None:
     """OP3, SE2: no address and no error of a library."""
     database, listener = Database(open_engine(_UNREACHABLE), _UNREACHABLE), ChangeListener(_UNREACHABLE)
-    plan_cache, ledger = PlanCache(database, listener), Ledger((), Release())
+    plan_cache, ledger = PlanCache(database, listener), Ledger(Release())
     readiness = Readiness(database, listener, plan_cache, ControlRevision(), ledger)
     started = time.monotonic()
     errors = await asyncio.gather(*(readiness.check() for _ in range(50)), return_exceptions=True)

@@ -1,5 +1,6 @@
 """Which revisions a release serves: the bound, one beyond it, and revisions of later releases."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,15 +67,27 @@ def test_every_revision_is_served_when_none_is_named(folder: Path) -> None:
         assert release(folder, None).serves(revisions, None)
 
 
-def test_every_declared_column_must_be_there() -> None:
+def test_an_older_schema_must_have_every_declared_column(folder: Path) -> None:
     """OP6: one column less is refused, one more is not; what is not recorded is no reason to refuse."""
     needed = needed_columns(collections_of((contacts,)))
     assert {"contacts.email", "contacts.version", "tenantry_events.sequence"} <= needed
-    code = Release(needed)
-    assert code.serves(("saas_0001",), needed)
-    assert code.serves(("saas_0001",), needed | {"contacts.nickname"})
-    assert not code.serves(("saas_0001",), needed - {"contacts.email"})
-    assert code.serves(("saas_0001",), None)
+    code, older = replace(release(folder, None), columns=needed), ("saas_0002", _OWN)
+    assert code.serves(older, needed)
+    assert code.serves(older, needed | {"contacts.nickname"})
+    assert not code.serves(older, needed - {"contacts.email"})
+    assert code.serves(older, None)
+
+
+@pytest.mark.parametrize("revisions", [("saas_0003", _OWN), ("saas_0004", _OWN)])
+def test_a_schema_at_the_own_revisions_or_newer_is_served(folder: Path, revisions: tuple[str, ...]) -> None:
+    """OP4, OP6: only what is older than the release gets 503, because a migration would help it."""
+    assert replace(release(folder, None), columns=frozenset({"contacts.email"})).serves(revisions, ())
+
+
+def test_revisions_that_cannot_be_read_are_an_error_at_start(folder: Path) -> None:
+    (folder / "saas_0004.py").write_text("1 / 0")
+    with pytest.raises(DeclarationError, match="division by zero"):
+        release(folder, None)
 
 
 def test_an_unknown_oldest_revision_is_an_error_at_start(folder: Path) -> None:
