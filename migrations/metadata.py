@@ -12,6 +12,7 @@ import tenants.directory.models
 import tenants.events.models
 import tenants.members.models
 import tenants.operator_keys.models
+import tenants.roles.models
 import tenants.sign_in.models
 import tenants.users.models
 from tenants.database.base import ControlModel, TenantModel
@@ -27,6 +28,7 @@ CONTROL_MODELS = (
     tenants.events.models,
     tenants.members.models,
     tenants.operator_keys.models,
+    tenants.roles.models,
     tenants.sign_in.models,
     tenants.users.models,
 )

@@ -15,11 +15,13 @@ TenantId = NewType("TenantId", UUID)
 UserId = NewType("UserId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 OperatorKeyId = NewType("OperatorKeyId", UUID)
+RoleId = NewType("RoleId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
 API_KEY = "key"
 OPERATOR_KEY = "opk"
+ROLE = "rol"
 REQUEST = "req"
 
 

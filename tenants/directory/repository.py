@@ -38,6 +38,16 @@ async def find(session: ControlSession, tenant: TenantId, *, lock: bool = False)
     return await session.scalar(query.with_for_update() if lock else query)
 
 
+async def hold(session: ControlSession, tenant: TenantId) -> None:
+    """No change of roles or members of this tenant commits before the transaction ends (see ``serialise``)."""
+    await session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(read=True))
+
+
+async def serialise(session: ControlSession, tenant: TenantId) -> None:
+    """Serialise changes of roles and members of this tenant. Rows that refer to the tenant can still be inserted."""
+    await session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(key_share=True))
+
+
 async def find_by_slug(session: ControlSession, slug: str) -> Tenant | None:
     """One tenant by its slug."""
     return await session.scalar(select(Tenant).where(Tenant.slug == slug))

@@ -51,6 +51,13 @@ MANAGEMENT = (
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
     Permission("usage", "read", Grade.MANAGE),
+    Permission("members", "read", Grade.MANAGE),
+    Permission("members", "update", Grade.MANAGE),
+    Permission("members", "remove", Grade.MANAGE),
+    Permission("roles", "read", Grade.MANAGE),
+    Permission("roles", "create", Grade.MANAGE),
+    Permission("roles", "update", Grade.MANAGE),
+    Permission("roles", "delete", Grade.MANAGE),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )
@@ -73,6 +80,11 @@ def catalogue(resources: Iterable[str], extra: Iterable[Permission] = ()) -> tup
         if found.setdefault(permission.name, permission) != permission:
             raise PermissionDeclaredTwice(f"Permission {permission.name} is declared twice, with different grades.")
     return tuple(found[name] for name in sorted(found))
+
+
+def built_in_holders(permission: Permission) -> list[str]:
+    """Names of the built-in roles that hold it, the widest first."""
+    return [role.value for role in BuiltInRole if role in _HELD_BY[permission.grade]]
 
 
 def built_in_policy(permissions: Iterable[Permission]) -> Policy:

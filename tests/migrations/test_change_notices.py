@@ -21,8 +21,14 @@ _ROWS = """
         SELECT tenants.id, users.id, '{owner}' FROM tenantry.tenants, tenantry.users WHERE slug = 'acme';
     INSERT INTO tenantry.api_keys (id, tenant_id, name, role, prefix, last4, digest, pepper_version)
         SELECT id, id, 'ci', 'admin', 'tn_live_', 'abcd', '\\x00ff', 1 FROM tenantry.tenants WHERE slug = 'acme';
+    INSERT INTO tenantry.roles (id, tenant_id, name, permissions)
+        SELECT id, id, 'support', '{}' FROM tenantry.tenants WHERE slug = 'acme';
     INSERT INTO tenantry.operator_keys (id, name, prefix, last4, digest, pepper_version)
         VALUES ('018f0000-0000-7000-8000-00000000000a', 'ops', 'tn_op_', 'abcd', '\\xbeef', 1);
+"""
+_NEW_ROLE = """
+    INSERT INTO tenantry.roles (id, tenant_id, name, permissions)
+        SELECT id, id, 'support', '{}' FROM tenantry.tenants WHERE slug = 'globex'
 """
 _NEW_KEY = """
     INSERT INTO tenantry.api_keys (id, tenant_id, name, role, prefix, last4, digest, pepper_version)
@@ -72,6 +78,9 @@ def changes(database_urls: DatabaseUrls) -> Iterator[Changes]:
         ("DELETE FROM tenantry.memberships", [f"user {_A}"]),
         ("UPDATE tenantry.tenants SET status = 'suspended' WHERE slug = 'acme'", [f"tenant {_A}"]),
         ("UPDATE tenantry.tenants SET migration_failed_at = now()", [f"tenant {_A}", f"tenant {_B}"]),
+        ("UPDATE tenantry.roles SET permissions = '{usage:read}'", [f"tenant {_A}"]),
+        ("DELETE FROM tenantry.roles", [f"tenant {_A}"]),
+        (_NEW_ROLE, [f"tenant {_B}"]),
         ("UPDATE tenantry.plans SET monthly_quota = 5", ["plan free"]),
         (
             "INSERT INTO tenantry.plans (code, name, rank, windows, features) VALUES ('x', 'X', 1, '[]', '{}')",

@@ -12,7 +12,9 @@ from tenants.roles.permissions import catalogue
 
 _DATA = {f"contacts:{verb}" for verb in ("read", "create", "update", "delete")}
 _KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "rotate", "revoke")}
-_MANAGED = _KEYS | {"usage:read"}
+_MEMBERS = {f"members:{verb}" for verb in ("read", "update", "remove")}
+_ROLES = {f"roles:{verb}" for verb in ("read", "create", "update", "delete")}
+_MANAGED = _KEYS | _MEMBERS | _ROLES | {"usage:read"}
 
 # Written by hand, so that it can disagree with the policy (AZ3).
 _ORACLE = {
