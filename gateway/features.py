@@ -29,6 +29,7 @@ from gateway.routing.saas import permissions_of
 from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
+from tenants.api_keys import repository as api_keys_repository
 from tenants.api_keys.service import ApiKeys
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
@@ -38,13 +39,16 @@ from tenants.jobs.queue import JobQueue
 from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
+from tenants.members import repository as members_repository
 from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.resources.registry import Registry, load_registry
+from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.settings import DatabaseSettings
+from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
@@ -78,6 +82,7 @@ class Features:
     tokens: AccessTokens
     directory: Directory
     users: Users
+    roles: Roles
     members: Members
     api_keys: ApiKeys
     operator_keys: OperatorKeys
@@ -110,7 +115,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     release = Release.of(registry)
     authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
-    users, members, api_keys = Users(passwords), Members(), ApiKeys(hasher, authorizer.permissions_of_roles)
+    roles = Roles(authorizer.permissions, (members_repository.has_role, api_keys_repository.has_role))
+    users, members = Users(passwords), Members(roles, sign_ins.end_sign_ins)
+    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     queue, subscriptions = JobQueue(), Subscriptions()
     return Features(
         database=database,
@@ -121,6 +128,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         tokens=tokens,
         directory=Directory(),
         users=users,
+        roles=roles,
         members=members,
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
+from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, func, or_, select, update
 
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
@@ -62,6 +62,13 @@ async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> Seq
     """A page of this tenant's keys by creation time, which is the order of their ids."""
     query = select(ApiKey).where(ApiKey.tenant_id == tenant)
     return (await session.scalars(keyset.of(query, ApiKey.id))).all()
+
+
+async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
+    """Whether any key of the tenant that has not ended has this role."""
+    query = select(ApiKey.id).where(ApiKey.tenant_id == tenant, ApiKey.role == role, ApiKey.revoked_at.is_(None))
+    query = query.where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
+    return await session.scalar(query.limit(1)) is not None
 
 
 async def has_successor(session: ControlSession, key: ApiKeyId) -> bool:

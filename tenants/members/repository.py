@@ -3,35 +3,78 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Select, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
 from tenants.identifiers import TenantId, UserId
 from tenants.members.models import Membership
+from tenants.roles.builtin import BuiltInRole
 from tenants.users.models import User
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member: the rows of user and tenant, and the roles."""
+    """A member: the rows of user, tenant and membership."""
 
     user: User
     tenant: Tenant
-    roles: tuple[str, ...]
+    membership: Membership
+
+    @property
+    def id(self) -> UserId:
+        """The user's id, by which pages of members are ordered."""
+        return self.user.id
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Names of the member's roles in this tenant."""
+        return tuple(self.membership.roles)
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of the person or the membership."""
+        return self.user.version + self.membership.version
 
 
-async def find(session: ControlSession, tenant: TenantId, user: UserId) -> Member | None:
-    """The member with this user id, disabled or not; None without a membership."""
-    query = (
-        select(User, Tenant, Membership.roles)
+async def find(session: ControlSession, tenant: TenantId, user: UserId, *, hold: bool = False) -> Member | None:
+    """The member with this user id, disabled or not; None without a membership.
+
+    With ``hold``, roles and membership do not change before the transaction ends.
+    """
+    query = _members(tenant).where(User.id == user)
+    row = (await session.execute(query.with_for_update(read=True, of=Membership) if hold else query)).first()
+    return None if row is None else Member(*row)
+
+
+async def find_by_email(session: ControlSession, tenant: TenantId, email: str) -> Member | None:
+    """The member with this e-mail address, regardless of case."""
+    row = (await session.execute(_members(tenant).where(func.lower(User.email) == func.lower(email)))).first()
+    return None if row is None else Member(*row)
+
+
+async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> list[Member]:
+    """A page of this tenant's members, in the order in which their accounts were created."""
+    return [Member(*row) for row in (await session.execute(keyset.of(_members(tenant), User.id))).all()]
+
+
+async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
+    """Whether any member of the tenant has this role."""
+    query = select(Membership.user_id).where(Membership.tenant_id == tenant, literal(role) == any_(Membership.roles))
+    return await session.scalar(query.limit(1)) is not None
+
+
+async def has_other_owner(session: ControlSession, tenant: TenantId, user: UserId) -> bool:
+    """Whether the tenant has an owner beside this one who is not disabled."""
+    owners = (
+        select(User.id)
         .join(Membership, Membership.user_id == User.id)
-        .join(Tenant, Tenant.id == Membership.tenant_id)
-        .where(User.id == user, Tenant.id == tenant)
+        .where(Membership.tenant_id == tenant, literal(BuiltInRole.OWNER.value) == any_(Membership.roles))
+        .where(User.id != user, User.disabled_at.is_(None))
     )
-    row = (await session.execute(query)).first()
-    return None if row is None else Member(row[0], row[1], tuple(row[2]))
+    return await session.scalar(owners.limit(1)) is not None
 
 
 async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str]) -> None:
@@ -41,3 +84,23 @@ async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Se
         index_elements=[Membership.tenant_id, Membership.user_id], set_={"roles": added.excluded.roles}
     )
     await session.execute(changed)
+
+
+async def set_roles(session: ControlSession, member: Member, roles: Sequence[str]) -> None:
+    """Replace the roles."""
+    member.membership.roles = list(roles)
+    await session.flush()
+
+
+async def remove(session: ControlSession, tenant: TenantId, user: UserId) -> None:
+    """Delete the membership."""
+    await session.execute(delete(Membership).where(Membership.tenant_id == tenant, Membership.user_id == user))
+
+
+def _members(tenant: TenantId) -> Select[User, Tenant, Membership]:
+    return (
+        select(User, Tenant, Membership)
+        .join(Membership, Membership.user_id == User.id)
+        .join(Tenant, Tenant.id == Membership.tenant_id)
+        .where(Tenant.id == tenant)
+    )

@@ -1,16 +1,117 @@
-"""Membership of people in tenants."""
+"""Members of a tenant: list, read, give roles, remove."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
-from tenants.identifiers import TenantId, UserId
+from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
+from tenants.identifiers import USER, TenantId, UserId, read
 from tenants.members import repository
+from tenants.members.errors import LastOwner, NoSuchMember
+from tenants.members.repository import Member
 from tenants.roles.builtin import BuiltInRole
+from tenants.roles.grants import Grantor, check_assignment
+from tenants.roles.role_set import RoleSet
+from tenants.roles.service import Roles
+
+# Ends every sign-in of a person in a tenant, in the caller's transaction.
+EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[None]]
 
 
 class Members:
-    """Every call runs in the caller's transaction."""
+    """Every call runs in the caller's transaction. Changes of one tenant's roles and members are serialised.
+
+    A person whose roles change, or who is removed, has to sign in again (ID11, ID15).
+    """
+
+    def __init__(self, roles: Roles, end_sign_ins: EndSignIns) -> None:
+        self._roles = roles
+        self._end_sign_ins = end_sign_ins
 
     async def put(self, session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[BuiltInRole]) -> None:
         """Make the person a member of the tenant with exactly these roles."""
         await repository.put(session, tenant, user, [role.value for role in roles])
+
+    async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[Member]:
+        """A page of the tenant's members, disabled ones included."""
+        return await repository.page(session, tenant, keyset)
+
+    async def read(self, session: ControlSession, tenant: TenantId, user: UserId) -> Member:
+        """One member. Raises NotFound."""
+        return _found(await repository.find(session, tenant, user))
+
+    async def read_named(self, session: ControlSession, tenant: TenantId, named: str) -> Member:
+        """One member, by id (usr_…) or e-mail address. Raises NoSuchMember."""
+        user = read(USER, named)
+        if user is None:
+            found = await repository.find_by_email(session, tenant, named)
+        else:
+            found = await repository.find(session, tenant, UserId(user))
+        if found is None:
+            raise NoSuchMember
+        return found
+
+    async def set_roles(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        grantor: Grantor | None,
+        user: UserId,
+        roles: Sequence[str],
+        *,
+        versions: tuple[int, ...] | None = None,
+    ) -> Member:
+        """Replace a member's roles; the same ones change nothing.
+
+        Raises NotFound, PreconditionFailed, ValidationFailed, ExceedsOwn and LastOwner.
+        """
+        known = await self._roles.serialised(session, tenant)
+        member = _found(await repository.find(session, tenant, user))
+        check_version(member.version, versions)
+        _check_exist(known, roles)
+        check_assignment(grantor, known, member.roles, roles)
+        if set(roles) == set(member.roles):
+            return member
+        await self._keep_an_owner(session, member, roles)
+        await repository.set_roles(session, member, sorted(set(roles)))
+        await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+        return member
+
+    async def remove(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        grantor: Grantor | None,
+        user: UserId,
+        *,
+        versions: tuple[int, ...] | None = None,
+    ) -> None:
+        """Remove a person from the tenant. Raises NotFound, PreconditionFailed, ExceedsOwn and LastOwner."""
+        known = await self._roles.serialised(session, tenant)
+        member = _found(await repository.find(session, tenant, user))
+        check_version(member.version, versions)
+        check_assignment(grantor, known, member.roles, ())
+        await self._keep_an_owner(session, member, ())
+        # The membership first: a sign-in that holds it is complete by then, and its session is ended with the others.
+        await repository.remove(session, tenant, user)
+        await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+
+    async def _keep_an_owner(self, session: ControlSession, member: Member, roles: Sequence[str]) -> None:
+        """Raise LastOwner if no owner would be left (AZ6)."""
+        ends = BuiltInRole.OWNER in member.roles and BuiltInRole.OWNER not in roles
+        if ends and not await repository.has_other_owner(session, member.tenant.id, member.id):
+            raise LastOwner
+
+
+def _found(member: Member | None) -> Member:
+    if member is None:
+        raise NotFound
+    return member
+
+
+def _check_exist(known: RoleSet, roles: Sequence[str]) -> None:
+    unknown = [position for position, role in enumerate(roles) if role not in known]
+    if unknown:
+        message = "There is no role of this name."
+        raise ValidationFailed(tuple(FieldError(f"/roles/{each}", "unknown_role", message) for each in unknown))

@@ -90,6 +90,13 @@ async def end_family(session: ControlSession, family: UUID, when: datetime) -> N
     await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
 
 
+async def end_sign_ins(session: ControlSession, tenant: TenantId, user: UserId, when: datetime) -> None:
+    """End every sign-in of this person in this tenant, as ``end_family`` does."""
+    ended = update(RefreshToken).where(RefreshToken.tenant_id == tenant, RefreshToken.user_id == user)
+    ended = ended.where(RefreshToken.family_ended_at.is_(None))
+    await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
+
+
 _requested = (
     func.unnest(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenants", "users", "families")))
     .table_valued(*(column(name, Uuid) for name in ("tenant_id", "user_id", "family_id")))

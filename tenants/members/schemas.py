@@ -1,0 +1,45 @@
+"""Requests and responses about members."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tenants.identifiers import USER, example_of, show
+from tenants.members.repository import Member
+
+MOST_ROLES = 20  # of one member
+
+
+class ChangeMember(BaseModel):
+    """Body of ``PATCH /v1/members/{id}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    roles: Annotated[
+        list[Annotated[str, Field(max_length=50, examples=["member"])]],
+        Field(min_length=1, max_length=MOST_ROLES, description="All roles of the member; only those that you hold."),
+    ]
+
+
+class MemberResponse(BaseModel):
+    """A person in the tenant."""
+
+    id: Annotated[str, Field(examples=[example_of(USER)])]
+    email: Annotated[str, Field(examples=["ada@example.com"])]
+    name: Annotated[str, Field(examples=["Ada Lovelace"])]
+    roles: Annotated[list[str], Field(examples=[["member"]])]
+    disabled: Annotated[bool, Field(description="Whether the person cannot sign in anywhere.", examples=[False])]
+    created_at: Annotated[datetime, Field(description="When the person became a member.")]
+
+    @classmethod
+    def of(cls, member: Member) -> "MemberResponse":
+        """Convert the rows."""
+        return cls(
+            id=show(USER, member.id),
+            email=member.user.email,
+            name=member.user.name,
+            roles=list(member.roles),
+            disabled=member.user.disabled_at is not None,
+            created_at=member.membership.created_at,
+        )
