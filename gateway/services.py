@@ -130,6 +130,11 @@ def services_of(request: Request) -> Services:
 def _principals(features: Features, channel: Channel) -> Principals:
     cache = PrincipalCache(channel)
     lookup = DatabaseLookup(
-        features.database, features.hasher, features.api_keys, features.operator_keys, Servable(features.release)
+        features.database,
+        features.hasher,
+        features.api_keys,
+        features.operator_keys,
+        features.roles,
+        Servable(features.release),
     )
     return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)

@@ -18,7 +18,11 @@ from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.roles import OperatorRole
 from tenants.operator_keys.service import OperatorKeys
+from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.roles.builtin import BUILT_IN_ROLES
+from tenants.roles.role_set import RoleSet
+from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in import repository as sign_ins
@@ -26,6 +30,7 @@ from tenants.sign_in.access_tokens import AccessClaims
 from tenants.values.networks import Network, plain_network
 
 Outcomes = Mapping[Lookup, LookupResult | Exception]
+OwnRoles = Mapping[TenantId, RoleSet]  # of those tenants whose own roles are needed
 Value = TypeVar("Value")
 
 _INTERNED = 10_000  # distinct parts of principals; equal parts share one object, which saves memory at 100,000
@@ -39,6 +44,7 @@ class DatabaseLookup:
     hasher: SecretHasher
     api_keys: ApiKeys
     operator_keys: OperatorKeys
+    roles: Roles
     servable: Servable
 
     async def load(self, lookups: Sequence[Lookup]) -> list[LookupResult | Exception]:
@@ -62,7 +68,8 @@ class DatabaseLookup:
     async def _keys(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])
         await self._learn(key.tenant for key in rows.values())
-        return {each: _guarded(self._key_result, each.text, rows.get(each.text)) for each in secrets}
+        own = await self._own_roles((row.tenant.id, (row.role,)) for row in rows.values())
+        return {each: _guarded(self._key_result, each.text, rows.get(each.text), own) for each in secrets}
 
     async def _operators(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.operator_keys.recognise(self.database, [each.text for each in secrets])
@@ -71,17 +78,26 @@ class DatabaseLookup:
     async def _users(self, claims: Sequence[AccessClaims]) -> Outcomes:
         rows = await sign_ins.holders(self.database.control_reads, claims)
         await self._learn(holder.tenant for holder in rows.values())
-        return {each: _guarded(self._user_result, each, rows.get(each)) for each in claims}
+        own = await self._own_roles((each.tenant_id, row.roles) for each, row in rows.items())
+        return {each: _guarded(self._user_result, each, rows.get(each), own) for each in claims}
 
     async def _learn(self, tenants: Iterable[TenantRef]) -> None:
         await self.servable.learn(self.database.control_reads, {tenant.revisions for tenant in tenants})
 
-    def _key_result(self, secret: str, key: RecognisedKey | None) -> LookupResult:
+    async def _own_roles(self, holders: Iterable[tuple[TenantId, tuple[str, ...]]]) -> OwnRoles:
+        """The roles of those tenants whose principals have a role that is not built in.
+
+        Read after the rows that name the roles: a change of one in between is notified after the load began.
+        """
+        tenants = {tenant for tenant, roles in holders if not BUILT_IN_ROLES.issuperset(roles)}
+        return await self.roles.role_sets(self.database.control_reads, tenants) if tenants else {}
+
+    def _key_result(self, secret: str, key: RecognisedKey | None, roles: OwnRoles) -> LookupResult:
         own = self._own(ChangeKind.API_KEY, secret)
         if key is None:
             return LookupResult(CredentialInvalid, own)
         tenant = _tag(ChangeKind.TENANT, key.tenant.id)
-        principal = _ended(key) or _key_principal(key, self._judged(key.tenant))
+        principal = _ended(key) or _key_principal(key, self._judged(key.tenant), _policy(key.tenant.id, roles))
         return LookupResult(principal, own, tenant, expires_at=_epoch(key.expires_at))
 
     def _operator_result(self, secret: str, key: RecognisedOperatorKey | None) -> LookupResult:
@@ -90,10 +106,10 @@ class DatabaseLookup:
             return LookupResult(CredentialInvalid, own)
         return LookupResult(_ended(key) or _operator(key), own, expires_at=_epoch(key.expires_at))
 
-    def _user_result(self, claims: AccessClaims, holder: sign_ins.Holder | None) -> LookupResult:
+    def _user_result(self, claims: AccessClaims, holder: sign_ins.Holder | None, roles: OwnRoles) -> LookupResult:
         subject: Subject | Refusal = CredentialRevoked
         if holder is not None and not (holder.is_disabled or holder.has_signed_out):
-            subject = _user(claims, holder.roles, self._judged(holder.tenant))
+            subject = _user(claims, holder.roles, self._judged(holder.tenant), _policy(claims.tenant_id, roles))
         return LookupResult(
             subject,
             tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
@@ -132,7 +148,7 @@ def _operator(key: RecognisedOperatorKey) -> Operator:
     return Operator(key.id, key.name, OperatorRole(key.role))
 
 
-def _key_principal(key: RecognisedKey, tenant: TenantRef) -> Principal:
+def _key_principal(key: RecognisedKey, tenant: TenantRef, policy: Policy) -> Principal:
     return Principal(
         kind=PrincipalKind.API_KEY,
         id=key.id,
@@ -144,10 +160,11 @@ def _key_principal(key: RecognisedKey, tenant: TenantRef) -> Principal:
         expires_at=_epoch(key.expires_at),
         user_id=_interned(key.created_by_user_id),
         family=_interned(family_name(key.id, key.family_id, made_by_key=key.made_by_key)),
+        policy=policy,
     )
 
 
-def _user(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef) -> Principal:
+def _user(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef, policy: Policy) -> Principal:
     return Principal(
         kind=PrincipalKind.USER,
         id=claims.user_id,
@@ -155,7 +172,13 @@ def _user(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef) -> Pr
         roles=_interned(roles),
         expires_at=claims.expires_at,
         user_id=claims.user_id,
+        policy=policy,
     )
+
+
+def _policy(tenant: TenantId, roles: OwnRoles) -> Policy:
+    own = roles.get(tenant)
+    return NO_OWN_ROLES if own is None else _interned(own.policy)
 
 
 @lru_cache(maxsize=_INTERNED)

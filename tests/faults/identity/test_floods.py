@@ -47,7 +47,12 @@ class SmallCaches:
         features = services.features
         self.cache = PrincipalCache(services.listener, size=_SUBJECTS, refusals=_REFUSALS)
         loader = DatabaseLookup(
-            services.database, features.hasher, features.api_keys, features.operator_keys, Servable(features.release)
+            services.database,
+            features.hasher,
+            features.api_keys,
+            features.operator_keys,
+            features.roles,
+            Servable(features.release),
         )
 
         async def load(wanted: Sequence[Lookup]) -> list[Loaded | Exception]:
