@@ -17,6 +17,7 @@ from tenants.api_keys.family import TooManyLimits
 from tenants.api_keys.issuer import Issuer
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey, RotateApiKey
 from tenants.api_keys.service import IssuedKey, KeyHasEnded
+from tenants.database.sessions import ControlSession
 
 _PATH = "/v1/api-keys"
 _ONE = f"{_PATH}/{{key_id}}"
@@ -30,9 +31,9 @@ router = ManagementRouter(tags=["api keys"])
 @terms(requires("api_keys:create"), errors=(TooManyLimits,))
 async def create_api_key(request: Request, body: CreateApiKey) -> Response:
     """Create an API key. The secret is returned once, in this response."""
-    services, issuer = services_of(request), _issuer(request)
-    tenant = issuer.principal.tenant
+    services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
+        issuer = await _issuer(request, session)
         issued = await services.features.api_keys.create(session, tenant.id, issuer, body)
     return _created(issued)
 
@@ -62,9 +63,9 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 @terms(requires("api_keys:rotate"), errors=(KeyHasEnded, TooManyLimits))
 async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApiKey = _DEFAULT_ROTATION) -> Response:
     """Rotate an API key. The response is its successor, with its secret; the old key expires after the overlap."""
-    services, issuer = services_of(request), _issuer(request)
-    tenant = issuer.principal.tenant
+    services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
+        issuer = await _issuer(request, session)
         issued = await services.features.api_keys.rotate(session, tenant.id, issuer, key_id, body)
     return _created(issued)
 
@@ -84,6 +85,8 @@ def _created(issued: IssuedKey) -> Response:
     return created(response, f"{_PATH}/{response.id}")
 
 
-def _issuer(request: Request) -> Issuer:
-    principal = principal_of(request.scope)
-    return Issuer(principal, frozenset(services_of(request).authorizer.permissions_of(principal)))
+async def _issuer(request: Request, session: ControlSession) -> Issuer:
+    """The caller, with its tenant's own roles as they are until the transaction ends."""
+    services, principal = services_of(request), principal_of(request.scope)
+    roles = await services.features.roles.held(session, principal.tenant.id)
+    return Issuer(principal, frozenset(services.authorizer.permissions_of(principal)), roles.policy)

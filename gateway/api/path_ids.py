@@ -10,10 +10,14 @@ from pydantic_core import CoreSchema, core_schema
 from tenants.identifiers import (
     API_KEY,
     OPERATOR_KEY,
+    ROLE,
     TENANT,
+    USER,
     ApiKeyId,
     OperatorKeyId,
+    RoleId,
     TenantId,
+    UserId,
     example_of,
     pattern_of,
     read,
@@ -42,3 +46,5 @@ class PathId:
 ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY), Path(description="The id of the API key.")]
 OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY), Path(description="The id of the operator key.")]
 TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]
+RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the role.")]
+UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]

@@ -5,12 +5,14 @@ from gateway.api import (
     auth,
     docs,
     me,
+    members,
     operator_events,
     operator_keys,
     operator_migrations,
     operator_plans,
     operator_tenants,
     problem_pages,
+    roles,
     security_txt,
     start_page,
     stripe_webhook,
@@ -20,6 +22,8 @@ from gateway.routing.api_router import ManagementRouter
 
 ROUTERS: tuple[ManagementRouter, ...] = (
     api_keys.router,
+    members.router,
+    roles.router,
     usage.router,
     me.router,
     auth.router,

@@ -33,6 +33,8 @@ TENANTS = Edition(
     introduction=_FOLDER / "tenants.md.template",
     tags={
         "api keys": "Keys of the tenant's programs: their role, scopes, networks, rate limits and expiry.",
+        "members": "The people in the tenant and their roles.",
+        "roles": "The tenant's own roles, the built-in ones, and the permissions that roles can hold.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
         "sign-in": "Access tokens for people, and the public keys that verify them.",

@@ -252,7 +252,7 @@ def _may_call(caller: str, route: Route) -> bool:
         return caller == "operator admin" or (caller == "operator support" and route.method == "GET")
     if path == "/v1/me":
         return caller in _ROLES
-    if path.startswith(("/v1/api-keys", "/v1/usage")):
+    if path.startswith(("/v1/api-keys", "/v1/usage", "/v1/members", "/v1/roles", "/v1/permissions")):
         return caller in {"owner", "admin"}
     return caller in (_ROLES if route.method == "GET" else {"owner", "admin", "member"})
 
