@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "gateway.cli.config",
     "tenants": "gateway.cli.tenants",
     "keys": "gateway.cli.keys",
+    "members": "gateway.cli.members",
     "operator-keys": "gateway.cli.operator_keys",
     "resources": "gateway.cli.resources",
     "plans": "gateway.cli.plans",

@@ -1,0 +1,106 @@
+"""``tenantry members``: the people in tenants."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.command_group import AS_JSON
+from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.settings import load_settings
+from gateway.features import Features, administer
+from tenants.database.keyset import Keyset
+from tenants.identifiers import USER, TenantId, UserId, show
+from tenants.members.repository import Member
+from tenants.members.schemas import ChangeMember, MemberResponse
+
+app = typer.Typer(help="List and remove the members of a tenant, and set their roles.", no_args_is_help=True)
+
+_PAGE = 500
+_COLUMNS = ("id", "email", "name", "roles", "disabled", "created_at")
+_TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
+_MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
+
+
+@app.command("list")
+def list_members(
+    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
+) -> None:
+    """List the members of a tenant, those with the newest account first."""
+
+    async def work(features: Features) -> list[dict[str, Any]]:
+        async with features.database.control() as session:
+            found = await features.directory.read_named(session, tenant)
+        return await _all(features, found.id)
+
+    found = administer(load_settings(context), work)
+    if as_json:
+        print_json({"data": found})
+    else:
+        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, _TENANT],
+    member: Annotated[str, _MEMBER],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Remove a person from a tenant and end their sessions there. The last owner cannot be removed."""
+
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            found = await features.members.read_named(session, owner.id, member)
+            removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}
+            await features.members.remove(session, owner.id, None, found.id)
+            return removed
+
+    _print(administer(load_settings(context), work), as_json=as_json)
+
+
+@app.command()
+def set_roles(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, _TENANT],
+    member: Annotated[str, _MEMBER],
+    role: Annotated[
+        list[str], typer.Option(help="A role of the member, built in or the tenant's own; can be repeated.")
+    ],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Replace the roles of a member, who has to sign in again. The last owner cannot be demoted."""
+    request = ChangeMember(roles=role)
+
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            found = await features.members.read_named(session, owner.id, member)
+            return _fields(await features.members.set_roles(session, owner.id, None, found.id, request.roles))
+
+    _print(administer(load_settings(context), work), as_json=as_json)
+
+
+def _print(fields: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(fields)
+    else:
+        print_fields(fields)
+
+
+async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: UserId | None = None
+    while True:
+        async with features.database.control() as session:
+            page = await features.members.page(session, tenant, Keyset(_PAGE, after))
+            found.extend(_fields(member) for member in page)
+        if len(page) < _PAGE:
+            return found
+        after = page[-1].id
+
+
+def _fields(member: Member) -> dict[str, Any]:
+    return MemberResponse.of(member).model_dump(mode="json")
