@@ -236,3 +236,17 @@ async def test_of_a_hundred_owners_one_remains(gateway: Gateway) -> None:
     assert sorted(each.status_code for each in answers).count(409) == 1
     assert {each.status_code for each in answers} == {200, 204, 409}
     assert _owners(gateway) == 1
+
+
+async def test_two_owners_who_end_at_once_leave_one(gateway: Gateway) -> None:
+    """AZ6: each of the two transactions would find the other owner, if they ran beside each other."""
+    members = await _members(gateway)
+    users = [members["owner"]["id"], members["admin"]["id"]]
+    for _ in range(8):
+        _execute(
+            gateway,
+            "UPDATE tenantry.memberships SET roles = '{owner}' FROM tenantry.users WHERE user_id = users.id"
+            " AND email IN ('owner@acme.example', 'admin@acme.example')",
+        )
+        answers = await asyncio.gather(*(_settled(lambda user=user: _set(gateway, user, "viewer")) for user in users))
+        assert sorted(each.status_code for each in answers) == [200, 409]
