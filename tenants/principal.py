@@ -5,7 +5,6 @@ from enum import StrEnum
 from uuid import UUID
 
 from tenants.identifiers import TenantId
-from tenants.operator_keys.roles import OperatorRole
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.values.networks import Network
 
@@ -19,6 +18,14 @@ class TenantStatus(StrEnum):
 class PrincipalKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
+
+
+class OperatorRole(StrEnum):
+    """What an operator key may do on operator routes. A role holds what is written here and nothing of another one."""
+
+    ADMIN = "admin"  # everything
+    SUPPORT = "support"  # reads what operators can read, and changes nothing
+    VERIFIER = "verifier"  # asks for decisions on credentials, for a service that enforces them itself
 
 
 class ActorKind(StrEnum):

@@ -5,7 +5,7 @@
 import re
 
 from gateway.request.route import PUBLIC, Audience, Guard
-from tenants.operator_keys.roles import OperatorRole
+from tenants.principal import OperatorRole
 from tenants.roles.permissions import Grade
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*", re.ASCII)

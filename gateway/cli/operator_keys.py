@@ -12,8 +12,8 @@ from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.errors import NotFound
 from tenants.identifiers import OPERATOR_KEY, OperatorKeyId, read
-from tenants.operator_keys.roles import OperatorRole
 from tenants.operator_keys.schemas import CreateOperatorKey, OperatorKeyCreated, OperatorKeyResponse
+from tenants.principal import OperatorRole
 
 app = typer.Typer(help="Create, list and revoke keys for the operators of the SaaS.", no_args_is_help=True)
 

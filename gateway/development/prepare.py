@@ -32,8 +32,8 @@ from tenants.database.cluster import ClusterUrls, set_up_cluster
 from tenants.database.inspection import inspect
 from tenants.database.names import tenant_role, tenant_schema
 from tenants.directory.models import Tenant
-from tenants.operator_keys.roles import OperatorRole
 from tenants.operator_keys.schemas import CreateOperatorKey
+from tenants.principal import OperatorRole
 
 _DATABASE = "tenantry"
 _SHOWN_FAILURES = 5

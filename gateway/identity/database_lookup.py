@@ -16,10 +16,9 @@ from tenants.database.listener import ChangeKind
 from tenants.database.sessions import Database
 from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
-from tenants.operator_keys.roles import OperatorRole
 from tenants.operator_keys.service import OperatorKeys
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.roles.builtin import BUILT_IN_ROLES
 from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from tenants.errors import TenantryError
-from tenants.operator_keys.roles import OperatorRole
+from tenants.principal import OperatorRole
 from tenants.resources.costs import MOST_COST, is_cost
 from tenants.roles.permissions import Grade
 

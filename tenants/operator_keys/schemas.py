@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tenants.api_keys.schemas import EXPIRY, Expiry, Name
 from tenants.identifiers import OPERATOR_KEY, example_of, show
 from tenants.operator_keys.models import OperatorKey
-from tenants.operator_keys.roles import OperatorRole
+from tenants.principal import OperatorRole
 
 
 class CreateOperatorKey(BaseModel):

@@ -25,8 +25,7 @@ from tenants.credentials import CredentialMissing
 from tenants.database.names import tenant_role, tenant_schema
 from tenants.errors import Forbidden
 from tenants.identifiers import TenantId
-from tenants.operator_keys.roles import OperatorRole
-from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.resources.errors import DeclarationError
 from tests.asgi import http_scope, request_context
 from tests.fixtures.unconnected import unconnected_api, unconnected_services

@@ -8,8 +8,7 @@ from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader, Load, Outcome
 from gateway.identity.lookup import KeySecret, Lookup, LookupResult
 from tenants.identifiers import OperatorKeyId, new_id
-from tenants.operator_keys.roles import OperatorRole
-from tenants.principal import Operator
+from tenants.principal import Operator, OperatorRole
 from tenants.secrets.tokens import SecretKind
 from tests.unit.identity.cache_model import Channel
 

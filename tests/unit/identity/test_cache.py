@@ -9,8 +9,7 @@ from gateway.identity.cache import _MAX_CHANGES, MAX_REFUSAL_STALENESS, MAX_STAL
 from gateway.identity.lookup import LookupResult, Refusal
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.identifiers import OperatorKeyId, TenantId, new_id
-from tenants.operator_keys.roles import OperatorRole
-from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, TenantRef, TenantStatus
 from tests.unit.identity.cache_model import Channel
 
 _KEY, _OWN, _TENANT, _USER = b"k" * 32, "api_key aa", "tenant 1", "user 9"
