@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -33,6 +34,7 @@ _WINDOW: LiteralString = (
     "UPDATE tenantry.plans SET windows = jsonb_set(windows, '{0,quota}', to_jsonb(%s::int)) WHERE code = 'scale'"
 )
 _STATUS: LiteralString = "UPDATE tenantry.tenants SET status = %s WHERE slug = 'acme'"
+_CHARGED = "/v1/contacts"  # to the plan
 
 Shows = Callable[[httpx.Response], bool]
 
@@ -45,26 +47,23 @@ class Fleet:
     workers: list[Worker]
     template: Template
 
-    async def changes(self, headers: dict[str, str], statement: LiteralString, values: list[Any], shows: Shows) -> None:
+    async def changes(
+        self, headers: dict[str, str], statement: LiteralString, values: list[Any], shows: Shows, path: str = "/v1/me"
+    ) -> None:
         """Make the change; every worker's response must show it in time."""
         async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
-            before = await asyncio.gather(*(self._ask(client, each, headers) for each in self.workers))
+            before = await asyncio.gather(*(self._ask(client, each, path, headers) for each in self.workers))
             assert not any(shows(answer) for answer in before), [answer.text for answer in before]
             with psycopg.connect(self.urls.superuser) as connection:
                 connection.execute(statement, values)
             until = time.monotonic() + _LONGEST
             for worker in self.workers:
-                group.create_task(self._until(client, worker, headers, shows, until))
+                group.create_task(_until(partial(self._ask, client, worker, path, headers), shows, until))
 
-    async def _until(
-        self, client: httpx.AsyncClient, worker: Worker, headers: dict[str, str], shows: Shows, until: float
-    ) -> None:
-        while not shows(await self._ask(client, worker, headers)):
-            assert time.monotonic() < until, "a worker still believes what was"
-            await asyncio.sleep(0.005)
-
-    async def _ask(self, client: httpx.AsyncClient, worker: Worker, headers: dict[str, str]) -> httpx.Response:
-        return await client.get(f"http://127.0.0.1:{worker.port}/v1/me", headers=headers)
+    async def _ask(
+        self, client: httpx.AsyncClient, worker: Worker, path: str, headers: dict[str, str]
+    ) -> httpx.Response:
+        return await client.get(f"http://127.0.0.1:{worker.port}{path}", headers=headers)
 
     async def signed_in(self) -> dict[str, str]:
         """Headers of a user of acme."""
@@ -72,6 +71,12 @@ class Fleet:
         async with httpx.AsyncClient() as client:
             answer = await client.post(f"http://127.0.0.1:{self.workers[0].port}/v1/auth/login", json=sent)
         return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
+
+async def _until(ask: Callable[[], Awaitable[httpx.Response]], shows: Shows, until: float) -> None:
+    while not shows(await ask()):
+        assert time.monotonic() < until, "a worker still believes what was"
+        await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -104,10 +109,10 @@ async def test_every_serving_worker_applies_every_kind_of_change(fleet: Fleet) -
         await fleet.changes(person, _USER, [None, email], _status(200))
         await fleet.changes(person, _ROLE, ["viewer", email], _roles("viewer"))
         await fleet.changes(person, _ROLE, ["admin", email], _roles("admin"))
-        await fleet.changes(viewer, _PLAN, ["pro"], _burst(100))
-        await fleet.changes(viewer, _PLAN, ["scale"], _burst(1_000))
-        await fleet.changes(viewer, _WINDOW, [5_000], _burst(5_000))
-        await fleet.changes(viewer, _WINDOW, [1_000], _burst(1_000))
+        await fleet.changes(viewer, _PLAN, ["pro"], _burst(100), _CHARGED)
+        await fleet.changes(viewer, _PLAN, ["scale"], _burst(1_000), _CHARGED)
+        await fleet.changes(viewer, _WINDOW, [5_000], _burst(5_000), _CHARGED)
+        await fleet.changes(viewer, _WINDOW, [1_000], _burst(1_000), _CHARGED)
         await fleet.changes(viewer, _STATUS, ["suspended"], _status(403))
         await fleet.changes(viewer, _STATUS, ["active"], _status(200))
     load.cancel()

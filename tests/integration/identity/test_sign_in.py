@@ -281,7 +281,7 @@ async def test_sign_in_is_limited_by_source(gateways: GatewayFactory) -> None:
         answers = [await _log_in(gateway, password="another long passphrase") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [401, 401, 429]
         assert answers[-1].json()["code"] == "rate_limited"
-        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 61  # a window, and one of its hundred buckets
 
 
 async def test_the_jwks_is_cacheable_and_verifies_access_tokens(gateway: Gateway) -> None:

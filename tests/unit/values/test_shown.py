@@ -27,7 +27,7 @@ _NAMES: dict[str, tuple[type[BaseModel], dict[str, Any], str]] = {
     "tenant": (CreateTenant, {"slug": "acme", "plan": "free"}, "name"),
     "owner's address": (CreateTenant, {"slug": "acme", "plan": "free", "name": "Acme"}, "owner_email"),
     "key": (CreateApiKey, {"role": "viewer"}, "name"),
-    "operator key": (CreateOperatorKey, {}, "name"),
+    "operator key": (CreateOperatorKey, {"role": "admin"}, "name"),
     "plan": (PlanSpec, _PLAN, "name"),
     "address at sign-in": (LoginRequest, {"password": "x", "tenant": "acme"}, "email"),
     "tenant at sign-in": (LoginRequest, {"password": "x", "email": "ann@example.com"}, "tenant"),
