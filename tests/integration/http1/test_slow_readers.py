@@ -87,7 +87,8 @@ def test_a_reader_below_the_minimum_rate_is_ended(start_server: StartServer) -> 
     gated = _Gated(_ANSWER)
     server = start_server(gated.gate(), limits=Limits(sweep=0.02, grace=0.2, min_rate=100_000_000))
     with connected(server.port) as client:
-        _request(server, client)
+        client.send(_GET)
+        assert server.wait_until(lambda: bool(gated.logger.calls))
         assert server.wait_until(lambda: server.idle)
     assert (gated.held, server.memory.total) == (0, 0)
     (line,) = gated.logger.calls
@@ -131,8 +132,8 @@ def test_a_slow_reader_of_a_stream_is_ended(start_server: StartServer) -> None:
     gated = _Gated(endless)
     server = start_server(gated.gate(), limits=Limits(sweep=0.02, grace=0.2, min_rate=100_000_000))
     with connected(server.port) as client:
-        _request(server, client)
-        assert server.wait_until(lambda: not server.connections)
+        client.send(_GET)
+        assert server.wait_until(lambda: bool(gated.logger.calls))
     ended.set()
     assert server.wait_until(lambda: server.idle)
     assert gated.logger.calls[0].kwargs["cut_short"] == "slow_reader"
