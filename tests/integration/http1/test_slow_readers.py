@@ -133,7 +133,7 @@ def test_a_slow_reader_of_a_stream_is_ended(start_server: StartServer) -> None:
     server = start_server(gated.gate(), limits=Limits(sweep=0.02, grace=0.2, min_rate=100_000_000))
     with connected(server.port) as client:
         client.send(_GET)
-        assert server.wait_until(lambda: bool(gated.logger.calls))
+        assert server.wait_until(lambda: bool(server.scopes) and not server.connections)
     ended.set()
     assert server.wait_until(lambda: server.idle)
     assert gated.logger.calls[0].kwargs["cut_short"] == "slow_reader"
