@@ -86,7 +86,7 @@ def _value(parameter: str, template: str) -> str:
 
 @pytest.mark.parametrize("body", _BODIES.values(), ids=_BODIES.keys())
 async def test_a_harmful_body_is_refused_on_every_route(gateway: Gateway, targets: list[Target], body: bytes) -> None:
-    """LD1, DA2: whoever sends it and wherever to, the event loop is not held."""
+    """LD1, DA2: on no route and from no sender does it hold the event loop."""
     wrong = {}
     for target in targets:
         headers = {"content-type": "application/json", **target.headers}

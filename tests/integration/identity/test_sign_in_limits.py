@@ -91,7 +91,7 @@ async def test_wrong_passwords_at_once_on_two_workers_are_counted_exactly(site: 
 
 
 async def test_the_owner_is_not_delayed_at_a_usual_place(site: Site) -> None:
-    """ID10: whoever guesses from elsewhere; a colleague's place is a usual one of the tenant."""
+    """ID10: guesses from elsewhere do not delay it; a colleague's place is a usual one of the tenant."""
     assert (await site.log_in(_HOME, PASSWORD)).status_code == 200
     assert (await site.statuses(*_strangers(40)))[-1] == 429
     assert (await site.log_in(_HOME, PASSWORD)).status_code == 200
