@@ -72,7 +72,7 @@ def test_the_framing_of_chunks_is_limited_in_every_part_of_a_body() -> None:
         _feed(ChunkedBody(1_048_576), tiny * (most + 1), 4_096)
     large = ChunkedBody(1_048_576)
     assert len(_feed(large, b"100\r\n" + b"a" * 256 + b"\r\n", 4_096)[0]) == 256
-    with pytest.raises(PayloadTooLarge):  # what is left of the bound on the payload gives no credit
+    with pytest.raises(PayloadTooLarge):  # the unused part of the bound on the payload gives no credit
         _feed(large, tiny * (most + 256 // 8 // framing + 1), 4_096)
 
 
