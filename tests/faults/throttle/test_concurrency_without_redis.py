@@ -17,7 +17,7 @@ from gateway.throttle.stage import ThrottleStage
 from tenants.principal import Window
 from tests.asgi import end, http_scope, request_context, run_stage
 from tests.fixtures.servers import RedisFactory
-from tests.integration.throttle.load_worker import Plans, principal
+from tests.integration.throttle.load_worker import PATIENT, Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -80,8 +80,8 @@ class Traffic:
 
 
 @asynccontextmanager
-async def _traffic(url: str) -> AsyncIterator[Traffic]:
-    limiters = [RequestLimiter(ThrottleSettings(url, 2)) for _ in range(2)]
+async def _traffic(url: str, deadline_seconds: float = 0.005) -> AsyncIterator[Traffic]:
+    limiters = [RequestLimiter(ThrottleSettings(url, 2, deadline_seconds)) for _ in range(2)]
     plans = Plans((Window("burst", 100_000, 1),), _LIMIT)
     for limiter in limiters:
         await limiter.start()
@@ -118,7 +118,7 @@ async def test_all_workers_together_have_at_most_the_limit_in_flight_while_redis
 async def test_requests_in_flight_elsewhere_when_redis_fails_count_against_the_share(start_redis: RedisFactory) -> None:
     """TH8: seven of eight run on one worker, so the other admits one, though its share is four."""
     server = start_redis()
-    async with _traffic(server.url) as traffic:
+    async with _traffic(server.url, PATIENT) as traffic:
         traffic.begin(1, 0.2)
         for _ in range(7):
             traffic.begin(0, 2.0)
@@ -134,7 +134,7 @@ async def test_requests_in_flight_elsewhere_when_redis_fails_count_against_the_s
 async def test_requests_in_flight_are_reported_when_redis_is_back(start_redis: RedisFactory) -> None:
     """TH9: a Redis that restarted empty does not grant the permits of requests that are still in flight."""
     server = start_redis()
-    async with _traffic(server.url) as traffic:
+    async with _traffic(server.url, PATIENT) as traffic:
         for _ in range(3):
             traffic.begin(0, 6.0)
         await asyncio.sleep(0.1)
@@ -153,7 +153,7 @@ async def test_requests_in_flight_are_reported_when_redis_is_back(start_redis: R
 async def test_a_flushed_redis_admits_at_most_twice_the_limit_for_a_second(start_redis: RedisFactory) -> None:
     """TH9: every worker reports the permits in use with its next call."""
     server = start_redis()
-    async with _traffic(server.url) as traffic:
+    async with _traffic(server.url, PATIENT) as traffic:
         await traffic.load(0.5)
         async with aioredis.Redis.from_url(server.url) as client:
             await client.flushall()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import redis
 
-from tests.integration.throttle.load_worker import Job
+from tests.integration.throttle.load_worker import PATIENT, Job
 
 _REPOSITORY = Path(__file__).parents[3]
 _TOGETHER = 0.2  # seconds from the last process's readiness to the common start
@@ -22,12 +23,29 @@ _TOGETHER = 0.2  # seconds from the last process's readiness to the common start
 class Outcome:
     """Totals of all processes."""
 
-    admissions: list[float]  # sorted moments, seconds
+    requests: list[tuple[float, float]]  # the admitted: when each began and when its admission was known, sorted
     refused: int
     slowest: float  # seconds
     calls: int  # of Redis
     start: float
     ends: list[float]  # of requests with a duration, sorted
+
+    @property
+    def admissions(self) -> list[float]:
+        """When each admission was known, sorted moments."""
+        return sorted(known for _, known in self.requests)
+
+    def most_in_any_window(self, seconds: float) -> int:
+        """The most admissions that were certainly in one half-open interval of that length.
+
+        A request was admitted somewhere between its begin and the moment at which that was known. The two are far apart
+        when the machine took the processor from the process in between.
+        """
+        most = 0
+        known = self.admissions
+        for earlier, (began, _) in enumerate(self.requests):
+            most = max(most, bisect_left(known, began + seconds) - earlier)
+        return most
 
     def most_in_flight(self) -> int:
         """Maximum over all moments and processes."""
@@ -60,6 +78,7 @@ class Fleet:
         seed: int = 1,
         concurrency: int | None = None,
         duration: float = 0.0,
+        deadline_seconds: float = PATIENT,
     ) -> None:
         """One process for each rate (0 is unlimited); returns when all are about to start."""
         self._before = self._calls()
@@ -76,6 +95,7 @@ class Fleet:
                 seed + number,
                 concurrency=concurrency,
                 duration=duration,
+                deadline_seconds=deadline_seconds,
             )
             config = out.with_suffix(".job")
             config.write_text(json.dumps(asdict(job)), encoding="utf-8")
@@ -91,12 +111,13 @@ class Fleet:
 
     def join(self, *, killed: Sequence[int] = ()) -> Outcome:
         """Wait for all. Admissions of killed processes count as well."""
-        admissions: list[float] = []
+        requests: list[tuple[float, float]] = []
         ends: list[float] = []
         refused, slowest = 0, 0.0
         for number, process in enumerate(self.processes):
             process.communicate(timeout=100)
-            admissions.extend(_moments(self._outs[number]))
+            moments = _moments(self._outs[number])
+            requests.extend(zip(moments[::2], moments[1::2], strict=False))  # a killed process may have written half
             if number in killed:
                 continue
             assert process.returncode == 0
@@ -104,7 +125,7 @@ class Fleet:
             ends.extend(_moments(Path(f"{self._outs[number]}.ends")))
             refused += summary["refused"]
             slowest = max(slowest, summary["slowest"])
-        return Outcome(sorted(admissions), refused, slowest, self._calls() - self._before, self.start, sorted(ends))
+        return Outcome(sorted(requests), refused, slowest, self._calls() - self._before, self.start, sorted(ends))
 
     def _calls(self) -> int:
         if self.redis_url is None:

@@ -1,8 +1,9 @@
 """One worker process under load: the real stage against the real Redis; records the moment of every admission.
 
-Run as ``python -m tests.integration.throttle.load_worker <job.json>``; the job is a ``Job``. Writes the admissions as
-doubles (moments of the system's monotonic clock, the same for all processes) to ``<out>``, the ends of those with a
-duration to ``<out>.ends``, a summary to ``<out>.json``.
+Run as ``python -m tests.integration.throttle.load_worker <job.json>``; the job is a ``Job``. Writes two doubles for
+each admission to ``<out>``: when the request began and when its admission was known, as moments of the system's monotonic
+clock, the same for all processes. Writes the ends of those with a duration to ``<out>.ends``, a summary to
+``<out>.json``.
 """
 
 import asyncio
@@ -28,7 +29,10 @@ from tenants.identifiers import TenantId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus, Window
 from tests.asgi import end, http_scope, request_context, run_stage
 
+PATIENT = 1.0  # seconds to wait for a Redis that is up: a busy machine is no outage
+
 _MOMENT = struct.Struct("d")
+_ADMISSION = struct.Struct("dd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Job:
     seconds: float
     rate: float  # requests a second, Poisson; 0 is unlimited
     seed: int = 1
-    deadline_seconds: float = 0.005
+    deadline_seconds: float = PATIENT
     concurrency: int | None = None
     duration: float = 0.0  # seconds for which an admitted request is in flight
 
@@ -117,7 +121,7 @@ class Load:
             return False
         finally:
             self.slowest = max(self.slowest, monotonic() - began)
-        self._out.write(_MOMENT.pack(monotonic()))
+        self._out.write(_ADMISSION.pack(began, monotonic()))
         self.admitted += 1
         if self.job.duration:
             running = asyncio.create_task(self._last(request))

@@ -25,7 +25,7 @@ from gateway.throttle.storage import LeasedStorage
 from tenants.errors import Forbidden, RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import call, end, http_scope, request_context, respond_ok, route_to, run_stage
-from tests.integration.throttle.load_worker import Plans, principal
+from tests.integration.throttle.load_worker import PATIENT, Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ async def start(redis_server: LocalRedis) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def one(plans: Plans) -> Worker:
-            limiter = RequestLimiter(ThrottleSettings(redis_server.url, 2))
+            limiter = RequestLimiter(ThrottleSettings(redis_server.url, 2, PATIENT))
             await limiter.start()
             stack.push_async_callback(limiter.close)
             return Worker(limiter, plans)

@@ -21,7 +21,7 @@ from gateway.throttle.storage import LeasedStorage
 from tenants.errors import RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, request_context, respond_ok, route_to
-from tests.integration.throttle.load_worker import Plan, principal
+from tests.integration.throttle.load_worker import PATIENT, Plan, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ async def start(redis_server: LocalRedis) -> AsyncIterator[Callable[[], "asyncio
 
 
 async def _started(stack: AsyncExitStack, url: str | None, workers: int = 2) -> RequestLimiter:
-    limiter = RequestLimiter(ThrottleSettings(url, workers))
+    limiter = RequestLimiter(ThrottleSettings(url, workers, PATIENT))
     await limiter.start()
     stack.push_async_callback(limiter.close)
     return limiter

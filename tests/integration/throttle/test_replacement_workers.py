@@ -17,7 +17,7 @@ from gateway.throttle.storage import _OVERLAP
 from tenants.errors import RateLimited
 from tenants.principal import Principal, Window
 from tests.asgi import http_scope, request_context, run_stage
-from tests.integration.throttle.load_worker import Plans, principal
+from tests.integration.throttle.load_worker import PATIENT, Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ _WIDE = Plans((Window("sustained", 1_000_000, 60),))
 
 @asynccontextmanager
 async def _replacement(url: str | None) -> AsyncIterator[RequestLimiter]:
-    limiter = RequestLimiter(ThrottleSettings(url, workers=2, takes_over=True))
+    limiter = RequestLimiter(ThrottleSettings(url, 2, PATIENT, takes_over=True))
     await limiter.start()
     try:
         yield limiter

@@ -17,7 +17,7 @@ from gateway.throttle.stage import ThrottleStage
 from tenants.errors import RateLimited
 from tenants.principal import Principal, PrincipalKind, Window
 from tests.asgi import http_scope, request_context, respond_ok, run_stage
-from tests.integration.throttle.load_worker import Plans, principal
+from tests.integration.throttle.load_worker import PATIENT, Plans, principal
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ _MANAGEMENT = ThrottleSettings(workers=2, management_quota=7, principal_quota=3)
 
 @pytest.fixture
 async def limiter(redis_server: LocalRedis) -> AsyncIterator[RequestLimiter]:
-    async with _started(ThrottleSettings(redis_server.url, 2)) as limiter:
+    async with _started(ThrottleSettings(redis_server.url, 2, PATIENT)) as limiter:
         yield limiter
 
 

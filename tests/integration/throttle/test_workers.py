@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from gateway.development.redis import LocalRedis
-from tests.integration.throttle.fleet import Fleet, most_in_any_window
+from tests.integration.throttle.fleet import Fleet
 
 
 def _fleet(folder: Path, server: LocalRedis, *windows: tuple[str, int, int]) -> Fleet:
@@ -41,7 +41,7 @@ def test_no_window_over_all_processes_holds_more_than_its_quota(
     fleet = _fleet(tmp_path, redis_server, ("burst", quota, 1), ("sustained", 20 * quota, 60))
     fleet.launch(rates, _SECONDS)
     outcome = fleet.join()
-    assert most_in_any_window(outcome.admissions, 1) <= quota
+    assert outcome.most_in_any_window(1) <= quota
     assert len(outcome.admissions) >= 0.8 * _SECONDS * quota
 
 
@@ -64,5 +64,5 @@ async def test_tokens_of_a_killed_process_count_as_spent(tmp_path: Path, redis_s
     await asyncio.sleep(fleet.start + 1.5 - monotonic())
     fleet.processes[0].send_signal(signal.SIGKILL)
     outcome = fleet.join(killed=[0])
-    assert most_in_any_window(outcome.admissions, 1) <= 1000
+    assert outcome.most_in_any_window(1) <= 1000
     assert sum(moment > fleet.start + 3.0 for moment in outcome.admissions) >= 700
