@@ -15,7 +15,7 @@ _RATES = (40, 100)  # requests a second of the leaked key
 _LEAD_IN = 2.0  # seconds until the plan is used up
 _LONGEST = 15.0  # seconds of trying: a longer wait is reported as this
 _PAUSE = 0.25  # seconds between two attempts of the admin
-_NO_CONTENT = 204
+_NO_CONTENT, _REFUSED = 204, 429
 
 
 def measure(target: Target) -> list[Finding]:
@@ -34,12 +34,20 @@ def _seconds(target: Target, load_pool: Pool) -> Iterator[tuple[int, float]]:
         plan = PlanSpec(code=f"flooded-{rate}", name="Flooded", rank=500 + rate, windows=windows)
         admin = target.add_tenant(f"flooded-{rate}", plan).headers
         with httpx.Client(base_url=target.url, headers=admin, trust_env=False) as client:
-            made = client.post("/v1/api-keys", json={"name": "leaked", "role": "member"}).raise_for_status().json()
+            made = _make_key(client)
             flood = [request_bytes(f"{target.url}/v1/contacts?limit=1", {"X-API-Key": made["secret"]})]
             running = load_pool.apply_async(PacedLoad([target.url], flood, rate, _LEAD_IN + _LONGEST).run)
             time.sleep(_LEAD_IN)
             yield rate, _until_revoked(client, made["id"])
             running.get()
+
+
+def _make_key(client: httpx.Client) -> dict[str, str]:
+    """The key that will leak. A fresh worker may refuse its first requests until it has Redis and the new plan."""
+    while (reply := client.post("/v1/api-keys", json={"name": "leaked", "role": "member"})).status_code == _REFUSED:
+        time.sleep(_PAUSE)
+    made: dict[str, str] = reply.raise_for_status().json()
+    return made
 
 
 def _until_revoked(client: httpx.Client, key: str) -> float:
