@@ -19,7 +19,7 @@ _INVALID = re.compile(
 _TOKEN = re.compile(TOKEN)
 
 _HOST = re.compile(
-    rb"(?P<name>(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})++|\[(?P<v6>[0-9A-Fa-f:.]++)\])(?::(?P<port>[0-9]{1,5}))?+"
+    rb"(?P<name>(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})+|\[(?P<v6>[0-9A-Fa-f:.]++)\])(?::(?P<port>[0-9]{1,5}))?"
 )
 _MAX_PORT = 65_535
 _HOST_CACHE_SIZE = 1_024

@@ -10,7 +10,7 @@ _CRLF = b"\r\n"
 # RFC 9112 section 7.1. Extensions are ignored; whitespace in them, which only lenient parsers accept, is rejected.
 _SIZE_LINE = re.compile(
     rb"(?P<size>[0-9A-Fa-f]{1,16}+)"
-    rb"(?:;" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|" + rb'"(?:[\t !\#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"))?+)*+'
+    rb"(?:;" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|" + rb'"(?:[\t !\#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
     rb"\r\n"
 )
 _MAX_SIZE_LINE = 256  # bytes, with extensions and CRLF

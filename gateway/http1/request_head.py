@@ -27,12 +27,12 @@ _MAX_LINE_BYTES = len(b"\r\n") + max(map(len, _METHODS)) + MAX_TARGET_BYTES + le
 
 # The path is that of RFC 3986 section 3.3. The query is any visible ASCII but "#": clients send brackets unencoded.
 _REQUEST_LINE = re.compile(
-    rb"(?:\r\n)?+"  # RFC 9112 section 2.2: ignore one empty line before the request
+    rb"(?:\r\n)?"  # RFC 9112 section 2.2: ignore one empty line before the request
     rb"(?P<method>" + b"|".join(_METHODS) + rb")\ "
     rb"""(?P<target>
-        (?:(?i:https?)://(?P<authority>[^/?\#@\s]++))?+
-        (?P<path>(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%(?:[2-689A-Fa-f][0-9A-Fa-f]|7[0-9A-Ea-e]))*+|\*)?+)
-        (?:\?(?P<query>(?:[!"$&-~]++|%(?!00))*+))?+
+        (?:(?i:https?)://(?P<authority>[^/?\#@\s]++))?
+        (?P<path>(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%(?:[2-689A-Fa-f][0-9A-Fa-f]|7[0-9A-Ea-e]))*|\*)?)
+        (?:\?(?P<query>(?:[!"$&-~]++|%(?!00))*))?
     )"""
     rb"\ HTTP/1\.(?P<minor>[01])\r\n",
     re.VERBOSE,

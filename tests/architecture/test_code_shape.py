@@ -4,9 +4,11 @@ import ast
 import re
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.architecture.sources import LAYERS, Function, functions, parsed, python_files, shown
 
+_CHARACTER_CLASS = re.compile(r"\[(?:\\.|[^\]\\])*\]")
 _MOST_LINES = 350
 _MEDIAN, _NINE_OF_TEN, _LONGEST = 8, 30, 60  # lines of a function's body, without its docstring
 
@@ -105,3 +107,21 @@ def test_the_search_for_sql_finds_it() -> None:
     """The rule above can fail."""
     hidden = ast.parse('from sqlalchemy import text\nX = text("SELECT a FROM b")\nY = f"DELETE FROM {X}"')
     assert len(list(_sql_of("x.py", hidden))) == 3
+
+
+def test_no_pattern_has_a_possessive_group() -> None:
+    """PX5: Python before 3.11.5 matches them wrongly, so that a strict pattern accepts what it must not.
+
+    https://github.com/python/cpython/issues/106052. Possessive repetition of one character class is right.
+    """
+    possessive = re.compile(r"\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>")
+    found = [shown(path) for path in python_files(*LAYERS, "tenantry") if any(map(possessive.search, _strings(path)))]
+    assert found == []
+
+
+def _strings(path: Path) -> Iterator[str]:
+    """Every string of the file, without what patterns have in brackets."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            yield _CHARACTER_CLASS.sub("", text)
