@@ -30,7 +30,7 @@ def measure(target: Target) -> Sequence[Finding]:
     other, abuser = target.add_tenant("bodies-other", PLAN), target.add_tenant("bodies-abuser", PLAN)
     request = request_bytes(f"{target.url}/v1/contacts?limit=1", other.headers)
     kinds: dict[str, list[bytes]] = {
-        "nobody": [],
+        "no abuse": [],
         "anonymous clients": [
             request_bytes(f"{target.url}/v1/auth/login", {"X-Forwarded-For": str(_FIRST_SOURCE + number)}, "POST", body)
             for number in range(_SOURCES)

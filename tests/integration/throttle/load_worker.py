@@ -1,8 +1,8 @@
 """One worker process under load: the real stage against the real Redis; records the moment of every admission.
 
 Run as ``python -m tests.integration.throttle.load_worker <job.json>``; the job is a ``Job``. Writes two doubles for
-each admission to ``<out>``: when the request began and when its admission was known, as moments of the system's monotonic
-clock, the same for all processes. Writes the ends of those with a duration to ``<out>.ends``, a summary to
+each admission to ``<out>``: when the request began and when its admission was known, as moments of the system's
+monotonic clock, the same for all processes. Writes the ends of those with a duration to ``<out>.ends``, a summary to
 ``<out>.json``.
 """
 

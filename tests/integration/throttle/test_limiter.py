@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 import redis.asyncio as aioredis
+from structlog.testing import capture_logs
 
 from gateway.development.redis import LocalRedis
 from gateway.throttle import account as throttle_account
@@ -316,11 +317,12 @@ async def test_without_redis_a_refusal_names_the_window_too() -> None:
         assert '"sustained" (4 per 60 s)' in refused.value.message
 
 
-async def test_without_redis_a_worker_enforces_its_share_and_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_without_redis_a_worker_enforces_its_share_and_logs_it() -> None:
     """TH8: with a warning in the log."""
     async with AsyncExitStack() as stack:
-        alone = await _started(stack, None, workers=2)
-        assert "throttle_in_process" in capsys.readouterr().out
+        with capture_logs() as logged:
+            alone = await _started(stack, None, workers=2)
+        assert [(each["event"], each["log_level"]) for each in logged] == [("throttle_in_process", "warning")]
         assert await _admitted(alone, principal(uuid4()), 10) == 5
 
 

@@ -38,7 +38,7 @@ class Server:
                     await asyncio.sleep(0)
                 if answer is not _OK:
                     return
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):  # closed or, with a response unread, reset
             return
         finally:
             writer.close()
