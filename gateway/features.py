@@ -116,9 +116,18 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     roles = Roles(authorizer.permissions, (members_repository.has_role, api_keys_repository.has_role))
-    users, members = Users(passwords), Members(roles, sign_ins.end_sign_ins)
+    users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     queue, subscriptions = JobQueue(), Subscriptions()
+    sign_in = SignIn(
+        database,
+        hasher=hasher,
+        passwords=passwords,
+        attempts=SignInAttempts(database, settings.secret),
+        tokens=tokens,
+        sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
+        refresh_life=timedelta(days=settings.refresh_token_days),
+    )
     return Features(
         database=database,
         registry=registry,
@@ -133,15 +142,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, users, members),
-        sign_in=SignIn(
-            database,
-            hasher=hasher,
-            passwords=passwords,
-            attempts=SignInAttempts(database, settings.secret),
-            tokens=tokens,
-            sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
-            refresh_life=timedelta(days=settings.refresh_token_days),
-        ),
+        sign_in=sign_in,
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),

@@ -5,16 +5,14 @@ from typing import Any
 from fastapi import Request, Response
 
 from gateway.api.answers import answered
+from gateway.api.clients import client_of, source_of
 from gateway.authorization.guards import public
-from gateway.request.context import context_of
 from gateway.request.route import Quota
-from gateway.request.source import source_bucket, source_site
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
-from tenants.sign_in.limits import Source
 from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest
 from tenants.sign_in.service import SignInRefused
 
@@ -62,10 +60,9 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
 
     After too many failures for an account or in a tenant, attempts are delayed: retry after `Retry-After`.
     """
-    client = context_of(request.scope).client
-    source = Source(source_bucket(client), source_site(client))
     sign_in = services_of(request).features.sign_in
-    return answered(await sign_in.login(body.email, body.password, body.tenant, source))
+    grant = await sign_in.login(body.email, body.password, body.tenant, source_of(request), client_of(request))
+    return answered(grant)
 
 
 @router.post("/v1/auth/refresh", response_model=Grant)
