@@ -53,6 +53,7 @@ from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
 from tenants.sign_in.service import REFRESH_ANSWER, SignIn
+from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
 from tenants.users.passwords import PasswordHasher
 from tenants.users.service import Users
@@ -88,6 +89,7 @@ class Features:
     operator_keys: OperatorKeys
     onboarding: Onboarding
     sign_in: SignIn
+    sessions: Sessions
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -143,6 +145,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, users, members),
         sign_in=sign_in,
+        sessions=Sessions(sign_in),
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),

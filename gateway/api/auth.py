@@ -13,7 +13,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
-from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest
+from tenants.sign_in.schemas import Grant, LoginRequest, LogoutRequest, RefreshRequest
 from tenants.sign_in.service import SignInRefused
 
 _KEYS_FRESH = "public, max-age=300, stale-while-revalidate=600"  # seconds; a new key waits that long before it signs
@@ -78,9 +78,12 @@ async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
 
 @router.post("/v1/auth/logout", status_code=204)
 @terms(public, per_source=_REFRESHES)
-async def log_out(request: Request, body: RefreshRequest) -> Response:
-    """Sign out. The refresh token and the access tokens of the sign-in are revoked."""
-    await services_of(request).features.sign_in.logout(body.refresh_token)
+async def log_out(request: Request, body: LogoutRequest) -> Response:
+    """Sign out. The refresh token and the access tokens of the sign-in are revoked.
+
+    With `everywhere`, all sessions of the person end, in all tenants.
+    """
+    await services_of(request).features.sign_in.logout(body.refresh_token, everywhere=body.everywhere)
     return Response(status_code=204)
 
 

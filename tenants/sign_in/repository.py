@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
@@ -93,6 +94,78 @@ async def use(session: ControlSession, sign_in: SignInId, when: datetime) -> Use
 async def find_session(session: ControlSession, sign_in: SignInId) -> UserSession | None:
     """One sign-in, ended or not."""
     return await session.get(UserSession, sign_in)
+
+
+async def is_open(session: ControlSession, sign_in: SignInId) -> bool:
+    """Whether this sign-in has not ended."""
+    query = select(UserSession.id).where(UserSession.id == sign_in, UserSession.ended_at.is_(None))
+    return await session.scalar(query) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSession:
+    """A sign-in that has not ended, and the slug of its tenant."""
+
+    row: UserSession
+    tenant: str
+
+    @property
+    def id(self) -> SignInId:
+        """By which pages are ordered."""
+        return self.row.id
+
+
+async def sessions_of(
+    session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset
+) -> list[OwnSession]:
+    """A page of the sign-ins of this person, to this tenant or any, that can still be refreshed."""
+    usable = exists().where(
+        RefreshToken.family_id == UserSession.id, RefreshToken.used_at.is_(None), RefreshToken.expires_at > func.now()
+    )
+    query = select(UserSession, Tenant.slug).join(Tenant, Tenant.id == UserSession.tenant_id)
+    query = query.where(*_own(user, tenant), UserSession.ended_at.is_(None), usable)
+    return [OwnSession(*row) for row in await session.execute(keyset.of(query, UserSession.id))]
+
+
+async def end_own_session(
+    session: ControlSession, user: UserId, tenant: TenantId | None, sign_in: SignInId, when: datetime
+) -> bool:
+    """As ``end_session``, if it is this person's, and of this tenant unless that is None."""
+    return await _end(session, UserSession.id == sign_in, *_own(user, tenant), when=when)
+
+
+def _own(user: UserId, tenant: TenantId | None) -> list[ColumnElement[bool]]:
+    mine = [UserSession.user_id == user]
+    return mine if tenant is None else [*mine, UserSession.tenant_id == tenant]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTenant:
+    """A tenant, and the roles that the person has there."""
+
+    row: Tenant
+    roles: Sequence[str]
+
+    @property
+    def id(self) -> TenantId:
+        """By which pages are ordered."""
+        return self.row.id
+
+
+async def tenants_of(
+    session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset
+) -> list[OwnTenant]:
+    """A page of the tenants of this person; only this one unless that is None."""
+    query = select(Tenant, Membership.roles).join(Membership, Membership.tenant_id == Tenant.id)
+    query = query.where(Membership.user_id == user)
+    query = query if tenant is None else query.where(Tenant.id == tenant)
+    return [OwnTenant(*row) for row in await session.execute(keyset.of(query, Tenant.id))]
+
+
+async def find_own_tenant(session: ControlSession, user: UserId, slug: str) -> TenantId | None:
+    """The tenant with this slug, if the person is a member of it."""
+    query = select(Tenant.id).join(Membership, Membership.tenant_id == Tenant.id)
+    return await session.scalar(query.where(Tenant.slug == slug, Membership.user_id == user))
 
 
 async def end_session(session: ControlSession, sign_in: SignInId, when: datetime) -> bool:
