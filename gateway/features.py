@@ -36,6 +36,8 @@ from tenants.database.sessions import Database
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.jobs.queue import JobQueue
+from tenants.links.jobs import add_link_jobs
+from tenants.links.service import Links
 from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
@@ -81,6 +83,7 @@ class Features:
     hasher: SecretHasher
     passwords: PasswordHasher
     tokens: AccessTokens
+    links: Links
     directory: Directory
     users: Users
     roles: Roles
@@ -137,6 +140,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         hasher=hasher,
         passwords=passwords,
         tokens=tokens,
+        links=Links(hasher, settings.link_pages),
         directory=Directory(),
         users=users,
         roles=roles,
@@ -160,6 +164,7 @@ def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
     add_sign_in_jobs(app, features.database)
+    add_link_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
