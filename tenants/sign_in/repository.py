@@ -18,6 +18,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -152,9 +153,7 @@ class OwnTenant:
         return self.row.id
 
 
-async def tenants_of(
-    session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset
-) -> list[OwnTenant]:
+async def tenants_of(session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset) -> list[OwnTenant]:
     """A page of the tenants of this person; only this one unless that is None."""
     query = select(Tenant, Membership.roles).join(Membership, Membership.tenant_id == Tenant.id)
     query = query.where(Membership.user_id == user)
@@ -294,6 +293,12 @@ async def remember_place(session: ControlSession, user: UserId, tenant: TenantId
     await session.execute(added.on_conflict_do_update(index_elements=primary, set_={"seen_at": added.excluded.seen_at}))
     latest = select(SignInPlace.place).where(*mine).order_by(SignInPlace.seen_at.desc()).limit(PLACES)
     await session.execute(delete(SignInPlace).where(*mine, SignInPlace.place.not_in(latest)))
+
+
+async def delete_old_sessions(session: ControlSession, ended: timedelta, unused: timedelta) -> None:
+    """Delete sign-ins that ended, or were used last, so long ago; with their refresh tokens."""
+    is_old = or_(UserSession.ended_at < func.now() - ended, UserSession.last_used_at < func.now() - unused)
+    await session.execute(delete(UserSession).where(is_old))
 
 
 async def delete_old_limits(session: ControlSession, age: timedelta) -> None:

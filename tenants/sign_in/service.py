@@ -160,7 +160,7 @@ class SignIn:
         return outcome
 
     async def logout(self, secret: str, *, everywhere: bool = False) -> None:
-        """End the sign-in of this token; ``everywhere``, all of the person. Ignores tokens that are unknown or ended."""
+        """End the sign-in of this token; ``everywhere``, all of the person. Ignores unknown and ended ones."""
         if kind_of(secret) is not SecretKind.REFRESH:
             return
         async with self._database.control() as session:

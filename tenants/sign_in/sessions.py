@@ -1,11 +1,11 @@
 """A person's own sessions: list and end them, and begin one in another tenant."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tenants.credentials import CredentialRevoked
 from tenants.database.keyset import Keyset
-from tenants.database.sessions import ControlSession
+from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound
 from tenants.identifiers import SignInId, TenantId, UserId
 from tenants.principal import Principal
@@ -16,6 +16,8 @@ from tenants.sign_in.repository import OwnSession, OwnTenant
 from tenants.sign_in.schemas import Grant
 from tenants.sign_in.service import SignIn
 
+_KEPT = timedelta(days=1)  # after it ended: longer than its access tokens are valid
+_UNUSED = timedelta(days=91)  # longer than any refresh token is valid
 FEDERATED = "fed"  # authentication method reference of single sign-on
 
 
@@ -65,3 +67,9 @@ class Sessions:
 def _tenant_of(caller: Principal) -> TenantId | None:
     """The only tenant of which the session shows something; None for all of the person's."""
     return caller.tenant.id if FEDERATED in caller.methods else None
+
+
+async def forget_old_sessions(database: Database) -> None:
+    """Delete sessions that ended, or expired, long ago."""
+    async with database.control() as session:
+        await repository.delete_old_sessions(session, _KEPT, _UNUSED)

@@ -10,7 +10,6 @@ from tenants.users import repository
 from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher, checked_password
 
-
 # Ends every sign-in of a person in all tenants, in the caller's transaction.
 EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[None]]
 

@@ -12,10 +12,11 @@ from tests.fixtures.databases import DatabaseUrls
 
 _TENANT, _USER = UUID("018f0000-0000-7000-8000-00000000000a"), UUID("018f0000-0000-7000-8000-00000000000b")
 _FIRST, _SECOND = UUID(int=1), UUID(int=2)
-_ROWS = f"""
-    INSERT INTO tenantry.plans (code, name, rank, windows, features) VALUES ('free', 'Free', 0, '[]', '{{}}');
-    INSERT INTO tenantry.tenants (id, slug, name, plan_code) VALUES ('{_TENANT}', 'acme', 'Acme', 'free');
-    INSERT INTO tenantry.users (id, email) VALUES ('{_USER}', 'ada@example.com');
+_ROWS = """
+    INSERT INTO tenantry.plans (code, name, rank, windows, features) VALUES ('free', 'Free', 0, '[]', '{}');
+    INSERT INTO tenantry.tenants (id, slug, name, plan_code)
+        VALUES ('018f0000-0000-7000-8000-00000000000a', 'acme', 'Acme', 'free');
+    INSERT INTO tenantry.users (id, email) VALUES ('018f0000-0000-7000-8000-00000000000b', 'ada@example.com');
 """
 # What the release before revision 0014 does at a sign-in or refresh, and at the end of a sign-in.
 _OLD_TOKEN = (
@@ -38,12 +39,12 @@ def _rows(connection: psycopg.Connection, query: str, *values: object) -> list[A
 
 def test_earlier_sign_ins_are_kept(empty_database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> None:
     """OP4: people stay signed in over the migration, and ended sign-ins stay ended (ID15)."""
-    upgrade = ScriptDirectory._upgrade_revs  # noqa: SLF001 - there is no call for a part of the stream
+    upgrade = ScriptDirectory._upgrade_revs
     with monkeypatch.context() as patched:
         patched.setattr(ScriptDirectory, "_upgrade_revs", lambda self, _to, now: upgrade(self, "0013", now))
         migrate_control(empty_database_urls.owner)
     with psycopg.connect(empty_database_urls.owner, autocommit=True) as owner:
-        owner.execute(_ROWS.encode())
+        owner.execute(_ROWS)
         for family in (_FIRST, _FIRST, _SECOND):
             _rows(owner, _OLD_TOKEN, family, _USER, _TENANT)
         _rows(owner, _OLD_END, _SECOND)
@@ -57,7 +58,7 @@ def test_two_releases_agree_which_sign_ins_have_ended(database_urls: DatabaseUrl
         psycopg.connect(database_urls.owner, autocommit=True) as owner,
         psycopg.connect(database_urls.gateway, autocommit=True) as listener,
     ):
-        owner.execute(_ROWS.encode())
+        owner.execute(_ROWS)
         listener.execute("LISTEN tenantry_changes")
         with psycopg.connect(database_urls.gateway, autocommit=True) as writer:
             writer.execute("SET ROLE tenantry_control")

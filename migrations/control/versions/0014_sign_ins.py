@@ -32,7 +32,7 @@ _TABLE = """
         ended_at timestamptz
     )
 """
-_FOLLOW_TOKEN = """
+_FOLLOW_NEW_OR_ENDED = """
     CREATE FUNCTION tenantry.follow_token() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
     BEGIN
@@ -64,30 +64,45 @@ _FILL = """
         SELECT family_id, user_id, tenant_id, '{pwd}', min(issued_at), max(issued_at), max(family_ended_at)
         FROM tenantry.refresh_tokens GROUP BY family_id, user_id, tenant_id
 """
+# Access tokens end with their sign-in. A refresh changes no rights and needs no notification.
+_ANNOUNCE_END = """
+    CREATE TRIGGER announce_end AFTER UPDATE ON tenantry.sign_ins FOR EACH ROW
+        WHEN (OLD.ended_at IS DISTINCT FROM NEW.ended_at)
+        EXECUTE FUNCTION tenantry.announce_change('user', 'user_id')
+"""
+_ON_NEW_FAMILY = """
+    CREATE TRIGGER follow_new_token BEFORE INSERT ON tenantry.refresh_tokens FOR EACH ROW
+        EXECUTE FUNCTION tenantry.follow_token()
+"""
+_ON_ENDED_FAMILY = """
+    CREATE TRIGGER follow_ended_token AFTER UPDATE ON tenantry.refresh_tokens FOR EACH ROW
+        WHEN (OLD.family_ended_at IS NULL AND NEW.family_ended_at IS NOT NULL)
+        EXECUTE FUNCTION tenantry.follow_token()
+"""
+_ON_END = """
+    CREATE TRIGGER follow_end AFTER UPDATE ON tenantry.sign_ins FOR EACH ROW
+        WHEN (OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL)
+        EXECUTE FUNCTION tenantry.follow_end()
+"""
+_FAMILY_IS_SIGN_IN = """
+    ALTER TABLE tenantry.refresh_tokens ADD CONSTRAINT fk_refresh_tokens_family_id
+        FOREIGN KEY (family_id) REFERENCES tenantry.sign_ins (id) ON DELETE CASCADE
+"""
 _STATEMENTS = (
     _TABLE,
     "CREATE INDEX ix_sign_ins_user_id ON tenantry.sign_ins (user_id)",
     "CREATE INDEX ix_sign_ins_tenant_id ON tenantry.sign_ins (tenant_id)",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON tenantry.sign_ins TO tenantry_control",
-    _FOLLOW_TOKEN,
+    _FOLLOW_NEW_OR_ENDED,
     _FOLLOW_END,
     "REVOKE EXECUTE ON FUNCTION tenantry.follow_token(), tenantry.follow_end() FROM PUBLIC",
-    # Access tokens end with their sign-in. A refresh changes no rights and needs no notification.
     "DROP TRIGGER announce_end ON tenantry.refresh_tokens",
-    "CREATE TRIGGER announce_end AFTER UPDATE ON tenantry.sign_ins FOR EACH ROW"
-    " WHEN (OLD.ended_at IS DISTINCT FROM NEW.ended_at)"
-    " EXECUTE FUNCTION tenantry.announce_change('user', 'user_id')",
-    "CREATE TRIGGER follow_new_token BEFORE INSERT ON tenantry.refresh_tokens FOR EACH ROW"
-    " EXECUTE FUNCTION tenantry.follow_token()",
-    "CREATE TRIGGER follow_ended_token AFTER UPDATE ON tenantry.refresh_tokens FOR EACH ROW"
-    " WHEN (OLD.family_ended_at IS NULL AND NEW.family_ended_at IS NOT NULL)"
-    " EXECUTE FUNCTION tenantry.follow_token()",
+    _ANNOUNCE_END,
+    _ON_NEW_FAMILY,
+    _ON_ENDED_FAMILY,
     _FILL,
-    "CREATE TRIGGER follow_end AFTER UPDATE ON tenantry.sign_ins FOR EACH ROW"
-    " WHEN (OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL)"
-    " EXECUTE FUNCTION tenantry.follow_end()",
-    "ALTER TABLE tenantry.refresh_tokens ADD CONSTRAINT fk_refresh_tokens_family_id"
-    " FOREIGN KEY (family_id) REFERENCES tenantry.sign_ins (id) ON DELETE CASCADE",
+    _ON_END,
+    _FAMILY_IS_SIGN_IN,
 )
 
 

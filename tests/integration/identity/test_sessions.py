@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tenants.sign_in.sessions import forget_old_sessions
 from tests.fixtures.gateways import Gateway, GatewayFactory
 from tests.fixtures.people import SignedIn, execute, sign_in
 
@@ -74,7 +75,7 @@ async def test_the_session_of_another_person_looks_like_an_unknown_one(gateway: 
 
 
 async def test_switching_begins_a_session_in_the_other_tenant(gateway: Gateway) -> None:
-    """ID11: a new token for one tenant, with the methods of the current session, which goes on; so two tabs cannot mix."""
+    """ID11: a token for one tenant, with the methods of the current session, which goes on; two tabs cannot mix."""
     execute(gateway, _JOIN)
     mine = await sign_in(gateway, agent="browser")
     other = await _switched(mine)
@@ -147,3 +148,16 @@ async def test_signing_out_everywhere_ends_all_sessions_in_all_tenants(gateways:
             assert await each.is_over()
         assert not await other.is_over()
         assert (await mine.post(_SWITCH, tenant="globex")).status_code == 401
+
+
+async def test_sessions_that_ended_long_ago_are_deleted(gateway: Gateway) -> None:
+    """ID15: with their refresh tokens, when no access token of theirs can be valid; others stay."""
+    kept, ended, expired = await sign_in(gateway), await sign_in(gateway), await sign_in(gateway)
+    shown = [each["id"] for each in await _listed(kept)]
+    aged = "UPDATE tenantry.sign_ins SET {} WHERE id = (SELECT id FROM tenantry.sign_ins ORDER BY id OFFSET {} LIMIT 1)"
+    execute(gateway, aged.format("ended_at = now() - interval '25 hours'", 1))
+    execute(gateway, aged.format("last_used_at = now() - interval '92 days'", 2))
+    await forget_old_sessions(gateway.services.database)
+    assert [each["id"] for each in await _listed(kept)] == shown[:1]
+    for gone in (ended, expired):
+        assert (await gone.refreshed()).json()["code"] == "credential_invalid"
