@@ -36,6 +36,8 @@ from tenants.database.sessions import Database
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.jobs.queue import JobQueue
+from tenants.links.jobs import add_link_jobs
+from tenants.links.service import Links
 from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
@@ -53,6 +55,7 @@ from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
 from tenants.sign_in.service import REFRESH_ANSWER, SignIn
+from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
 from tenants.users.passwords import PasswordHasher
 from tenants.users.service import Users
@@ -80,6 +83,7 @@ class Features:
     hasher: SecretHasher
     passwords: PasswordHasher
     tokens: AccessTokens
+    links: Links
     directory: Directory
     users: Users
     roles: Roles
@@ -88,6 +92,7 @@ class Features:
     operator_keys: OperatorKeys
     onboarding: Onboarding
     sign_in: SignIn
+    sessions: Sessions
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -116,9 +121,18 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     roles = Roles(authorizer.permissions, (members_repository.has_role, api_keys_repository.has_role))
-    users, members = Users(passwords), Members(roles, sign_ins.end_sign_ins)
+    users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     queue, subscriptions = JobQueue(), Subscriptions()
+    sign_in = SignIn(
+        database,
+        hasher=hasher,
+        passwords=passwords,
+        attempts=SignInAttempts(database, settings.secret),
+        tokens=tokens,
+        sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
+        refresh_life=timedelta(days=settings.refresh_token_days),
+    )
     return Features(
         database=database,
         registry=registry,
@@ -126,6 +140,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         hasher=hasher,
         passwords=passwords,
         tokens=tokens,
+        links=Links(hasher, settings.link_pages),
         directory=Directory(),
         users=users,
         roles=roles,
@@ -133,15 +148,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, users, members),
-        sign_in=SignIn(
-            database,
-            hasher=hasher,
-            passwords=passwords,
-            attempts=SignInAttempts(database, settings.secret),
-            tokens=tokens,
-            sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
-            refresh_life=timedelta(days=settings.refresh_token_days),
-        ),
+        sign_in=sign_in,
+        sessions=Sessions(sign_in),
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),
@@ -156,6 +164,7 @@ def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
     add_sign_in_jobs(app, features.database)
+    add_link_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

@@ -10,6 +10,7 @@ import migrations.models
 import tenants.api_keys.models
 import tenants.directory.models
 import tenants.events.models
+import tenants.links.models
 import tenants.members.models
 import tenants.operator_keys.models
 import tenants.roles.models
@@ -26,6 +27,7 @@ CONTROL_MODELS = (
     tenants.api_keys.models,
     tenants.directory.models,
     tenants.events.models,
+    tenants.links.models,
     tenants.members.models,
     tenants.operator_keys.models,
     tenants.roles.models,

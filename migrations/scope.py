@@ -7,7 +7,7 @@ from tenants.database.names import CONTROL_SCHEMA
 
 _JOBS = "procrastinate_"  # created and changed by the library's own SQL
 # Columns that this release does not use and the one before it does: the next release drops them (expand, contract).
-_RETIRED = frozenset({("tenants", "migration_failed_at")})
+_RETIRED = frozenset({("tenants", "migration_failed_at"), ("refresh_tokens", "family_ended_at")})
 
 Kind = Literal["schema", "table", "column", "index", "unique_constraint", "foreign_key_constraint", "check_constraint"]
 Parents = MutableMapping[Literal["schema_name", "table_name", "schema_qualified_table_name"], str | None]

@@ -16,12 +16,14 @@ UserId = NewType("UserId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 OperatorKeyId = NewType("OperatorKeyId", UUID)
 RoleId = NewType("RoleId", UUID)
+SignInId = NewType("SignInId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
 API_KEY = "key"
 OPERATOR_KEY = "opk"
 ROLE = "rol"
+SESSION = "ses"
 REQUEST = "req"
 
 

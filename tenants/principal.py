@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
-from tenants.identifiers import TenantId
+from tenants.identifiers import SignInId, TenantId
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.values.networks import Network
 
@@ -83,6 +83,8 @@ class Principal:
     user_id: UUID | None = field(default=None)  # the user's own id, or the user who created the key
     policy: Policy = NO_OWN_ROLES  # of the tenant's own roles; needed when one of ``roles`` is not built in
     family: str = ""  # principals that count as one for management requests; empty is this one alone
+    sign_in_id: SignInId | None = None  # of a person: the sign-in that issued the access token
+    methods: tuple[str, ...] = ()  # of a person: how they signed in (RFC 8176)
 
     @property
     def actor(self) -> Actor:

@@ -5,17 +5,15 @@ from typing import Any
 from fastapi import Request, Response
 
 from gateway.api.answers import answered
+from gateway.api.clients import client_of, source_of
 from gateway.authorization.guards import public
-from gateway.request.context import context_of
 from gateway.request.route import Quota
-from gateway.request.source import source_bucket, source_site
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
-from tenants.sign_in.limits import Source
-from tenants.sign_in.schemas import Grant, LoginRequest, RefreshRequest
+from tenants.sign_in.schemas import Grant, LoginRequest, LogoutRequest, RefreshRequest
 from tenants.sign_in.service import SignInRefused
 
 _KEYS_FRESH = "public, max-age=300, stale-while-revalidate=600"  # seconds; a new key waits that long before it signs
@@ -62,10 +60,9 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
 
     After too many failures for an account or in a tenant, attempts are delayed: retry after `Retry-After`.
     """
-    client = context_of(request.scope).client
-    source = Source(source_bucket(client), source_site(client))
     sign_in = services_of(request).features.sign_in
-    return answered(await sign_in.login(body.email, body.password, body.tenant, source))
+    grant = await sign_in.login(body.email, body.password, body.tenant, source_of(request), client_of(request))
+    return answered(grant)
 
 
 @router.post("/v1/auth/refresh", response_model=Grant)
@@ -81,9 +78,12 @@ async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
 
 @router.post("/v1/auth/logout", status_code=204)
 @terms(public, per_source=_REFRESHES)
-async def log_out(request: Request, body: RefreshRequest) -> Response:
-    """Sign out. The refresh token and the access tokens of the sign-in are revoked."""
-    await services_of(request).features.sign_in.logout(body.refresh_token)
+async def log_out(request: Request, body: LogoutRequest) -> Response:
+    """Sign out. The refresh token and the access tokens of the sign-in are revoked.
+
+    With `everywhere`, all sessions of the person end, in all tenants.
+    """
+    await services_of(request).features.sign_in.logout(body.refresh_token, everywhere=body.everywhere)
     return Response(status_code=204)
 
 

@@ -11,11 +11,13 @@ from tenants.identifiers import (
     API_KEY,
     OPERATOR_KEY,
     ROLE,
+    SESSION,
     TENANT,
     USER,
     ApiKeyId,
     OperatorKeyId,
     RoleId,
+    SignInId,
     TenantId,
     UserId,
     example_of,
@@ -48,3 +50,4 @@ OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY), Path(descript
 TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]
 RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the role.")]
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
+SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]

@@ -1,5 +1,5 @@
-"""The guard that every route declares in its terms: ``requires(...)``, ``requires_principal``, ``requires_operator``,
-``requires_operator_read`` or ``public``.
+"""The guard that every route declares in its terms: ``requires(...)``, ``requires_principal``, ``requires_person``,
+``requires_operator``, ``requires_operator_read`` or ``public``.
 """
 
 import re
@@ -11,6 +11,7 @@ from tenants.roles.permissions import Grade
 _NAME = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*", re.ASCII)
 
 requires_principal = Guard(Audience.TENANTS)  # any caller of a tenant, whatever its roles
+requires_person = Guard(Audience.TENANTS, people_only=True)  # any person who is signed in, for what is their own
 requires_operator = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN}))
 requires_operator_read = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN, OperatorRole.SUPPORT}))
 public = PUBLIC  # open to everybody on purpose

@@ -5,6 +5,7 @@ from gateway.request.context import RequestContext
 from gateway.request.route import Audience, Guard
 from tenants.credentials import CredentialMissing
 from tenants.errors import Forbidden
+from tenants.principal import PrincipalKind
 
 
 class AuthorizationStage:
@@ -28,6 +29,8 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
     if guard.audience is Audience.TENANTS:
         if request.principal is None:
             raise Forbidden if request.operator else CredentialMissing
+        if guard.people_only and request.principal.kind is not PrincipalKind.USER:
+            raise Forbidden("The access token of a person is required; an API key does not suffice.")
         if guard.permission is not None and not authorizer.allows(request.principal, guard.permission):
             raise _missing(request, guard.permission)
     elif guard.audience is Audience.OPERATORS:

@@ -171,6 +171,8 @@ def _user(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef, polic
         roles=_interned(roles),
         expires_at=claims.expires_at,
         user_id=claims.user_id,
+        sign_in_id=claims.session_id,
+        methods=_interned(claims.methods),
         policy=policy,
     )
 

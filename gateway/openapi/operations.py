@@ -48,6 +48,8 @@ def _paragraphs(description: str, terms: Terms) -> Iterable[str]:
         yield "No credential is required."
     elif guard.audience is Audience.OPERATORS:
         yield "Requires an operator key."
+    elif guard.people_only:
+        yield "Requires the access token of a person."
     elif guard.permission is not None:
         yield f"Requires permission `{guard.permission}`."
     if guard.audience is Audience.TENANTS and terms.cost > 1:

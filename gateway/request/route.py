@@ -33,13 +33,14 @@ class Guard:
     """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one.
 
     ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
-    an operator route.
+    an operator route. ``people_only`` excludes API keys.
     """
 
     audience: Audience
     permission: str | None = None
     grade: Grade | None = None
     operator_roles: frozenset[OperatorRole] = frozenset()
+    people_only: bool = False
 
 
 PUBLIC = Guard(Audience.EVERYBODY)

@@ -90,6 +90,13 @@ class MailGroup(BaseModel):
         AfterValidator(_sender),
         Field(description="Sender of all mail, such as `Acme <no-reply@acme.example>`."),
     ] = None
+    link_url: Annotated[
+        HttpUrl | None,
+        Field(
+            description="URL below which the pages are that links in mail open, such as `/invitation`; by default"
+            " `/console` of the public URL."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _mail_is_complete(self) -> Self:

@@ -26,6 +26,11 @@ class Settings(
 ):
     """Every setting of the gateway and the worker. ``tenantry config`` lists them with their sources."""
 
+    @property
+    def link_pages(self) -> str:
+        """The URL below which the pages are that links in mail open, without a slash at its end."""
+        return (self.link_url or f"{self.public_url.rstrip('/')}/console").rstrip("/")
+
     @model_validator(mode="after")
     def _billing_is_complete(self) -> Self:
         if self.mode is Mode.PRODUCTION and self.stripe_api_key and not self.stripe_webhook_secrets:

@@ -42,10 +42,11 @@ class Member:
 async def find(session: ControlSession, tenant: TenantId, user: UserId, *, hold: bool = False) -> Member | None:
     """The member with this user id, disabled or not; None without a membership.
 
-    With ``hold``, roles and membership do not change before the transaction ends.
+    With ``hold``, neither the person nor roles and membership change before the transaction ends.
     """
     query = _members(tenant).where(User.id == user)
-    row = (await session.execute(query.with_for_update(read=True, of=Membership) if hold else query)).first()
+    held = query.with_for_update(read=True, of=(User, Membership))
+    row = (await session.execute(held if hold else query)).first()
     return None if row is None else Member(*row)
 
 

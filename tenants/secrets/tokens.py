@@ -22,6 +22,7 @@ class SecretKind(StrEnum):
     TEST = "tn_test_"
     OPERATOR = "tn_op_"
     REFRESH = "tn_ref_"
+    LINK = "tn_link_"
 
 
 def generate(kind: SecretKind) -> str:

@@ -7,7 +7,7 @@ covers ``jku``, ``x5u``, ``x5c``, ``jwk``, ``crit`` and ``b64`` (RFC 8725).
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
@@ -19,7 +19,7 @@ from joserfc.jws import JWSRegistry, deserialize_compact
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from tenants.credentials import CredentialExpired, CredentialInvalid
-from tenants.identifiers import TENANT, USER, TenantId, UserId, new_id, read, show
+from tenants.identifiers import TENANT, USER, SignInId, TenantId, UserId, new_id, read, show
 from tenants.sign_in.signing_keys import ALGORITHM, SigningKeys
 
 LONGEST_TOKEN = 8192  # bytes, before anything is decoded
@@ -36,8 +36,9 @@ class AccessClaims:
 
     user_id: UserId
     tenant_id: TenantId
-    session_id: UUID | None  # the sign-in that issued it; the token ends with it
+    session_id: SignInId | None  # the sign-in that issued it; the token ends with it
     expires_at: float  # seconds since the epoch
+    methods: tuple[str, ...] = ()  # of that sign-in (RFC 8176)
 
 
 class AccessTokens:
@@ -60,8 +61,11 @@ class AccessTokens:
         self._audience = audience
         self._clock = clock
 
-    def issue(self, user: UserId, tenant: TenantId, session: UUID) -> str:
-        """Issue a token for this person in this tenant, valid for ``lifetime`` seconds."""
+    def issue(self, user: UserId, tenant: TenantId, session: UUID, methods: Sequence[str] = ()) -> str:
+        """Issue a token for this person in this tenant, valid for ``lifetime`` seconds.
+
+        ``methods`` are how the person signed in (RFC 8176).
+        """
         now = int(self._clock())
         claims = {
             "iss": self._issuer,
@@ -72,6 +76,7 @@ class AccessTokens:
             "jti": str(new_id()),
             "tenant": show(TENANT, tenant),
             "sid": str(session),
+            "amr": list(methods),
         }
         header = {"alg": ALGORITHM, "typ": TYPE, "kid": self.keys.signing_kid}
         return jwt.encode(header, claims, self.keys.signing_key, registry=_REGISTRY, default_type=None)
@@ -117,7 +122,7 @@ class AccessTokens:
             _reject("unexpected ids")
         if expires <= now:
             raise CredentialExpired
-        return AccessClaims(UserId(user), TenantId(tenant), _session(claims), float(expires))
+        return AccessClaims(UserId(user), TenantId(tenant), _session(claims), float(expires), _methods(claims))
 
 
 def _decoded(segment: bytes, name: str) -> bytes:
@@ -168,11 +173,19 @@ def _text(claims: dict[str, Any], name: str) -> str:
     return value
 
 
-def _session(claims: dict[str, Any]) -> UUID | None:
+def _methods(claims: dict[str, Any]) -> tuple[str, ...]:
+    # An older release issued tokens without them.
+    methods = claims.get("amr", [])
+    if not isinstance(methods, list) or not all(isinstance(each, str) for each in methods):
+        _reject("amr is not a list of texts")
+    return tuple(methods)
+
+
+def _session(claims: dict[str, Any]) -> SignInId | None:
     if "sid" not in claims:
         return None
     try:
-        return UUID(_text(claims, "sid"))
+        return SignInId(UUID(_text(claims, "sid")))
     except ValueError as error:
         raise CredentialInvalid(detail="access token: sid is not an id") from error
 

@@ -1,13 +1,13 @@
-"""SQL of the control tables ``refresh_tokens`` and ``sign_in_…``, and of accounts that sign in."""
+"""SQL of the control tables ``sign_ins``, ``refresh_tokens`` and ``sign_in_…``, and of accounts that sign in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     DateTime,
     Exists,
     Uuid,
@@ -18,22 +18,24 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
+from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
 from tenants.directory.reference import COLUMNS, reference_of
-from tenants.identifiers import TenantId, UserId
+from tenants.identifiers import SignInId, TenantId, UserId
 from tenants.members.models import Membership
 from tenants.principal import TenantRef
 from tenants.sign_in.access_tokens import AccessClaims
 from tenants.sign_in.limits import PLACE_LIFE, PLACES, AllowanceState
-from tenants.sign_in.models import RefreshToken, SignInAllowance, SignInPlace
+from tenants.sign_in.models import RefreshToken, SignInAllowance, SignInPlace, UserSession
 from tenants.users.models import User
 
 _requested_tenant = aliased(Tenant)
@@ -84,17 +86,118 @@ async def mark_used(session: ControlSession, token: RefreshToken, when: datetime
     await session.flush()
 
 
-async def end_family(session: ControlSession, family: UUID, when: datetime) -> None:
-    """End a sign-in: all its refresh tokens. A trigger notifies every worker, which drops its access tokens."""
-    ended = update(RefreshToken).where(RefreshToken.family_id == family, RefreshToken.family_ended_at.is_(None))
-    await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
+async def use(session: ControlSession, sign_in: SignInId, when: datetime) -> UserSession | None:
+    """Note that the sign-in was used; None when it has ended. It does not end before the transaction does."""
+    used = update(UserSession).where(UserSession.id == sign_in, UserSession.ended_at.is_(None))
+    return await session.scalar(used.values(last_used_at=when).returning(UserSession))
+
+
+async def find_session(session: ControlSession, sign_in: SignInId) -> UserSession | None:
+    """One sign-in, ended or not."""
+    return await session.get(UserSession, sign_in)
+
+
+async def is_open(session: ControlSession, sign_in: SignInId) -> bool:
+    """Whether this sign-in has not ended."""
+    query = select(UserSession.id).where(UserSession.id == sign_in, UserSession.ended_at.is_(None))
+    return await session.scalar(query) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSession:
+    """A sign-in that has not ended, and the slug of its tenant."""
+
+    row: UserSession
+    tenant: str
+
+    @property
+    def id(self) -> SignInId:
+        """By which pages are ordered."""
+        return self.row.id
+
+
+async def sessions_of(
+    session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset
+) -> list[OwnSession]:
+    """A page of the sign-ins of this person, to this tenant or any, that can still be refreshed."""
+    usable = exists().where(
+        RefreshToken.family_id == UserSession.id, RefreshToken.used_at.is_(None), RefreshToken.expires_at > func.now()
+    )
+    query = select(UserSession, Tenant.slug).join(Tenant, Tenant.id == UserSession.tenant_id)
+    query = query.where(*_own(user, tenant), UserSession.ended_at.is_(None), usable)
+    return [OwnSession(*row) for row in await session.execute(keyset.of(query, UserSession.id))]
+
+
+async def end_own_session(
+    session: ControlSession, user: UserId, tenant: TenantId | None, sign_in: SignInId, when: datetime
+) -> bool:
+    """As ``end_session``, if it is this person's, and of this tenant unless that is None."""
+    return await _end(session, UserSession.id == sign_in, *_own(user, tenant), when=when)
+
+
+def _own(user: UserId, tenant: TenantId | None) -> list[ColumnElement[bool]]:
+    mine = [UserSession.user_id == user]
+    return mine if tenant is None else [*mine, UserSession.tenant_id == tenant]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTenant:
+    """A tenant, and the roles that the person has there."""
+
+    row: Tenant
+    roles: Sequence[str]
+
+    @property
+    def id(self) -> TenantId:
+        """By which pages are ordered."""
+        return self.row.id
+
+
+async def tenants_of(session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset) -> list[OwnTenant]:
+    """A page of the tenants of this person; only this one unless that is None."""
+    query = select(Tenant, Membership.roles).join(Membership, Membership.tenant_id == Tenant.id)
+    query = query.where(Membership.user_id == user)
+    query = query if tenant is None else query.where(Tenant.id == tenant)
+    return [OwnTenant(*row) for row in await session.execute(keyset.of(query, Tenant.id))]
+
+
+async def find_own_tenant(session: ControlSession, user: UserId, slug: str) -> TenantId | None:
+    """The tenant with this slug, if the person is a member of it."""
+    query = select(Tenant.id).join(Membership, Membership.tenant_id == Tenant.id)
+    return await session.scalar(query.where(Tenant.slug == slug, Membership.user_id == user))
+
+
+async def end_session(session: ControlSession, sign_in: SignInId, when: datetime) -> bool:
+    """End a sign-in. A trigger notifies every worker, which drops its access tokens. False when it has ended before."""
+    return await _end(session, UserSession.id == sign_in, when=when)
 
 
 async def end_sign_ins(session: ControlSession, tenant: TenantId, user: UserId, when: datetime) -> None:
-    """End every sign-in of this person in this tenant, as ``end_family`` does."""
-    ended = update(RefreshToken).where(RefreshToken.tenant_id == tenant, RefreshToken.user_id == user)
-    ended = ended.where(RefreshToken.family_ended_at.is_(None))
-    await session.execute(ended.values(family_ended_at=when, successor_sealed=None))
+    """End every sign-in of this person in this tenant, as ``end_session`` does."""
+    await _end(session, UserSession.tenant_id == tenant, UserSession.user_id == user, when=when)
+
+
+async def end_all_sign_ins(session: ControlSession, user: UserId, when: datetime) -> None:
+    """End every sign-in of this person, as ``end_session`` does. None begins before the transaction ends."""
+    # Who signs in holds the same row: a sign-in that is not complete by now is refused, or sees this change.
+    await session.execute(select(User.id).where(User.id == user).with_for_update(key_share=True))
+    await _end(session, UserSession.user_id == user, when=when)
+
+
+async def _end(session: ControlSession, *conditions: ColumnElement[bool], when: datetime) -> bool:
+    """Whether any has been ended. The sign-ins first, then their tokens: the order in which a refresh locks them."""
+    ended = update(UserSession).where(UserSession.ended_at.is_(None), *conditions).values(ended_at=when)
+    families = (await session.scalars(ended.returning(UserSession.id))).all()
+    if families:
+        sealed = update(RefreshToken).where(RefreshToken.family_id.in_(families))
+        await session.execute(sealed.where(RefreshToken.successor_sealed.is_not(None)).values(successor_sealed=None))
+    return bool(families)
+
+
+async def holds_password(session: ControlSession, user: UserId, password_hash: str | None) -> bool:
+    """Whether this is still the hash of the person's password. It does not change before the transaction ends."""
+    query = select(User.password_hash).where(User.id == user).with_for_update(key_share=True)
+    return await session.scalar(query) == password_hash
 
 
 _requested = (
@@ -102,7 +205,7 @@ _requested = (
     .table_valued(*(column(name, Uuid) for name in ("tenant_id", "user_id", "family_id")))
     .render_derived()
 )
-_ended = exists().where(RefreshToken.family_id == _requested.c.family_id, RefreshToken.family_ended_at.is_not(None))
+_ended = exists().where(UserSession.id == _requested.c.family_id, UserSession.ended_at.is_not(None))
 _HOLDERS = prepare(
     select(_requested.c.user_id, _requested.c.family_id, Membership.roles, User.disabled_at, _ended, *COLUMNS)
     .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
@@ -190,6 +293,12 @@ async def remember_place(session: ControlSession, user: UserId, tenant: TenantId
     await session.execute(added.on_conflict_do_update(index_elements=primary, set_={"seen_at": added.excluded.seen_at}))
     latest = select(SignInPlace.place).where(*mine).order_by(SignInPlace.seen_at.desc()).limit(PLACES)
     await session.execute(delete(SignInPlace).where(*mine, SignInPlace.place.not_in(latest)))
+
+
+async def delete_old_sessions(session: ControlSession, ended: timedelta, unused: timedelta) -> None:
+    """Delete sign-ins that ended, or were used last, so long ago; with their refresh tokens."""
+    is_old = or_(UserSession.ended_at < func.now() - ended, UserSession.last_used_at < func.now() - unused)
+    await session.execute(delete(UserSession).where(is_old))
 
 
 async def delete_old_limits(session: ControlSession, age: timedelta) -> None:

@@ -1,14 +1,15 @@
 """Sign-in with a password, and rotation of refresh tokens (ID8, ID10)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.sessions import ControlSession, Database
 from tenants.directory.errors import TenantSuspended
+from tenants.directory.models import Tenant
 from tenants.errors import TenantryError
-from tenants.identifiers import TenantId, UserId, new_id
+from tenants.identifiers import SignInId, TenantId, UserId, new_id
 from tenants.members import repository as members
 from tenants.principal import TenantStatus
 from tenants.secrets.hashing import SecretHasher
@@ -17,14 +18,17 @@ from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import Attempt, SignInAttempts
+from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.limits import Source
-from tenants.sign_in.models import RefreshToken
+from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.schemas import Grant
+from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher
 
 # For this long a refresh can be repeated with the same result: after a lost response, or from two tabs at once.
 GRACE = timedelta(seconds=10)
 REFRESH_ANSWER = "refresh answer"  # purpose of the sealed answer
+PASSWORD = "pwd"  # authentication method reference (RFC 8176)  # noqa: S105 - not a secret
 
 
 class SignInRefused(CredentialInvalid):
@@ -34,12 +38,12 @@ class SignInRefused(CredentialInvalid):
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
-    """The sign-in that a token belongs to."""
+class ProvenPassword:
+    """A person who has given the right password, for a tenant of theirs."""
 
-    family: UUID
-    user: UserId
-    tenant: TenantId
+    attempt: Attempt
+    user: User
+    tenant: Tenant
 
 
 class SignIn:
@@ -66,24 +70,71 @@ class SignIn:
         self._sealer = sealer
         self._refresh_life = refresh_life
 
-    async def login(self, email: str, password: str, slug: str, source: Source) -> Grant:
+    async def login(
+        self, email: str, password: str, slug: str, source: Source, client: ClientInfo | None = None
+    ) -> Grant:
         """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended for members only.
 
         Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
         a flood.
         """
+        proven = await self.prove(email, password, slug, source)
+        try:
+            async with self._database.control() as session:
+                await self.accept(session, proven)
+                user, tenant = proven.user.id, proven.tenant.id
+                return await self.open_session(session, user, tenant, methods=[PASSWORD], client=client)
+        except TenantSuspended:
+            await self._attempts.undo(proven.attempt)  # the password was right
+            raise
+
+    async def prove(self, email: str, password: str, slug: str, source: Source) -> ProvenPassword:
+        """Check a password. ``accept`` is due when the sign-in succeeds. Raises as ``login`` does for a wrong one."""
         attempt = await self._attempts.begin(email, slug, source)
         user, tenant = attempt.account.user, attempt.account.tenant
         if not await self._matches(attempt, password) or user is None or tenant is None or user.disabled_at is not None:
             raise SignInRefused
-        async with self._database.control() as session:
-            await self._attempts.succeeded(session, attempt, user.id, tenant.id)
-            # Held: a member who is removed meanwhile gets no session that could outlive the removal (ID15).
-            if await members.find(session, tenant.id, user.id, hold=True) is None:
-                raise SignInRefused
-            if tenant.status != TenantStatus.SUSPENDED:
-                return await self._grant(session, _Session(new_id(), user.id, tenant.id))
-        raise TenantSuspended
+        return ProvenPassword(attempt, user, tenant)
+
+    async def accept(self, session: ControlSession, proven: ProvenPassword) -> None:
+        """Give the charge of the attempt back. The password does not change before the transaction ends.
+
+        Raises SignInRefused when it was changed after it had been checked.
+        """
+        await self._attempts.succeeded(session, proven.attempt, proven.user.id, proven.tenant.id)
+        if not await repository.holds_password(session, proven.user.id, proven.user.password_hash):
+            raise SignInRefused
+
+    async def open_session(
+        self,
+        session: ControlSession,
+        user_id: UserId,
+        tenant_id: TenantId,
+        *,
+        methods: Sequence[str],
+        client: ClientInfo | None,
+    ) -> Grant:
+        """Begin a sign-in of a member in the caller's transaction: every way to sign in ends here.
+
+        ``methods`` are how the person has proved who they are (RFC 8176, ``amr``). Raises SignInRefused for a person
+        who is disabled or not a member, TenantSuspended for a member of a suspended tenant.
+        """
+        # Held: a person who is disabled or removed meanwhile gets no session that could outlive that (ID15).
+        member = await members.find(session, tenant_id, user_id, hold=True)
+        if member is None or member.user.disabled_at is not None:
+            raise SignInRefused
+        if member.tenant.status == TenantStatus.SUSPENDED:
+            raise TenantSuspended
+        opened = UserSession(
+            id=SignInId(new_id()),
+            user_id=user_id,
+            tenant_id=tenant_id,
+            methods=list(methods),
+            user_agent="" if client is None else client.user_agent,
+        )
+        session.add(opened)
+        await session.flush()
+        return await self._grant(session, opened)
 
     async def _matches(self, attempt: Attempt, password: str) -> bool:
         user = attempt.account.user
@@ -108,14 +159,16 @@ class SignIn:
             raise outcome  # after the transaction: the end of the family is committed
         return outcome
 
-    async def logout(self, secret: str) -> None:
-        """End the sign-in of this token. Ignores unknown tokens."""
+    async def logout(self, secret: str, *, everywhere: bool = False) -> None:
+        """End the sign-in of this token; ``everywhere``, all of the person. Ignores unknown and ended ones."""
         if kind_of(secret) is not SecretKind.REFRESH:
             return
         async with self._database.control() as session:
-            token = await self._find(session, secret)
-            if token is not None:
-                await repository.end_family(session, token.family_id, datetime.now(UTC))
+            token, now = await self._find(session, secret), datetime.now(UTC)
+            if token is None or not await repository.end_session(session, token.family_id, now):
+                return
+            if everywhere and token.expires_at > now:
+                await repository.end_all_sign_ins(session, token.user_id, now)
 
     async def _rotate(self, session: ControlSession, secret: str) -> Grant | type[TenantryError]:
         token = await self._find(session, secret)
@@ -123,7 +176,8 @@ class SignIn:
             return CredentialInvalid
         await repository.lock_family(session, token)
         now = datetime.now(UTC)
-        if token.family_ended_at is not None:
+        opened = await repository.find_session(session, token.family_id)
+        if opened is None or opened.ended_at is not None:
             return CredentialRevoked
         if token.used_at is not None:
             return await self._repeated(session, token, token.used_at, now)
@@ -139,7 +193,7 @@ class SignIn:
             plain = self._sealer.open(_row(token), token.successor_sealed)
             if plain is not None:
                 return Grant.model_validate_json(plain)
-        await repository.end_family(session, token.family_id, now)
+        await repository.end_session(session, token.family_id, now)
         return CredentialRevoked
 
     async def _next(self, session: ControlSession, token: RefreshToken, now: datetime) -> Grant | type[TenantryError]:
@@ -148,24 +202,27 @@ class SignIn:
             return CredentialRevoked
         if member.tenant.status == TenantStatus.SUSPENDED:
             return TenantSuspended
-        grant = await self._grant(session, _Session(token.family_id, token.user_id, token.tenant_id))
+        opened = await repository.use(session, token.family_id, now)
+        if opened is None:  # ended meanwhile
+            return CredentialRevoked
+        grant = await self._grant(session, opened)
         sealed = self._sealer.seal(_row(token), grant.model_dump_json().encode())
         await repository.mark_used(session, token, now, sealed)
         return grant
 
-    async def _grant(self, session: ControlSession, owner: _Session) -> Grant:
+    async def _grant(self, session: ControlSession, opened: UserSession) -> Grant:
         secret = generate(SecretKind.REFRESH)
         token = RefreshToken(
             id=new_id(),
-            family_id=owner.family,
-            user_id=owner.user,
-            tenant_id=owner.tenant,
+            family_id=opened.id,
+            user_id=opened.user_id,
+            tenant_id=opened.tenant_id,
             digest=self._hasher.digest(secret).value,
             expires_at=datetime.now(UTC) + self._refresh_life,
         )
         session.add(token)
         await session.flush()
-        access = self._tokens.issue(owner.user, owner.tenant, owner.family)
+        access = self._tokens.issue(opened.user_id, opened.tenant_id, opened.id, opened.methods)
         return Grant(access_token=access, expires_in=self._tokens.lifetime, refresh_token=secret)
 
     async def _find(self, session: ControlSession, secret: str) -> RefreshToken | None:

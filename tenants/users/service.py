@@ -1,5 +1,6 @@
 """People: create, set password, disable, enable."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from tenants.database.sessions import ControlSession
@@ -9,12 +10,19 @@ from tenants.users import repository
 from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher, checked_password
 
+# Ends every sign-in of a person in all tenants, in the caller's transaction.
+EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[None]]
+
 
 class Users:
-    """Every call runs in the caller's transaction. Hash passwords before opening one: hashing is slow."""
+    """Every call runs in the caller's transaction. Hash passwords before opening one: hashing is slow.
 
-    def __init__(self, passwords: PasswordHasher) -> None:
+    A person who is disabled, or whose password changes, has to sign in again (ID11, ID15).
+    """
+
+    def __init__(self, passwords: PasswordHasher, end_all_sign_ins: EndAllSignIns) -> None:
         self._passwords = passwords
+        self._end_all_sign_ins = end_all_sign_ins
 
     async def hash_password(self, password: str, email: str) -> str:
         """Check a new password and hash it. Raises ValidationFailed."""
@@ -32,14 +40,18 @@ class Users:
     async def set_password(self, session: ControlSession, user: UserId, password_hash: str) -> None:
         """Store the hash of the person's password. Raises NotFound."""
         (await self._found(session, user)).password_hash = password_hash
+        await session.flush()
+        await self._end_all_sign_ins(session, user, datetime.now(UTC))
 
     async def disable(self, session: ControlSession, user: UserId) -> None:
         """Disable a person in every tenant, at once. Raises NotFound."""
         found = await self._found(session, user)
         found.disabled_at = found.disabled_at or datetime.now(UTC)
+        await session.flush()
+        await self._end_all_sign_ins(session, user, datetime.now(UTC))
 
     async def enable(self, session: ControlSession, user: UserId) -> None:
-        """Enable a person again. Raises NotFound."""
+        """Enable a person again. Earlier sign-ins stay ended. Raises NotFound."""
         (await self._found(session, user)).disabled_at = None
 
     async def _found(self, session: ControlSession, user: UserId) -> User:

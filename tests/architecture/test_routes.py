@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.routing import Mount, WebSocketRoute
 
-from gateway.authorization.guards import public, requires, requires_operator, requires_operator_read, requires_principal
+from gateway.authorization.guards import (
+    public,
+    requires,
+    requires_operator,
+    requires_operator_read,
+    requires_person,
+    requires_principal,
+)
 from gateway.authorization.stage import AuthorizationStage
 from gateway.openapi.editions import EDITIONS
 from gateway.request.route import MOST_VALUES, Audience, Route, Terms
@@ -55,6 +62,15 @@ _PUBLIC = _HIDDEN | {
     "/v1/auth/logout",
     "/v1/auth/refresh",
     "/webhooks/stripe",
+}
+
+
+# What is a person's own, whatever their role. An API key is no person.
+_OF_PEOPLE = {
+    "/v1/auth/sessions",
+    "/v1/auth/sessions/{session_id}",
+    "/v1/auth/switch",
+    "/v1/auth/tenants",
 }
 
 
@@ -235,11 +251,13 @@ def test_guards_match_their_paths(routes: list[Route]) -> None:
         else:
             assert route.terms.guard.audience is not Audience.OPERATORS, route.template
     assert {route.template for route in routes if route.terms.guard == requires_principal} == {"/v1/me"}
+    assert {route.template for route in routes if route.terms.guard == requires_person} == _OF_PEOPLE
 
 
 _ROLES = ("owner", "admin", "member", "viewer")
 _OPERATORS = {f"operator {role}": role for role in OperatorRole}
-_CALLERS = ("nobody", *_OPERATORS, *_ROLES)
+_PEOPLE = {f"person {role}": role for role in _ROLES}
+_CALLERS = ("nobody", *_OPERATORS, *_ROLES, *_PEOPLE)
 
 
 def _may_call(caller: str, route: Route) -> bool:
@@ -249,6 +267,9 @@ def _may_call(caller: str, route: Route) -> bool:
         return True
     if path.startswith("/operator/"):
         return caller == "operator admin" or (caller == "operator support" and route.method == "GET")
+    if path in _OF_PEOPLE:
+        return caller in _PEOPLE
+    caller = _PEOPLE.get(caller, caller)
     if path == "/v1/me":
         return caller in _ROLES
     if path.startswith(("/v1/api-keys", "/v1/usage", "/v1/members", "/v1/roles", "/v1/permissions")):
@@ -269,6 +290,8 @@ def _is_admitted(stage: AuthorizationStage, caller: str, route: Route) -> bool:
     request.route = route
     if caller in _OPERATORS:
         request.operator = Operator(uuid4(), "staff", _OPERATORS[caller])
+    elif caller in _PEOPLE:
+        request.principal = Principal(PrincipalKind.USER, uuid4(), _TENANT, (_PEOPLE[caller],))
     elif caller != "nobody":
         request.principal = Principal(PrincipalKind.API_KEY, uuid4(), _TENANT, (caller,))
     try:
@@ -291,7 +314,9 @@ def test_the_document_names_if_match_wherever_it_is_evaluated(paths: dict[str, A
         ("patch", "/operator/v1/tenants/{tenant_id}"),
         ("delete", "/operator/v1/tenants/{tenant_id}"),
     }
-    changing = {(verb, path) for path, verbs in paths.items() for verb in verbs} - conditional
+    # A session has nothing that a client changes: it can only end.
+    unversioned = {("delete", "/v1/auth/sessions/{session_id}")}
+    changing = {(verb, path) for path, verbs in paths.items() for verb in verbs} - conditional - unversioned
     assert {verb for verb, _ in changing} == {"get", "post"}, "no PATCH and no DELETE is without it"
 
 
@@ -304,7 +329,8 @@ def test_the_document_names_the_tag_of_every_object(paths: dict[str, Any]) -> No
             assert "ETag" in read["responses"]["200"]["headers"], path
             assert "ETag" in read["responses"]["304"]["headers"], path
             tagged.add(path)
-    assert {path for path in paths if path.endswith("}")} | {f"{_MIGRATIONS}/control"} == tagged
+    unversioned = {"/v1/auth/sessions/{session_id}"}  # only ended, never read alone
+    assert ({path for path in paths if path.endswith("}")} | {f"{_MIGRATIONS}/control"}) - unversioned == tagged
 
 
 def test_the_document_has_the_version_of_tenantry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("security_contact", "hunter2@example.com"),
         ("security_contact", "mailto:hunter2@example.com\nExpires: never"),
         ("stripe_api_base", "hunter2"),
+        ("link_url", "hunter2"),
         ("stripe_webhook_secrets", " , "),
         ("mail_from", "hunter2"),
         ("mail_from", "Acme <no-reply@acme.example>\nBcc: hunter2@example.com"),

@@ -5,6 +5,7 @@ import pytest
 from tenants.errors import NotFound, ValidationFailed
 from tenants.identifiers import UserId, new_id
 from tests.fixtures.gateways import PASSWORD, Gateway
+from tests.fixtures.people import sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -38,8 +39,9 @@ async def test_a_new_password_replaces_the_old_one(gateway: Gateway) -> None:
 
 
 async def test_a_disabled_user_has_no_access_until_enabled_again(gateway: Gateway) -> None:
-    """ID4: idempotent."""
+    """ID4, ID15: idempotent; enabling revives no session, of access token or refresh token."""
     users = gateway.services.features.users
+    earlier = await sign_in(gateway)
     for _ in range(2):
         async with gateway.services.database.control() as session:
             member = await users.ensure(session, gateway.acme.emails["member"])
@@ -47,6 +49,7 @@ async def test_a_disabled_user_has_no_access_until_enabled_again(gateway: Gatewa
     assert await _log_in(gateway, PASSWORD) == 401
     async with gateway.services.database.control() as session:
         await users.enable(session, member.id)
+    assert await earlier.is_over()
     assert await _log_in(gateway, PASSWORD) == 200
 
 

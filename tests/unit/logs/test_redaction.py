@@ -17,6 +17,7 @@ _SECRETS = {
     "test key": f"tn_test_{_RANDOM}",
     "operator key": f"tn_op_{_RANDOM}",
     "refresh token": f"tn_rt_{_RANDOM}",
+    "link": f"tn_link_{_RANDOM}",
     "webhook secret": f"whsec_{_RANDOM}+/=",
     "Stripe key": f"sk_test_{_RANDOM}",
     "Stripe live key": f"sk_live_{_RANDOM}",

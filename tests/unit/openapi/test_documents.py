@@ -28,6 +28,7 @@ _OPERATION_IDS = {
         list_members read_member update_member remove_member
         create_role list_roles read_role update_role delete_role list_permissions
         list_usage read_me log_in refresh_tokens log_out read_signing_keys
+        list_sessions end_session switch_tenant list_own_tenants
     """,
     OPERATORS: """
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant

@@ -69,12 +69,13 @@ def _without(name: str) -> dict[str, object]:
 
 def test_a_token_contains_the_user_and_the_tenant() -> None:
     """docs/api.md: typ at+jwt; iss, aud, sub, exp, iat, jti, tenant; asymmetric."""
-    token = _tokens().issue(_USER, _TENANT, _SESSION)
+    token = _tokens().issue(_USER, _TENANT, _SESSION, ["pwd", "otp"])
     claims = _tokens().verify(token.encode())
     assert (claims.user_id, claims.tenant_id, claims.session_id) == (_USER, _TENANT, _SESSION)
+    assert claims.methods == ("pwd", "otp")
     header, content = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
     assert header == {"alg": "Ed25519", "typ": "at+jwt", "kid": "key-1"}
-    assert set(content) == {"iss", "aud", "sub", "exp", "iat", "jti", "tenant", "sid"}
+    assert set(content) == {"iss", "aud", "sub", "exp", "iat", "jti", "tenant", "sid", "amr"}
     assert content["exp"] - content["iat"] == 900
 
 
@@ -146,6 +147,8 @@ def test_a_header_that_we_do_not_issue_is_rejected_despite_a_valid_signature(hea
         pytest.param(_claims(jti=""), id="jti empty"),
         pytest.param(_claims(sid="1"), id="sid no id"),
         pytest.param(_claims(sid=1), id="sid a number"),
+        pytest.param(_claims(amr="pwd"), id="amr a text"),
+        pytest.param(_claims(amr=["pwd", 1]), id="amr with a number"),
         pytest.param([], id="not an object"),
         pytest.param('{"sub":"a","sub":"b"}', id="a claim twice"),
         pytest.param("{" * 3000, id="not JSON"),

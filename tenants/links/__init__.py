@@ -1,0 +1,1 @@
+"""One-time links: secrets sent by mail that prove control of the address."""
