@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, column, delete, exists, func, or_, select, table, text
 from sqlalchemy.dialects.postgresql import insert
@@ -40,7 +41,7 @@ async def replace(session: ControlSession, values: dict[str, object], life: time
     """Insert the link, or put it in the place of the one of the same purpose, address and tenant."""
     added = insert(OneTimeLink).values(id=new_id(), created_at=func.now(), expires_at=func.now() + life, **values)
     changed = {name: added.excluded[name] for name in ("id", "digest", "email", "user_id", "created_at", "expires_at")}
-    unique = [OneTimeLink.purpose, text("lower(email)"), OneTimeLink.tenant_id]
+    unique: list[Any] = [OneTimeLink.purpose, text("lower(email)"), OneTimeLink.tenant_id]
     await session.execute(added.on_conflict_do_update(index_elements=unique, set_=changed))
 
 

@@ -62,9 +62,7 @@ class Links:
     ) -> Link:
         """What the link is bound to; it stays valid. Raises LinkInvalid."""
         digests = self._digests(secret)
-        return self._matching(
-            secret, await repository.find(session, purpose.value, digests, with_expired=even_expired)
-        )
+        return self._matching(secret, await repository.find(session, purpose.value, digests, with_expired=even_expired))
 
     async def take(
         self, session: ControlSession, purpose: LinkPurpose, secret: str, *, even_expired: bool = False
@@ -74,9 +72,7 @@ class Links:
         ``even_expired`` is for exchanging it for another link to the same address, and for nothing else.
         """
         digests = self._digests(secret)
-        return self._matching(
-            secret, await repository.take(session, purpose.value, digests, with_expired=even_expired)
-        )
+        return self._matching(secret, await repository.take(session, purpose.value, digests, with_expired=even_expired))
 
     async def end(
         self, session: ControlSession, purpose: LinkPurpose, *, email: str, tenant_id: TenantId | None = None

@@ -21,10 +21,13 @@ _TABLE = """
         expires_at timestamptz NOT NULL
     )
 """
+_UNIQUE = """
+    CREATE UNIQUE INDEX uq_one_time_links_address ON tenantry.one_time_links (purpose, lower(email), tenant_id)
+    NULLS NOT DISTINCT
+"""
 _STATEMENTS = (
     _TABLE,
-    "CREATE UNIQUE INDEX uq_one_time_links_address ON tenantry.one_time_links (purpose, lower(email), tenant_id)"
-    " NULLS NOT DISTINCT",
+    _UNIQUE,
     "CREATE INDEX ix_one_time_links_expires_at ON tenantry.one_time_links (expires_at)",
     "CREATE INDEX ix_one_time_links_user_id ON tenantry.one_time_links (user_id)",
     "CREATE INDEX ix_one_time_links_tenant_id ON tenantry.one_time_links (tenant_id)",
