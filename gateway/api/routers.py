@@ -16,11 +16,13 @@ from gateway.api import (
     security_txt,
     start_page,
     stripe_webhook,
+    tenant,
     usage,
 )
 from gateway.routing.api_router import ManagementRouter
 
 ROUTERS: tuple[ManagementRouter, ...] = (
+    tenant.router,
     api_keys.router,
     members.router,
     roles.router,
