@@ -17,11 +17,13 @@ from gateway.api import (
     sessions,
     start_page,
     stripe_webhook,
+    tenant,
     usage,
 )
 from gateway.routing.api_router import ManagementRouter
 
 ROUTERS: tuple[ManagementRouter, ...] = (
+    tenant.router,
     api_keys.router,
     members.router,
     roles.router,

@@ -32,6 +32,7 @@ TENANTS = Edition(
     title="Tenantry API",
     introduction=_FOLDER / "tenants.md.template",
     tags={
+        "tenant": "The tenant itself: its name, its plan and its status.",
         "api keys": "Keys of the tenant's programs: their role, scopes, networks, rate limits and expiry.",
         "members": "The people in the tenant and their roles.",
         "roles": "The tenant's own roles, the built-in ones, and the permissions that roles can hold.",

@@ -1,7 +1,7 @@
-"""Requests and responses about tenants, for operators."""
+"""Requests and responses about tenants: for operators, and for the tenant itself."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,7 +9,9 @@ from tenants.database.names import tenant_schema
 from tenants.directory.models import Tenant
 from tenants.identifiers import TENANT, example_of, show
 from tenants.principal import TenantStatus
+from tenants.values.shown import SHOWN
 
+TenantName = Annotated[str, Field(min_length=1, max_length=200, examples=["Acme Corporation"]), SHOWN]
 PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["pro"])]
 
 
@@ -46,8 +48,37 @@ class TenantResponse(BaseModel):
         return cls.model_validate(_fields_of(tenant))
 
 
+def _not_sent() -> Any:
+    """Placeholder for a field that was not sent; never read, since it is not in ``model_fields_set``."""
+
+
+class ChangeOwnTenant(BaseModel):
+    """Body of ``PATCH /v1/tenant``; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: TenantName = Field(default_factory=_not_sent)
+
+
+class OwnTenantResponse(BaseModel):
+    """The tenant, as returned to its own people and keys."""
+
+    id: Annotated[str, Field(examples=[example_of(TENANT)])]
+    slug: Annotated[str, Field(description="Names the tenant at sign-in.", examples=["acme"])]
+    name: Annotated[str, Field(examples=["Acme Corporation"])]
+    status: Literal["active", "suspended"]
+    plan: Annotated[str, Field(examples=["pro"])]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> "OwnTenantResponse":
+        """Convert a row."""
+        fields = _fields_of(tenant)
+        return cls.model_validate({name: fields[name] for name in cls.model_fields})
+
+
 def _fields_of(tenant: Tenant) -> dict[str, object]:
-    """The fields of ``TenantResponse``."""
+    """The fields of both responses."""
     return {
         "id": show(TENANT, tenant.id),
         "slug": tenant.slug,

@@ -1,4 +1,4 @@
-"""Tenants: list, read, suspend, resume, change plan, delete."""
+"""Tenants: list, read, change, suspend, resume, change plan, delete."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.errors import NoSuchTenant
 from tenants.directory.models import Tenant
+from tenants.directory.schemas import ChangeOwnTenant
 from tenants.errors import NotFound, check_version
 from tenants.identifiers import TENANT, TenantId, read
 from tenants.principal import TenantStatus
@@ -42,6 +43,24 @@ class Directory:
         """Suspend or resume; idempotent. Raises NotFound."""
         found = _found(await repository.find(session, tenant, lock=True))
         found.status = status
+        return found
+
+    async def change(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        requested: ChangeOwnTenant,
+        versions: tuple[int, ...] | None = None,
+    ) -> Tenant:
+        """Change what a tenant decides about itself: the fields that were sent.
+
+        Only at one of ``versions``; None allows any. Raises NotFound and PreconditionFailed.
+        """
+        found = _found(await repository.find(session, tenant, lock=True))
+        check_version(found.version, versions)
+        for name, value in requested.model_dump(exclude_unset=True).items():
+            setattr(found, name, value)
+        await session.flush()
         return found
 
     async def change_plan(

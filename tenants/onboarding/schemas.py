@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import ApiKeyCreated
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import PlanCode, TenantResponse
+from tenants.directory.schemas import PlanCode, TenantName, TenantResponse
 from tenants.values.shown import SHOWN
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$", examples=["acme"])]
@@ -24,7 +24,7 @@ class CreateTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
-    name: Annotated[str, Field(min_length=1, max_length=200, examples=["Acme Corporation"]), SHOWN]
+    name: TenantName
     plan: PlanCode
     owner_email: Email | None = None
 

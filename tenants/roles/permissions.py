@@ -51,6 +51,8 @@ MANAGEMENT = (
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
     Permission("usage", "read", Grade.MANAGE),
+    Permission("tenant", "read", Grade.MANAGE),
+    Permission("tenant", "update", Grade.MANAGE),
     Permission("members", "read", Grade.MANAGE),
     Permission("members", "update", Grade.MANAGE),
     Permission("members", "remove", Grade.MANAGE),

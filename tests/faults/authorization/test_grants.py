@@ -28,6 +28,7 @@ _VIEWER = {"contacts:read"}
 _MEMBER = _VIEWER | {"contacts:create", "contacts:update", "contacts:delete"}
 _ADMIN = _MEMBER | {
     *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read"),
+    *("tenant:read", "tenant:update"),
     *("members:read", "members:update", "members:remove"),
     *("roles:read", "roles:create", "roles:update", "roles:delete"),
 }

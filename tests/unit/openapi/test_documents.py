@@ -24,6 +24,7 @@ _OPERATION_IDS = {
     TENANTS: """
         list_contacts create_contact read_contact update_contact delete_contact
         list_deals create_deal read_deal update_deal delete_deal win_deal read_contact_stats
+        read_own_tenant update_own_tenant
         create_api_key list_api_keys read_api_key rotate_api_key revoke_api_key
         list_members read_member update_member remove_member
         create_role list_roles read_role update_role delete_role list_permissions
@@ -102,7 +103,7 @@ def test_the_introduction_says_how_to_call(edition: Edition) -> None:
 def test_tags_start_with_the_resources() -> None:
     """The SaaS's own API is what an integrator comes for; every tag says what it is about."""
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
-    assert tags == ["contacts", "deals", "api keys", "members", "roles", "usage", "me", "sign-in"]
+    assert tags == ["contacts", "deals", "tenant", "api keys", "members", "roles", "usage", "me", "sign-in"]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
     for edition in EDITIONS:
         described = {each["name"] for each in _MADE[edition]["tags"] if each["description"]}

@@ -1,0 +1,44 @@
+"""``/v1/tenant``: the caller's own tenant."""
+
+from fastapi import Request, Response
+
+from gateway.api.answers import answered, read
+from gateway.authorization.guards import requires
+from gateway.request.context import principal_of
+from gateway.request.entity_tags import Tagged, representation_of
+from gateway.routing.api_router import ManagementRouter
+from gateway.routing.terms import terms
+from gateway.services import services_of
+from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse
+from tenants.identifiers import TenantId
+
+_PATH = "/v1/tenant"
+_REPRESENTATION = representation_of(OwnTenantResponse)
+
+router = ManagementRouter(tags=["tenant"])
+
+
+@router.get(_PATH, response_model=OwnTenantResponse)
+@terms(requires("tenant:read"), tagged=True)
+async def read_own_tenant(request: Request) -> Response:
+    """Read your tenant."""
+    services, own = services_of(request), principal_of(request.scope).tenant
+    async with services.database.control(own) as session:
+        tenant = await services.features.directory.read(session, own.id)
+    return read(request, OwnTenantResponse.of(tenant), _tagged(own.id), tenant.version)
+
+
+@router.patch(_PATH, response_model=OwnTenantResponse)
+@terms(requires("tenant:update"), tagged=True)
+async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response:
+    """Change your tenant. The plan is changed by buying another one, the slug never."""
+    services, own = services_of(request), principal_of(request.scope).tenant
+    tagged = _tagged(own.id)
+    expected = services.tags.expected(tagged, request.scope)
+    async with services.database.control(own) as session:
+        tenant = await services.features.directory.change(session, own.id, body, expected)
+    return answered(OwnTenantResponse.of(tenant), services.tags.of(tagged, tenant.version))
+
+
+def _tagged(tenant: TenantId) -> Tagged:
+    return Tagged(_REPRESENTATION, tenant.bytes, tenant.bytes)
