@@ -78,8 +78,9 @@ class SignIn:
             raise SignInRefused
         async with self._database.control() as session:
             await self._attempts.succeeded(session, attempt, user.id, tenant.id)
-            # Held: a member who is removed meanwhile gets no session that could outlive the removal (ID15).
-            if await members.find(session, tenant.id, user.id, hold=True) is None:
+            # Held: a member who is removed or disabled meanwhile gets no session that could outlive it (ID15).
+            member = await members.find(session, tenant.id, user.id, hold=True)
+            if member is None or member.is_disabled:
                 raise SignInRefused
             if tenant.status != TenantStatus.SUSPENDED:
                 return await self._grant(session, _Session(new_id(), user.id, tenant.id))
@@ -144,7 +145,7 @@ class SignIn:
 
     async def _next(self, session: ControlSession, token: RefreshToken, now: datetime) -> Grant | type[TenantryError]:
         member = await members.find(session, token.tenant_id, token.user_id, hold=True)
-        if member is None or member.user.disabled_at is not None:
+        if member is None or member.is_disabled:
             return CredentialRevoked
         if member.tenant.status == TenantStatus.SUSPENDED:
             return TenantSuspended
