@@ -50,13 +50,13 @@ async def read_member(request: Request, user_id: UserInPath) -> Response:
 @router.patch(_ONE, response_model=MemberResponse)
 @terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner))
 async def update_member(request: Request, user_id: UserInPath, body: ChangeMember) -> Response:
-    """Replace a member's roles. The member has to sign in again."""
+    """Replace a member's roles, disable or enable the member in this tenant. Who loses rights has to sign in again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     tagged = _tagged(user_id, tenant.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
-        member = await services.features.members.set_roles(
-            session, tenant.id, grantor_of(request), user_id, body.roles, versions=expected
+        member = await services.features.members.change(
+            session, tenant.id, grantor_of(request), user_id, **body.model_dump(exclude_unset=True), versions=expected
         )
     return answered(MemberResponse.of(member), services.tags.of(tagged, member.version))
 

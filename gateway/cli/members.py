@@ -16,7 +16,7 @@ from tenants.members.schemas import ChangeMember, MemberResponse
 app = typer.Typer(help="List and remove the members of a tenant, and set their roles.", no_args_is_help=True)
 
 _PAGE = 500
-_COLUMNS = ("id", "email", "name", "roles", "disabled", "created_at")
+_COLUMNS = ("id", "email", "name", "roles", "disabled", "account_disabled", "created_at")
 _TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 _MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
 

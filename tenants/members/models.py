@@ -19,5 +19,6 @@ class Membership(Versioned, ControlModel):
         ForeignKey("tenantry.users.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     roles: Mapped[list[str]]
+    disabled_at: Mapped[datetime | None]  # in this tenant only; ``users.disabled_at`` is everywhere
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

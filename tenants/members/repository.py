@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Select, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
@@ -32,6 +33,11 @@ class Member:
     def roles(self) -> tuple[str, ...]:
         """Names of the member's roles in this tenant."""
         return tuple(self.membership.roles)
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether the person cannot sign in to this tenant: disabled in it, or everywhere."""
+        return self.membership.disabled_at is not None or self.user.disabled_at is not None
 
     @property
     def version(self) -> int:
@@ -73,7 +79,7 @@ async def has_other_owner(session: ControlSession, tenant: TenantId, user: UserI
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
         .where(Membership.tenant_id == tenant, literal(BuiltInRole.OWNER.value) == any_(Membership.roles))
-        .where(User.id != user, User.disabled_at.is_(None))
+        .where(User.id != user, User.disabled_at.is_(None), Membership.disabled_at.is_(None))
     )
     return await session.scalar(owners.limit(1)) is not None
 
@@ -90,6 +96,12 @@ async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Se
 async def set_roles(session: ControlSession, member: Member, roles: Sequence[str]) -> None:
     """Replace the roles."""
     member.membership.roles = list(roles)
+    await session.flush()
+
+
+async def set_disabled(session: ControlSession, member: Member, when: datetime | None) -> None:
+    """Disable the member in this tenant since then; None enables."""
+    member.membership.disabled_at = when
     await session.flush()
 
 

@@ -12,14 +12,22 @@ MOST_ROLES = 20  # of one member
 
 
 class ChangeMember(BaseModel):
-    """Body of ``PATCH /v1/members/{id}``."""
+    """Body of ``PATCH /v1/members/{id}``; what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
     roles: Annotated[
         list[Annotated[str, Field(max_length=50, examples=["member"])]],
-        Field(min_length=1, max_length=MOST_ROLES, description="All roles of the member; only those that you hold."),
+        Field(
+            default_factory=list,
+            min_length=1,
+            max_length=MOST_ROLES,
+            description="All roles of the member; only those that you hold.",
+        ),
     ]
+    disabled: Annotated[
+        bool, Field(description="Whether the person cannot sign in to this tenant.", examples=[False])
+    ] = False
 
 
 class MemberResponse(BaseModel):
@@ -29,7 +37,10 @@ class MemberResponse(BaseModel):
     email: Annotated[str, Field(examples=["ada@example.com"])]
     name: Annotated[str, Field(examples=["Ada Lovelace"])]
     roles: Annotated[list[str], Field(examples=[["member"]])]
-    disabled: Annotated[bool, Field(description="Whether the person cannot sign in anywhere.", examples=[False])]
+    disabled: Annotated[bool, Field(description="Whether the person is disabled in this tenant.", examples=[False])]
+    account_disabled: Annotated[
+        bool, Field(description="Whether the operator has disabled the account in every tenant.", examples=[False])
+    ]
     created_at: Annotated[datetime, Field(description="When the person became a member.")]
 
     @classmethod
@@ -40,6 +51,7 @@ class MemberResponse(BaseModel):
             email=member.user.email,
             name=member.user.name,
             roles=list(member.roles),
-            disabled=member.user.disabled_at is not None,
+            disabled=member.membership.disabled_at is not None,
+            account_disabled=member.user.disabled_at is not None,
             created_at=member.membership.created_at,
         )

@@ -1,4 +1,4 @@
-"""Members of a tenant: list, read, give roles, remove."""
+"""Members of a tenant: list, read, give roles, disable, enable, remove."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[No
 class Members:
     """Every call runs in the caller's transaction. Changes of one tenant's roles and members are serialised.
 
-    A person whose roles change, or who is removed, has to sign in again (ID11, ID15).
+    A person whose roles change, or who is disabled or removed, has to sign in again (ID11, ID15).
     """
 
     def __init__(self, roles: Roles, end_sign_ins: EndSignIns) -> None:
@@ -66,16 +66,40 @@ class Members:
 
         Raises NotFound, PreconditionFailed, ValidationFailed, ExceedsOwn and LastOwner.
         """
+        return await self.change(session, tenant, grantor, user, roles=roles, versions=versions)
+
+    async def change(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        grantor: Grantor | None,
+        user: UserId,
+        *,
+        roles: Sequence[str] | None = None,
+        disabled: bool | None = None,
+        versions: tuple[int, ...] | None = None,
+    ) -> Member:
+        """Replace a member's roles, and disable or enable the member in this tenant; None leaves either as it is.
+
+        Enabling revives no session. Raises as ``set_roles`` does.
+        """
         known = await self._roles.serialised(session, tenant)
         member = _found(await repository.find(session, tenant, user))
         check_version(member.version, versions)
-        _check_exist(known, roles)
-        check_assignment(grantor, known, member.roles, roles)
-        if set(roles) == set(member.roles):
-            return member
-        await self._keep_an_owner(session, member, roles)
-        await repository.set_roles(session, member, sorted(set(roles)))
-        await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+        after = member.roles if roles is None else tuple(sorted(set(roles)))
+        _check_exist(known, roles or ())
+        check_assignment(grantor, known, member.roles, after)
+        was_disabled = member.membership.disabled_at is not None
+        disables, has_new_roles = bool(disabled) and not was_disabled, set(after) != set(member.roles)
+        if disables or has_new_roles:
+            await self._keep_an_owner(session, member, () if disables else after)
+        if has_new_roles:
+            await repository.set_roles(session, member, after)
+        if disabled is not None and disabled is not was_disabled:
+            await repository.set_disabled(session, member, datetime.now(UTC) if disabled else None)
+        if disables or has_new_roles:
+            # The membership first: a sign-in that holds it is complete by then, and its session ends with the others.
+            await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
         return member
 
     async def remove(

@@ -47,13 +47,13 @@ class Account:
 
     address: str  # as the database compares it
     user: User | None
-    tenant: Tenant | None  # None when the person is not a member of the requested tenant
+    tenant: Tenant | None  # None when the person is no member of the requested tenant, or disabled in it
     is_known_place: bool  # a member of the requested tenant has signed in from there
     has_failed: bool  # its network has failed to sign in lately
 
 
 async def find_account(session: ControlSession, email: str, slug: str, *, place: bytes, failed: bytes) -> Account:
-    """The person with this address, and the tenant with this slug if they are a member. One query in every case."""
+    """The person with this address, and the tenant with this slug if they may sign in to it. Always one query."""
     typed = select(func.lower(email).label("address")).subquery()
     query = (
         select(typed.c.address, User, Tenant, _is_known(place, slug), _is_remembered(failed))
@@ -206,8 +206,9 @@ _requested = (
     .render_derived()
 )
 _ended = exists().where(UserSession.id == _requested.c.family_id, UserSession.ended_at.is_not(None))
+_is_disabled = or_(User.disabled_at.is_not(None), Membership.disabled_at.is_not(None))
 _HOLDERS = prepare(
-    select(_requested.c.user_id, _requested.c.family_id, Membership.roles, User.disabled_at, _ended, *COLUMNS)
+    select(_requested.c.user_id, _requested.c.family_id, Membership.roles, _is_disabled, _ended, *COLUMNS)
     .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
     .join(User, User.id == Membership.user_id)
     .join(Tenant, Tenant.id == Membership.tenant_id)
@@ -219,7 +220,7 @@ class Holder:
     """The current state of the person an access token was issued to."""
 
     roles: tuple[str, ...]
-    is_disabled: bool
+    is_disabled: bool  # everywhere, or in this tenant
     has_signed_out: bool  # the sign-in that issued the token has ended
     tenant: TenantRef
 
@@ -232,15 +233,16 @@ async def holders(reads: Work, claims: Sequence[AccessClaims]) -> dict[AccessCla
         "families": [each.session_id for each in claims],
     }
     found = {}
-    for user, family, roles, disabled_at, ended, *tenant in await reads.rows(_HOLDERS, parameters):
+    for user, family, roles, is_disabled, ended, *tenant in await reads.rows(_HOLDERS, parameters):
         reference = reference_of(*tenant)
-        found[reference.id, user, family] = Holder(tuple(roles), disabled_at is not None, ended, reference)
+        found[reference.id, user, family] = Holder(tuple(roles), is_disabled, ended, reference)
     named = {each: (each.tenant_id, each.user_id, each.session_id) for each in claims}
     return {each: found[name] for each, name in named.items() if name in found}
 
 
 def _belongs_to() -> Exists:
-    return exists().where(Membership.tenant_id == Tenant.id, Membership.user_id == User.id)
+    mine = exists().where(Membership.tenant_id == Tenant.id, Membership.user_id == User.id)
+    return mine.where(Membership.disabled_at.is_(None))
 
 
 async def lock_limits(session: ControlSession, account: bytes, tenant: bytes) -> None:

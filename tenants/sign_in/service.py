@@ -121,7 +121,7 @@ class SignIn:
         """
         # Held: a person who is disabled or removed meanwhile gets no session that could outlive that (ID15).
         member = await members.find(session, tenant_id, user_id, hold=True)
-        if member is None or member.user.disabled_at is not None:
+        if member is None or member.is_disabled:
             raise SignInRefused
         if member.tenant.status == TenantStatus.SUSPENDED:
             raise TenantSuspended
@@ -198,7 +198,7 @@ class SignIn:
 
     async def _next(self, session: ControlSession, token: RefreshToken, now: datetime) -> Grant | type[TenantryError]:
         member = await members.find(session, token.tenant_id, token.user_id, hold=True)
-        if member is None or member.user.disabled_at is not None:
+        if member is None or member.is_disabled:
             return CredentialRevoked
         if member.tenant.status == TenantStatus.SUSPENDED:
             return TenantSuspended
