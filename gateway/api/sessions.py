@@ -16,7 +16,7 @@ from gateway.services import services_of
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import NotFound
 from tenants.sign_in.errors import BoundToTenant
-from tenants.sign_in.schemas import Grant, OwnTenantResponse, SessionResponse, SwitchRequest
+from tenants.sign_in.schemas import Grant, MembershipResponse, SessionResponse, SwitchRequest
 
 _SESSIONS = "/v1/auth/sessions"
 
@@ -44,7 +44,7 @@ async def end_session(request: Request, session_id: SessionInPath) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/v1/auth/tenants", response_model=Page[OwnTenantResponse])
+@router.get("/v1/auth/tenants", response_model=Page[MembershipResponse])
 @terms(requires_person)
 async def list_own_tenants(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """List the tenants that you are a member of. After single sign-on, it is this tenant."""
@@ -52,7 +52,7 @@ async def list_own_tenants(request: Request, query: Annotated[ListQuery, Query()
     cursors = ListCursors(services.settings.secret, f"own tenants {caller.id}", caller.tenant.id, query)
     async with services.database.control(caller.tenant) as session:
         rows = await services.features.sessions.tenants(session, caller, cursors.keyset())
-    return answered(cursors.page(rows, lambda row: OwnTenantResponse.of(row, caller.tenant.id)))
+    return answered(cursors.page(rows, lambda row: MembershipResponse.of(row, caller.tenant.id)))
 
 
 @router.post("/v1/auth/switch", response_model=Grant)

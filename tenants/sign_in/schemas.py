@@ -90,7 +90,7 @@ class SessionResponse(BaseModel):
         )
 
 
-class OwnTenantResponse(BaseModel):
+class MembershipResponse(BaseModel):
     """A tenant that the caller is a member of."""
 
     id: Annotated[str, Field(examples=[example_of(TENANT)])]
@@ -101,7 +101,7 @@ class OwnTenantResponse(BaseModel):
     current: Annotated[bool, Field(description="Whether the access token is for it.", examples=[True])]
 
     @classmethod
-    def of(cls, own: OwnTenant, current: TenantId) -> "OwnTenantResponse":
+    def of(cls, own: OwnTenant, current: TenantId) -> "MembershipResponse":
         """Convert the rows."""
         return cls.model_validate(
             {

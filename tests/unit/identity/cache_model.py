@@ -132,7 +132,7 @@ class CacheModel:
         """As ``AccessTokens`` does."""
         found = self._credentials[token]
         assert found.user is not None
-        return _Claims(UserId(_id(found.user)), TenantId(_id(found.tenant)), None, _FAR, token)
+        return _Claims(UserId(_id(found.user)), TenantId(_id(found.tenant)), None, _FAR, (), token)
 
     def states_of(self, credential: Credential, found: Subject | Refusal) -> dict[str, int]:
         """The states of the rows that this result was made from, as far as it contains them."""
