@@ -11,7 +11,7 @@ from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.errors import NoSuchTenant
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import ChangeOwnTenant, TenantResponse
+from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse, TenantResponse
 from tenants.errors import NotFound, check_version
 from tenants.identifiers import TENANT, TenantId, read, show
 from tenants.principal import TenantStatus
@@ -133,7 +133,8 @@ class Directory:
 
 def audited(tenant: Tenant) -> audit.State:
     """The tenant as its audit log shows it."""
-    return TenantResponse.of(tenant).model_dump(mode="json", by_alias=True, exclude={"schema_name"})
+    operators = TenantResponse.of(tenant).model_dump(mode="json", by_alias=True, exclude={"schema_name"})
+    return operators | OwnTenantResponse.of(tenant).model_dump(mode="json", by_alias=True)
 
 
 def _found(tenant: Tenant | None) -> Tenant:
