@@ -163,4 +163,4 @@ def _worker(deployment: Deployment) -> Iterator[None]:
 
 
 def _on_log(statement: str, tenant: TenantRef) -> sql.Composed:
-    return sql.SQL(statement).format(log=sql.Identifier(tenant.schema, "tenantry_events"))  # type: ignore[arg-type]
+    return sql.SQL(statement).format(log=sql.Identifier(tenant.schema, "tenantry_events"))

@@ -34,23 +34,22 @@ async def test_a_role_change_that_is_killed_before_its_row_is_not_made(
     gateway: Gateway, deployment: Deployment
 ) -> None:
     """Kill -9 after the membership was updated, while its row waits for a lock; then the same request succeeds."""
-    settings = gateway.services.settings
-    members = (await gateway.client.get("/v1/members", headers=gateway.acme.key("owner"))).json()["data"]
-    viewer = next(each["id"] for each in members if each["roles"] == ["viewer"])
+    settings, owner = gateway.services.settings, gateway.acme.key("owner")
+    members = (await gateway.client.get("/v1/members", headers=owner)).json()["data"]
+    path = f"/v1/members/{next(each['id'] for each in members if each['roles'] == ['viewer'])}"
+    body = {"roles": ["member"]}
     victim, url = await asyncio.to_thread(deployment.gateway, settings)
     log = sql.Identifier(gateway.acme.ref.schema, "tenantry_events")
     async with httpx.AsyncClient(timeout=30) as client:
         async with await psycopg.AsyncConnection.connect(gateway.urls.superuser) as holder:
             await holder.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(log))
-            change = {"url": f"{url}/v1/members/{viewer}", "json": {"roles": ["member"]}}
-            request = asyncio.create_task(client.patch(**change, headers=gateway.acme.key("owner")))
+            request = asyncio.create_task(client.patch(f"{url}{path}", json=body, headers=owner))
             await eventually_so(lambda: _blocked(gateway), 20.0)
             victim.kill()
             with pytest.raises(httpx.TransportError):
                 await request
         assert (_roles(gateway), events_of(gateway.urls, gateway.acme.ref)) == (["viewer"], [])
         _, url = await asyncio.to_thread(deployment.gateway, settings)
-        change["url"] = f"{url}/v1/members/{viewer}"
-        assert (await client.patch(**change, headers=gateway.acme.key("owner"))).status_code == 200
+        assert (await client.patch(f"{url}{path}", json=body, headers=owner)).status_code == 200
     assert _roles(gateway) == ["member"]
     assert [event["type"] for event in events_of(gateway.urls, gateway.acme.ref)] == ["members.updated"]

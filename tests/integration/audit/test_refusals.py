@@ -7,7 +7,7 @@ import pytest
 from tenants.audit.origin import Origin
 from tenants.audit.refusals import Refusals
 from tenants.errors import Unavailable
-from tenants.identifiers import new_id
+from tenants.identifiers import TenantId, new_id
 from tenants.principal import ANONYMOUS_ACTOR
 from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
@@ -84,7 +84,7 @@ async def test_what_postgresql_does_not_take_now_is_written_later(
         await refusals.flush()
     assert (refusals.waiting, refusals.recorded) == (1, 0)
     clock.now += 5
-    refusals.note(type(gateway.acme.ref.id)(int=7), "sign_in.refused", new_id(), _ORIGIN)
+    refusals.note(TenantId(new_id()), "sign_in.refused", new_id(), _ORIGIN)
     await refusals.flush()
     assert (refusals.waiting, refusals.recorded, refusals.dropped) == (0, 1, 1)
     assert len(_rows(gateway)) == 1
