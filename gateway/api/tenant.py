@@ -37,9 +37,7 @@ async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response
     tagged = _tagged(own.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(own) as session:
-        tenant = await services.features.directory.change(
-            session, own.id, body, expected, origin=origin_of(request)
-        )
+        tenant = await services.features.directory.change(session, own.id, body, expected, origin=origin_of(request))
     return answered(OwnTenantResponse.of(tenant), services.tags.of(tagged, tenant.version))
 
 

@@ -77,9 +77,7 @@ class Directory:
             setattr(found, name, value)
         await session.flush()
         if audited(found) != before:
-            await audit.record(
-                session, tenant, origin, "tenant.updated", tenant, before=before, after=audited(found)
-            )
+            await audit.record(session, tenant, origin, "tenant.updated", tenant, before=before, after=audited(found))
         return found
 
     async def change_plan(
