@@ -130,6 +130,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     roles = Roles(authorizer.permissions, (members_repository.has_role, api_keys_repository.has_role))
     users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    refusals = Refusals(database)
     queue, subscriptions = JobQueue(), Subscriptions()
     sign_in = SignIn(
         database,
@@ -139,6 +140,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         tokens=tokens,
         sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
         refresh_life=timedelta(days=settings.refresh_token_days),
+        refusals=refusals,
     )
     return Features(
         database=database,
@@ -158,7 +160,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         sign_in=sign_in,
         sessions=Sessions(sign_in),
         audit_log=AuditLog(database),
-        refusals=Refusals(database),
+        refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         plans=Plans(),
         subscriptions=subscriptions,

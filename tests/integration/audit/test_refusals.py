@@ -10,7 +10,7 @@ from tenants.errors import Unavailable
 from tenants.identifiers import TenantId, new_id
 from tenants.principal import ANONYMOUS_ACTOR
 from tests.fixtures.events import events_of
-from tests.fixtures.gateways import Gateway
+from tests.fixtures.gateways import PASSWORD, Gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +111,47 @@ async def test_a_key_used_from_a_refused_address_and_a_revoked_key_are_noted(gat
     events = [each for each in events_of(gateway.urls, gateway.acme.ref) if each["category"] == "access"]
     assert all(each["actor_id"] == each["object_id"] for each in events)
     assert {each["actor_kind"] for each in events} == {"api_key"}
+
+
+async def _log_in(gateway: Gateway, password: str, tenant: str = "acme", email: str = "") -> Any:
+    body = {"email": email or gateway.acme.emails["viewer"], "password": password, "tenant": tenant}
+    return await gateway.client.post("/v1/auth/login", json=body, headers={"user-agent": "Browser/1"})
+
+
+async def test_sign_ins_and_wrong_passwords_of_members_are_in_the_log(gateway: Gateway) -> None:
+    """With person, methods and client, and no password (SE2); what concerns no member of the tenant is in no log."""
+    assert (await _log_in(gateway, PASSWORD)).status_code == 200
+    for _ in range(2):
+        assert (await _log_in(gateway, "a wrong passphrase of mine")).status_code == 401
+    assert (await _log_in(gateway, PASSWORD, tenant="globex")).status_code == 401
+    assert (await _log_in(gateway, PASSWORD, email="nobody@acme.example")).status_code == 401
+    await gateway.services.features.refusals.flush()
+    assert events_of(gateway.urls, gateway.globex.ref) == []
+    good, refused = events_of(gateway.urls, gateway.acme.ref)
+    assert (good["type"], good["actor_kind"], good["actor_id"]) == ("sign_in.succeeded", "user", good["object_id"])
+    assert good["after"] == {"methods": ["pwd"], "user_agent": "Browser/1"}
+    assert (good["source"], good["category"]) == ("127.0.0.1", "access")
+    assert (refused["type"], refused["actor_kind"], refused["after"]) == ("sign_in.refused", "anonymous", {"count": 2})
+    assert refused["object_id"] == good["object_id"]
+    assert "passphrase" not in str([good, refused])
+
+
+async def test_a_reused_refresh_token_and_a_sign_out_are_in_the_log(gateway: Gateway) -> None:
+    """ID8: that a token was stolen is what an owner has to know; repeated, it ends nothing more."""
+    first = (await _log_in(gateway, PASSWORD)).json()["refresh_token"]
+    tokens = [first]
+    for _ in range(2):
+        body = {"refresh_token": tokens[-1]}
+        tokens.append((await gateway.client.post("/v1/auth/refresh", json=body)).json()["refresh_token"])
+    for _ in range(2):
+        reused = await gateway.client.post("/v1/auth/refresh", json={"refresh_token": first})
+        assert reused.json()["code"] == "credential_revoked"
+    second = (await _log_in(gateway, PASSWORD)).json()["refresh_token"]
+    for _ in range(2):
+        await gateway.client.post("/v1/auth/logout", json={"refresh_token": second})
+    events = events_of(gateway.urls, gateway.acme.ref)
+    assert [event["type"] for event in events] == [
+        *("sign_in.succeeded", "sign_in.token_reused", "sign_in.succeeded", "sign_in.ended"),
+    ]
+    assert [event["actor_kind"] for event in events] == ["user", "anonymous", "user", "user"]
+    assert not any(token in str(events) for token in (*tokens, second))
