@@ -58,7 +58,9 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
         stages=(
             services.meter.begin,
             RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
-            IdentityStage(services.principals, FailedCredentials()),  # credential → principal
+            IdentityStage(
+                services.principals, FailedCredentials(), services.features.refusals
+            ),  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             UsageStage(services.usage.journal),  # an admitted request counts
             AuthorizationStage(services.authorizer),  # the guard of the route

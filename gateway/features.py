@@ -31,6 +31,10 @@ from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
 from tenants.api_keys.service import ApiKeys
+from tenants.audit.checkpoint_writer import CheckpointWriter
+from tenants.audit.jobs import add_audit_jobs
+from tenants.audit.log import AuditLog
+from tenants.audit.refusals import Refusals
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
@@ -93,6 +97,9 @@ class Features:
     onboarding: Onboarding
     sign_in: SignIn
     sessions: Sessions
+    audit_log: AuditLog
+    refusals: Refusals
+    checkpoints: CheckpointWriter
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -123,6 +130,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     roles = Roles(authorizer.permissions, (members_repository.has_role, api_keys_repository.has_role))
     users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    refusals = Refusals(database)
     queue, subscriptions = JobQueue(), Subscriptions()
     sign_in = SignIn(
         database,
@@ -132,6 +140,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         tokens=tokens,
         sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
         refresh_life=timedelta(days=settings.refresh_token_days),
+        refusals=refusals,
     )
     return Features(
         database=database,
@@ -150,6 +159,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         onboarding=Onboarding(api_keys, users, members),
         sign_in=sign_in,
         sessions=Sessions(sign_in),
+        audit_log=AuditLog(database),
+        refusals=refusals,
+        checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),
@@ -163,6 +175,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
 def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
+    add_audit_jobs(app, features.checkpoints)
     add_sign_in_jobs(app, features.database)
     add_link_jobs(app, features.database)
     if features.stripe is not None:

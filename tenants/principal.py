@@ -31,7 +31,11 @@ class OperatorRole(StrEnum):
 class ActorKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
+    OPERATOR = "operator"  # the SaaS's own staff, by an operator key
+    CLI = "cli"  # somebody with the deployment's settings, by the command line
+    STRIPE = "stripe"
     SYSTEM = "system"  # Tenantry itself, or a job of the SaaS
+    ANONYMOUS = "anonymous"  # a caller who has not proven who they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,11 @@ class Actor:
     """The author of a change, as recorded in its event."""
 
     kind: ActorKind
-    id: UUID | None = None  # of the API key or the user
+    id: UUID | None = None  # of the API key, the user or the operator key
 
 
 SYSTEM_ACTOR = Actor(ActorKind.SYSTEM)
+ANONYMOUS_ACTOR = Actor(ActorKind.ANONYMOUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +104,8 @@ class Operator:
     id: UUID
     name: str
     role: OperatorRole
+
+    @property
+    def actor(self) -> Actor:
+        """The author of a change, when it is this operator."""
+        return Actor(ActorKind.OPERATOR, self.id)

@@ -73,7 +73,7 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
 )
 async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
     """Exchange a refresh token for new tokens. A refresh token is valid once; reuse revokes the sign-in."""
-    return answered(await services_of(request).features.sign_in.refresh(body.refresh_token))
+    return answered(await services_of(request).features.sign_in.refresh(body.refresh_token, client_of(request)))
 
 
 @router.post("/v1/auth/logout", status_code=204)
@@ -83,7 +83,9 @@ async def log_out(request: Request, body: LogoutRequest) -> Response:
 
     With `everywhere`, all sessions of the person end, in all tenants.
     """
-    await services_of(request).features.sign_in.logout(body.refresh_token, everywhere=body.everywhere)
+    await services_of(request).features.sign_in.logout(
+        body.refresh_token, client_of(request), everywhere=body.everywhere
+    )
     return Response(status_code=204)
 
 

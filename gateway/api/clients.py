@@ -3,6 +3,7 @@
 from fastapi import Request
 
 from gateway.request.context import context_of
+from gateway.request.origin import origin_of
 from gateway.request.source import source_bucket, source_site
 from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.limits import Source
@@ -15,5 +16,5 @@ def source_of(request: Request) -> Source:
 
 
 def client_of(request: Request) -> ClientInfo:
-    """What the list of a person's sessions shows of this client."""
-    return ClientInfo.of(request.headers.get("user-agent", ""))
+    """What the list of a person's sessions shows of this client, and the audit log of its request."""
+    return ClientInfo.of(request.headers.get("user-agent", ""), origin_of(request))

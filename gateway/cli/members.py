@@ -8,6 +8,7 @@ from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import print_fields, print_json, print_rows
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.audit.origin import COMMAND_LINE
 from tenants.database.keyset import Keyset
 from tenants.identifiers import USER, TenantId, UserId, show
 from tenants.members.repository import Member
@@ -54,7 +55,7 @@ def remove(
             owner = await features.directory.read_named(session, tenant)
             found = await features.members.read_named(session, owner.id, member)
             removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}
-            await features.members.remove(session, owner.id, None, found.id)
+            await features.members.remove(session, owner.id, None, found.id, origin=COMMAND_LINE)
             return removed
 
     _print(administer(load_settings(context), work), as_json=as_json)
@@ -78,7 +79,10 @@ def set_roles(
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
             found = await features.members.read_named(session, owner.id, member)
-            return _fields(await features.members.set_roles(session, owner.id, None, found.id, request.roles))
+            changed = await features.members.set_roles(
+                session, owner.id, None, found.id, request.roles, origin=COMMAND_LINE
+            )
+            return _fields(changed)
 
     _print(administer(load_settings(context), work), as_json=as_json)
 

@@ -10,6 +10,7 @@ from gateway.cli.output import CommandFailed, print_fields, print_json, print_ro
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.audit.origin import COMMAND_LINE
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import TenantResponse
 from tenants.identifiers import TENANT, show
@@ -37,7 +38,7 @@ def create(
 
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
-            created = await features.onboarding.create(session, request)
+            created = await features.onboarding.create(session, request, origin=COMMAND_LINE)
             body = TenantCreated.made(created.tenant, created.key.key, created.key.secret)
             return body.model_dump(mode="json", by_alias=True)
 
@@ -95,7 +96,7 @@ def delete(
 
     async def remove(features: Features) -> None:
         async with features.database.control() as session:
-            await features.directory.delete(session, found.id)
+            await features.directory.delete(session, found.id, origin=COMMAND_LINE)
 
     # Two transactions: no lock is held during the prompt. The tenant in the prompt is the one that is deleted.
     found = administer(load_settings(context), find)
@@ -126,7 +127,7 @@ def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             tenant = await features.directory.read_named(session, named)
-            return _fields(await features.directory.set_status(session, tenant.id, status))
+            return _fields(await features.directory.set_status(session, tenant.id, status, origin=COMMAND_LINE))
 
     changed = administer(load_settings(context), work)
     if as_json:

@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 
+import structlog
+
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.errors import NoSuchTenant
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import ChangeOwnTenant
+from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse, TenantResponse
 from tenants.errors import NotFound, check_version
-from tenants.identifiers import TENANT, TenantId, read
+from tenants.identifiers import TENANT, TenantId, read, show
 from tenants.principal import TenantStatus
+
+_log = structlog.get_logger(__name__)
+_STATUS_ACTIONS = {TenantStatus.SUSPENDED: "tenant.suspended", TenantStatus.ACTIVE: "tenant.resumed"}
 
 
 class Directory:
@@ -39,10 +46,15 @@ class Directory:
             raise NoSuchTenant
         return found
 
-    async def set_status(self, session: ControlSession, tenant: TenantId, status: TenantStatus) -> Tenant:
+    async def set_status(
+        self, session: ControlSession, tenant: TenantId, status: TenantStatus, *, origin: Origin
+    ) -> Tenant:
         """Suspend or resume; idempotent. Raises NotFound."""
         found = _found(await repository.find(session, tenant, lock=True))
-        found.status = status
+        if found.status != status:
+            before, found.status = audited(found), status
+            after = audited(found)
+            await audit.record(session, tenant, origin, _STATUS_ACTIONS[status], tenant, before=before, after=after)
         return found
 
     async def change(
@@ -51,6 +63,8 @@ class Directory:
         tenant: TenantId,
         requested: ChangeOwnTenant,
         versions: tuple[int, ...] | None = None,
+        *,
+        origin: Origin,
     ) -> Tenant:
         """Change what a tenant decides about itself: the fields that were sent.
 
@@ -58,13 +72,22 @@ class Directory:
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
+        before = audited(found)
         for name, value in requested.model_dump(exclude_unset=True).items():
             setattr(found, name, value)
         await session.flush()
+        if audited(found) != before:
+            await audit.record(session, tenant, origin, "tenant.updated", tenant, before=before, after=audited(found))
         return found
 
     async def change_plan(
-        self, session: ControlSession, tenant: TenantId, plan: str, versions: tuple[int, ...] | None = None
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        plan: str,
+        versions: tuple[int, ...] | None = None,
+        *,
+        origin: Origin,
     ) -> Tenant:
         """Change the plan; takes effect on every worker within the bound of ID4.
 
@@ -72,14 +95,44 @@ class Directory:
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
+        before = audited(found)
         await repository.set_plan(session, found, plan)
+        if before != audited(found):
+            await audit.record(
+                session, tenant, origin, "tenant.plan_changed", tenant, before=before, after=audited(found)
+            )
         return found
 
-    async def delete(self, session: ControlSession, tenant: TenantId, versions: tuple[int, ...] | None = None) -> None:
-        """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed."""
+    async def delete(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        versions: tuple[int, ...] | None = None,
+        *,
+        origin: Origin,
+    ) -> None:
+        """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed.
+
+        The tenant's audit log goes with its schema: that it was deleted, and by whom, is a line of the log.
+        """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
         await repository.remove(session, tenant)
+        _log.warning(
+            "tenant_deleted",
+            tenant=show(TENANT, tenant),
+            slug=found.slug,
+            actor=origin.actor.kind.value,
+            actor_id=str(origin.actor.id),
+            request_id=origin.request_id,
+            source=origin.source,
+        )
+
+
+def audited(tenant: Tenant) -> audit.State:
+    """The tenant as its audit log shows it."""
+    operators = TenantResponse.of(tenant).model_dump(mode="json", by_alias=True, exclude={"schema_name"})
+    return operators | OwnTenantResponse.of(tenant).model_dump(mode="json", by_alias=True)
 
 
 def _found(tenant: Tenant | None) -> Tenant:

@@ -4,21 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
+from tenants.audit.refusals import Refusals
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.sessions import ControlSession, Database
 from tenants.directory.errors import TenantSuspended
 from tenants.directory.models import Tenant
 from tenants.errors import TenantryError
+from tenants.events.models import Category
 from tenants.identifiers import SignInId, TenantId, UserId, new_id
 from tenants.members import repository as members
-from tenants.principal import TenantStatus
+from tenants.principal import Actor, ActorKind, TenantStatus
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import Attempt, SignInAttempts
-from tenants.sign_in.client import ClientInfo
+from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
 from tenants.sign_in.limits import Source
 from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.schemas import Grant
@@ -61,6 +65,7 @@ class SignIn:
         tokens: AccessTokens,
         sealer: Sealer,
         refresh_life: timedelta,
+        refusals: Refusals,
     ) -> None:
         self._database = database
         self._hasher = hasher
@@ -69,6 +74,7 @@ class SignIn:
         self._tokens = tokens
         self._sealer = sealer
         self._refresh_life = refresh_life
+        self._refusals = refusals
 
     async def login(
         self, email: str, password: str, slug: str, source: Source, client: ClientInfo | None = None
@@ -78,7 +84,7 @@ class SignIn:
         Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
         a flood.
         """
-        proven = await self.prove(email, password, slug, source)
+        proven = await self.prove(email, password, slug, source, client)
         try:
             async with self._database.control() as session:
                 await self.accept(session, proven)
@@ -88,11 +94,18 @@ class SignIn:
             await self._attempts.undo(proven.attempt)  # the password was right
             raise
 
-    async def prove(self, email: str, password: str, slug: str, source: Source) -> ProvenPassword:
-        """Check a password. ``accept`` is due when the sign-in succeeds. Raises as ``login`` does for a wrong one."""
+    async def prove(
+        self, email: str, password: str, slug: str, source: Source, client: ClientInfo | None = None
+    ) -> ProvenPassword:
+        """Check a password. ``accept`` is due when the sign-in succeeds. Raises as ``login`` does for a wrong one.
+
+        A wrong password of a member is noted for the tenant's audit log.
+        """
         attempt = await self._attempts.begin(email, slug, source)
         user, tenant = attempt.account.user, attempt.account.tenant
         if not await self._matches(attempt, password) or user is None or tenant is None or user.disabled_at is not None:
+            if user is not None and tenant is not None:
+                self._refusals.note(tenant.id, "sign_in.refused", user.id, (client or UNKNOWN_CLIENT).origin)
             raise SignInRefused
         return ProvenPassword(attempt, user, tenant)
 
@@ -134,6 +147,7 @@ class SignIn:
         )
         session.add(opened)
         await session.flush()
+        await _record(session, "sign_in.succeeded", opened, _by_person(client, user_id))
         return await self._grant(session, opened)
 
     async def _matches(self, attempt: Attempt, password: str) -> bool:
@@ -145,7 +159,7 @@ class SignIn:
             await self._attempts.undo(attempt)
             raise
 
-    async def refresh(self, secret: str) -> Grant:
+    async def refresh(self, secret: str, client: ClientInfo | None = None) -> Grant:
         """Rotate: the next access and refresh token; repeated within the grace period, the same ones.
 
         Raises CredentialInvalid, CredentialExpired, CredentialRevoked (also for reuse, which ends the sign-in), and
@@ -154,12 +168,12 @@ class SignIn:
         if kind_of(secret) is not SecretKind.REFRESH:
             raise CredentialInvalid
         async with self._database.control() as session:
-            outcome = await self._rotate(session, secret)
+            outcome = await self._rotate(session, secret, client)
         if not isinstance(outcome, Grant):
             raise outcome  # after the transaction: the end of the family is committed
         return outcome
 
-    async def logout(self, secret: str, *, everywhere: bool = False) -> None:
+    async def logout(self, secret: str, client: ClientInfo | None = None, *, everywhere: bool = False) -> None:
         """End the sign-in of this token; ``everywhere``, all of the person. Ignores unknown and ended ones."""
         if kind_of(secret) is not SecretKind.REFRESH:
             return
@@ -167,10 +181,15 @@ class SignIn:
             token, now = await self._find(session, secret), datetime.now(UTC)
             if token is None or not await repository.end_session(session, token.family_id, now):
                 return
+            opened = await repository.find_session(session, token.family_id)
+            if opened is not None:
+                await _record(session, "sign_in.ended", opened, _by_person(client, opened.user_id))
             if everywhere and token.expires_at > now:
                 await repository.end_all_sign_ins(session, token.user_id, now)
 
-    async def _rotate(self, session: ControlSession, secret: str) -> Grant | type[TenantryError]:
+    async def _rotate(
+        self, session: ControlSession, secret: str, client: ClientInfo | None
+    ) -> Grant | type[TenantryError]:
         token = await self._find(session, secret)
         if token is None:
             return CredentialInvalid
@@ -180,7 +199,10 @@ class SignIn:
         if opened is None or opened.ended_at is not None:
             return CredentialRevoked
         if token.used_at is not None:
-            return await self._repeated(session, token, token.used_at, now)
+            repeated = await self._repeated(session, token, token.used_at, now)
+            if repeated is CredentialRevoked:
+                await _record(session, "sign_in.token_reused", opened, (client or UNKNOWN_CLIENT).origin)
+            return repeated
         if token.expires_at <= now:
             return CredentialExpired
         return await self._next(session, token, now)
@@ -228,6 +250,17 @@ class SignIn:
     async def _find(self, session: ControlSession, secret: str) -> RefreshToken | None:
         token = await repository.find(session, [each.value for each in self._hasher.candidates(secret)])
         return token if token and self._hasher.matches(secret, token.digest) else None
+
+
+async def _record(session: ControlSession, action: str, opened: UserSession, origin: Origin) -> None:
+    """Add what happened to a session to the audit log of its tenant."""
+    after = {"methods": opened.methods, "user_agent": opened.user_agent}
+    tenant, user = opened.tenant_id, opened.user_id
+    await audit.record(session, tenant, origin, action, user, after=after, category=Category.ACCESS)
+
+
+def _by_person(client: ClientInfo | None, user: UserId) -> Origin:
+    return (client or UNKNOWN_CLIENT).origin.by(Actor(ActorKind.USER, user))
 
 
 def _row(token: RefreshToken) -> SealedRow:
