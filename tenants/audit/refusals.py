@@ -56,6 +56,7 @@ class Refusals:
         self._clock = clock
         self._counted: dict[Refusal, _Counted] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self.recorded = 0  # refusals that are in the audit logs
         self.dropped = 0  # those that are not: too many kinds at once, or a tenant that is gone
 
@@ -81,19 +82,18 @@ class Refusals:
         self._task = asyncio.create_task(self._run(), name="audit-refusals")
 
     async def close(self) -> None:
-        """Write what is left, also what is not due."""
+        """Write what is left, also what is not due. A row that is being written is completed."""
+        self._closing.set()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
         await self.flush(everything=True)
 
     async def flush(self, *, everything: bool = False) -> None:
         """Write the rows that are due. What PostgreSQL does not take now is written by a later one."""
         now = self._clock()
         for refusal in [each for each, counted in self._counted.items() if everything or counted.due <= now]:
-            counted = self._counted.pop(refusal)
-            if counted.origin is None:
+            counted = self._counted.pop(refusal, None)
+            if counted is None or counted.origin is None:
                 continue  # none since the last row
             self._counted[refusal] = since = _Counted(due=now + _INTERVAL)  # what is noted while the row is written
             if not await self._is_settled(refusal, counted.origin, counted.count):
@@ -116,8 +116,9 @@ class Refusals:
         return True
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH)
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), _FLUSH)
             await self.flush()
 
 

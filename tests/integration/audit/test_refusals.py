@@ -1,5 +1,6 @@
 """Refusals worth knowing are in the audit log, at most once a minute for each object, with their number."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -30,6 +31,16 @@ def _rows(gateway: Gateway) -> list[tuple[str, int, str | None]]:
     """Action, number and source of each row."""
     events = events_of(gateway.urls, gateway.acme.ref)
     return [(each["type"], each["after"]["count"], each["source"]) for each in events if each["category"] == "access"]
+
+
+async def _totals(gateway: Gateway) -> Counter[str]:
+    """Refusals by action, in as many rows as the background task has written meanwhile."""
+    await gateway.services.features.refusals.flush(everything=True)
+    totals: Counter[str] = Counter()
+    for action, number, source in _rows(gateway):
+        assert source == "127.0.0.1"
+        totals[action] += number
+    return totals
 
 
 async def test_refusals_of_a_minute_are_one_row(gateway: Gateway) -> None:
@@ -103,11 +114,7 @@ async def test_a_key_used_from_a_refused_address_and_a_revoked_key_are_noted(gat
     for secret, code in (*expected, *expected, (unknown, "credential_invalid")):
         answer = await gateway.client.get("/v1/me", headers={"X-API-Key": secret})
         assert answer.json()["code"] == code
-    await gateway.services.features.refusals.flush()
-    assert sorted(_rows(gateway)) == [
-        ("api_keys.address_refused", 2, "127.0.0.1"),
-        ("api_keys.revoked_key_used", 2, "127.0.0.1"),
-    ]
+    assert await _totals(gateway) == {"api_keys.address_refused": 2, "api_keys.revoked_key_used": 2}
     events = [each for each in events_of(gateway.urls, gateway.acme.ref) if each["category"] == "access"]
     assert all(each["actor_id"] == each["object_id"] for each in events)
     assert {each["actor_kind"] for each in events} == {"api_key"}
@@ -125,14 +132,16 @@ async def test_sign_ins_and_wrong_passwords_of_members_are_in_the_log(gateway: G
         assert (await _log_in(gateway, "a wrong passphrase of mine")).status_code == 401
     assert (await _log_in(gateway, PASSWORD, tenant="globex")).status_code == 401
     assert (await _log_in(gateway, PASSWORD, email="nobody@acme.example")).status_code == 401
-    await gateway.services.features.refusals.flush()
+    await gateway.services.features.refusals.flush(everything=True)
     assert events_of(gateway.urls, gateway.globex.ref) == []
-    good, refused = events_of(gateway.urls, gateway.acme.ref)
+    good, *refused = events_of(gateway.urls, gateway.acme.ref)
     assert (good["type"], good["actor_kind"], good["actor_id"]) == ("sign_in.succeeded", "user", good["object_id"])
     assert good["after"] == {"methods": ["pwd"], "user_agent": "Browser/1"}
     assert (good["source"], good["category"]) == ("127.0.0.1", "access")
-    assert (refused["type"], refused["actor_kind"], refused["after"]) == ("sign_in.refused", "anonymous", {"count": 2})
-    assert refused["object_id"] == good["object_id"]
+    assert {(each["type"], each["actor_kind"], each["object_id"]) for each in refused} == {
+        ("sign_in.refused", "anonymous", good["object_id"])
+    }
+    assert sum(each["after"]["count"] for each in refused) == 2
     assert "passphrase" not in str([good, refused])
 
 
