@@ -26,6 +26,7 @@ from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound, ValidationFailed
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import PrincipalKind
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
@@ -53,13 +54,19 @@ class ApiKeys:
         self._permissions_of = permissions_of
 
     async def create(
-        self, session: ControlSession, tenant: TenantId, issuer: Issuer | None, requested: CreateApiKey
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        issuer: Issuer | None,
+        requested: CreateApiKey,
+        *,
+        policy: Policy = NO_OWN_ROLES,
     ) -> IssuedKey:
-        """Create a key. ``issuer`` is None only for the SaaS's own staff.
+        """Create a key. ``issuer`` is None only for the SaaS's own staff; ``policy`` then has the tenant's own roles.
 
         Raises ValidationFailed, ExceedsIssuer and TooManyLimits.
         """
-        check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of)
+        check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of, policy)
         key = ApiKey(
             id=ApiKeyId(new_id()),
             tenant_id=tenant,

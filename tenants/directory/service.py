@@ -1,6 +1,7 @@
 """Tenants: list, read, change, suspend, resume, change plan, delete."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
@@ -39,10 +40,23 @@ class Directory:
             raise NoSuchTenant
         return found
 
-    async def set_status(self, session: ControlSession, tenant: TenantId, status: TenantStatus) -> Tenant:
-        """Suspend or resume; idempotent. Raises NotFound."""
+    async def suspend(self, session: ControlSession, tenant: TenantId, reason: str | None = None) -> Tenant:
+        """Refuse all its credentials until it is resumed. Again, it changes the reason, if one is given, and no time.
+
+        Raises NotFound.
+        """
         found = _found(await repository.find(session, tenant, lock=True))
-        found.status = status
+        if found.status != TenantStatus.SUSPENDED:
+            found.status, found.suspended_at, found.suspension_reason = TenantStatus.SUSPENDED, datetime.now(UTC), None
+        found.suspension_reason = reason or found.suspension_reason
+        await session.flush()
+        return found
+
+    async def resume(self, session: ControlSession, tenant: TenantId) -> Tenant:
+        """Accept its credentials again; idempotent. Raises NotFound."""
+        found = _found(await repository.find(session, tenant, lock=True))
+        found.status, found.suspended_at, found.suspension_reason = TenantStatus.ACTIVE, None, None
+        await session.flush()
         return found
 
     async def change(

@@ -8,12 +8,13 @@ from tenants.database.sessions import ControlSession
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.identifiers import USER, TenantId, UserId, read
 from tenants.members import repository
-from tenants.members.errors import LastOwner, NoSuchMember
+from tenants.members.errors import AccountDisabled, LastOwner, NoSuchMember, NoSuchPerson
 from tenants.members.repository import Member
 from tenants.roles.builtin import BuiltInRole
 from tenants.roles.grants import Grantor, check_assignment
 from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles
+from tenants.users import repository as users
 
 # Ends every sign-in of a person in a tenant, in the caller's transaction.
 EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[None]]
@@ -101,6 +102,23 @@ class Members:
             # The membership first: a sign-in that holds it is complete by then, and its session ends with the others.
             await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
         return member
+
+    async def make_owner(self, session: ControlSession, tenant: TenantId, email: str) -> Member:
+        """Make a person with an account an owner, beside their other roles; for the SaaS's own staff.
+
+        Raises NoSuchPerson and AccountDisabled.
+        """
+        await self._roles.serialised(session, tenant)
+        person = await users.find_by_email(session, email)
+        if person is None:
+            raise NoSuchPerson
+        if person.disabled_at is not None:
+            raise AccountDisabled
+        member = await repository.find(session, tenant, person.id)
+        if member is None:
+            await repository.put(session, tenant, person.id, [BuiltInRole.OWNER.value])
+            return await self.read(session, tenant, person.id)
+        return await self.set_roles(session, tenant, None, person.id, (*member.roles, BuiltInRole.OWNER.value))
 
     async def remove(
         self,
