@@ -49,6 +49,7 @@ class Services:
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
+    lookup: DatabaseLookup
     limiter: RequestLimiter
     usage: UsageRecorder
     meter: RequestMeter
@@ -105,7 +106,7 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
-    listener, meter = ChangeListener(settings.database), RequestMeter()
+    listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
     return Services(
         settings=settings,
         features=features,
@@ -113,7 +114,8 @@ def build_services(settings: Settings) -> Services:
         plan_cache=PlanCache(features.database, listener),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
-        principals=_principals(features, listener),
+        principals=_principals(features, listener, lookup),
+        lookup=lookup,
         limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=meter,
@@ -127,9 +129,8 @@ def services_of(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 
 
-def _principals(features: Features, channel: Channel) -> Principals:
-    cache = PrincipalCache(channel)
-    lookup = DatabaseLookup(
+def _lookup(features: Features) -> DatabaseLookup:
+    return DatabaseLookup(
         features.database,
         features.hasher,
         features.api_keys,
@@ -137,4 +138,8 @@ def _principals(features: Features, channel: Channel) -> Principals:
         features.roles,
         Servable(features.release),
     )
+
+
+def _principals(features: Features, channel: Channel, lookup: DatabaseLookup) -> Principals:
+    cache = PrincipalCache(channel)
     return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)

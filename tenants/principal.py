@@ -18,6 +18,7 @@ class TenantStatus(StrEnum):
 class PrincipalKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
+    OPERATOR = "operator"  # the SaaS's own staff, acting for a tenant
 
 
 class OperatorRole(StrEnum):
@@ -31,6 +32,7 @@ class OperatorRole(StrEnum):
 class ActorKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
+    OPERATOR = "operator"  # the SaaS's own staff, by an operator key
     SYSTEM = "system"  # Tenantry itself, or a job of the SaaS
 
 
@@ -62,7 +64,7 @@ class Actor:
     """The author of a change, as recorded in its event."""
 
     kind: ActorKind
-    id: UUID | None = None  # of the API key or the user
+    id: UUID | None = None  # of the API key, the user or the operator key
 
 
 SYSTEM_ACTOR = Actor(ActorKind.SYSTEM)

@@ -28,6 +28,7 @@ class RequestContext:
         "log",
         "operator",
         "principal",
+        "reason",
         "receive",
         "request_id",
         "response_headers",
@@ -50,6 +51,7 @@ class RequestContext:
         self.route: Route | None = None
         self.principal: Principal | None = None
         self.operator: Operator | None = None
+        self.reason: str | None = None  # why an operator acts for the tenant of ``principal``
         self.cost = 0  # units of usage; 0 until every stage has admitted the request
         self.response_headers: list[Header] = []  # added to the response by the gate
         self.log: dict[str, object] = {}  # extra fields of the access log line; never a secret

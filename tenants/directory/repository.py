@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import delete, select
+from sqlalchemy import Uuid, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from tenants.database.keyset import Keyset
 from tenants.database.provisioning import drop_tenant, provision_tenant
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.directory.errors import SlugTaken, UnknownPlan
 from tenants.directory.models import Tenant
+from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import TenantId
+from tenants.principal import TenantRef
 
 
 async def add(session: ControlSession, tenant: TenantId, slug: str, name: str, plan: str) -> Tenant:
@@ -36,6 +39,15 @@ async def find(session: ControlSession, tenant: TenantId, *, lock: bool = False)
     """One tenant; ``lock`` takes a row lock until the transaction ends."""
     query = select(Tenant).where(Tenant.id == tenant)
     return await session.scalar(query.with_for_update() if lock else query)
+
+
+_REFERENCE = prepare(select(*COLUMNS).where(Tenant.id == bindparam("tenant", type_=Uuid)))
+
+
+async def find_reference(reads: Work, tenant: TenantId) -> TenantRef | None:
+    """What a request needs of a tenant, in one statement without a session."""
+    rows = await reads.rows(_REFERENCE, {"tenant": tenant})
+    return reference_of(*rows[0]) if rows else None
 
 
 async def hold(session: ControlSession, tenant: TenantId) -> None:
