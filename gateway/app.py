@@ -10,6 +10,7 @@ from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.routers import ROUTERS
 from gateway.authorization.stage import AuthorizationStage
+from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
@@ -59,6 +60,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
         stages=(
             services.meter.begin,
             RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
+            CorsStage(services.origins, table),  # preflights; which pages may read the answer
             IdentityStage(services.principals, FailedCredentials()),  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant),  # an operator who names a tenant → principal of that tenant

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from billing.plans.cache import PlanCache
 from gateway.authorization.authorizer import Authorizer
+from gateway.cors.origins import Origins
 from gateway.features import Features, build_features
 from gateway.health.loop_monitor import LoopMonitor
 from gateway.identity.cache import Channel, PrincipalCache
@@ -46,6 +47,7 @@ class Services:
     features: Features
     listener: ChangeListener
     plan_cache: PlanCache
+    origins: Origins
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
@@ -88,6 +90,8 @@ class Services:
             stack.push_async_callback(self.listener.close)
             await self.plan_cache.start()
             stack.push_async_callback(self.plan_cache.close)
+            await self.origins.start()
+            stack.push_async_callback(self.origins.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
 
@@ -112,6 +116,7 @@ def build_services(settings: Settings) -> Services:
         features=features,
         listener=listener,
         plan_cache=PlanCache(features.database, listener),
+        origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
         principals=_principals(features, listener, lookup),

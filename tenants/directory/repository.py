@@ -1,9 +1,9 @@
 """SQL of the control table ``tenants``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import Uuid, bindparam, delete, select
+from sqlalchemy import ARRAY, Integer, Uuid, any_, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -48,6 +48,25 @@ async def find_reference(reads: Work, tenant: TenantId) -> TenantRef | None:
     """What a request needs of a tenant, in one statement without a session."""
     rows = await reads.rows(_REFERENCE, {"tenant": tenant})
     return reference_of(*rows[0]) if rows else None
+
+
+_ORIGINS = select(Tenant.id, Tenant.allowed_origins).where(func.cardinality(Tenant.allowed_origins) > 0)
+_PAGE_OF_ORIGINS = prepare(
+    _ORIGINS.where(Tenant.id > bindparam("after", type_=Uuid))
+    .order_by(Tenant.id)
+    .limit(bindparam("count", type_=Integer))
+)
+_ORIGINS_OF = prepare(_ORIGINS.where(Tenant.id == any_(bindparam("tenants", type_=ARRAY(Uuid)))))
+
+
+async def page_of_origins(reads: Work, after: TenantId, count: int) -> list[tuple[TenantId, list[str]]]:
+    """Tenants that allow origins, with them, in the order of their ids."""
+    return [(row[0], row[1]) for row in await reads.rows(_PAGE_OF_ORIGINS, {"after": after, "count": count})]
+
+
+async def origins_of(reads: Work, tenants: Collection[TenantId]) -> list[tuple[TenantId, list[str]]]:
+    """Those of these tenants that allow origins, with them."""
+    return [(row[0], row[1]) for row in await reads.rows(_ORIGINS_OF, {"tenants": list(tenants)})]
 
 
 async def hold(session: ControlSession, tenant: TenantId) -> None:
