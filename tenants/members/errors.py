@@ -11,8 +11,8 @@ class NoSuchPerson(NotFound):
     message = "No account has this e-mail address. Invite the person with `tenantry members invite`."
 
 
-class AccountDisabled(Conflict):
-    message = "The account of this e-mail address is disabled."
+class PersonDisabled(Conflict):
+    message = "This person is disabled, in the tenant or everywhere. Enable the person first."
 
 
 class NoSuchMember(NotFound):

@@ -8,7 +8,7 @@ from tenants.database.sessions import ControlSession
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.identifiers import USER, TenantId, UserId, read
 from tenants.members import repository
-from tenants.members.errors import AccountDisabled, LastOwner, NoSuchMember, NoSuchPerson
+from tenants.members.errors import LastOwner, NoSuchMember, NoSuchPerson, PersonDisabled
 from tenants.members.repository import Member
 from tenants.roles.builtin import BuiltInRole
 from tenants.roles.grants import Grantor, check_assignment
@@ -106,15 +106,15 @@ class Members:
     async def make_owner(self, session: ControlSession, tenant: TenantId, email: str) -> Member:
         """Make a person with an account an owner, beside their other roles; for the SaaS's own staff.
 
-        Raises NoSuchPerson and AccountDisabled.
+        Raises NoSuchPerson and PersonDisabled.
         """
         await self._roles.serialised(session, tenant)
         person = await users.find_by_email(session, email)
         if person is None:
             raise NoSuchPerson
-        if person.disabled_at is not None:
-            raise AccountDisabled
         member = await repository.find(session, tenant, person.id)
+        if person.disabled_at is not None or (member is not None and member.membership.disabled_at is not None):
+            raise PersonDisabled
         if member is None:
             await repository.put(session, tenant, person.id, [BuiltInRole.OWNER.value])
             return await self.read(session, tenant, person.id)
