@@ -23,7 +23,7 @@ ENV PATH=/opt/tenantry/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 RUN python -m compileall -q -j 0 /srv/tenantry \
-    && install -d -o 10001 -g 10001 -m 700 /var/lib/tenantry/usage
+    && install -d -o 10001 -g 10001 -m 700 /var/lib/tenantry/usage /var/lib/tenantry/audit
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -13,6 +13,7 @@ import orjson
 from rich.console import Console
 
 from benchmarks import (
+    audit,
     code,
     fairness,
     floods,
@@ -42,6 +43,7 @@ _BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "fairness": fairness.measure,
     "revocation": revocation.measure,
     "writes": writes.measure,
+    "audit": audit.measure,
     "memory": memory.measure,
     "abuse": abuse.measure,
 }

@@ -21,6 +21,7 @@ from gateway.development.redis import LocalRedis
 from gateway.services import Services, build_services
 from gateway.settings import Settings
 from migrations.runner import migrate_control, migrate_tenants
+from tenants.audit.origin import SYSTEM
 from tenants.database.cluster import ClusterUrls, set_up_cluster
 from tenants.database.names import tenant_schema
 from tenants.identifiers import TenantId
@@ -126,7 +127,9 @@ async def _add_plans(environment: dict[str, str]) -> None:
 
 async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> BenchmarkTenant:
     async with _services(environment) as services, services.database.control() as session:
-        made = await services.features.onboarding.create(session, CreateTenant(slug=slug, name="Benchmark", plan=plan))
+        made = await services.features.onboarding.create(
+            session, CreateTenant(slug=slug, name="Benchmark", plan=plan), origin=SYSTEM
+        )
     return BenchmarkTenant(made.key.secret, tenant_schema(TenantId(made.tenant.id)))
 
 

@@ -31,6 +31,10 @@ from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
 from tenants.api_keys.service import ApiKeys
+from tenants.audit.checkpoint_writer import CheckpointWriter
+from tenants.audit.jobs import add_audit_jobs
+from tenants.audit.log import AuditLog
+from tenants.audit.refusals import Refusals
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
@@ -93,6 +97,9 @@ class Features:
     onboarding: Onboarding
     sign_in: SignIn
     sessions: Sessions
+    audit_log: AuditLog
+    refusals: Refusals
+    checkpoints: CheckpointWriter
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -150,6 +157,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         onboarding=Onboarding(api_keys, users, members),
         sign_in=sign_in,
         sessions=Sessions(sign_in),
+        audit_log=AuditLog(database),
+        refusals=Refusals(database),
+        checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),
@@ -163,6 +173,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
 def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
+    add_audit_jobs(app, features.checkpoints)
     add_sign_in_jobs(app, features.database)
     add_link_jobs(app, features.database)
     if features.stripe is not None:

@@ -17,6 +17,7 @@ from gateway.identity.credential_loader import CredentialLoader
 from gateway.identity.database_lookup import DatabaseLookup
 from gateway.identity.principals import Principals
 from gateway.metrics.component_samples import (
+    audit_samples,
     change_samples,
     identity_samples,
     loop_samples,
@@ -82,6 +83,8 @@ class Services:
             stack.callback(self.watch.stop)
             await self.metrics.start(self._sources())
             stack.push_async_callback(self.metrics.close)
+            self.features.refusals.start()
+            stack.push_async_callback(self.features.refusals.close)
             await self.usage.start()
             stack.push_async_callback(self.usage.close)
             await self.limiter.start()
@@ -103,6 +106,7 @@ class Services:
             lambda: change_samples(self.listener, self.plan_cache),
             lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
+            lambda: audit_samples(self.features.refusals),
             lambda: loop_samples(self.watch),
         )
 

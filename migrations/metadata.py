@@ -8,6 +8,7 @@ import billing.subscriptions.models
 import billing.usage.models
 import migrations.models
 import tenants.api_keys.models
+import tenants.audit.models
 import tenants.directory.models
 import tenants.events.models
 import tenants.links.models
@@ -25,6 +26,7 @@ CONTROL_MODELS = (
     billing.usage.models,
     migrations.models,
     tenants.api_keys.models,
+    tenants.audit.models,
     tenants.directory.models,
     tenants.events.models,
     tenants.links.models,

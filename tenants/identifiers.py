@@ -25,6 +25,7 @@ OPERATOR_KEY = "opk"
 ROLE = "rol"
 SESSION = "ses"
 REQUEST = "req"
+EVENT = "evt"
 
 
 _SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"  # 128 bits in 26 characters of Crockford's base32

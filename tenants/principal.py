@@ -33,7 +33,10 @@ class ActorKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
     OPERATOR = "operator"  # the SaaS's own staff, by an operator key
+    CLI = "cli"  # somebody with the deployment's settings, by the command line
+    STRIPE = "stripe"
     SYSTEM = "system"  # Tenantry itself, or a job of the SaaS
+    ANONYMOUS = "anonymous"  # a caller who has not proven who they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Actor:
 
 
 SYSTEM_ACTOR = Actor(ActorKind.SYSTEM)
+ANONYMOUS_ACTOR = Actor(ActorKind.ANONYMOUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +105,8 @@ class Operator:
     id: UUID
     name: str
     role: OperatorRole
+
+    @property
+    def actor(self) -> Actor:
+        """The author of a change, when it is this operator."""
+        return Actor(ActorKind.OPERATOR, self.id)

@@ -12,12 +12,15 @@ from billing.stripe_events import repository
 from billing.stripe_events.event import ReceivedEvent, read_event, reason_to_ignore
 from billing.subscriptions import repository as subscriptions_repository
 from billing.subscriptions.service import Snapshot, Subscriptions
+from tenants.audit.origin import Origin
 from tenants.database.sessions import Database
 from tenants.errors import TenantryError
 from tenants.identifiers import TenantId
+from tenants.principal import Actor, ActorKind
 
 _UNKNOWN_CUSTOMER = "no tenant has this customer"
 _LONGEST_NOTE = 500
+_STRIPE = Actor(ActorKind.STRIPE)
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +55,7 @@ class EventApplier:
             read_at = await subscriptions_repository.clock(session)
         snapshot = Snapshot(customer, await self._payments.subscriptions_of(customer), read_at)
         async with self._database.control() as session:
-            return await self._subscriptions.apply(session, snapshot)
+            return await self._subscriptions.apply(session, snapshot, origin=Origin(_STRIPE))
 
     async def _begin(self, event_id: str) -> bytes | None:
         """Count the attempt and commit before anything can fail. None when the event is settled."""
@@ -74,7 +77,7 @@ class EventApplier:
                 return
         snapshot = Snapshot(event.customer, await self._payments.subscriptions_of(event.customer), read_at)
         async with self._database.control() as session:
-            tenant = await self._subscriptions.apply(session, snapshot)
+            tenant = await self._subscriptions.apply(session, snapshot, origin=Origin(_STRIPE, event.id))
             status, note = ("ignored", _UNKNOWN_CUSTOMER) if tenant is None else ("applied", None)
             await repository.settle(session, event.id, status, note)
 

@@ -72,6 +72,7 @@ async def end_missing(session: ControlSession, tenant: TenantId, present: Sequen
     await session.execute(missing.values(status="canceled", read_at=read_at))
 
 
-async def set_plan(session: ControlSession, tenant: TenantId, plan: str) -> None:
-    """Set the tenant's plan. The trigger notifies every worker at commit."""
-    await session.execute(update(Tenant).where(Tenant.id == tenant, Tenant.plan_code != plan).values(plan_code=plan))
+async def set_plan(session: ControlSession, tenant: TenantId, plan: str) -> bool:
+    """Set the tenant's plan; whether it was another one. The trigger notifies every worker at commit."""
+    changed = update(Tenant).where(Tenant.id == tenant, Tenant.plan_code != plan).values(plan_code=plan)
+    return await session.scalar(changed.returning(Tenant.id)) is not None

@@ -14,7 +14,10 @@ from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
 from billing.subscriptions import repository
 from billing.subscriptions.entitlement import Ended, Holding, chosen_item, entitlement
 from billing.subscriptions.models import Subscription
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
 from tenants.database.sessions import ControlSession
+from tenants.directory.models import Tenant
 from tenants.errors import Conflict, not_unique
 from tenants.identifiers import TenantId
 
@@ -47,7 +50,7 @@ class CustomerLinked(Conflict):
 class Subscriptions:
     """Every call runs in the caller's transaction."""
 
-    async def link_customer(self, session: ControlSession, tenant: TenantId, customer: str) -> None:
+    async def link_customer(self, session: ControlSession, tenant: TenantId, customer: str, *, origin: Origin) -> None:
         """Assign the Stripe customer to this tenant for good (SI8). Raises CustomerTaken, CustomerLinked."""
         try:
             linked = await repository.set_customer(session, tenant, customer)
@@ -55,8 +58,11 @@ class Subscriptions:
             raise CustomerTaken from error
         if not linked:
             raise CustomerLinked(detail="no such tenant, or it has another customer")
+        await audit.record(
+            session, tenant, origin, "tenant.customer_linked", tenant, after={"stripe_customer": customer}
+        )
 
-    async def apply(self, session: ControlSession, snapshot: Snapshot) -> TenantId | None:
+    async def apply(self, session: ControlSession, snapshot: Snapshot, *, origin: Origin) -> TenantId | None:
         """Update subscriptions and plan of the customer's tenant. None when no tenant has the customer.
 
         Idempotent. Snapshots can arrive in any order: one that began before the last applied one is dropped, since
@@ -78,8 +84,15 @@ class Subscriptions:
         await repository.end_missing(session, tenant.id, [row["stripe_id"] for row in rows], snapshot.read_at)
         # The plan follows changes at Stripe only: a plan set by an operator stays until then.
         if after != before and after is not None:
-            await repository.set_plan(session, tenant.id, _default(plans) if isinstance(after, Ended) else after)
+            await _move(session, tenant, _default(plans) if isinstance(after, Ended) else after, origin)
         return tenant.id
+
+
+async def _move(session: ControlSession, tenant: Tenant, plan: str, origin: Origin) -> None:
+    """Move the tenant to this plan, which may be its own."""
+    before, after = {"plan": tenant.plan_code}, {"plan": plan}
+    if await repository.set_plan(session, tenant.id, plan):
+        await audit.record(session, tenant.id, origin, "tenant.plan_changed", tenant.id, before=before, after=after)
 
 
 def differs(known: Sequence[Subscription], current: Sequence[BoughtSubscription], plans: list[Plan]) -> bool:

@@ -28,6 +28,16 @@ def read_view(request: Request, content: BaseModel, tagged: Tagged) -> Response:
     return _conditional(request, body, tagged, 1 + int.from_bytes(hashlib.blake2b(body, digest_size=4).digest()))
 
 
+def read_document(request: Request, body: bytes, tagged: Tagged, version: int) -> Response:
+    """As ``read``, for JSON that was built already."""
+    return _conditional(request, body, tagged, version)
+
+
+def answered_document(body: bytes) -> Response:
+    """As ``answered``, for JSON that was built already."""
+    return Response(body, headers=_NO_STORE, media_type=_MEDIA_TYPE)
+
+
 def read_published(request: Request, document: Published) -> Response:
     """A document that anyone may read and keep, with a tag of its content."""
     return _conditional(request, document.body, Tagged(document.fingerprint, b"openapi"), 1, _PUBLIC)

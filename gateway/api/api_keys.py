@@ -10,6 +10,7 @@ from gateway.api.path_ids import ApiKeyInPath
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -34,7 +35,7 @@ async def create_api_key(request: Request, body: CreateApiKey) -> Response:
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
         issuer = await _issuer(request, session)
-        issued = await services.features.api_keys.create(session, tenant.id, issuer, body)
+        issued = await services.features.api_keys.create(session, tenant.id, issuer, body, origin=origin_of(request))
     return _created(issued)
 
 
@@ -66,7 +67,9 @@ async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApi
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
         issuer = await _issuer(request, session)
-        issued = await services.features.api_keys.rotate(session, tenant.id, issuer, key_id, body)
+        issued = await services.features.api_keys.rotate(
+            session, tenant.id, issuer, key_id, body, origin=origin_of(request)
+        )
     return _created(issued)
 
 
@@ -76,7 +79,7 @@ async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Revoke an API key. It is refused by every worker, permanently."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        await services.features.api_keys.revoke(session, tenant.id, key_id)
+        await services.features.api_keys.revoke(session, tenant.id, key_id, origin=origin_of(request))
     return Response(status_code=204)
 
 

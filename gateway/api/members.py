@@ -11,6 +11,7 @@ from gateway.api.path_ids import UserInPath
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -56,7 +57,13 @@ async def update_member(request: Request, user_id: UserInPath, body: ChangeMembe
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
         member = await services.features.members.change(
-            session, tenant.id, grantor_of(request), user_id, **body.model_dump(exclude_unset=True), versions=expected
+            session,
+            tenant.id,
+            grantor_of(request),
+            user_id,
+            **body.model_dump(exclude_unset=True),
+            origin=origin_of(request),
+            versions=expected,
         )
     return answered(MemberResponse.of(member), services.tags.of(tagged, member.version))
 
@@ -68,7 +75,9 @@ async def remove_member(request: Request, user_id: UserInPath) -> Response:
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(user_id, tenant.id), request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.members.remove(session, tenant.id, grantor_of(request), user_id, versions=expected)
+        await services.features.members.remove(
+            session, tenant.id, grantor_of(request), user_id, origin=origin_of(request), versions=expected
+        )
     return Response(status_code=204)
 
 

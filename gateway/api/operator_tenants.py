@@ -9,6 +9,7 @@ from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import TenantInPath
 from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, Versions, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -32,7 +33,7 @@ async def create_tenant(request: Request, body: CreateTenant) -> Response:
     """Create a tenant. It gets a schema, a role and a first API key, whose secret is in this response only."""
     services = services_of(request)
     async with services.database.control() as session:
-        made = await services.features.onboarding.create(session, body)
+        made = await services.features.onboarding.create(session, body, origin=origin_of(request))
     response = TenantCreated.made(made.tenant, made.key.key, made.key.secret)
     return created(response, f"{_PATH}/{response.id}")
 
@@ -64,7 +65,9 @@ async def update_tenant(request: Request, tenant_id: TenantInPath, body: ChangeT
     """Move a tenant to another plan."""
     services, expected = services_of(request), _expected(request, tenant_id)
     async with services.database.control() as session:
-        tenant = await services.features.directory.change_plan(session, tenant_id, body.plan, expected)
+        tenant = await services.features.directory.change_plan(
+            session, tenant_id, body.plan, expected, origin=origin_of(request)
+        )
     return _answer(request, tenant)
 
 
@@ -77,17 +80,17 @@ async def suspend_tenant(request: Request, tenant_id: TenantInPath, body: Change
     """
     services = services_of(request)
     async with services.database.control() as session:
-        tenant = await services.features.directory.suspend(session, tenant_id, body.reason)
+        tenant = await services.features.directory.suspend(session, tenant_id, origin=origin_of(request, body.reason))
     return _answer(request, tenant)
 
 
 @router.post(f"{_ONE}/resume", response_model=TenantResponse)
 @terms(requires_operator, tagged=True)
-async def resume_tenant(request: Request, tenant_id: TenantInPath) -> Response:
+async def resume_tenant(request: Request, tenant_id: TenantInPath, body: ChangeStatus = _NO_REASON) -> Response:
     """Resume a suspended tenant. Its credentials are accepted again."""
     services = services_of(request)
     async with services.database.control() as session:
-        tenant = await services.features.directory.resume(session, tenant_id)
+        tenant = await services.features.directory.resume(session, tenant_id, origin=origin_of(request, body.reason))
     return _answer(request, tenant)
 
 
@@ -97,7 +100,7 @@ async def delete_tenant(request: Request, tenant_id: TenantInPath) -> Response:
     """Delete a tenant. All its data is deleted permanently."""
     services, expected = services_of(request), _expected(request, tenant_id)
     async with services.database.control() as session:
-        await services.features.directory.delete(session, tenant_id, expected)
+        await services.features.directory.delete(session, tenant_id, expected, origin=origin_of(request))
     return Response(status_code=204)
 
 

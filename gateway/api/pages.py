@@ -1,5 +1,6 @@
 """Lists of management objects: the query that they take, their signed cursors, and the shape of a page."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
@@ -54,6 +55,16 @@ def page_of(
     return Page(data=[show(each) for each in page], has_more=has_more, next_cursor=next_cursor)
 
 
+def page_of_documents(
+    rows: Sequence[Row], limit: int, show: Callable[[Row], bytes], cursor_after: Callable[[Row], str]
+) -> bytes:
+    """As ``page_of``, of objects that are JSON already."""
+    page, has_more = rows[:limit], len(rows) > limit
+    cursor = json.dumps(cursor_after(page[-1]) if has_more else None).encode()
+    more = b"true" if has_more else b"false"
+    return b'{"data":[%b],"has_more":%b,"next_cursor":%b}' % (b",".join(map(show, page)), more, cursor)
+
+
 def complete_page(rows: Sequence[Row], show: Callable[[Row], Item]) -> Page[Item]:
     """The only page of a list that is always short."""
     return Page(data=[show(each) for each in rows], has_more=False, next_cursor=None)
@@ -85,4 +96,8 @@ class ListCursors:
 
     def page(self, rows: Sequence[Ordered], show: Callable[[Ordered], Item]) -> Page[Item]:
         """The page of the rows that ``keyset`` selected."""
-        return page_of(rows, self._query.limit, show, lambda row: self._cursors.write(row.id.bytes))
+        return page_of(rows, self._query.limit, show, self.after)
+
+    def after(self, row: Identified) -> str:
+        """The cursor of the page that begins after this row."""
+        return self._cursors.write(row.id.bytes)

@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from tenants.identifiers import (
     API_KEY,
+    EVENT,
     OPERATOR_KEY,
     ROLE,
     SESSION,
@@ -49,5 +50,6 @@ ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY), Path(description="The id of 
 OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY), Path(description="The id of the operator key.")]
 TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]
 RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the role.")]
+EventInPath = Annotated[UUID, PathId(EVENT), Path(description="The id of the event.")]
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]

@@ -11,6 +11,7 @@ from gateway.api.path_ids import RoleInPath
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -32,7 +33,9 @@ async def create_role(request: Request, body: CreateRole) -> Response:
     """Create a role. It holds the permissions that it names and those of the roles that it inherits from."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        role = await services.features.roles.create(session, tenant.id, grantor_of(request), body)
+        role = await services.features.roles.create(
+            session, tenant.id, grantor_of(request), body, origin=origin_of(request)
+        )
     response, tag = RoleResponse.of(role), services.tags.of(_tagged(role.id, tenant.id), role.version)
     return created(response, f"{_PATH}/{response.id}", tag)
 
@@ -70,7 +73,7 @@ async def update_role(request: Request, role_id: RoleInPath, body: ChangeRole) -
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
         role = await services.features.roles.change(
-            session, tenant.id, grantor_of(request), role_id, body, versions=expected
+            session, tenant.id, grantor_of(request), role_id, body, origin=origin_of(request), versions=expected
         )
     return answered(RoleResponse.of(role), services.tags.of(tagged, role.version))
 
@@ -82,7 +85,9 @@ async def delete_role(request: Request, role_id: RoleInPath) -> Response:
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(role_id, tenant.id), request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.roles.delete(session, tenant.id, grantor_of(request), role_id, versions=expected)
+        await services.features.roles.delete(
+            session, tenant.id, grantor_of(request), role_id, origin=origin_of(request), versions=expected
+        )
     return Response(status_code=204)
 
 

@@ -2,6 +2,7 @@
 
 from gateway.api import (
     api_keys,
+    audit_events,
     auth,
     docs,
     me,
@@ -27,6 +28,7 @@ ROUTERS: tuple[ManagementRouter, ...] = (
     api_keys.router,
     members.router,
     roles.router,
+    audit_events.router,
     usage.router,
     me.router,
     auth.router,

@@ -6,6 +6,7 @@ from gateway.api.answers import answered, read
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -39,7 +40,7 @@ async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response
     tagged = _tagged(own.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(own) as session:
-        tenant = await services.features.directory.change(session, own.id, body, expected)
+        tenant = await services.features.directory.change(session, own.id, body, expected, origin=origin_of(request))
     return answered(OwnTenantResponse.of(tenant), services.tags.of(tagged, tenant.version))
 
 

@@ -1,5 +1,6 @@
 """The checks of `tenantry doctor`."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,6 +46,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _database(settings, registry)
     yield _redis(settings)
     yield _stripe(settings)
+    yield _audit_checkpoints(settings)
 
 
 def _mode(settings: Settings) -> Check:
@@ -194,6 +196,17 @@ def _stripe(settings: Settings) -> Check:
     if not settings.webhook_secrets:
         return Check("stripe", Verdict.WRONG, "TENANTRY_STRIPE_WEBHOOK_SECRETS is missing: no event can be verified")
     return Check("stripe", Verdict.GOOD, f"at {settings.stripe_api_base}")
+
+
+def _audit_checkpoints(settings: Settings) -> Check:
+    name, folder = "audit checkpoints", settings.audit_checkpoints
+    if folder is None:
+        what = "only in the worker's log: keep it, or set TENANTRY_AUDIT_CHECKPOINTS to a folder outside the database"
+        return Check(name, Verdict.WARNING, what)
+    existing = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return Check(name, Verdict.WRONG, f"{folder} cannot be written: a rewritten audit log would not be noticed")
+    return Check(name, Verdict.GOOD, f"in {folder}")
 
 
 def _first_line(error: Exception) -> str:

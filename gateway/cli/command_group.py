@@ -3,6 +3,7 @@
 `tenantry keys list` needs no web server, and `tenantry dev` starts its database while it imports the rest.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import structlog
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
@@ -28,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "tenants": "gateway.cli.tenants",
     "keys": "gateway.cli.keys",
     "members": "gateway.cli.members",
+    "audit": "gateway.cli.audit",
     "operator-keys": "gateway.cli.operator_keys",
     "resources": "gateway.cli.resources",
     "plans": "gateway.cli.plans",
@@ -81,7 +84,7 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _usage_errors(ctx.args):
+            with _usage_errors(ctx.args), _log_to_standard_error():
                 return super().invoke(ctx)
         except Exception as error:
             errors = import_module("gateway.cli.errors")  # it imports the errors of every layer, which is slow
@@ -90,6 +93,16 @@ class CommandGroup(TyperGroup):
                 raise
             print_error(report, as_json=isinstance(ctx.obj, Invocation) and ctx.obj.as_json)
             raise typer.Exit(1) from error
+
+
+@contextmanager
+def _log_to_standard_error() -> Iterator[None]:
+    """Standard output is the command's result. A command that serves configures logging by its settings."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
 
 
 @contextmanager

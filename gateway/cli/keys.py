@@ -13,6 +13,7 @@ from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, CreateApiKey
+from tenants.audit.origin import COMMAND_LINE
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.errors import NotFound
@@ -55,7 +56,9 @@ def create(
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
             roles = await features.roles.held(session, owner.id)
-            created = await features.api_keys.create(session, owner.id, None, request, policy=roles.policy)
+            created = await features.api_keys.create(
+                session, owner.id, None, request, origin=COMMAND_LINE, policy=roles.policy
+            )
             return ApiKeyCreated.with_secret(created.key, created.secret).model_dump(mode="json")
 
     shown = ("id", "name", "role", "scopes", "expires_at", "secret")
@@ -92,7 +95,7 @@ def revoke(
             raise NotFound("This is not the id of a key (key_…).")
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            await features.api_keys.revoke(session, owner.id, ApiKeyId(identifier))
+            await features.api_keys.revoke(session, owner.id, ApiKeyId(identifier), origin=COMMAND_LINE)
             found = await features.api_keys.read(session, owner.id, ApiKeyId(identifier))
             return ApiKeyResponse.of(found).model_dump(mode="json")
 

@@ -11,6 +11,7 @@ from gateway.cli.output import print_list, print_object
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.audit.origin import COMMAND_LINE
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.identifiers import USER, TenantId, show
@@ -52,7 +53,7 @@ def remove(
             owner = await features.directory.read_named(session, tenant)
             found = await features.members.read_named(session, owner.id, member)
             removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}
-            await features.members.remove(session, owner.id, None, found.id)
+            await features.members.remove(session, owner.id, None, found.id, origin=COMMAND_LINE)
             return removed
 
     print_object(administer(load_settings(context), work), as_json=as_json)
@@ -76,7 +77,10 @@ def set_roles(
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
             found = await features.members.read_named(session, owner.id, member)
-            return _fields(await features.members.set_roles(session, owner.id, None, found.id, request.roles))
+            changed = await features.members.set_roles(
+                session, owner.id, None, found.id, request.roles, origin=COMMAND_LINE
+            )
+            return _fields(changed)
 
     print_object(administer(load_settings(context), work), as_json=as_json)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from gateway.cli.output import CommandFailed, print_fields, print_json, print_li
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.audit.origin import COMMAND_LINE
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import ChangeStatus, ChangeTenant, TenantResponse
@@ -42,7 +44,7 @@ def create(
 
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
-            created = await features.onboarding.create(session, request)
+            created = await features.onboarding.create(session, request, origin=COMMAND_LINE)
             body = TenantCreated.made(created.tenant, created.key.key, created.key.secret)
             return body.model_dump(mode="json", by_alias=True)
 
@@ -88,7 +90,7 @@ def set_plan(
     request = ChangeTenant(plan=plan)
 
     async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
-        return await features.directory.change_plan(session, found, request.plan)
+        return await features.directory.change_plan(session, found, request.plan, origin=COMMAND_LINE)
 
     _print(_changed(context, tenant, change), as_json=as_json)
 
@@ -106,7 +108,7 @@ def set_owner(
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             found = await features.directory.read_named(session, tenant)
-            member = await features.members.make_owner(session, found.id, email)
+            member = await features.members.make_owner(session, found.id, email, origin=COMMAND_LINE)
             return MemberResponse.of(member).model_dump(mode="json")
 
     print_object(administer(load_settings(context), work), as_json=as_json)
@@ -124,7 +126,7 @@ def suspend(
     request = ChangeStatus(reason=reason)
 
     async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
-        return await features.directory.suspend(session, found, request.reason)
+        return await features.directory.suspend(session, found, origin=replace(COMMAND_LINE, reason=request.reason))
 
     _print(_changed(context, tenant, change), as_json=as_json)
 
@@ -134,12 +136,14 @@ def resume(
     context: typer.Context,
     *,
     tenant: Annotated[str, NAMED_TENANT],
+    reason: Annotated[str | None, _REASON] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Accept the requests of a suspended tenant again."""
+    request = ChangeStatus(reason=reason)
 
     async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
-        return await features.directory.resume(session, found)
+        return await features.directory.resume(session, found, origin=replace(COMMAND_LINE, reason=request.reason))
 
     _print(_changed(context, tenant, change), as_json=as_json)
 
@@ -160,7 +164,7 @@ def delete(
 
     async def remove(features: Features) -> None:
         async with features.database.control() as session:
-            await features.directory.delete(session, found.id)
+            await features.directory.delete(session, found.id, origin=COMMAND_LINE)
 
     # Two transactions: no lock is held during the prompt. The tenant in the prompt is the one that is deleted.
     found = administer(load_settings(context), find)

@@ -11,6 +11,7 @@ from gateway.data.models import sent_values
 from gateway.data.rendering import Renderer
 from gateway.request.context import principal_of
 from gateway.request.entity_tags import EntityTags, Tagged, Versions
+from gateway.request.origin import origin_of
 from gateway.routing.query import split_query
 from gateway.services import services_of
 from tenants.crud import service
@@ -42,10 +43,10 @@ class Endpoints:
         return Response(self.renderer.page(page), headers=_PRIVATE, media_type=_MEDIA_TYPE)
 
     async def create(self, request: Request, body: BaseModel) -> Response:
-        principal = principal_of(request.scope)
-        work = _work(request, principal.tenant)
-        row = await service.create(work, self.collection, sent_values(body), actor=principal.actor)
-        response = self._answer(principal.tenant, row, status=201)
+        tenant = principal_of(request.scope).tenant
+        work = _work(request, tenant)
+        row = await service.create(work, self.collection, sent_values(body), origin=origin_of(request))
+        response = self._answer(tenant, row, status=201)
         response.headers["location"] = f"{self.path}/{self.renderer.id_of(row)}"
         return response
 
@@ -57,18 +58,16 @@ class Endpoints:
         return self._answer(tenant, row)
 
     async def update(self, request: Request, body: BaseModel) -> Response:
-        principal, row_id = principal_of(request.scope), self._row_id(request)
-        tenant, changes = principal.tenant, sent_values(body)
-        versions = self._versions(request, tenant, row_id)
-        work = _work(request, tenant)
-        row = await service.update(work, self.collection, row_id, changes, versions, actor=principal.actor)
+        tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
+        versions, work = self._versions(request, tenant, row_id), _work(request, tenant)
+        changes, origin = sent_values(body), origin_of(request)
+        row = await service.update(work, self.collection, row_id, changes, versions, origin=origin)
         return self._answer(tenant, row)
 
     async def delete(self, request: Request) -> Response:
-        principal, row_id = principal_of(request.scope), self._row_id(request)
-        versions = self._versions(request, principal.tenant, row_id)
-        work = _work(request, principal.tenant)
-        await service.delete(work, self.collection, row_id, versions, actor=principal.actor)
+        tenant, row_id = principal_of(request.scope).tenant, self._row_id(request)
+        versions, work = self._versions(request, tenant, row_id), _work(request, tenant)
+        await service.delete(work, self.collection, row_id, versions, origin=origin_of(request))
         return Response(status_code=204)
 
     def _row_id(self, request: Request) -> UUID:

@@ -46,6 +46,11 @@ class DataFolder:
         return self.root / "usage"
 
     @property
+    def audit_checkpoints(self) -> Path:
+        """Signed checkpoints of the tenants' audit logs."""
+        return self.root / "audit"
+
+    @property
     def state(self) -> Path:
         """See ``demo_state.py``."""
         return self.root / "saved.json"
@@ -77,7 +82,7 @@ class DataFolder:
     def empty(self) -> None:
         """Delete what `tenantry dev` created in it, and nothing else: it may hold other files."""
         delete_folder(self.postgres)
-        for folder in (self.redis, self.stripe, self.mail, self.logs, self.usage):
+        for folder in (self.redis, self.stripe, self.mail, self.logs, self.usage, self.audit_checkpoints):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.state, self.environment, self.prepared, self.demo, self.next_steps, self._stripe_key):
             file.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from gateway.development.servers import SetUpFailed
 from gateway.development.stripe_account import StripeAccount
 from gateway.features import Features
 from tenants.api_keys.schemas import CreateApiKey
+from tenants.audit.origin import SYSTEM
 from tenants.crud import service as crud
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
@@ -18,7 +19,6 @@ from tenants.directory.reference import tenant_reference
 from tenants.errors import NotFound
 from tenants.identifiers import TENANT, TenantId, UserId, show
 from tenants.onboarding.schemas import CreateTenant
-from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import Registry
 from tenants.roles.builtin import BuiltInRole
 
@@ -55,7 +55,7 @@ class DemoTenants:
         self.store()
         try:
             async with self.features.database.control() as session:
-                await self.features.subscriptions.link_customer(session, tenant.id, customer)
+                await self.features.subscriptions.link_customer(session, tenant.id, customer, origin=SYSTEM)
         except (CustomerTaken, CustomerLinked) as error:
             raise SetUpFailed(f"Tenant {tenant.slug!r} has a Stripe customer that is gone. {_RESET}") from error
         return customer
@@ -67,10 +67,10 @@ class DemoTenants:
             return
         async with self.features.database.tenant(tenant_reference(tenant)) as session:
             contacts = self.registry["contacts"]
-            created = [await crud.create(session, contacts, values, actor=SYSTEM_ACTOR) for values in demo.contacts]
+            created = [await crud.create(session, contacts, values, origin=SYSTEM) for values in demo.contacts]
             for position, values in demo.deals:
                 deal = {**values, "contact_id": created[position].id}
-                await crud.create(session, self.registry["deals"], deal, actor=SYSTEM_ACTOR)
+                await crud.create(session, self.registry["deals"], deal, origin=SYSTEM)
             known.has_data = True
             self.store()
 
@@ -87,7 +87,7 @@ class DemoTenants:
         hashes = [await users.hash_password(each.password, each.email) for each in members]
         async with self.features.database.control() as session:
             request = CreateTenant(slug=demo.slug, name=demo.name, plan=plan)
-            made = await self.features.onboarding.create(session, request)
+            made = await self.features.onboarding.create(session, request, origin=SYSTEM)
             keys = {"admin": made.key.secret, **await self._keys(session, made.tenant.id)}
             for member, password_hash in zip(members, hashes, strict=True):
                 await self._add_member(session, made.tenant.id, member, password_hash)
@@ -100,7 +100,8 @@ class DemoTenants:
         keys = {}
         for role in KEY_ROLES:
             if role != BuiltInRole.ADMIN:  # onboarding has created the admin's
-                made = await api_keys.create(session, tenant, None, CreateApiKey(name=f"demo {role}", role=role))
+                requested = CreateApiKey(name=f"demo {role}", role=role)
+                made = await api_keys.create(session, tenant, None, requested, origin=SYSTEM)
                 keys[role] = made.secret
         return keys
 
@@ -110,7 +111,8 @@ class DemoTenants:
         users = self.features.users
         user = await users.ensure(session, member.email, f"Demo {member.role}")
         await users.set_password(session, UserId(user.id), password_hash)
-        await self.features.members.put(session, tenant, UserId(user.id), [BuiltInRole(member.role)])
+        roles = [BuiltInRole(member.role)]
+        await self.features.members.put(session, tenant, UserId(user.id), roles, origin=SYSTEM)
 
 
 def _demo_user(role: str, slug: str) -> DemoUser:

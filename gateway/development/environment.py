@@ -37,6 +37,7 @@ def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls) -
         **_mail(given),
         "stop_notice_seconds": "0",  # there is no load balancer to wait for
         "usage_folder": str(DataFolder(given.folder).usage),
+        "audit_checkpoints": str(DataFolder(given.folder).audit_checkpoints),
         "resources": given.resources,
     }
     return {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value is not None}

@@ -1,17 +1,23 @@
 """The stage by which an operator acts for a tenant: with ``Tenantry-Tenant`` and ``Tenantry-Reason``.
 
 The request gets a principal of that tenant which holds what ``tenants/roles/acting.py`` lists, so that guards and audit
-treat it as any other. Nothing of it is cached: the tenant is read with each request, and the operator's key is
-authenticated as always, so that it ends when it is revoked (ID4).
+treat it as any other. The tenant's audit has it before it is admitted or refused, a read too. Nothing of it is cached:
+the tenant is read with each request, and the operator's key is authenticated as always, so that it ends when it is
+revoked (ID4).
 """
 
 from collections.abc import Awaitable, Callable
 
 from gateway.problems.errors import MalformedRequest
 from gateway.request.context import RequestContext
-from gateway.request.route import Audience, Budget, Route
+from gateway.request.origin import origin_of_context
+from gateway.request.route import Audience, Budget, Terms
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
+from tenants.database.sessions import Database
 from tenants.directory.errors import NoSuchTenant
 from tenants.errors import Forbidden, Unavailable, ValidationFailed
+from tenants.events.models import Category
 from tenants.identifiers import TENANT, TenantId, read
 from tenants.principal import Operator, Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.roles.acting import ACTING_PERMISSIONS, ACTING_ROLE
@@ -23,6 +29,7 @@ _POINTER = "/header/Tenantry-Reason"
 _LONGEST_REASON = 500  # characters
 
 FindTenant = Callable[[TenantId], Awaitable[TenantRef | None]]
+Record = Callable[[TenantRef, Origin, audit.State], Awaitable[None]]
 
 
 class ActingNotAllowed(Forbidden):
@@ -37,8 +44,9 @@ class ActingStage:
     MalformedRequest for repeated fields, and Unavailable.
     """
 
-    def __init__(self, find_tenant: FindTenant) -> None:
+    def __init__(self, find_tenant: FindTenant, record: Record) -> None:
         self._find_tenant = find_tenant
+        self._record = record
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
         operator = request.operator
@@ -47,14 +55,16 @@ class ActingStage:
         return self._act(request, operator)
 
     async def _act(self, request: RequestContext, operator: Operator) -> None:
-        permissions = ACTING_PERMISSIONS[operator.role]
-        if not (permissions and _is_open(request.route)):
-            raise ActingNotAllowed
+        route, permissions = request.route, ACTING_PERMISSIONS[operator.role]
+        if route is None or route.terms.guard.audience is not Audience.TENANTS:
+            raise ActingNotAllowed  # neither throttled nor recorded: it reaches nothing of the tenant
         if request.fields.repeated:
             _refuse_repeated(request)
-        reason = _reason_of(request)
+        request.reason = _reason_of(request)
         tenant = await self._tenant(request.fields.by_name[_TENANT])
-        request.reason = reason
+        await self._record(tenant, origin_of_context(request), _shown(request))
+        if not (permissions and _is_open(route.terms)):
+            raise ActingNotAllowed
         request.principal = Principal(
             PrincipalKind.OPERATOR, operator.id, tenant, (ACTING_ROLE,), scopes=permissions, expires_at=None
         )
@@ -70,13 +80,25 @@ class ActingStage:
         return tenant
 
 
-def _is_open(route: Route | None) -> bool:
+def _shown(request: RequestContext) -> audit.State:
+    """What the tenant reads of the request itself; a change has a row of its own."""
+    return {"method": request.scope["method"], "route": request.template}
+
+
+def recorder(database: Database) -> Record:
+    """Writes to the tenant's audit, in a transaction of its own: a request that cannot be recorded is not admitted."""
+
+    async def record(tenant: TenantRef, origin: Origin, shown: audit.State) -> None:
+        async with database.control(tenant) as session:
+            action, access = "tenant.accessed", Category.ACCESS
+            await audit.record(session, tenant.id, origin, action, tenant.id, after=shown, category=access)
+
+    return record
+
+
+def _is_open(terms: Terms) -> bool:
     """Management that a permission guards. Data, sign-in, and what concerns the caller itself stay closed."""
-    if route is None:
-        return False
-    terms = route.terms
-    guarded = terms.guard.audience is Audience.TENANTS and terms.guard.permission is not None
-    return guarded and terms.budget is Budget.MANAGEMENT
+    return terms.guard.permission is not None and terms.budget is Budget.MANAGEMENT
 
 
 def _refuse_repeated(request: RequestContext) -> None:

@@ -10,7 +10,7 @@ from time import monotonic, time
 from typing import NamedTuple, Protocol, TypeVar
 
 from gateway.identity.clock_cache import ClockCache
-from gateway.identity.lookup import LookupResult, Refusal, Subject
+from gateway.identity.lookup import Holder, LookupResult, Refusal, Subject
 from gateway.identity.row_versions import RowVersions
 from tenants.credentials import CredentialExpired
 from tenants.database.listener import ChangeKind, Subscriber
@@ -19,6 +19,7 @@ from tenants.principal import Principal
 
 MAX_STALENESS = 5.0  # seconds after the last confirmation of the channel for which an entry is valid (ID4)
 MAX_REFUSAL_STALENESS = 2.5  # seconds; refusals are valid only while the channel is alive: a new key must not wait
+_MAX_HOLDERS = 10_000
 _MAX_CHANGES = 4096  # the latest, which pending loads may have missed; more than occur during a load
 
 Value = TypeVar("Value")
@@ -46,6 +47,7 @@ class PrincipalCache:
         self._channel = channel
         self._subjects: ClockCache[Subject] = ClockCache(size)
         self._refusals: ClockCache[Refusal] = ClockCache(refusals)
+        self._holders: dict[bytes, Holder] = {}  # of revoked keys; they never change
         self._versions = RowVersions()
         self._generation = 0
         self._changes: dict[str, int] = {}  # tag -> generation of its last change
@@ -78,6 +80,10 @@ class PrincipalCache:
             return None
         return entry.value
 
+    def holder_of(self, key: bytes) -> Holder | None:
+        """Whose this credential was, if it was refused as a revoked API key."""
+        return self._holders.get(key)
+
     def tenant_of(self, key: bytes) -> TenantId | None:
         """The tenant of this credential when it was last loaded, valid or not."""
         entry = self._subjects.get(key)
@@ -93,6 +99,7 @@ class PrincipalCache:
             return False
         if isinstance(result.subject, type):
             self._subjects.drop(key)
+            self._remember(key, result.holder)
             self._fill(self._refusals, key, result, result.subject, began.at)
         else:
             self._refusals.drop(key)
@@ -113,6 +120,13 @@ class PrincipalCache:
         self._versions.end(tag)
         self._subjects.drop_own(tag)
         self._refusals.drop_own(tag)
+
+    def _remember(self, key: bytes, holder: Holder | None) -> None:
+        if holder is None:
+            return
+        if len(self._holders) >= _MAX_HOLDERS:
+            del self._holders[next(iter(self._holders))]
+        self._holders[key] = holder
 
     def _is_outdated(self, result: LookupResult, began: int) -> bool:
         tags = (*result.own, result.tenant, result.user)

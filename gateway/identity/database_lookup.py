@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Subject
+from gateway.identity.lookup import Holder, KeySecret, Lookup, LookupResult, Refusal, Subject
 from migrations.servable import Servable
 from tenants.api_keys.family import binding_windows, family_name
 from tenants.api_keys.recognised import RecognisedKey
@@ -19,7 +19,16 @@ from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, TenantRef, TenantStatus
+from tenants.principal import (
+    Actor,
+    ActorKind,
+    Operator,
+    OperatorRole,
+    Principal,
+    PrincipalKind,
+    TenantRef,
+    TenantStatus,
+)
 from tenants.roles.builtin import BUILT_IN_ROLES
 from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles
@@ -105,6 +114,9 @@ class DatabaseLookup:
         if key is None:
             return LookupResult(CredentialInvalid, own)
         tenant = _tag(ChangeKind.TENANT, key.tenant.id)
+        if key.revoked_at is not None:
+            holder = Holder(key.tenant.id, Actor(ActorKind.API_KEY, key.id))
+            return LookupResult(CredentialRevoked, own, tenant, holder=holder)
         principal = _ended(key) or _key_principal(key, self._judged(key.tenant), _policy(key.tenant.id, roles))
         return LookupResult(principal, own, tenant, expires_at=_epoch(key.expires_at))
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from tenants.errors import TenantryError
-from tenants.principal import Operator, Principal
+from tenants.identifiers import TenantId
+from tenants.principal import Actor, Operator, Principal
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in.access_tokens import AccessClaims
 
@@ -22,6 +23,14 @@ Refusal = type[TenantryError]
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose a credential was that is refused now."""
+
+    tenant: TenantId
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
 class LookupResult:
     """A subject, or the error to raise; and tags of the rows that it was made from, in the form of notifications."""
 
@@ -30,3 +39,4 @@ class LookupResult:
     tenant: str | None = None  # "tenant <uuid>"
     user: str | None = None  # "user <uuid>"
     expires_at: float | None = None  # seconds since the epoch; None is never
+    holder: Holder | None = None  # of a revoked API key

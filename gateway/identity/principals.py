@@ -3,7 +3,7 @@
 from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential import text_of
 from gateway.identity.credential_loader import CredentialLoader
-from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Subject
+from gateway.identity.lookup import Holder, KeySecret, Lookup, LookupResult, Subject
 from gateway.identity.turns import Turn
 from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
@@ -36,6 +36,10 @@ class Principals:
     def get(self, key: bytes) -> Subject | None:
         """The cached subject of the credential with this hash, else None. Raises CredentialExpired."""
         return self._cache.get(key)
+
+    def holder_of(self, key: bytes) -> Holder | None:
+        """Whose the credential with this hash was, if it was refused as a revoked API key."""
+        return self._cache.holder_of(key)
 
     async def load(self, credential: Credential, source: str = "", turn: Turn | None = None) -> Subject:
         """The subject of a credential that is not cached. Unknown credentials of one ``source`` queue together.

@@ -3,19 +3,24 @@
 from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Protocol
+from uuid import UUID
 
 from gateway.identity.credential import read_credential, sent_credentials
 from gateway.identity.principals import Principals
 from gateway.identity.turns import Turn
 from gateway.request.context import RequestContext
 from gateway.request.fields import Credential
+from tenants.audit.origin import Origin
+from tenants.credentials import CredentialRevoked
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
-from tenants.principal import Operator, Principal, TenantStatus
+from tenants.identifiers import TenantId
+from tenants.principal import Actor, Operator, Principal, TenantStatus
 from tenants.values.networks import Address, Network, plain_address
 
 _MIGRATION_RETRY = 60  # seconds: Retry-After of a tenant whose schema is older than this release can serve
 _CACHED_ADDRESSES = 16_384
+REVOKED_KEY_USED, ADDRESS_REFUSED = "api_keys.revoked_key_used", "api_keys.address_refused"  # actions
 
 
 class IpNotAllowed(TenantryError):
@@ -38,6 +43,13 @@ class Failures(Protocol):
         """Record a good credential."""
 
 
+class RefusalLog(Protocol):
+    """Records refusals in the audit logs of tenants."""
+
+    def note(self, tenant: TenantId, action: str, object_id: UUID, origin: Origin) -> None:
+        """Count a refusal; never waits."""
+
+
 class IdentityStage:
     """Stores the principal or the operator in the context. Without a credential both stay None.
 
@@ -45,9 +57,10 @@ class IdentityStage:
     the credential cannot be looked up; RateLimited in place of CredentialInvalid for a source with too many failures.
     """
 
-    def __init__(self, principals: Principals, failures: Failures) -> None:
+    def __init__(self, principals: Principals, failures: Failures, refusals: RefusalLog) -> None:
         self._principals = principals
         self._failures = failures
+        self._refusals = refusals
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
         credential = request.fields.credential
@@ -62,7 +75,7 @@ class IdentityStage:
             raise self._failures.refused(request.client, sent, error) from error.__cause__
         if subject is None:
             return self._load(request, credential)
-        _identify(request, subject)
+        self._identify(request, subject)
         return None
 
     async def _load(self, request: RequestContext, credential: Credential) -> None:
@@ -72,20 +85,26 @@ class IdentityStage:
         except TenantryError as error:
             if error.kind is not ErrorKind.UNAUTHENTICATED:  # an outage is no failure of the caller
                 raise
+            if isinstance(error, CredentialRevoked) and (holder := self._principals.holder_of(credential.key)):
+                self._note(request, holder.tenant, holder.actor, REVOKED_KEY_USED)
             raise self._failures.refused(request.client, credential.sent, error) from error.__cause__
         self._failures.record_success(credential.sent)
-        _identify(request, subject)
+        self._identify(request, subject)
 
+    def _identify(self, request: RequestContext, subject: Principal | Operator) -> None:
+        if isinstance(subject, Operator):
+            request.operator = subject
+            return
+        request.principal = subject  # before the checks: the access log names the refused principal
+        if subject.tenant.status is not TenantStatus.ACTIVE:
+            _refuse_tenant(subject)
+        if subject.networks and not _is_inside(request.client, subject.networks):
+            self._note(request, subject.tenant.id, subject.actor, ADDRESS_REFUSED)
+            raise IpNotAllowed
 
-def _identify(request: RequestContext, subject: Principal | Operator) -> None:
-    if isinstance(subject, Operator):
-        request.operator = subject
-        return
-    request.principal = subject  # before the checks: the access log names the refused principal
-    if subject.tenant.status is not TenantStatus.ACTIVE:
-        _refuse_tenant(subject)
-    if subject.networks and not _is_inside(request.client, subject.networks):
-        raise IpNotAllowed
+    def _note(self, request: RequestContext, tenant: TenantId, actor: Actor, action: str) -> None:
+        if actor.id is not None:
+            self._refusals.note(tenant, action, actor.id, Origin(actor, request.request_id, request.client))
 
 
 def _refuse_tenant(principal: Principal) -> None:

@@ -9,6 +9,7 @@ from gateway.identity.principals import Principals
 from gateway.metrics.metric import Metric, MetricKind, Sample
 from gateway.throttle.limiter import RequestLimiter
 from gateway.usage.recorder import UsageRecorder
+from tenants.audit.refusals import Refusals
 from tenants.database.listener import ChangeListener
 from tenants.database.use import PoolUse
 from tenants.users.passwords import PasswordHasher
@@ -64,6 +65,13 @@ _FULL = Metric(
     "Workers whose usage journal is full, and which therefore admit no requests of tenants.",
 )
 _BATCHES = Metric(MetricKind.COUNTER, "tenantry_usage_batches", "Usage journal segments written to PostgreSQL.")
+_REFUSALS = Metric(
+    MetricKind.COUNTER,
+    "tenantry_audit_refusals",
+    "Refusals worth knowing that are in the audit logs of tenants, and those dropped because there were too many.",
+    ("fate",),
+)
+_REFUSALS_WAITING = Metric(MetricKind.SUM, "tenantry_audit_refusals_waiting", "Refusals that wait for their row.")
 _LOOP_DELAY = Metric(
     MetricKind.HISTOGRAM,
     "tenantry_event_loop_late_seconds",
@@ -133,6 +141,13 @@ def usage_samples(usage: UsageRecorder) -> Iterator[Sample]:
     yield _SEGMENTS.sample(len(usage.journal.finished))
     yield _FULL.sample(usage.journal.full)
     yield _BATCHES.sample(usage.flusher.batches)
+
+
+def audit_samples(refusals: Refusals) -> Iterator[Sample]:
+    """Refusals for the audit logs."""
+    yield _REFUSALS.sample(refusals.recorded, "recorded")
+    yield _REFUSALS.sample(refusals.dropped, "dropped")
+    yield _REFUSALS_WAITING.sample(refusals.waiting)
 
 
 def loop_samples(watch: LoopMonitor) -> Iterator[Sample]:

@@ -8,13 +8,14 @@ from gateway.settings.credentials import CredentialGroup
 from gateway.settings.deployment import HttpGroup, ObservabilityGroup
 from gateway.settings.providers import MailGroup, StripeGroup
 from gateway.settings.reading import EnvironmentSettings
-from gateway.settings.stores import DatabaseGroup, ThrottleGroup, UsageGroup
+from gateway.settings.stores import AuditGroup, DatabaseGroup, ThrottleGroup, UsageGroup
 from gateway.settings.values import Mode
 
 
 class Settings(
     # `tenantry config` lists the groups from the last to the first: pydantic collects fields in that order.
     ObservabilityGroup,
+    AuditGroup,
     UsageGroup,
     MailGroup,
     StripeGroup,

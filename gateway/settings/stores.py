@@ -81,6 +81,18 @@ class ThrottleGroup(BaseModel):
         )
 
 
+class AuditGroup(BaseModel):
+    """The audit logs of the tenants."""
+
+    audit_checkpoints: Annotated[
+        Path | None,
+        Field(
+            description="Folder outside the database for signed checkpoints of the audit logs, which `tenantry audit "
+            "verify` reads; without it they are lines of the worker's log."
+        ),
+    ] = None
+
+
 class UsageGroup(BaseModel):
     """Journals of usage."""
 

@@ -21,7 +21,9 @@ from tenants.api_keys.issuer import (
 )
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey, check_environment
+from tenants.api_keys.schemas import ApiKeyResponse, CreateApiKey, KeyLimit, RotateApiKey, check_environment
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound, ValidationFailed
@@ -60,6 +62,7 @@ class ApiKeys:
         issuer: Issuer | None,
         requested: CreateApiKey,
         *,
+        origin: Origin,
         policy: Policy = NO_OWN_ROLES,
     ) -> IssuedKey:
         """Create a key. ``issuer`` is None only for the SaaS's own staff; ``policy`` then has the tenant's own roles.
@@ -80,7 +83,7 @@ class ApiKeys:
             expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
         join_as_child(key, requested.limits, await self._maker(session, issuer))
-        return await self._issue(session, key)
+        return await self._issue(session, key, origin)
 
     async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
         """A page of this tenant's keys, revoked ones included."""
@@ -91,7 +94,14 @@ class ApiKeys:
         return await self._found(session, tenant, key)
 
     async def rotate(
-        self, session: ControlSession, tenant: TenantId, issuer: Issuer, key: ApiKeyId, requested: RotateApiKey
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        issuer: Issuer,
+        key: ApiKeyId,
+        requested: RotateApiKey,
+        *,
+        origin: Origin,
     ) -> IssuedKey:
         """Create the successor of a key, which ends after the overlap.
 
@@ -106,13 +116,18 @@ class ApiKeys:
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
         join_as_successor(successor, old, await self._maker(session, issuer))
+        before = _shown(old)
         await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
-        return await self._issue(session, successor)
+        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=_shown(old))
+        return await self._issue(session, successor, origin)
 
-    async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> None:
+    async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin) -> None:
         """Revoke a key for good; idempotent. Raises NotFound."""
         found = await self._found(session, tenant, key, lock=True)
-        found.revoked_at = found.revoked_at or datetime.now(UTC)
+        if found.revoked_at is not None:
+            return
+        before, found.revoked_at = _shown(found), datetime.now(UTC)
+        await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=_shown(found))
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
@@ -138,7 +153,7 @@ class ApiKeys:
             expires_at=expires_at,
         )
 
-    async def _issue(self, session: ControlSession, key: ApiKey) -> IssuedKey:
+    async def _issue(self, session: ControlSession, key: ApiKey, origin: Origin) -> IssuedKey:
         kind = SecretKind.LIVE
         secret = generate(kind)
         digest = self._hasher.digest(secret)
@@ -147,6 +162,7 @@ class ApiKeys:
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
+        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=_shown(key))
         return IssuedKey(key, secret)
 
     async def _maker(self, session: ControlSession, issuer: Issuer | None) -> ApiKey | None:
@@ -161,6 +177,11 @@ class ApiKeys:
         if found is None:
             raise NotFound
         return found
+
+
+def _shown(key: ApiKey) -> audit.State:
+    """The key as the API shows it, without its secret."""
+    return ApiKeyResponse.of(key).model_dump(mode="json")
 
 
 def _check_environment(key: ApiKey) -> None:

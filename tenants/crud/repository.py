@@ -43,6 +43,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Enum as EnumType
 
+from tenants.audit.origin import Origin
 from tenants.crud.filters import Filter, Operator
 from tenants.crud.query import Query
 from tenants.crud.rows import StoredRow, stored
@@ -51,7 +52,6 @@ from tenants.database.sessions import TenantSession, TenantWork
 from tenants.database.statements import CONDITIONS, Prepared, Row, Work, condition, prepare, with_conditions
 from tenants.events.repository import ChangeKind, event_values, recorded
 from tenants.events.service import number_later
-from tenants.principal import Actor
 from tenants.resources.collection import Collection
 
 _SHAPES = 256  # statements of lists that are kept: strings, a few KB each
@@ -99,9 +99,9 @@ async def page(work: Work, query: Query) -> list[Row]:
     return await work.rows(page_statement(listing.collection, shape_of(query)), values)
 
 
-async def add(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
+async def add(work: TenantWork, collection: Collection, values: Mapping[str, object], *, origin: Origin) -> StoredRow:
     """Insert a row and return it as stored. Raises IntegrityError, psycopg's or SQLAlchemy's."""
-    (added,) = await _write(work, _insert(collection, tuple(sorted(values))), _named(values), actor)
+    (added,) = await _write(work, _insert(collection, tuple(sorted(values))), _named(values), origin)
     return stored(added)
 
 
@@ -112,27 +112,28 @@ async def change(
     values: Mapping[str, object],
     versions: tuple[int, ...] | None,
     *,
-    actor: Actor,
+    origin: Origin,
 ) -> StoredRow | None:
     """Update the row, if it is there and at one of ``versions`` (None: at any), and return it as stored."""
     given: dict[str, object] = dict.fromkeys((_VALUE.format(field.name) for field in collection.writable), None)
     given |= {_CHANGED: list(values)} | _named(values) | _where(row, versions)
     others = tuple(sorted(values.keys() - set(collection.resource.writable)))
     statement = _update(collection, others, conditional=versions is not None)
-    return _first(await _write(work, statement, given, actor))
+    return _first(await _write(work, statement, given, origin))
 
 
 async def remove(
-    work: TenantWork, collection: Collection, row: UUID, versions: tuple[int, ...] | None, *, actor: Actor
+    work: TenantWork, collection: Collection, row: UUID, versions: tuple[int, ...] | None, *, origin: Origin
 ) -> bool:
     """Delete the row, if it is there and at one of ``versions`` (None: at any); True when it was."""
     statement = _delete(collection, conditional=versions is not None)
-    return bool(await _write(work, statement, _where(row, versions), actor))
+    return bool(await _write(work, statement, _where(row, versions), origin))
 
 
-async def _write(work: TenantWork, prepared: Prepared, given: dict[str, object], actor: Actor) -> list[Row]:
+async def _write(work: TenantWork, prepared: Prepared, given: dict[str, object], origin: Origin) -> list[Row]:
     """Run a change with its event; the job that numbers the event is committed with both."""
-    return await work.write(prepared, {**given, **event_values(actor)}, (number_later(work.tenant.id),))
+    event = event_values(origin.actor, origin.request_id, origin.source, origin.reason)
+    return await work.write(prepared, {**given, **event}, (number_later(work.tenant.id),))
 
 
 def shape_of(query: Query) -> Shape:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from tenants import identifiers
+from tenants.audit.origin import Origin
 from tenants.crud import hooked, repository
 from tenants.crud.pages import Cursors, Position
 from tenants.crud.query import Query
@@ -22,7 +23,6 @@ from tenants.database.sessions import TenantWork
 from tenants.database.statements import Row, Work
 from tenants.errors import NotFound, PreconditionFailed
 from tenants.identifiers import new_id
-from tenants.principal import Actor
 from tenants.resources.collection import Collection
 
 
@@ -45,15 +45,17 @@ def row_id(collection: Collection, text: str) -> UUID:
     return value
 
 
-async def create(work: TenantWork, collection: Collection, values: Mapping[str, object], *, actor: Actor) -> StoredRow:
+async def create(
+    work: TenantWork, collection: Collection, values: Mapping[str, object], *, origin: Origin
+) -> StoredRow:
     """A new row. Raises Conflict and ValidationFailed for what only the database can check."""
     row = new_id()
     complete = {"id": row, **_complete(collection, values)}
     if collection.resource.has_hooks:
         async with work.session() as session:
-            return await hooked.create(session, collection, row, complete, actor=actor)
+            return await hooked.create(session, collection, row, complete, origin=origin)
     with refusals(collection):
-        return await repository.add(work, collection, complete, actor=actor)
+        return await repository.add(work, collection, complete, origin=origin)
 
 
 async def read(work: Work, collection: Collection, row: UUID) -> StoredRow:
@@ -84,7 +86,7 @@ async def update(
     changes: Mapping[str, object],
     versions: tuple[int, ...] | None,
     *,
-    actor: Actor,
+    origin: Origin,
 ) -> StoredRow:
     """Change the row when it is at one of ``versions`` (None: at any). No changes change nothing, the version included.
 
@@ -92,10 +94,10 @@ async def update(
     """
     if collection.resource.has_hooks:
         async with work.session() as session:
-            return await hooked.update(session, collection, row, changes, versions, actor=actor)
+            return await hooked.update(session, collection, row, changes, versions, origin=origin)
     with refusals(collection):
         if changes:
-            changed = await repository.change(work, collection, row, changes, versions, actor=actor)
+            changed = await repository.change(work, collection, row, changes, versions, origin=origin)
             if changed is not None:
                 return changed
         found = await repository.find(work, collection, row)
@@ -107,7 +109,7 @@ async def update(
 
 
 async def delete(
-    work: TenantWork, collection: Collection, row: UUID, versions: tuple[int, ...] | None, *, actor: Actor
+    work: TenantWork, collection: Collection, row: UUID, versions: tuple[int, ...] | None, *, origin: Origin
 ) -> None:
     """Delete the row when it is at one of ``versions`` (None: at any).
 
@@ -115,9 +117,9 @@ async def delete(
     """
     if collection.resource.has_hooks:
         async with work.session() as session:
-            return await hooked.delete(session, collection, row, versions, actor=actor)
+            return await hooked.delete(session, collection, row, versions, origin=origin)
     with refusals(collection, deleting=True):
-        if await repository.remove(work, collection, row, versions, actor=actor):
+        if await repository.remove(work, collection, row, versions, origin=origin):
             return None
         found = await repository.find(work, collection, row)
     raise NotFound if found is None else PreconditionFailed

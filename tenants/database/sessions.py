@@ -124,6 +124,10 @@ class Database:
         """Statements of the tenant that are transactions of their own: groups of one."""
         return TenantStatements(self._groups, tenant, self.tenant)
 
+    def management(self, tenant: TenantRef) -> Work:
+        """Single reads in the tenant's schema, with its share of the connections for management."""
+        return _ManagementReads(self._groups, tenant)
+
     @asynccontextmanager
     async def control(self, tenant: TenantRef | None = None) -> AsyncIterator[ControlSession]:
         """A control transaction: committed at the end of the block, rolled back when it raises.
@@ -201,6 +205,18 @@ class TenantStatements:
     def session(self) -> AbstractAsyncContextManager[TenantSession]:
         """A session of its own."""
         return self.open_session(self.tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class _ManagementReads:
+    """Single statements of one tenant, which its data traffic cannot keep waiting (TH10)."""
+
+    pool: PipelinePool
+    tenant: TenantRef
+
+    async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
+        path, role = search_path(self.tenant.schema).encode(), self.tenant.role.encode()
+        return (await self.pool.run(management_of(self.tenant.schema), Group(path, role, (prepared.call(given),))))[0]
 
 
 @dataclass(frozen=True, slots=True)

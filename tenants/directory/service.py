@@ -3,15 +3,21 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import structlog
+
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.errors import NoSuchTenant
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import ChangeOwnTenant
+from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse, TenantResponse
 from tenants.errors import NotFound, check_version
-from tenants.identifiers import TENANT, TenantId, read
+from tenants.identifiers import TENANT, TenantId, read, show
 from tenants.principal import TenantStatus
+
+_log = structlog.get_logger(__name__)
 
 
 class Directory:
@@ -40,23 +46,25 @@ class Directory:
             raise NoSuchTenant
         return found
 
-    async def suspend(self, session: ControlSession, tenant: TenantId, reason: str | None = None) -> Tenant:
-        """Refuse all its credentials until it is resumed. Again, it changes the reason, if one is given, and no time.
+    async def suspend(self, session: ControlSession, tenant: TenantId, *, origin: Origin) -> Tenant:
+        """Refuse all its credentials until it is resumed, for the reason of ``origin``.
 
-        Raises NotFound.
+        Again, it changes the reason, if there is one, and not the time. Raises NotFound.
         """
         found = _found(await repository.find(session, tenant, lock=True))
+        before = audited(found)
         if found.status != TenantStatus.SUSPENDED:
             found.status, found.suspended_at, found.suspension_reason = TenantStatus.SUSPENDED, datetime.now(UTC), None
-        found.suspension_reason = reason or found.suspension_reason
-        await session.flush()
+        found.suspension_reason = origin.reason or found.suspension_reason
+        await self._record(session, found, origin, "tenant.suspended", before)
         return found
 
-    async def resume(self, session: ControlSession, tenant: TenantId) -> Tenant:
+    async def resume(self, session: ControlSession, tenant: TenantId, *, origin: Origin) -> Tenant:
         """Accept its credentials again; idempotent. Raises NotFound."""
         found = _found(await repository.find(session, tenant, lock=True))
+        before = audited(found)
         found.status, found.suspended_at, found.suspension_reason = TenantStatus.ACTIVE, None, None
-        await session.flush()
+        await self._record(session, found, origin, "tenant.resumed", before)
         return found
 
     async def change(
@@ -65,6 +73,8 @@ class Directory:
         tenant: TenantId,
         requested: ChangeOwnTenant,
         versions: tuple[int, ...] | None = None,
+        *,
+        origin: Origin,
     ) -> Tenant:
         """Change what a tenant decides about itself: the fields that were sent.
 
@@ -72,13 +82,20 @@ class Directory:
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
+        before = audited(found)
         for name, value in requested.model_dump(exclude_unset=True).items():
             setattr(found, name, value)
-        await session.flush()
+        await self._record(session, found, origin, "tenant.updated", before)
         return found
 
     async def change_plan(
-        self, session: ControlSession, tenant: TenantId, plan: str, versions: tuple[int, ...] | None = None
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        plan: str,
+        versions: tuple[int, ...] | None = None,
+        *,
+        origin: Origin,
     ) -> Tenant:
         """Change the plan; takes effect on every worker within the bound of ID4.
 
@@ -86,14 +103,50 @@ class Directory:
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
+        before = audited(found)
         await repository.set_plan(session, found, plan)
+        await self._record(session, found, origin, "tenant.plan_changed", before)
         return found
 
-    async def delete(self, session: ControlSession, tenant: TenantId, versions: tuple[int, ...] | None = None) -> None:
-        """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed."""
+    async def delete(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        versions: tuple[int, ...] | None = None,
+        *,
+        origin: Origin,
+    ) -> None:
+        """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed.
+
+        The tenant's audit log goes with its schema: that it was deleted, and by whom, is a line of the log.
+        """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
         await repository.remove(session, tenant)
+        _log.warning(
+            "tenant_deleted",
+            tenant=show(TENANT, tenant),
+            slug=found.slug,
+            actor=origin.actor.kind.value,
+            actor_id=str(origin.actor.id),
+            request_id=origin.request_id,
+            source=origin.source,
+        )
+
+    async def _record(
+        self, session: ControlSession, tenant: Tenant, origin: Origin, action: str, before: audit.State
+    ) -> None:
+        """Write the row, and its audit row if something has changed."""
+        await session.flush()
+        after = audited(tenant)
+        if before != after:
+            await audit.record(session, tenant.id, origin, action, tenant.id, before=before, after=after)
+
+
+def audited(tenant: Tenant) -> audit.State:
+    """The tenant as its audit log shows it."""
+    operators = TenantResponse.of(tenant).model_dump(mode="json", by_alias=True, exclude={"schema_name"})
+    return operators | OwnTenantResponse.of(tenant).model_dump(mode="json", by_alias=True)
 
 
 def _found(tenant: Tenant | None) -> Tenant:

@@ -45,14 +45,13 @@ _JOBS = Table(
     Column("status", Text),
     Column("scheduled_at", DateTime(timezone=True)),
 )
-_DEFER = prepare(
-    insert(_JOBS).values(
-        queue_name=literal(OUTBOX, Text()),
-        task_name=bindparam("task", type_=Text()),
-        args=func.jsonb_build_object(literal_column("'tenant'"), bindparam("tenant", type_=Text())),
-        scheduled_at=func.now() + _PAUSE,
-    )
+_INSERT = insert(_JOBS).values(
+    queue_name=literal(OUTBOX, Text()),
+    task_name=bindparam("task", type_=Text()),
+    args=func.jsonb_build_object(literal_column("'tenant'"), bindparam("tenant", type_=Text())),
+    scheduled_at=func.now() + _PAUSE,
 )
+_DEFER = prepare(_INSERT)
 _TENANT_OF_JOB: ColumnElement[str] = _JOBS.c.args.op("->>", return_type=Text())(literal_column("'tenant'"))
 # The literal conditions are those of the index in migrations/job_tables.py. A job that a worker takes now is locked.
 _QUEUED = (
@@ -70,6 +69,11 @@ _DROP = delete(_JOBS).where(_JOBS.c.id.in_(_QUEUED))
 def deferred(task: str, tenant: TenantId) -> Bound:
     """A job of the tenant, for the control part of a transaction: committed with the change, or not at all."""
     return Bound(_DEFER, {"task": task, "tenant": str(tenant)})
+
+
+async def defer(session: ControlSession, task: str, tenant: TenantId) -> None:
+    """As ``deferred``, in a control transaction."""
+    await session.execute(_INSERT, {"task": task, "tenant": str(tenant)})
 
 
 async def drop_queued(session: ControlSession, task: str, tenant: TenantId) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
@@ -10,6 +12,7 @@ from tenants.identifiers import USER, TenantId, UserId, read
 from tenants.members import repository
 from tenants.members.errors import LastOwner, NoSuchMember, NoSuchPerson, PersonDisabled
 from tenants.members.repository import Member
+from tenants.members.schemas import MemberResponse
 from tenants.roles.builtin import BuiltInRole
 from tenants.roles.grants import Grantor, check_assignment
 from tenants.roles.role_set import RoleSet
@@ -30,9 +33,19 @@ class Members:
         self._roles = roles
         self._end_sign_ins = end_sign_ins
 
-    async def put(self, session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[BuiltInRole]) -> None:
+    async def put(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        user: UserId,
+        roles: Sequence[BuiltInRole],
+        *,
+        origin: Origin,
+    ) -> None:
         """Make the person a member of the tenant with exactly these roles."""
         await repository.put(session, tenant, user, [role.value for role in roles])
+        member = _found(await repository.find(session, tenant, user))
+        await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
 
     async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[Member]:
         """A page of the tenant's members, disabled ones included."""
@@ -61,13 +74,14 @@ class Members:
         user: UserId,
         roles: Sequence[str],
         *,
+        origin: Origin,
         versions: tuple[int, ...] | None = None,
     ) -> Member:
         """Replace a member's roles; the same ones change nothing.
 
         Raises NotFound, PreconditionFailed, ValidationFailed, ExceedsOwn and LastOwner.
         """
-        return await self.change(session, tenant, grantor, user, roles=roles, versions=versions)
+        return await self.change(session, tenant, grantor, user, roles=roles, origin=origin, versions=versions)
 
     async def change(
         self,
@@ -76,6 +90,7 @@ class Members:
         grantor: Grantor | None,
         user: UserId,
         *,
+        origin: Origin,
         roles: Sequence[str] | None = None,
         disabled: bool | None = None,
         versions: tuple[int, ...] | None = None,
@@ -94,6 +109,7 @@ class Members:
         disables, has_new_roles = bool(disabled) and not was_disabled, set(after) != set(member.roles)
         if disables or has_new_roles:
             await self._keep_an_owner(session, member, () if disables else after)
+        shown = _shown(member)
         if has_new_roles:
             await repository.set_roles(session, member, after)
         if disabled is not None and disabled is not was_disabled:
@@ -101,9 +117,11 @@ class Members:
         if disables or has_new_roles:
             # The membership first: a sign-in that holds it is complete by then, and its session ends with the others.
             await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+        if _shown(member) != shown:
+            await audit.record(session, tenant, origin, "members.updated", user, before=shown, after=_shown(member))
         return member
 
-    async def make_owner(self, session: ControlSession, tenant: TenantId, email: str) -> Member:
+    async def make_owner(self, session: ControlSession, tenant: TenantId, email: str, *, origin: Origin) -> Member:
         """Make a person with an account an owner, beside their other roles; for the SaaS's own staff.
 
         Raises NoSuchPerson and PersonDisabled.
@@ -116,9 +134,10 @@ class Members:
         if person.disabled_at is not None or (member is not None and member.membership.disabled_at is not None):
             raise PersonDisabled
         if member is None:
-            await repository.put(session, tenant, person.id, [BuiltInRole.OWNER.value])
+            await self.put(session, tenant, person.id, [BuiltInRole.OWNER], origin=origin)
             return await self.read(session, tenant, person.id)
-        return await self.set_roles(session, tenant, None, person.id, (*member.roles, BuiltInRole.OWNER.value))
+        roles = (*member.roles, BuiltInRole.OWNER.value)
+        return await self.set_roles(session, tenant, None, person.id, roles, origin=origin)
 
     async def remove(
         self,
@@ -127,6 +146,7 @@ class Members:
         grantor: Grantor | None,
         user: UserId,
         *,
+        origin: Origin,
         versions: tuple[int, ...] | None = None,
     ) -> None:
         """Remove a person from the tenant. Raises NotFound, PreconditionFailed, ExceedsOwn and LastOwner."""
@@ -138,12 +158,17 @@ class Members:
         # The membership first: a sign-in that holds it is complete by then, and its session is ended with the others.
         await repository.remove(session, tenant, user)
         await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+        await audit.record(session, tenant, origin, "members.removed", user, before=_shown(member))
 
     async def _keep_an_owner(self, session: ControlSession, member: Member, roles: Sequence[str]) -> None:
         """Raise LastOwner if no owner would be left (AZ6)."""
         ends = BuiltInRole.OWNER in member.roles and BuiltInRole.OWNER not in roles
         if ends and not await repository.has_other_owner(session, member.tenant.id, member.id):
             raise LastOwner
+
+
+def _shown(member: Member) -> audit.State:
+    return MemberResponse.of(member).model_dump(mode="json")
 
 
 def _found(member: Member | None) -> Member:

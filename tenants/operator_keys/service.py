@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound, ValidationFailed
-from tenants.identifiers import OperatorKeyId, new_id
+from tenants.identifiers import OPERATOR_KEY, OperatorKeyId, new_id, show
 from tenants.operator_keys import repository
 from tenants.operator_keys.models import OperatorKey
 from tenants.operator_keys.repository import RecognisedOperatorKey
@@ -18,6 +20,9 @@ from tenants.operator_keys.schemas import CreateOperatorKey
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
+
+# Operators belong to no tenant, and so to no audit log: these lines name the request, and with it the operator.
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class OperatorKeys:
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
+        _log.warning("operator_key_created", key=show(OPERATOR_KEY, key.id), name=key.name, role=key.role)
         return IssuedOperatorKey(key, secret)
 
     async def page(self, session: ControlSession, keyset: Keyset) -> Sequence[OperatorKey]:
@@ -64,7 +70,9 @@ class OperatorKeys:
     async def revoke(self, session: ControlSession, key: OperatorKeyId) -> None:
         """Revoke a key for good; idempotent. Raises NotFound."""
         found = await self._found(session, key, lock=True)
-        found.revoked_at = found.revoked_at or datetime.now(UTC)
+        if found.revoked_at is None:
+            found.revoked_at = datetime.now(UTC)
+            _log.warning("operator_key_revoked", key=show(OPERATOR_KEY, key), name=found.name)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedOperatorKey]:
         """See ``tenants/secrets/recognition.py``."""

@@ -1,7 +1,8 @@
 """What operators may do when they act for a tenant: manage it, and reach none of its data.
 
 Everything is closed that is not listed here. Among what stays closed is what gives a credential (keys are neither made
-nor rotated) or decides who can sign in as whom (single sign-on, provisioning): staff would get the tenant's data by it.
+nor rotated) or decides who can sign in as whom (single sign-on, provisioning), and the audit log, which has the values
+of changed data: staff would get the tenant's data by it.
 """
 
 from collections.abc import Mapping

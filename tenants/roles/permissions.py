@@ -53,6 +53,8 @@ MANAGEMENT = (
     Permission("usage", "read", Grade.MANAGE),
     Permission("tenant", "read", Grade.MANAGE),
     Permission("tenant", "update", Grade.MANAGE),
+    # Shows who changed what, the values of the tenant's data before and after included.
+    Permission("audit", "read", Grade.MANAGE),
     Permission("members", "read", Grade.MANAGE),
     Permission("members", "update", Grade.MANAGE),
     Permission("members", "remove", Grade.MANAGE),

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
+from tenants.audit import service as audit
+from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work
@@ -16,7 +18,7 @@ from tenants.roles.grants import Grantor, check_role_change
 from tenants.roles.models import Role
 from tenants.roles.permissions import Permission
 from tenants.roles.role_set import RoleDefinition, RoleSet, Vocabulary
-from tenants.roles.schemas import ChangeRole, CreateRole
+from tenants.roles.schemas import ChangeRole, CreateRole, RoleResponse
 
 # Whether any member, or any key that has not ended, of this tenant has the role of this name.
 IsAssigned = Callable[[ControlSession, TenantId, str], Awaitable[bool]]
@@ -60,7 +62,13 @@ class Roles:
         return built_in or await self._found(session, tenant, role)
 
     async def create(
-        self, session: ControlSession, tenant: TenantId, grantor: Grantor | None, requested: CreateRole
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        grantor: Grantor | None,
+        requested: CreateRole,
+        *,
+        origin: Origin,
     ) -> Role:
         """Create a role. Raises RoleNameTaken, TooManyRoles, ValidationFailed and ExceedsOwn."""
         before = await self.serialised(session, tenant)
@@ -76,6 +84,7 @@ class Roles:
         )
         session.add(role)
         await session.flush()
+        await audit.record(session, tenant, origin, "roles.created", role.id, after=_shown(role))
         return role
 
     async def change(
@@ -86,6 +95,7 @@ class Roles:
         role: RoleId,
         requested: ChangeRole,
         *,
+        origin: Origin,
         versions: tuple[int, ...] | None = None,
     ) -> Role:
         """Change the fields that were sent; in force on every worker within the bound of ID4.
@@ -100,9 +110,12 @@ class Roles:
         wanted = {"permissions": found.permissions, "inherits": found.inherits} | sent
         definition = RoleDefinition(found.name, tuple(wanted["permissions"]), tuple(wanted["inherits"]))
         check_role_change(grantor, before, before.changed(definition), found.name)
+        shown = _shown(found)
         found.description = sent.get("description", found.description)
         found.permissions, found.inherits = _distinct(definition.permissions), _distinct(definition.inherits)
         await session.flush()
+        if _shown(found) != shown:
+            await audit.record(session, tenant, origin, "roles.updated", role, before=shown, after=_shown(found))
         return found
 
     async def delete(
@@ -112,6 +125,7 @@ class Roles:
         grantor: Grantor | None,
         role: RoleId,
         *,
+        origin: Origin,
         versions: tuple[int, ...] | None = None,
     ) -> None:
         """Delete a role. Raises NotFound, BuiltInRoleFixed, PreconditionFailed, RoleInUse and ExceedsOwn."""
@@ -124,6 +138,7 @@ class Roles:
             if await is_assigned(session, tenant, found.name):
                 raise RoleInUse
         await repository.remove(session, role)
+        await audit.record(session, tenant, origin, "roles.deleted", role, before=_shown(found))
 
     async def _found(self, session: ControlSession, tenant: TenantId, role: RoleId) -> Role:
         found = await repository.find(session, tenant, role)
@@ -154,6 +169,10 @@ _DESCRIPTIONS: Mapping[BuiltInRole, str] = {
     BuiltInRole.MEMBER: "Reads and writes data.",
     BuiltInRole.VIEWER: "Reads data.",
 }
+
+
+def _shown(role: Role) -> audit.State:
+    return RoleResponse.of(role).model_dump(mode="json")
 
 
 def _id(role: Role) -> UUID:

@@ -56,6 +56,15 @@ class SigningKeys:
         return json.dumps({"keys": [_public(kid, key) for kid, key in self._keys.items()]}).encode()
 
 
+def load_earlier_keys(text: str) -> dict[str, OKPKey]:
+    """The keys of a JWK Set, private or public, by kid: for what earlier keys have signed. Raises ValueError."""
+    document = _document(text)
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError('earlier signing keys must be {"keys": [...]}')  # noqa: TRY004 - one error for every bad set
+    return dict(map(_checked, entries))
+
+
 def generate_signing_keys(kid: str) -> str:
     """Generate a JWK Set with one private key, in the format of ``TENANTRY_SIGNING_KEYS``."""
     key = OKPKey.generate_key(ALGORITHM)

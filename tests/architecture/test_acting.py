@@ -9,6 +9,8 @@ from gateway.authorization.stage import AuthorizationStage
 from gateway.identity.acting import ActingStage
 from gateway.request.route import Route
 from gateway.routing.routes import routes_of
+from tenants.audit.origin import Origin
+from tenants.audit.service import State
 from tenants.database.names import tenant_role, tenant_schema
 from tenants.errors import Forbidden
 from tenants.identifiers import TENANT, TenantId, new_id, show
@@ -38,11 +40,15 @@ async def _find(_tenant: TenantId) -> TenantRef:
     return _TENANT
 
 
+async def _record(_tenant: TenantRef, origin: Origin, _shown: State) -> None:
+    assert origin.reason == "Ticket 4711"
+
+
 async def _is_admitted(authorizer: Authorizer, role: OperatorRole, route: Route) -> bool:
     request = request_context(http_scope(route.method, route.template, headers=_FIELDS))
     request.route, request.operator = route, Operator(uuid4(), "staff", role)
     try:
-        await run_stage(ActingStage(_find), request)
+        await run_stage(ActingStage(_find, _record), request)
         await run_stage(AuthorizationStage(authorizer), request)
     except Forbidden:
         return False

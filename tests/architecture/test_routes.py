@@ -272,7 +272,8 @@ def _may_call(caller: str, route: Route) -> bool:
     caller = _PEOPLE.get(caller, caller)
     if path == "/v1/me":
         return caller in _ROLES
-    if path.startswith(("/v1/tenant", "/v1/api-keys", "/v1/usage", "/v1/members", "/v1/roles", "/v1/permissions")):
+    managed = ("tenant", "api-keys", "usage", "members", "roles", "permissions", "audit-events")
+    if path.startswith(tuple(f"/v1/{each}" for each in managed)):
         return caller in {"owner", "admin"}
     return caller in (_ROLES if route.method == "GET" else {"owner", "admin", "member"})
 

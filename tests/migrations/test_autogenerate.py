@@ -38,7 +38,7 @@ def test_the_first_revision_creates_the_tables_of_the_models(database_urls: Data
     assert path == location / "shop_0001_notes_and_replies.py"
     with pytest.raises(NothingChanged):
         resources_migration(database_urls.owner, "Again", location, models=_models())
-    assert migrate_tenants(database_urls.owner, (location,)).revisions == ("shop_0001", "tenantry_0002")
+    assert migrate_tenants(database_urls.owner, (location,)).revisions == ("shop_0001", "tenantry_0003")
 
 
 def test_the_next_revision_contains_the_changes(database_urls: DatabaseUrls, location: Path) -> None:

@@ -67,7 +67,7 @@ async def test_every_tenant_is_migrated_and_reported(deployment: Deployment) -> 
     write_saas(deployment.folder)
     seen: list[Progress] = []
     report = deployment.migrate(seen.append)
-    assert report == FleetReport(revisions=("saas_0003", "tenantry_0002"), migrated=7, failed=(), skipped=0)
+    assert report == FleetReport(revisions=("saas_0003", "tenantry_0003"), migrated=7, failed=(), skipped=0)
     assert [(progress.done, progress.total) for progress in seen] == [(done, 7) for done in range(1, 8)]
     assert {progress.outcome.tenant.slug for progress in seen} == {tenant.slug for tenant in tenants}
     assert deployment.migrate().migrated == 0
@@ -84,7 +84,7 @@ async def test_a_failing_tenant_is_reported_and_the_others_are_migrated(deployme
     assert deployment.ask("SELECT max(version) FROM tenantry.tenants") == [(1,)]
     assert deployment.ask(
         "SELECT revisions, state, attempts, error LIKE '%notes%' FROM tenantry.tenant_migrations WHERE state = 'failed'"
-    ) == [(["saas_0001", "tenantry_0002"], "failed", 1, True)]
+    ) == [(["saas_0001", "tenantry_0003"], "failed", 1, True)]
 
 
 async def test_a_failed_tenant_is_migrated_by_a_later_run(deployment: Deployment) -> None:
@@ -97,7 +97,7 @@ async def test_a_failed_tenant_is_migrated_by_a_later_run(deployment: Deployment
     with psycopg.connect(deployment.urls.owner) as owner:
         owner.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(tenants[0].schema)))
         owner.execute("CREATE TABLE notes (id uuid PRIMARY KEY, email text, body text, number int)")
-    assert deployment.migrate() == FleetReport(("saas_0003", "tenantry_0002"), migrated=1, failed=(), skipped=0)
+    assert deployment.migrate() == FleetReport(("saas_0003", "tenantry_0003"), migrated=1, failed=(), skipped=0)
     assert deployment.ask("SELECT DISTINCT state, attempts, error FROM tenantry.tenant_migrations") == [
         ("applied", 0, None)
     ]
@@ -142,7 +142,7 @@ async def test_tenants_at_different_revisions_are_migrated_together(deployment: 
     write_saas(deployment.folder)
     assert deployment.migrate().complete
     assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [
-        (["saas_0003", "tenantry_0002"],)
+        (["saas_0003", "tenantry_0003"],)
     ]
 
 
@@ -193,7 +193,7 @@ async def test_the_next_run_finishes_a_killed_one(deployment: Deployment) -> Non
             arrived += await run.stdout.receive()
         run.kill()
     ((arrived_tenants,),) = deployment.ask(
-        "SELECT count(*)::int FROM tenantry.tenant_migrations WHERE revisions = '{saas_0002,tenantry_0002}'"
+        "SELECT count(*)::int FROM tenantry.tenant_migrations WHERE revisions = '{saas_0002,tenantry_0003}'"
     )
     tables = deployment.ask("SELECT count(*) FROM pg_class WHERE relname = 'more'")
     assert 4 <= arrived_tenants < 12
@@ -203,7 +203,7 @@ async def test_the_next_run_finishes_a_killed_one(deployment: Deployment) -> Non
     assert report.migrated <= 12 - arrived_tenants
     assert deployment.ask("SELECT count(*) FROM pg_class WHERE relname = 'more'") == [(12,)]
     assert deployment.ask("SELECT DISTINCT revisions FROM tenantry.tenant_migrations") == [
-        (["saas_0002", "tenantry_0002"],)
+        (["saas_0002", "tenantry_0003"],)
     ]
 
 
@@ -223,7 +223,7 @@ async def test_a_tenant_created_while_a_run_starts_is_not_missed(deployment: Dep
         group.start_soon(anyio.to_thread.run_sync, run)
         assert not await anyio.to_thread.run_sync(done.wait, 0.5)
     assert reports[0].migrated == 1
-    assert deployment.ask("SELECT revisions FROM tenantry.tenant_migrations") == [(["saas_0003", "tenantry_0002"],)]
+    assert deployment.ask("SELECT revisions FROM tenantry.tenant_migrations") == [(["saas_0003", "tenantry_0003"],)]
 
 
 async def test_a_tenant_deleted_during_a_run_is_not_a_failure(deployment: Deployment) -> None:

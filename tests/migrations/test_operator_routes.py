@@ -20,7 +20,7 @@ from tests.fixtures.tenants import write_revision
 pytestmark = pytest.mark.anyio
 
 _ROUTE = "/operator/v1/migrations"
-_BEFORE, _TARGET = ["crm_0001", "tenantry_0002"], ["crm_0001", "saas_0001", "tenantry_0002"]
+_BEFORE, _TARGET = ["crm_0001", "tenantry_0003"], ["crm_0001", "saas_0001", "tenantry_0003"]
 
 
 @dataclass(frozen=True, slots=True)

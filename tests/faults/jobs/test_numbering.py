@@ -5,8 +5,8 @@ import asyncio
 import psycopg
 import pytest
 
+from tenants.audit.origin import SYSTEM
 from tenants.crud import service
-from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import load_registry
 from tests.fixtures.billing import eventually_so
 from tests.fixtures.deployment import Deployment
@@ -22,7 +22,7 @@ _WRITES = 50
 async def _write(gateway: Gateway, count: int) -> None:
     work = gateway.services.database.statements(gateway.acme.ref)
     for _ in range(count):
-        await service.create(work, _CONTACTS, {"name": "Ada"}, actor=SYSTEM_ACTOR)
+        await service.create(work, _CONTACTS, {"name": "Ada"}, origin=SYSTEM)
 
 
 async def _until_numbered(gateway: Gateway, count: int) -> None:

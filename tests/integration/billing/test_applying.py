@@ -12,6 +12,7 @@ import pytest
 from billing.payments.port import BoughtItem, BoughtSubscription
 from billing.subscriptions import repository
 from billing.subscriptions.service import CustomerLinked, CustomerTaken, Snapshot
+from tenants.audit.origin import SYSTEM
 from tenants.errors import Conflict
 from tests.fixtures.billing import Shop, ShopFactory, eventually_so
 from tests.fixtures.gateways import SeededTenant
@@ -87,7 +88,7 @@ async def test_a_plan_set_by_an_operator_stays_until_something_changes_at_stripe
     await shop.work_off()
     gateway = shop.gateway
     async with gateway.services.database.control() as session:
-        await gateway.services.features.directory.change_plan(session, gateway.acme.ref.id, "scale")
+        await gateway.services.features.directory.change_plan(session, gateway.acme.ref.id, "scale", origin=SYSTEM)
     shop.client.v1.subscriptions.update(bought.id, {"metadata": {"note": "no new plan"}})
     await _deliver_all(shop, shop.events()[-1:])
     await shop.work_off()
@@ -122,7 +123,9 @@ async def test_a_stripe_customer_belongs_to_one_tenant_for_good(shop: Shop) -> N
     for tenant, customer, refusal, pointers in second:
         with pytest.raises(refusal) as raised:
             async with gateway.services.database.control() as session:
-                await gateway.services.features.subscriptions.link_customer(session, tenant.ref.id, customer)
+                await gateway.services.features.subscriptions.link_customer(
+                    session, tenant.ref.id, customer, origin=SYSTEM
+                )
         assert [each.pointer for each in raised.value.errors] == pointers
 
 
@@ -196,7 +199,7 @@ async def test_an_earlier_snapshot_never_replaces_a_later_one(shop: Shop) -> Non
     late = Snapshot(shop.customer, (_bought(shop, "pro", "canceled"),), begun + timedelta(milliseconds=1))
     for snapshot in (late, early, replace(early, read_at=begun - timedelta(seconds=1))):
         async with database.control() as session:
-            assert await subscriptions.apply(session, snapshot) == shop.gateway.acme.ref.id
+            assert await subscriptions.apply(session, snapshot, origin=SYSTEM) == shop.gateway.acme.ref.id
     assert await shop.plan() == "free"
 
 
@@ -204,10 +207,12 @@ async def test_a_subscription_missing_at_stripe_counts_as_canceled(shop: Shop) -
     database, subscriptions = shop.gateway.services.database, shop.gateway.services.features.subscriptions
     async with database.control() as session:
         begun = await repository.clock(session)
-        await subscriptions.apply(session, Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun))
+        await subscriptions.apply(
+            session, Snapshot(shop.customer, (_bought(shop, "pro", "active"),), begun), origin=SYSTEM
+        )
     assert await shop.plan() == "pro"
     async with database.control() as session:
-        await subscriptions.apply(session, Snapshot(shop.customer, (), begun + timedelta(seconds=1)))
+        await subscriptions.apply(session, Snapshot(shop.customer, (), begun + timedelta(seconds=1)), origin=SYSTEM)
     assert await shop.plan() == "free"
 
 

@@ -60,7 +60,7 @@ def test_the_summary_says_who_is_blocked_by_whom_and_who_is_served(
     (failed,) = report["failed"]
     (holder,) = failed["blocked_by"]
     assert (report["complete"], report["migrated"], report["skipped"]) == (False, 1, 0)
-    assert (failed["tenant"], failed["served"], failed["revisions"]) == ("acme", True, ["crm_0001", "tenantry_0002"])
+    assert (failed["tenant"], failed["served"], failed["revisions"]) == ("acme", True, ["crm_0001", "tenantry_0003"])
     assert (holder["application"], holder["relation"], holder["wanted"], holder["held"]) == (
         "nightly report",
         "contacts",
@@ -104,7 +104,7 @@ def test_resources_check_finds_models_without_a_revision(migrated: Run, project:
     module = write_module(project, "declared", 'OLDEST_SERVABLE = "crm_0001"')
     (project / "revisions" / "saas_0001.py").unlink()
     checked = answer(migrated("resources", "check", "--json", TENANTRY_RESOURCES=module))
-    assert checked == {"resources": ["contacts", "deals"], "revisions": ["crm_0001", "tenantry_0002"]} | {
+    assert checked == {"resources": ["contacts", "deals"], "revisions": ["crm_0001", "tenantry_0003"]} | {
         "oldest_servable": "crm_0001"
     }
     write_revision(project / "revisions", 2, 'op.execute("ALTER TABLE contacts ADD COLUMN nickname text")')

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from examples.crm.contacts import contacts
 from examples.crm.deals import deals
+from tenants.audit.origin import Origin
 from tenants.crud import service
 from tenants.database.sessions import TenantSession, TenantWork
 from tenants.errors import Conflict, NotFound, PreconditionFailed
@@ -22,6 +23,7 @@ from tests.fixtures.gateways import Gateway
 pytestmark = pytest.mark.anyio
 
 _ACTOR = Actor(ActorKind.USER, new_id())
+_ORIGIN = Origin(_ACTOR)
 _COUNT = text("SELECT count(*) FROM contacts")
 
 
@@ -72,10 +74,10 @@ async def test_hooks_see_each_change_before_and_after_it(gateway: Gateway, way: 
     recorder = Recorder()
     collection = _hooked(recorder.before, recorder.after)
     async with way(gateway) as work:
-        made = await service.create(work, collection, {"name": "Ada"}, actor=_ACTOR)
-        changed = await service.update(work, collection, made.id, {"company": "x"}, (1,), actor=_ACTOR)
-        assert await service.update(work, collection, made.id, {}, (2,), actor=_ACTOR) == changed
-        await service.delete(work, collection, made.id, (2,), actor=_ACTOR)
+        made = await service.create(work, collection, {"name": "Ada"}, origin=_ORIGIN)
+        changed = await service.update(work, collection, made.id, {"company": "x"}, (1,), origin=_ORIGIN)
+        assert await service.update(work, collection, made.id, {}, (2,), origin=_ORIGIN) == changed
+        await service.delete(work, collection, made.id, (2,), origin=_ORIGIN)
     steps = [(when, change.verb.value, count) for when, change, count in recorder.seen]
     assert steps == [
         *(("before", "create", 0), ("after", "create", 1)),
@@ -99,7 +101,7 @@ async def test_hooks_see_each_change_before_and_after_it(gateway: Gateway, way: 
 async def test_a_hook_that_refuses_undoes_the_whole_change(gateway: Gateway, when: str, verb: str) -> None:
     """What the hook itself wrote included: neither row nor event nor job."""
     work = gateway.services.database.statements(gateway.acme.ref)
-    kept = await service.create(work, _hooked(), {"name": "Ada"}, actor=_ACTOR)
+    kept = await service.create(work, _hooked(), {"name": "Ada"}, origin=_ORIGIN)
     before = events_of(gateway.urls, gateway.acme.ref), queued_jobs(gateway.urls)
     recorder = Recorder(refuse=f"{when} {verb}")
     with pytest.raises(Refused):
@@ -112,11 +114,11 @@ async def _change(work: TenantWork, collection: Collection, verb: str, row: obje
     assert isinstance(row, type(new_id()))
     match verb:
         case "create":
-            await service.create(work, collection, {"name": "Grace"}, actor=_ACTOR)
+            await service.create(work, collection, {"name": "Grace"}, origin=_ORIGIN)
         case "update":
-            await service.update(work, collection, row, {"company": "x"}, None, actor=_ACTOR)
+            await service.update(work, collection, row, {"company": "x"}, None, origin=_ORIGIN)
         case _:
-            await service.delete(work, collection, row, None, actor=_ACTOR)
+            await service.delete(work, collection, row, None, origin=_ORIGIN)
 
 
 async def test_a_change_that_is_impossible_runs_no_hook(gateway: Gateway) -> None:
@@ -124,15 +126,15 @@ async def test_a_change_that_is_impossible_runs_no_hook(gateway: Gateway) -> Non
     recorder = Recorder()
     collection = _hooked(recorder.before, recorder.after)
     work = gateway.services.database.statements(gateway.acme.ref)
-    made = await service.create(work, _hooked(), {"name": "Ada"}, actor=_ACTOR)
+    made = await service.create(work, _hooked(), {"name": "Ada"}, origin=_ORIGIN)
     with pytest.raises(NotFound):
-        await service.update(work, collection, new_id(), {"company": "x"}, None, actor=_ACTOR)
+        await service.update(work, collection, new_id(), {"company": "x"}, None, origin=_ORIGIN)
     with pytest.raises(NotFound):
-        await service.delete(work, collection, new_id(), None, actor=_ACTOR)
+        await service.delete(work, collection, new_id(), None, origin=_ORIGIN)
     with pytest.raises(PreconditionFailed):
-        await service.update(work, collection, made.id, {"company": "x"}, (7,), actor=_ACTOR)
+        await service.update(work, collection, made.id, {"company": "x"}, (7,), origin=_ORIGIN)
     with pytest.raises(PreconditionFailed):
-        await service.delete(work, collection, made.id, (7,), actor=_ACTOR)
+        await service.delete(work, collection, made.id, (7,), origin=_ORIGIN)
     assert recorder.seen == []
 
 
@@ -143,9 +145,9 @@ async def test_a_row_that_the_hook_deletes_is_not_found(gateway: Gateway) -> Non
         await session.execute(text("DELETE FROM contacts"))
 
     work = gateway.services.database.statements(gateway.acme.ref)
-    made = await service.create(work, _hooked(), {"name": "Ada"}, actor=_ACTOR)
+    made = await service.create(work, _hooked(), {"name": "Ada"}, origin=_ORIGIN)
     with pytest.raises(NotFound):
-        await service.update(work, _hooked(before=delete), made.id, {"company": "x"}, None, actor=_ACTOR)
+        await service.update(work, _hooked(before=delete), made.id, {"company": "x"}, None, origin=_ORIGIN)
     with pytest.raises(NotFound):
-        await service.delete(work, _hooked(before=delete), made.id, None, actor=_ACTOR)
+        await service.delete(work, _hooked(before=delete), made.id, None, origin=_ORIGIN)
     assert (await service.read(work, _hooked(), made.id)).version == 1

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
+from tenants.audit.origin import SYSTEM
 from tenants.crud import service
 from tenants.database.sessions import TenantWork
 from tenants.errors import NotFound, PreconditionFailed, ValidationFailed
 from tenants.identifiers import new_id
-from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import load_registry
 from tests.fixtures.gateways import Gateway
 
@@ -33,17 +33,17 @@ async def test_what_a_session_does_is_committed_together_or_not_at_all(gateway: 
     with pytest.raises(NotFound):
         await service.read(alone, _CONTACTS, made.pop())
     async with gateway.services.database.tenant(gateway.acme.ref) as session:
-        kept = await service.create(session, _CONTACTS, {"name": "Ada"}, actor=SYSTEM_ACTOR)
+        kept = await service.create(session, _CONTACTS, {"name": "Ada"}, origin=SYSTEM)
         with pytest.raises(NotFound):
             await service.read(alone, _CONTACTS, kept.id)
-        await service.create(session, _DEALS, {"title": "Engine", "contact_id": kept.id}, actor=SYSTEM_ACTOR)
+        await service.create(session, _DEALS, {"title": "Engine", "contact_id": kept.id}, origin=SYSTEM)
     assert await service.read(alone, _CONTACTS, kept.id) == kept
 
 
 async def _make_and_fail(gateway: Gateway, made: list[UUID]) -> None:
     async with gateway.services.database.tenant(gateway.acme.ref) as session:
-        contact = await service.create(session, _CONTACTS, {"name": "Ada"}, actor=SYSTEM_ACTOR)
-        await service.create(session, _DEALS, {"title": "Engine", "contact_id": contact.id}, actor=SYSTEM_ACTOR)
+        contact = await service.create(session, _CONTACTS, {"name": "Ada"}, origin=SYSTEM)
+        await service.create(session, _DEALS, {"title": "Engine", "contact_id": contact.id}, origin=SYSTEM)
         made.append(contact.id)
         raise Deliberate
 
@@ -63,20 +63,20 @@ async def test_every_verb_is_the_same_in_a_session_as_alone(
 ) -> None:
     """The same rows, the same versions, the same refusals."""
     async with way(gateway) as work:
-        made = await service.create(work, _CONTACTS, {"name": "Ada", "value_cents": 2**40}, actor=SYSTEM_ACTOR)
+        made = await service.create(work, _CONTACTS, {"name": "Ada", "value_cents": 2**40}, origin=SYSTEM)
         assert await service.read(work, _CONTACTS, made.id) == made
-        changed = await service.update(work, _CONTACTS, made.id, {"company": "x"}, (1,), actor=SYSTEM_ACTOR)
+        changed = await service.update(work, _CONTACTS, made.id, {"company": "x"}, (1,), origin=SYSTEM)
         assert (changed.id, changed.value_of(_CONTACTS, "company"), changed.version) == (made.id, "x", 2)
-        assert await service.update(work, _CONTACTS, made.id, {}, None, actor=SYSTEM_ACTOR) == changed
+        assert await service.update(work, _CONTACTS, made.id, {}, None, origin=SYSTEM) == changed
         with pytest.raises(PreconditionFailed):
-            await service.update(work, _CONTACTS, made.id, {"company": "y"}, (1,), actor=SYSTEM_ACTOR)
+            await service.update(work, _CONTACTS, made.id, {"company": "y"}, (1,), origin=SYSTEM)
         with pytest.raises(NotFound):
-            await service.update(work, _CONTACTS, new_id(), {"company": "y"}, None, actor=SYSTEM_ACTOR)
+            await service.update(work, _CONTACTS, new_id(), {"company": "y"}, None, origin=SYSTEM)
         with pytest.raises(PreconditionFailed):
-            await service.delete(work, _CONTACTS, made.id, (1,), actor=SYSTEM_ACTOR)
-        await service.delete(work, _CONTACTS, made.id, (2,), actor=SYSTEM_ACTOR)
+            await service.delete(work, _CONTACTS, made.id, (1,), origin=SYSTEM)
+        await service.delete(work, _CONTACTS, made.id, (2,), origin=SYSTEM)
         with pytest.raises(NotFound):
-            await service.delete(work, _CONTACTS, made.id, None, actor=SYSTEM_ACTOR)
+            await service.delete(work, _CONTACTS, made.id, None, origin=SYSTEM)
     async with way(gateway) as work:
         with pytest.raises(ValidationFailed):
-            await service.create(work, _DEALS, {"title": "Engine", "contact_id": new_id()}, actor=SYSTEM_ACTOR)
+            await service.create(work, _DEALS, {"title": "Engine", "contact_id": new_id()}, origin=SYSTEM)

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tenants.audit.origin import SYSTEM
 from tenants.crud import service
 from tenants.database.sessions import Database
 from tenants.events.service import number_events
 from tenants.identifiers import TenantId, new_id
-from tenants.principal import SYSTEM_ACTOR
 from tenants.resources.registry import load_registry
 from tests.fixtures.events import events_of, queued_jobs, sequences_of
 from tests.fixtures.gateways import Gateway
@@ -25,7 +25,7 @@ _CONTACTS = load_registry("examples.crm.resources")["contacts"]
 async def _write(gateway: Gateway, count: int = 1) -> None:
     work = gateway.services.database.statements(gateway.acme.ref)
     for number in range(count):
-        await service.create(work, _CONTACTS, {"name": f"contact {number}"}, actor=SYSTEM_ACTOR)
+        await service.create(work, _CONTACTS, {"name": f"contact {number}"}, origin=SYSTEM)
 
 
 async def _number(gateway: Gateway, batch: int = 2000) -> int:
@@ -49,7 +49,7 @@ async def test_an_event_that_is_not_committed_gets_no_number(gateway: Gateway) -
     """A change that commits later gets a later number, though it was made first; one that is undone leaves no gap."""
     database = gateway.services.database
     async with database.tenant(gateway.acme.ref) as slow:
-        first = await service.create(slow, _CONTACTS, {"name": "first"}, actor=SYSTEM_ACTOR)
+        first = await service.create(slow, _CONTACTS, {"name": "first"}, origin=SYSTEM)
         await _undo(database, gateway)
         await _write(gateway, 2)
         assert await _number(gateway) == 2
@@ -63,7 +63,7 @@ async def test_an_event_that_is_not_committed_gets_no_number(gateway: Gateway) -
 async def _undo(database: Database, gateway: Gateway) -> None:
     with contextlib.suppress(ZeroDivisionError):
         async with database.tenant(gateway.acme.ref) as session:
-            await service.create(session, _CONTACTS, {"name": "undone"}, actor=SYSTEM_ACTOR)
+            await service.create(session, _CONTACTS, {"name": "undone"}, origin=SYSTEM)
             raise ZeroDivisionError
 
 
@@ -75,9 +75,9 @@ async def test_of_two_changes_of_one_object_the_later_has_the_later_number(gatew
     async with database.tenant(gateway.acme.ref) as waiting:
         await service.read(waiting, _CONTACTS, row)  # begins
         async with database.tenant(gateway.acme.ref) as holding:
-            await service.update(holding, _CONTACTS, row, {"company": "first"}, None, actor=SYSTEM_ACTOR)
+            await service.update(holding, _CONTACTS, row, {"company": "first"}, None, origin=SYSTEM)
             late = asyncio.create_task(
-                service.update(waiting, _CONTACTS, row, {"company": "second"}, None, actor=SYSTEM_ACTOR)
+                service.update(waiting, _CONTACTS, row, {"company": "second"}, None, origin=SYSTEM)
             )
             await asyncio.sleep(0.2)
             assert not late.done()
@@ -92,7 +92,7 @@ async def test_a_backlog_of_writes_takes_one_run(gateway: Gateway) -> None:
     """A run drops the queued jobs whose events it numbers, and those of no other tenant."""
     await _write(gateway, 200)
     other = gateway.services.database.statements(gateway.globex.ref)
-    await service.create(other, _CONTACTS, {"name": "x"}, actor=SYSTEM_ACTOR)
+    await service.create(other, _CONTACTS, {"name": "x"}, origin=SYSTEM)
     assert len(queued_jobs(gateway.urls)) == 201
     assert await _number(gateway, batch=64) == 200
     assert queued_jobs(gateway.urls) == [("outbox", "events.number", {"tenant": str(gateway.globex.ref.id)})]

@@ -6,7 +6,8 @@ import httpx
 import psycopg
 import pytest
 
-from tenants.identifiers import TENANT, USER, UserId, show
+from tenants.identifiers import OPERATOR_KEY, TENANT, USER, UserId, show
+from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway, GatewayFactory, SeededTenant
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +103,29 @@ async def test_tenant_and_reason_must_be_given(gateway: Gateway) -> None:
         assert refused.status_code == status
         errors = [(each["pointer"], each["code"]) for each in refused.json().get("errors", ())]
         assert errors == ([("/header/Tenantry-Reason", code)] if code else [])
+
+
+async def test_the_tenant_reads_who_was_there_and_why(gateway: Gateway) -> None:
+    """AU1: reads, refused attempts and changes, with the operator's key, reason and address; no other tenant's."""
+    key, headers = await _operator(gateway, "admin")
+    acting = _acting(gateway, headers)
+    for method, path, body in (
+        ("GET", "/v1/members", None),
+        ("GET", "/v1/contacts", None),
+        ("PATCH", "/v1/tenant", {"name": "Acme"}),
+    ):
+        await gateway.client.request(method, path, headers=acting, json=body)
+    events = [each for each in events_of(gateway.urls, gateway.acme.ref) if each["actor_kind"] == "operator"]
+    assert sorted((each["type"], each["category"], each["after"].get("route")) for each in events) == [
+        ("tenant.accessed", "access", "/v1/contacts"),
+        ("tenant.accessed", "access", "/v1/members"),
+        ("tenant.accessed", "access", "/v1/tenant"),
+        ("tenant.updated", "management", None),
+    ]
+    assert {show(OPERATOR_KEY, each["actor_id"]) for each in events} == {key}
+    assert {each["reason"] for each in events} == {_REASON}
+    assert all(each["source"] and each["request_id"] for each in events)
+    assert [each for each in events_of(gateway.urls, gateway.globex.ref) if each["actor_kind"] == "operator"] == []
 
 
 async def test_two_tenants_or_none_are_refused(gateway: Gateway) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.fixtures.catalog import schemas_and_roles
+from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
 
 pytestmark = pytest.mark.anyio
@@ -147,8 +148,10 @@ async def test_only_operators_see_why_a_tenant_is_suspended(gateway: Gateway) ->
     refused = await gateway.client.get("/v1/tenant", headers=key)
     assert (refused.status_code, refused.json()["code"]) == (403, "tenant_suspended")
     assert "fraud" not in refused.text
-    resumed = await gateway.client.post(f"{path}/resume", headers=gateway.operator)
+    resumed = await gateway.client.post(f"{path}/resume", json={"reason": "All well"}, headers=gateway.operator)
     assert (resumed.json()["status"], resumed.json()["suspension"]) == ("active", None)
+    reasons = {each["type"]: each["reason"] for each in events_of(gateway.urls, gateway.acme.ref)}
+    assert (reasons["tenant.suspended"], reasons["tenant.resumed"]) == (body["reason"], "All well")
     await gateway.catch_up()
     assert (await gateway.client.get("/v1/tenant", headers=key)).status_code == 200
     for wrong in ({"reason": ""}, {"reason": "x" * 501}, {"reason": "a\u202eb"}, {"why": "x"}):

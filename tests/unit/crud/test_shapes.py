@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from tenants.audit.origin import Origin
 from tenants.crud import repository
 from tenants.crud.filters import operators_of
 from tenants.crud.query import MAX_FILTERS
@@ -79,8 +80,8 @@ class _Work:
 
 
 async def _change(work: _Work, names: Iterable[str]) -> None:
-    actor = Actor(ActorKind.API_KEY, UUID(int=3))
-    await repository.change(cast("TenantWork", work), _THINGS, UUID(int=2), dict.fromkeys(names), None, actor=actor)
+    origin = Origin(Actor(ActorKind.API_KEY, UUID(int=3)))
+    await repository.change(cast("TenantWork", work), _THINGS, UUID(int=2), dict.fromkeys(names), None, origin=origin)
 
 
 async def test_every_set_of_changed_fields_is_one_statement() -> None:

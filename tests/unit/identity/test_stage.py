@@ -30,10 +30,17 @@ class _NoPrincipals:
         raise CredentialInvalid
 
 
+class _NoRefusals:
+    """An unknown credential belongs to no tenant."""
+
+    def note(self, *refusal: object) -> None:
+        raise AssertionError(refusal)
+
+
 async def test_an_unknown_credential_queues_by_source() -> None:
     """TH4: a flood of one source must not delay the others."""
     principals = _NoPrincipals()
-    stage = IdentityStage(cast("Principals", principals), FailedCredentials())
+    stage = IdentityStage(cast("Principals", principals), FailedCredentials(), _NoRefusals())
     for source in ("192.0.2.1", "192.0.2.2"):
         request = request_context(http_scope(headers=[HOST, (b"x-api-key", b"tn_live_a")]), source=source)
         with pytest.raises(CredentialInvalid):

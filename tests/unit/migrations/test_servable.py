@@ -12,7 +12,7 @@ from tenants.resources.errors import DeclarationError
 from tenants.resources.registry import Registry
 from tests.fixtures.tenants import write_revision
 
-_OWN = "tenantry_0002"
+_OWN = "tenantry_0003"
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def release(folder: Path, oldest: str | None) -> Release:
         ("saas_0002", _OWN),  # exactly the oldest
         ("saas_0003", _OWN),
         ("saas_0004", _OWN),  # of the next release
-        ("saas_0003", "tenantry_0003"),  # of the next version of Tenantry
-        ("saas_0004", "tenantry_0003"),
+        ("saas_0003", "tenantry_0004"),  # of the next version of Tenantry
+        ("saas_0004", "tenantry_0004"),
     ],
 )
 def test_a_schema_is_served_from_the_oldest_revision_on(folder: Path, revisions: tuple[str, ...]) -> None:
@@ -47,7 +47,7 @@ def test_a_schema_is_served_from_the_oldest_revision_on(folder: Path, revisions:
         ("saas_0001", _OWN),  # one before the oldest
         (_OWN,),  # before the first of the project
         (),  # not migrated
-        ("saas_0001", "tenantry_0003"),  # newer in Tenantry's branch, older in the project's
+        ("saas_0001", "tenantry_0004"),  # newer in Tenantry's branch, older in the project's
     ],
 )
 def test_an_older_schema_is_not_served(folder: Path, revisions: tuple[str, ...]) -> None:
