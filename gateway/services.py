@@ -9,6 +9,7 @@ from fastapi import Request
 
 from billing.plans.cache import PlanCache
 from gateway.authorization.authorizer import Authorizer
+from gateway.cors.origins import Origins
 from gateway.features import Features, build_features
 from gateway.health.loop_monitor import LoopMonitor
 from gateway.identity.cache import Channel, PrincipalCache
@@ -47,9 +48,11 @@ class Services:
     features: Features
     listener: ChangeListener
     plan_cache: PlanCache
+    origins: Origins
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
+    lookup: DatabaseLookup
     limiter: RequestLimiter
     usage: UsageRecorder
     meter: RequestMeter
@@ -90,6 +93,8 @@ class Services:
             stack.push_async_callback(self.listener.close)
             await self.plan_cache.start()
             stack.push_async_callback(self.plan_cache.close)
+            await self.origins.start()
+            stack.push_async_callback(self.origins.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
 
@@ -109,15 +114,17 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
-    listener, meter = ChangeListener(settings.database), RequestMeter()
+    listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
     return Services(
         settings=settings,
         features=features,
         listener=listener,
         plan_cache=PlanCache(features.database, listener),
+        origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
-        principals=_principals(features, listener),
+        principals=_principals(features, listener, lookup),
+        lookup=lookup,
         limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=meter,
@@ -131,9 +138,8 @@ def services_of(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 
 
-def _principals(features: Features, channel: Channel) -> Principals:
-    cache = PrincipalCache(channel)
-    lookup = DatabaseLookup(
+def _lookup(features: Features) -> DatabaseLookup:
+    return DatabaseLookup(
         features.database,
         features.hasher,
         features.api_keys,
@@ -141,4 +147,8 @@ def _principals(features: Features, channel: Channel) -> Principals:
         features.roles,
         Servable(features.release),
     )
+
+
+def _principals(features: Features, channel: Channel, lookup: DatabaseLookup) -> Principals:
+    cache = PrincipalCache(channel)
     return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)

@@ -18,6 +18,7 @@ class TenantStatus(StrEnum):
 class PrincipalKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
+    OPERATOR = "operator"  # the SaaS's own staff, acting for a tenant
 
 
 class OperatorRole(StrEnum):

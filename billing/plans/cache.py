@@ -1,28 +1,20 @@
 """The plan cache: all plans in memory, so that no request reads its plan from the database.
 
-Loaded at start, and again whenever the change listener reports ``plan <code>`` or ``reset``. Without a confirmation of
-the listener the plans are read every second, so that a change takes effect within the bound of ID4. While the database
-is down too, the last known plans remain (docs/architecture.md, "When a service is down").
+Loaded at start, and again whenever the change listener reports ``plan <code>`` or ``reset``, so that a change takes
+effect within the bound of ID4 (``tenants/database/reloading.py``).
 """
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Mapping
-
-import structlog
 
 from billing.plans import repository
 from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
 from tenants.database.listener import ChangeKind, ChangeListener
+from tenants.database.reloading import Reloading
 from tenants.database.sessions import Database
 from tenants.errors import Unavailable
 
-_TICK = 1.0  # seconds between two checks of the listener
-_UNCONFIRMED_AFTER = 2.5  # seconds without a confirmation; one arrives every second
 _DEADLINE = 2.0  # seconds for reading all plans
-
-_log = structlog.get_logger(__name__)
 
 
 class PlanNotLoaded(Unavailable):
@@ -34,12 +26,10 @@ class PlanCache:
 
     def __init__(self, database: Database, listener: ChangeListener) -> None:
         self._database = database
-        self._listener = listener
         self._plans: Mapping[str, Plan] = {}
         self.loads = 0  # successful ones
-        self._stale = asyncio.Event()
         self._loading = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._reloading = Reloading("plans", listener, self.load)
         listener.subscribe(self._on_change)
 
     def plan(self, code: str) -> Plan:
@@ -71,15 +61,11 @@ class PlanCache:
 
     async def start(self) -> None:
         """Keep the plans current in the background. Does not require the database to be up."""
-        self._stale.set()
-        self._task = asyncio.create_task(self._run(), name="plan-cache")
+        await self._reloading.start()
 
     async def close(self) -> None:
         """Stop the background task."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._reloading.close()
 
     async def _read(self) -> dict[str, Plan]:
         try:
@@ -91,24 +77,4 @@ class PlanCache:
 
     def _on_change(self, kind: str, _changed: str) -> None:
         if kind in {ChangeKind.PLAN, ChangeKind.RESET}:
-            self._stale.set()
-
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK):
-                    await self._stale.wait()
-            if self._stale.is_set() or self._is_unconfirmed():
-                await self._reload()
-
-    def _is_unconfirmed(self) -> bool:
-        return time.monotonic() - self._listener.confirmed_at > _UNCONFIRMED_AFTER
-
-    async def _reload(self) -> None:
-        self._stale.clear()  # before reading: a change announced meanwhile causes another read
-        try:
-            await self.load()
-        except Exception as error:  # noqa: BLE001 - the background task must survive any error
-            _log.warning("plans_not_reloaded", error=f"{type(error).__name__}: {error}")
-            self._stale.set()
-            await asyncio.sleep(_TICK)
+            self._reloading.mark_stale()

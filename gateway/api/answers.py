@@ -13,7 +13,7 @@ from gateway.services import services_of
 _MEDIA_TYPE = "application/json"
 _NOT_MODIFIED = 304
 _NO_STORE = {"cache-control": "no-store"}
-_PUBLIC = {"cache-control": "no-cache"}
+_PUBLIC = {"cache-control": "no-cache", "vary": "Origin"}  # a shared cache may keep it: see gateway/cors
 _PRIVATE = {"cache-control": "private, no-cache"}
 
 

@@ -94,4 +94,6 @@ async def log_out(request: Request, body: LogoutRequest) -> Response:
 async def read_signing_keys(request: Request) -> Response:
     """Read the public keys that verify access tokens. They are a JWK Set (RFC 7517)."""
     body = services_of(request).features.tokens.keys.public_document
-    return Response(body, headers={"cache-control": _KEYS_FRESH}, media_type="application/jwk-set+json")
+    return Response(
+        body, headers={"cache-control": _KEYS_FRESH, "vary": "Origin"}, media_type="application/jwk-set+json"
+    )

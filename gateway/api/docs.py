@@ -56,6 +56,7 @@ _KEPT = {"cache-control": "public, max-age=3600"}
 
 router = ManagementRouter(include_in_schema=False)
 _open = terms(public, query=None)
+_of_operators = terms(public, query=None, browsers=False)
 
 
 @router.get("/openapi.json")
@@ -66,7 +67,7 @@ async def read_openapi(request: Request) -> Response:
 
 
 @router.get("/operator/openapi.json")
-@_open
+@_of_operators
 async def read_operator_openapi(request: Request) -> Response:
     """The OpenAPI document for operators. It describes, and grants nothing."""
     return read_published(request, await documents_of(request).read(OPERATORS))
@@ -80,7 +81,7 @@ async def read_docs() -> Response:
 
 
 @router.get("/operator/docs")
-@_open
+@_of_operators
 async def read_operator_docs() -> Response:
     """The same page for operators."""
     return _page(OPERATORS, "..")

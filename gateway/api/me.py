@@ -1,6 +1,6 @@
 """``GET /v1/me``: the caller, its permissions and its tenant's plan."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Request, Response
@@ -24,7 +24,7 @@ class MeTenant(BaseModel):
 
 
 class MePrincipal(BaseModel):
-    kind: PrincipalKind
+    kind: Literal[PrincipalKind.API_KEY, PrincipalKind.USER]  # an operator who acts for the tenant has no access
     id: Annotated[str, Field(examples=[example_of(API_KEY)])]
     roles: Annotated[list[str], Field(examples=[["member"]])]
 

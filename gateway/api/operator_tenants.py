@@ -15,14 +15,14 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.directory.errors import SlugTaken
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import ChangeTenant, TenantResponse
+from tenants.directory.schemas import ChangeStatus, ChangeTenant, TenantResponse
 from tenants.identifiers import TenantId
 from tenants.onboarding.schemas import CreateTenant, TenantCreated
-from tenants.principal import TenantStatus
 
 _PATH = "/operator/v1/tenants"
 _ONE = f"{_PATH}/{{tenant_id}}"
 _REPRESENTATION = representation_of(TenantResponse)
+_NO_REASON = ChangeStatus()  # of a request without a body
 
 router = ManagementRouter(tags=["tenants"])
 
@@ -73,16 +73,25 @@ async def update_tenant(request: Request, tenant_id: TenantInPath, body: ChangeT
 
 @router.post(f"{_ONE}/suspend", response_model=TenantResponse)
 @terms(requires_operator, tagged=True)
-async def suspend_tenant(request: Request, tenant_id: TenantInPath) -> Response:
-    """Suspend a tenant. All its credentials are refused until it is resumed; its data stays."""
-    return await _set_status(request, tenant_id, TenantStatus.SUSPENDED)
+async def suspend_tenant(request: Request, tenant_id: TenantInPath, body: ChangeStatus = _NO_REASON) -> Response:
+    """Suspend a tenant. All its credentials are refused until it is resumed; its data stays.
+
+    The reason is shown to operators and in the tenant's audit, and to no caller who is refused.
+    """
+    services = services_of(request)
+    async with services.database.control() as session:
+        tenant = await services.features.directory.suspend(session, tenant_id, origin=origin_of(request, body.reason))
+    return _answer(request, tenant)
 
 
 @router.post(f"{_ONE}/resume", response_model=TenantResponse)
 @terms(requires_operator, tagged=True)
-async def resume_tenant(request: Request, tenant_id: TenantInPath) -> Response:
+async def resume_tenant(request: Request, tenant_id: TenantInPath, body: ChangeStatus = _NO_REASON) -> Response:
     """Resume a suspended tenant. Its credentials are accepted again."""
-    return await _set_status(request, tenant_id, TenantStatus.ACTIVE)
+    services = services_of(request)
+    async with services.database.control() as session:
+        tenant = await services.features.directory.resume(session, tenant_id, origin=origin_of(request, body.reason))
+    return _answer(request, tenant)
 
 
 @router.delete(_ONE, status_code=204)
@@ -93,13 +102,6 @@ async def delete_tenant(request: Request, tenant_id: TenantInPath) -> Response:
     async with services.database.control() as session:
         await services.features.directory.delete(session, tenant_id, expected, origin=origin_of(request))
     return Response(status_code=204)
-
-
-async def _set_status(request: Request, tenant_id: TenantId, status: TenantStatus) -> Response:
-    services = services_of(request)
-    async with services.database.control() as session:
-        tenant = await services.features.directory.set_status(session, tenant_id, status, origin=origin_of(request))
-    return _answer(request, tenant)
 
 
 def _answer(request: Request, tenant: Tenant) -> Response:

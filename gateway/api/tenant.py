@@ -32,7 +32,10 @@ async def read_own_tenant(request: Request) -> Response:
 @router.patch(_PATH, response_model=OwnTenantResponse)
 @terms(requires("tenant:update"), tagged=True)
 async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response:
-    """Change your tenant. The plan is changed by buying another one, the slug never."""
+    """Change your tenant. The plan is changed by buying another one, the slug never.
+
+    Pages of `allowed_origins` may call the API from a browser (CORS); without any, no page may.
+    """
     services, own = services_of(request), principal_of(request.scope).tenant
     tagged = _tagged(own.id)
     expected = services.tags.expected(tagged, request.scope)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.command_group import AS_JSON
-from gateway.cli.options import EXPIRES_IN_DAYS, in_days
-from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.options import EXPIRES_IN_DAYS, NAMED_TENANT, in_days
+from gateway.cli.output import print_list, print_object
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
@@ -23,16 +23,17 @@ from tenants.roles.builtin import BuiltInRole
 app = typer.Typer(help="Create, list and revoke the API keys of a tenant.", no_args_is_help=True)
 
 _COLUMNS = ("id", "name", "role", "environment", "prefix", "last4", "created_at", "expires_at", "revoked_at")
-_TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 
 
 @app.command()
 def create(
     context: typer.Context,
     *,
-    tenant: Annotated[str, _TENANT],
+    tenant: Annotated[str, NAMED_TENANT],
     name: Annotated[str, typer.Option(help="Name of the key.")],
-    role: Annotated[BuiltInRole, typer.Option(help="Role of the key.")] = BuiltInRole.MEMBER,
+    role: Annotated[
+        str, typer.Option(help="Role of the key, built in or the tenant's own.")
+    ] = BuiltInRole.MEMBER.value,
     scope: Annotated[
         list[str] | None, typer.Option(help="Restrict the key to this permission; can be repeated.")
     ] = None,
@@ -54,19 +55,19 @@ def create(
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            created = await features.api_keys.create(session, owner.id, None, request, origin=COMMAND_LINE)
+            roles = await features.roles.held(session, owner.id)
+            created = await features.api_keys.create(
+                session, owner.id, None, request, origin=COMMAND_LINE, policy=roles.policy
+            )
             return ApiKeyCreated.with_secret(created.key, created.secret).model_dump(mode="json")
 
-    created = administer(load_settings(context), work)
-    if as_json:
-        print_json(created)
-    else:
-        print_fields({name: created[name] for name in ("id", "name", "role", "scopes", "expires_at", "secret")})
+    shown = ("id", "name", "role", "scopes", "expires_at", "secret")
+    print_object(administer(load_settings(context), work), shown, as_json=as_json)
 
 
 @app.command("list")
 def list_keys(
-    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
+    context: typer.Context, *, tenant: Annotated[str, NAMED_TENANT], as_json: Annotated[bool, AS_JSON] = False
 ) -> None:
     """List the keys of a tenant, newest first, with expired and revoked ones."""
 
@@ -75,18 +76,14 @@ def list_keys(
             owner = await features.directory.read_named(session, tenant)
         return await _all(features, owner.id)
 
-    found = administer(load_settings(context), work)
-    if as_json:
-        print_json({"data": found})
-    else:
-        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+    print_list(administer(load_settings(context), work), _COLUMNS, as_json=as_json)
 
 
 @app.command()
 def revoke(
     context: typer.Context,
     *,
-    tenant: Annotated[str, _TENANT],
+    tenant: Annotated[str, NAMED_TENANT],
     key: Annotated[str, typer.Argument(help="Id of the key (key_…), from `tenantry keys list`.")],
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
@@ -102,11 +99,8 @@ def revoke(
             found = await features.api_keys.read(session, owner.id, ApiKeyId(identifier))
             return ApiKeyResponse.of(found).model_dump(mode="json")
 
-    revoked = administer(load_settings(context), work)
-    if as_json:
-        print_json(revoked)
-    else:
-        print_fields({name: revoked[name] for name in ("id", "name", "role", "revoked_at")})
+    shown = ("id", "name", "role", "revoked_at")
+    print_object(administer(load_settings(context), work), shown, as_json=as_json)
 
 
 async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:

@@ -1,30 +1,32 @@
 """``tenantry members``: the people in tenants."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.command_group import AS_JSON
-from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.options import NAMED_TENANT
+from gateway.cli.output import print_list, print_object
+from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.audit.origin import COMMAND_LINE
 from tenants.database.keyset import Keyset
-from tenants.identifiers import USER, TenantId, UserId, show
+from tenants.database.sessions import ControlSession
+from tenants.identifiers import USER, TenantId, show
 from tenants.members.repository import Member
 from tenants.members.schemas import ChangeMember, MemberResponse
 
 app = typer.Typer(help="List and remove the members of a tenant, and set their roles.", no_args_is_help=True)
 
-_PAGE = 500
 _COLUMNS = ("id", "email", "name", "roles", "disabled", "account_disabled", "created_at")
-_TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
 _MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
 
 
 @app.command("list")
 def list_members(
-    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
+    context: typer.Context, *, tenant: Annotated[str, NAMED_TENANT], as_json: Annotated[bool, AS_JSON] = False
 ) -> None:
     """List the members of a tenant, those with the newest account first."""
 
@@ -33,18 +35,14 @@ def list_members(
             found = await features.directory.read_named(session, tenant)
         return await _all(features, found.id)
 
-    found = administer(load_settings(context), work)
-    if as_json:
-        print_json({"data": found})
-    else:
-        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+    print_list(administer(load_settings(context), work), _COLUMNS, as_json=as_json)
 
 
 @app.command()
 def remove(
     context: typer.Context,
     *,
-    tenant: Annotated[str, _TENANT],
+    tenant: Annotated[str, NAMED_TENANT],
     member: Annotated[str, _MEMBER],
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
@@ -58,14 +56,14 @@ def remove(
             await features.members.remove(session, owner.id, None, found.id, origin=COMMAND_LINE)
             return removed
 
-    _print(administer(load_settings(context), work), as_json=as_json)
+    print_object(administer(load_settings(context), work), as_json=as_json)
 
 
 @app.command()
 def set_roles(
     context: typer.Context,
     *,
-    tenant: Annotated[str, _TENANT],
+    tenant: Annotated[str, NAMED_TENANT],
     member: Annotated[str, _MEMBER],
     role: Annotated[
         list[str], typer.Option(help="A role of the member, built in or the tenant's own; can be repeated.")
@@ -84,26 +82,14 @@ def set_roles(
             )
             return _fields(changed)
 
-    _print(administer(load_settings(context), work), as_json=as_json)
-
-
-def _print(fields: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(fields)
-    else:
-        print_fields(fields)
+    print_object(administer(load_settings(context), work), as_json=as_json)
 
 
 async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: UserId | None = None
-    while True:
-        async with features.database.control() as session:
-            page = await features.members.page(session, tenant, Keyset(_PAGE, after))
-            found.extend(_fields(member) for member in page)
-        if len(page) < _PAGE:
-            return found
-        after = page[-1].id
+    async def page(session: ControlSession, keyset: Keyset) -> Sequence[Member]:
+        return await features.members.page(session, tenant, keyset)
+
+    return [_fields(member) for member in await all_pages(features.database, page)]
 
 
 def _fields(member: Member) -> dict[str, Any]:

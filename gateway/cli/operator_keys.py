@@ -6,7 +6,7 @@ import typer
 
 from gateway.cli.command_group import AS_JSON
 from gateway.cli.options import EXPIRES_IN_DAYS, in_days
-from gateway.cli.output import print_fields, print_json, print_rows
+from gateway.cli.output import print_list, print_object
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
@@ -39,21 +39,14 @@ def create(
             created = await features.operator_keys.create(session, requested)
             return OperatorKeyCreated.with_secret(created.key, created.secret).model_dump(mode="json")
 
-    created = administer(load_settings(context), work)
-    if as_json:
-        print_json(created)
-    else:
-        print_fields({name: created[name] for name in ("id", "name", "role", "expires_at", "secret")})
+    shown = ("id", "name", "role", "expires_at", "secret")
+    print_object(administer(load_settings(context), work), shown, as_json=as_json)
 
 
 @app.command("list")
 def list_keys(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = False) -> None:
     """List the operator keys, newest first, with expired and revoked ones."""
-    found = administer(load_settings(context), _all)
-    if as_json:
-        print_json({"data": found})
-    else:
-        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+    print_list(administer(load_settings(context), _all), _COLUMNS, as_json=as_json)
 
 
 @app.command()
@@ -74,11 +67,8 @@ def revoke(
             found = await features.operator_keys.read(session, OperatorKeyId(identifier))
             return OperatorKeyResponse.of(found).model_dump(mode="json")
 
-    revoked = administer(load_settings(context), work)
-    if as_json:
-        print_json(revoked)
-    else:
-        print_fields({name: revoked[name] for name in ("id", "name", "role", "revoked_at")})
+    shown = ("id", "name", "role", "revoked_at")
+    print_object(administer(load_settings(context), work), shown, as_json=as_json)
 
 
 async def _all(features: Features) -> list[dict[str, Any]]:

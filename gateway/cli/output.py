@@ -55,6 +55,22 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
+def print_object(value: Mapping[str, Any], names: Sequence[str] | None = None, *, as_json: bool) -> None:
+    """One object: all of it as JSON, or the fields of these names, by default all, as text."""
+    if as_json:
+        print_json(value)
+    else:
+        print_fields(value if names is None else {name: value[name] for name in names})
+
+
+def print_list(found: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Several objects: all of them as JSON, or these columns as text."""
+    if as_json:
+        print_json({"data": found})
+    else:
+        print_rows(columns, ([each[column] for column in columns] for each in found))
+
+
 def errors_console() -> Console:
     """Standard error, with colours on a terminal."""
     return Console(stderr=True, highlight=False, soft_wrap=True)

@@ -1,26 +1,32 @@
 """``tenantry tenants``: the tenants of the deployment."""
 
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.command_group import AS_JSON
-from gateway.cli.output import CommandFailed, print_fields, print_json, print_rows
+from gateway.cli.options import NAMED_TENANT
+from gateway.cli.output import CommandFailed, print_fields, print_json, print_list, print_object
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
 from tenants.audit.origin import COMMAND_LINE
+from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
-from tenants.directory.schemas import TenantResponse
-from tenants.identifiers import TENANT, show
+from tenants.directory.schemas import ChangeStatus, ChangeTenant, TenantResponse
+from tenants.identifiers import TENANT, TenantId, show
+from tenants.members.schemas import MemberResponse
 from tenants.onboarding.schemas import CreateTenant, TenantCreated
-from tenants.principal import TenantStatus
 
-app = typer.Typer(help="Create, list, suspend, resume and delete tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, show, change, suspend, resume and delete tenants.", no_args_is_help=True)
 
 _COLUMNS = ("id", "slug", "name", "status", "plan", "created_at")
-_TENANT = typer.Argument(metavar="TENANT", help="Slug or id (tnt_…).")
+_REASON = typer.Option(help="Why: for operators and the tenant's audit.")
+
+_Change = Callable[[Features, ControlSession, TenantId], Awaitable[Tenant]]
 
 
 @app.command()
@@ -57,34 +63,96 @@ def list_tenants(
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """List all tenants, newest first."""
-    found = administer(load_settings(context), _all)
-    if as_json:
-        print_json({"data": found})
-    else:
-        print_rows(_COLUMNS, ([each[column] for column in _COLUMNS] for each in found))
+    print_list(administer(load_settings(context), _all), _COLUMNS, as_json=as_json)
+
+
+@app.command("show")
+def show_tenant(
+    context: typer.Context, *, tenant: Annotated[str, NAMED_TENANT], as_json: Annotated[bool, AS_JSON] = False
+) -> None:
+    """Show a tenant, also why and since when it is suspended."""
+
+    async def unchanged(features: Features, session: ControlSession, found: TenantId) -> Tenant:
+        return await features.directory.read(session, found)
+
+    _print(_changed(context, tenant, unchanged), as_json=as_json)
+
+
+@app.command()
+def set_plan(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="Code of the plan, from `tenantry plans list`.")],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Move a tenant to another plan, which applies on every worker within a second."""
+    request = ChangeTenant(plan=plan)
+
+    async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
+        return await features.directory.change_plan(session, found, request.plan, origin=COMMAND_LINE)
+
+    _print(_changed(context, tenant, change), as_json=as_json)
+
+
+@app.command()
+def set_owner(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail address of a person who has an account.")],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Make a person an owner of a tenant, beside its other owners. Their other roles stay."""
+
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            found = await features.directory.read_named(session, tenant)
+            member = await features.members.make_owner(session, found.id, email, origin=COMMAND_LINE)
+            return MemberResponse.of(member).model_dump(mode="json")
+
+    print_object(administer(load_settings(context), work), as_json=as_json)
 
 
 @app.command()
 def suspend(
-    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    reason: Annotated[str | None, _REASON] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Reject all requests of a tenant; its data is kept."""
-    _set_status(context, tenant, TenantStatus.SUSPENDED, as_json=as_json)
+    request = ChangeStatus(reason=reason)
+
+    async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
+        return await features.directory.suspend(session, found, origin=replace(COMMAND_LINE, reason=request.reason))
+
+    _print(_changed(context, tenant, change), as_json=as_json)
 
 
 @app.command()
 def resume(
-    context: typer.Context, *, tenant: Annotated[str, _TENANT], as_json: Annotated[bool, AS_JSON] = False
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    reason: Annotated[str | None, _REASON] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Accept the requests of a suspended tenant again."""
-    _set_status(context, tenant, TenantStatus.ACTIVE, as_json=as_json)
+    request = ChangeStatus(reason=reason)
+
+    async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
+        return await features.directory.resume(session, found, origin=replace(COMMAND_LINE, reason=request.reason))
+
+    _print(_changed(context, tenant, change), as_json=as_json)
 
 
 @app.command()
 def delete(
     context: typer.Context,
     *,
-    tenant: Annotated[str, _TENANT],
+    tenant: Annotated[str, NAMED_TENANT],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
@@ -104,10 +172,7 @@ def delete(
         _confirm(found)
     administer(load_settings(context), remove)
     deleted = {"id": show(TENANT, found.id), "slug": found.slug, "deleted": True}
-    if as_json:
-        print_json(deleted)
-    else:
-        print_fields(deleted)
+    print_object(deleted, as_json=as_json)
 
 
 def _confirm(tenant: Tenant) -> None:
@@ -123,17 +188,23 @@ async def _all(features: Features) -> list[dict[str, Any]]:
     return [_fields(tenant) for tenant in await all_pages(features.database, features.directory.page)]
 
 
-def _set_status(context: typer.Context, named: str, status: TenantStatus, *, as_json: bool) -> None:
+def _changed(context: typer.Context, named: str, change: _Change) -> dict[str, Any]:
+    """The tenant of this slug or id after the change."""
+
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             tenant = await features.directory.read_named(session, named)
-            return _fields(await features.directory.set_status(session, tenant.id, status, origin=COMMAND_LINE))
+            return _fields(await change(features, session, tenant.id))
 
-    changed = administer(load_settings(context), work)
+    return administer(load_settings(context), work)
+
+
+def _print(tenant: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(changed)
-    else:
-        print_fields({name: changed[name] for name in _COLUMNS})
+        print_json(tenant)
+        return
+    suspension = tenant.pop("suspension") or {"at": None, "reason": None}
+    print_fields({**tenant, "suspended_at": suspension["at"], "suspension_reason": suspension["reason"]})
 
 
 def _fields(tenant: Tenant) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Exchange(RequestContext):
         """Send a message; the first one gets the request id and the headers of the stages. To be awaited."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.late_headers is not None:
+                self.response_headers += self.late_headers(self)
             request_id = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message["headers"], *self.response_headers, request_id]
         elif not (self.ended or message.get("more_body", False)):

@@ -14,6 +14,7 @@ from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.listener import ChangeKind
 from tenants.database.sessions import Database
+from tenants.directory import repository as directory
 from tenants.identifiers import TenantId, UserId
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
@@ -72,6 +73,14 @@ class DatabaseLookup:
         if claims:
             found |= await self._users(claims)
         return [found[each] for each in lookups]
+
+    async def tenant(self, tenant: TenantId) -> TenantRef | None:
+        """The tenant with this id, with the status that its revisions give it. Raises Unavailable."""
+        found = await directory.find_reference(self.database.control_reads, tenant)
+        if found is None:
+            return None
+        await self._learn([found])
+        return self._judged(found)
 
     async def _keys(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])

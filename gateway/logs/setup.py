@@ -23,7 +23,11 @@ from tenants.principal import PrincipalKind
 current_request: ContextVar[RequestContext | None] = ContextVar("current_request", default=None)
 
 _format_id = lru_cache(maxsize=8192)(show)  # few ids are on most lines
-_FIELD_AND_PREFIX = {PrincipalKind.API_KEY: ("api_key_id", API_KEY), PrincipalKind.USER: ("user_id", USER)}
+_FIELD_AND_PREFIX = {
+    PrincipalKind.API_KEY: ("api_key_id", API_KEY),
+    PrincipalKind.USER: ("user_id", USER),
+    PrincipalKind.OPERATOR: ("operator_key_id", OPERATOR_KEY),
+}
 
 
 def principal_fields(context: RequestContext) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The state of one request: created by the gate, filled by the stages, read by endpoints and the access log."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from starlette.types import Receive, Scope
 
@@ -13,6 +13,7 @@ from tenants.principal import Operator, Principal
 _KEY = "tenantry"
 CUT_SHORT = "tenantry.cut_short"  # scope key under which the HTTP/1.1 server says why it ended a response early
 Header = tuple[bytes, bytes]
+LateHeaders = Callable[["RequestContext"], Iterable[Header]]
 Closer = Callable[["RequestContext", int], None]  # the status, 0 when the request ended without a complete response
 
 
@@ -25,9 +26,11 @@ class RequestContext:
         "cost",
         "delivery_closers",
         "fields",
+        "late_headers",
         "log",
         "operator",
         "principal",
+        "reason",
         "receive",
         "request_id",
         "response_headers",
@@ -50,8 +53,10 @@ class RequestContext:
         self.route: Route | None = None
         self.principal: Principal | None = None
         self.operator: Operator | None = None
+        self.reason: str | None = None  # why an operator acts for the tenant of ``principal``
         self.cost = 0  # units of usage; 0 until every stage has admitted the request
         self.response_headers: list[Header] = []  # added to the response by the gate
+        self.late_headers: LateHeaders | None = None  # added as well, and asked for when the response begins
         self.log: dict[str, object] = {}  # extra fields of the access log line; never a secret
 
     @property

@@ -8,9 +8,13 @@ from tenants.principal import ANONYMOUS_ACTOR, Actor
 
 
 def origin_of(request: Request, reason: str | None = None) -> Origin:
-    """The caller, the request's id and its source address. The actor of a public route is anonymous."""
-    context = context_of(request.scope)
-    return Origin(_actor(context), context.request_id, context.client, reason)
+    """As ``origin_of_context``. ``reason`` is one that the request's body gives."""
+    return origin_of_context(context_of(request.scope), reason)
+
+
+def origin_of_context(context: RequestContext, reason: str | None = None) -> Origin:
+    """The caller, the request's id, its source address and its reason. The actor of a public route is anonymous."""
+    return Origin(_actor(context), context.request_id, context.client, reason or context.reason)
 
 
 def _actor(context: RequestContext) -> Actor:

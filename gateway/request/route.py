@@ -80,8 +80,14 @@ class Terms:
     tagged: bool = False  # answers with one object and its ETag, and evaluates If-Match or If-None-Match
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
+    browsers: bool = True  # pages of allowed origins may call it (CORS); never one of operators or operations
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
+
+    @property
+    def open_to_browsers(self) -> bool:
+        """Pages of allowed origins may read its answers."""
+        return self.browsers and not self.operations and self.guard.audience is not Audience.OPERATORS
 
     def __post_init__(self) -> None:
         if not is_cost(self.cost):

@@ -21,13 +21,13 @@ Found = tuple[Route, tuple[str, ...]]  # and the values of its parameters
 _Match = tuple[dict[str, Route], tuple[str, ...]]
 
 
-def _refusing(make: Callable[[], TenantryError], template: str) -> Route:
+def _refusing(make: Callable[[], TenantryError], template: str, *, browsers: bool) -> Route:
     """Raises a new error each time: one that the route kept would form a reference cycle with its traceback."""
 
     async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise make()
 
-    return Route("", template, Terms(PUBLIC), refuse)
+    return Route("", template, Terms(PUBLIC, browsers=browsers), refuse)
 
 
 async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -146,4 +146,5 @@ def _not_allowed(others: list[_Match]) -> Found:
     allow = tuple(sorted(allowed))
     (methods, values), *_ = others
     template = next(iter(methods.values())).template
-    return _refusing(lambda: MethodNotAllowed(allow), template), values
+    browsers = any(route.terms.open_to_browsers for each, _ in others for route in each.values())
+    return _refusing(lambda: MethodNotAllowed(allow), template, browsers=browsers), values

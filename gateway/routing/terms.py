@@ -29,6 +29,7 @@ def terms(
     tagged: bool = False,
     errors: Sequence[type[TenantryError]] = (),
     operations: bool = False,
+    browsers: bool = True,
     per_source: Quota | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
@@ -50,6 +51,7 @@ def terms(
         tagged=tagged,
         errors=tuple(errors),
         operations=operations,
+        browsers=browsers,
         per_source=per_source,
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from gateway.settings.values import HostNames, HttpUrl, Mode, Networks
+from gateway.settings.values import HostNames, HttpUrl, Mode, Networks, Origins
 
 _CONTACT = re.compile(r"(?:https|mailto|tel):[\x21-\x7e]+")  # RFC 9116 section 2.5.3
 
@@ -28,6 +28,10 @@ class HttpGroup(BaseModel):
     ] = "http://127.0.0.1:8000"
     hosts: Annotated[
         HostNames, Field(description="Accepted values of the Host field, separated by commas; empty accepts any.")
+    ] = []
+    cors_origins: Annotated[
+        Origins,
+        Field(description="Origins whose pages may call the API for every tenant, separated by commas."),
     ] = []
     trusted_proxies: Annotated[
         Networks,

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from tenants.values.errors import BadValue
 from tenants.values.networks import read_network
+from tenants.values.origins import read_origin
 
 _LEAST_SECRET = 32  # bytes
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
@@ -57,6 +58,13 @@ def _networks(value: list[str]) -> list[str]:
     return value
 
 
+def _origins(value: list[str]) -> list[str]:
+    try:
+        return [read_origin(each) for each in value]
+    except BadValue as error:
+        raise ValueError("must be origins separated by commas, such as https://app.example.com") from error
+
+
 def _http_url(value: str) -> str:
     url = urlsplit(value)
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
@@ -70,6 +78,7 @@ def _strong(value: SecretStr) -> SecretStr:
 
 
 HostNames = Annotated[list[str], NoDecode, BeforeValidator(_separated), AfterValidator(_host_names)]
+Origins = Annotated[list[str], NoDecode, BeforeValidator(_separated), AfterValidator(_origins)]
 Networks = Annotated[list[str], NoDecode, BeforeValidator(_separated), AfterValidator(_networks)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 StrongSecret = Annotated[SecretStr, AfterValidator(_strong)]

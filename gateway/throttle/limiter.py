@@ -17,7 +17,7 @@ from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.storage import LeasedStorage, storage_uri
 from gateway.throttle.windows import window_set
 from tenants.errors import RateLimited, TenantryError
-from tenants.principal import Principal, Window
+from tenants.principal import Operator, Principal, Window
 
 _MAX_CONCURRENCY_WAIT = 60  # seconds
 _MINUTE = 60  # seconds: the window of management requests
@@ -40,10 +40,11 @@ class PlanLimits(Protocol):
 class RequestLimiter(Limiter):
     """Charges a request to every window that its route is charged to, or to none.
 
-    ``plan_account``, ``management_account`` and ``source_account`` find what to charge. A plan's account also has the
-    tenant's concurrency permits, of which each of its requests gets one. ``admit`` charges without waiting: enough for
-    a warm request. Otherwise ``lease`` awaits Redis, and ``check`` admits or refuses. Both use one moment, ``now``: if
-    the clock were read again to spend, a process that stalled in between would refuse what it had just leased.
+    ``plan_account``, ``management_account``, ``operator_account`` and ``source_account`` find what to charge. A plan's
+    account also has the tenant's concurrency permits, of which each of its requests gets one. ``admit`` charges without
+    waiting: enough for a warm request. Otherwise ``lease`` awaits Redis, and ``check`` admits or refuses. Both use one
+    moment, ``now``: if the clock were read again to spend, a process that stalled in between would refuse what it had
+    just leased.
     SlowAPI's own check would parse limit strings and inspect signatures at every request, and call Redis on the event
     loop.
     """
@@ -116,6 +117,16 @@ class RequestLimiter(Limiter):
                 Window("principal", settings.principal_quota, _MINUTE, f"management:{family}"),
             )
             account = self._open(name, principal.tenant.id.hex, windows)
+        account.recently_used = True
+        return account
+
+    def operator_account(self, operator: Operator) -> Account:
+        """The account of an operator who acts for tenants: of the key, whatever the tenants."""
+        name = f"operator:{operator.id.hex}"
+        account = self._leased.find(name)
+        if account is None:
+            windows = (Window("principal", self._settings.principal_quota, _MINUTE, "acting"),)
+            account = self._open(name, name, windows)
         account.recently_used = True
         return account
 

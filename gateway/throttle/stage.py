@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Protocol
 
 from gateway.request.context import RequestContext
-from gateway.request.route import Budget, Route
+from gateway.request.route import Audience, Budget, Route
 from gateway.throttle.account import Account
 from gateway.throttle.limiter import PlanLimits, RequestLimiter
 
@@ -24,7 +24,8 @@ class ThrottleStage:
     """Charges a request the cost of its route, before its body is read (TH11).
 
     A route with ``per_source`` is charged to the source of the request. Any other is charged to the tenant of its
-    principal, to the budget that the route declares; requests without one pass, as those of operators do.
+    principal, to the budget that the route declares. Of operators, requests to tenants' routes alone are charged, each
+    to the operator's key: with them an operator acts for a tenant. Requests without a credential pass.
 
     Adds ``RateLimit-Policy`` and ``RateLimit`` to the response. Raises RateLimited, ConcurrencyLimited, and
     CostBeyondLimits for a cost that no wait makes affordable.
@@ -51,7 +52,11 @@ class ThrottleStage:
     def _other_account(self, request: RequestContext, route: Route) -> Account | None:
         if route.terms.per_source is not None:
             return self._limiter.source_account(request.client, route, route.terms.per_source)
-        return None if request.principal is None else self._limiter.management_account(request.principal)
+        if request.principal is not None:
+            return self._limiter.management_account(request.principal)
+        if request.operator is not None and route.terms.guard.audience is Audience.TENANTS:
+            return self._limiter.operator_account(request.operator)
+        return None
 
     async def _wait(self, request: RequestContext, account: Account) -> None:
         self._limiter.check(request, account, await self._limiter.lease(request, account))

@@ -39,14 +39,18 @@ class RoleGrant:
     scopes: Sequence[str] | None
 
 
-def check_grant(issuer: Issuer | None, grant: RoleGrant, permissions_of: PermissionsOfRoles) -> None:
-    """Return when the grant is within what the issuer holds. ``issuer`` is None for the SaaS's own staff.
+def check_grant(
+    issuer: Issuer | None, grant: RoleGrant, permissions_of: PermissionsOfRoles, policy: Policy = NO_OWN_ROLES
+) -> None:
+    """Return when the grant is within what the issuer holds.
+
+    ``issuer`` is None for the SaaS's own staff; the tenant's own roles are then those of ``policy``.
 
     The role as a whole must be within the issuer's roles, and what is granted of it within the issuer's permissions,
     which its own scopes may narrow. Raises ValidationFailed for a role that does not exist and for scopes that the
     role does not hold, ExceedsIssuer for what the issuer does not hold.
     """
-    policy = issuer.policy if issuer else NO_OWN_ROLES
+    policy = issuer.policy if issuer else policy
     held = permissions_of(policy, (_existing(grant.role, policy),))
     for position, scope in enumerate(grant.scopes or ()):
         if scope not in held:

@@ -28,6 +28,7 @@ from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound, ValidationFailed
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import PrincipalKind
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
@@ -62,12 +63,13 @@ class ApiKeys:
         requested: CreateApiKey,
         *,
         origin: Origin,
+        policy: Policy = NO_OWN_ROLES,
     ) -> IssuedKey:
-        """Create a key. ``issuer`` is None only for the SaaS's own staff.
+        """Create a key. ``issuer`` is None only for the SaaS's own staff; ``policy`` then has the tenant's own roles.
 
         Raises ValidationFailed, ExceedsIssuer and TooManyLimits.
         """
-        check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of)
+        check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of, policy)
         key = ApiKey(
             id=ApiKeyId(new_id()),
             tenant_id=tenant,

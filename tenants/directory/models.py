@@ -28,6 +28,9 @@ class Tenant(Versioned, ControlModel):
     status: Mapped[str] = mapped_column(default=TenantStatus.ACTIVE, server_default=TenantStatus.ACTIVE)
     plan_code: Mapped[str] = mapped_column(ForeignKey("tenantry.plans.code"))
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
+    suspended_at: Mapped[datetime | None]
+    suspension_reason: Mapped[str | None]  # for operators only
+    allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

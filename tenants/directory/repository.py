@@ -1,18 +1,21 @@
 """SQL of the control table ``tenants``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import delete, select
+from sqlalchemy import ARRAY, Integer, Uuid, any_, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from tenants.database.keyset import Keyset
 from tenants.database.provisioning import drop_tenant, provision_tenant
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.directory.errors import SlugTaken, UnknownPlan
 from tenants.directory.models import Tenant
+from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import TenantId
+from tenants.principal import TenantRef
 
 
 async def add(session: ControlSession, tenant: TenantId, slug: str, name: str, plan: str) -> Tenant:
@@ -36,6 +39,34 @@ async def find(session: ControlSession, tenant: TenantId, *, lock: bool = False)
     """One tenant; ``lock`` takes a row lock until the transaction ends."""
     query = select(Tenant).where(Tenant.id == tenant)
     return await session.scalar(query.with_for_update() if lock else query)
+
+
+_REFERENCE = prepare(select(*COLUMNS).where(Tenant.id == bindparam("tenant", type_=Uuid)))
+
+
+async def find_reference(reads: Work, tenant: TenantId) -> TenantRef | None:
+    """What a request needs of a tenant, in one statement without a session."""
+    rows = await reads.rows(_REFERENCE, {"tenant": tenant})
+    return reference_of(*rows[0]) if rows else None
+
+
+_ORIGINS = select(Tenant.id, Tenant.allowed_origins).where(func.cardinality(Tenant.allowed_origins) > 0)
+_PAGE_OF_ORIGINS = prepare(
+    _ORIGINS.where(Tenant.id > bindparam("after", type_=Uuid))
+    .order_by(Tenant.id)
+    .limit(bindparam("count", type_=Integer))
+)
+_ORIGINS_OF = prepare(_ORIGINS.where(Tenant.id == any_(bindparam("tenants", type_=ARRAY(Uuid)))))
+
+
+async def page_of_origins(reads: Work, after: TenantId, count: int) -> list[tuple[TenantId, list[str]]]:
+    """Tenants that allow origins, with them, in the order of their ids."""
+    return [(row[0], row[1]) for row in await reads.rows(_PAGE_OF_ORIGINS, {"after": after, "count": count})]
+
+
+async def origins_of(reads: Work, tenants: Collection[TenantId]) -> list[tuple[TenantId, list[str]]]:
+    """Those of these tenants that allow origins, with them."""
+    return [(row[0], row[1]) for row in await reads.rows(_ORIGINS_OF, {"tenants": list(tenants)})]
 
 
 async def hold(session: ControlSession, tenant: TenantId) -> None:

@@ -3,15 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tenants.database.names import tenant_schema
 from tenants.directory.models import Tenant
 from tenants.identifiers import TENANT, example_of, show
 from tenants.principal import TenantStatus
+from tenants.values.origins import OriginText
 from tenants.values.shown import SHOWN
 
 TenantName = Annotated[str, Field(min_length=1, max_length=200, examples=["Acme Corporation"]), SHOWN]
+Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["Unpaid invoice 4711."]), SHOWN]
 PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["pro"])]
 
 
@@ -23,6 +25,21 @@ class ChangeTenant(BaseModel):
     plan: PlanCode
 
 
+class ChangeStatus(BaseModel):
+    """Body of ``POST /operator/v1/tenants/{id}/suspend`` and ``/resume``, which may be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[Reason | None, Field(description="For operators and the tenant's audit.")] = None
+
+
+class Suspension(BaseModel):
+    """Why and since when a tenant is suspended."""
+
+    reason: Annotated[str | None, Field(examples=["Unpaid invoice 4711."])]
+    at: datetime | None
+
+
 class TenantResponse(BaseModel):
     """A tenant, as returned to operators."""
 
@@ -30,6 +47,7 @@ class TenantResponse(BaseModel):
     slug: Annotated[str, Field(examples=["acme"])]
     name: Annotated[str, Field(examples=["Acme Corporation"])]
     status: Literal["active", "suspended"]
+    suspension: Annotated[Suspension | None, Field(description="Null unless the tenant is suspended.")]
     plan: Annotated[str, Field(examples=["pro"])]
     schema_name: Annotated[
         str,
@@ -52,12 +70,24 @@ def _not_sent() -> Any:
     """Placeholder for a field that was not sent; never read, since it is not in ``model_fields_set``."""
 
 
+def _distinct(origins: list[str]) -> list[str]:
+    return list(dict.fromkeys(origins))
+
+
+AllowedOrigins = Annotated[
+    list[OriginText],
+    Field(max_length=20, description="Origins whose pages may call the API for this tenant."),
+    AfterValidator(_distinct),
+]
+
+
 class ChangeOwnTenant(BaseModel):
     """Body of ``PATCH /v1/tenant``; what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: TenantName = Field(default_factory=_not_sent)
+    allowed_origins: AllowedOrigins = Field(default_factory=_not_sent)
 
 
 class OwnTenantResponse(BaseModel):
@@ -68,6 +98,7 @@ class OwnTenantResponse(BaseModel):
     name: Annotated[str, Field(examples=["Acme Corporation"])]
     status: Literal["active", "suspended"]
     plan: Annotated[str, Field(examples=["pro"])]
+    allowed_origins: Annotated[list[str], Field(examples=[["https://app.example.com"]])]
     created_at: datetime
 
     @classmethod
@@ -84,8 +115,16 @@ def _fields_of(tenant: Tenant) -> dict[str, object]:
         "slug": tenant.slug,
         "name": tenant.name,
         "status": TenantStatus(tenant.status).value,
+        "suspension": _suspension_of(tenant),
         "plan": tenant.plan_code,
         "schema": tenant_schema(tenant.id),
         "stripe_customer": tenant.stripe_customer_id,
+        "allowed_origins": tenant.allowed_origins,
         "created_at": tenant.created_at,
     }
+
+
+def _suspension_of(tenant: Tenant) -> Suspension | None:
+    if tenant.status != TenantStatus.SUSPENDED:
+        return None
+    return Suspension(reason=tenant.suspension_reason, at=tenant.suspended_at)

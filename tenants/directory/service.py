@@ -1,6 +1,7 @@
 """Tenants: list, read, change, suspend, resume, change plan, delete."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 
@@ -17,7 +18,6 @@ from tenants.identifiers import TENANT, TenantId, read, show
 from tenants.principal import TenantStatus
 
 _log = structlog.get_logger(__name__)
-_STATUS_ACTIONS = {TenantStatus.SUSPENDED: "tenant.suspended", TenantStatus.ACTIVE: "tenant.resumed"}
 
 
 class Directory:
@@ -46,15 +46,25 @@ class Directory:
             raise NoSuchTenant
         return found
 
-    async def set_status(
-        self, session: ControlSession, tenant: TenantId, status: TenantStatus, *, origin: Origin
-    ) -> Tenant:
-        """Suspend or resume; idempotent. Raises NotFound."""
+    async def suspend(self, session: ControlSession, tenant: TenantId, *, origin: Origin) -> Tenant:
+        """Refuse all its credentials until it is resumed, for the reason of ``origin``.
+
+        Again, it changes the reason, if there is one, and not the time. Raises NotFound.
+        """
         found = _found(await repository.find(session, tenant, lock=True))
-        if found.status != status:
-            before, found.status = audited(found), status
-            after = audited(found)
-            await audit.record(session, tenant, origin, _STATUS_ACTIONS[status], tenant, before=before, after=after)
+        before = audited(found)
+        if found.status != TenantStatus.SUSPENDED:
+            found.status, found.suspended_at, found.suspension_reason = TenantStatus.SUSPENDED, datetime.now(UTC), None
+        found.suspension_reason = origin.reason or found.suspension_reason
+        await self._record(session, found, origin, "tenant.suspended", before)
+        return found
+
+    async def resume(self, session: ControlSession, tenant: TenantId, *, origin: Origin) -> Tenant:
+        """Accept its credentials again; idempotent. Raises NotFound."""
+        found = _found(await repository.find(session, tenant, lock=True))
+        before = audited(found)
+        found.status, found.suspended_at, found.suspension_reason = TenantStatus.ACTIVE, None, None
+        await self._record(session, found, origin, "tenant.resumed", before)
         return found
 
     async def change(
@@ -75,9 +85,7 @@ class Directory:
         before = audited(found)
         for name, value in requested.model_dump(exclude_unset=True).items():
             setattr(found, name, value)
-        await session.flush()
-        if audited(found) != before:
-            await audit.record(session, tenant, origin, "tenant.updated", tenant, before=before, after=audited(found))
+        await self._record(session, found, origin, "tenant.updated", before)
         return found
 
     async def change_plan(
@@ -97,10 +105,7 @@ class Directory:
         check_version(found.version, versions)
         before = audited(found)
         await repository.set_plan(session, found, plan)
-        if before != audited(found):
-            await audit.record(
-                session, tenant, origin, "tenant.plan_changed", tenant, before=before, after=audited(found)
-            )
+        await self._record(session, found, origin, "tenant.plan_changed", before)
         return found
 
     async def delete(
@@ -127,6 +132,15 @@ class Directory:
             request_id=origin.request_id,
             source=origin.source,
         )
+
+    async def _record(
+        self, session: ControlSession, tenant: Tenant, origin: Origin, action: str, before: audit.State
+    ) -> None:
+        """Write the row, and its audit row if something has changed."""
+        await session.flush()
+        after = audited(tenant)
+        if before != after:
+            await audit.record(session, tenant.id, origin, action, tenant.id, before=before, after=after)
 
 
 def audited(tenant: Tenant) -> audit.State:

@@ -10,13 +10,14 @@ from tenants.database.sessions import ControlSession
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.identifiers import USER, TenantId, UserId, read
 from tenants.members import repository
-from tenants.members.errors import LastOwner, NoSuchMember
+from tenants.members.errors import LastOwner, NoSuchMember, NoSuchPerson, PersonDisabled
 from tenants.members.repository import Member
 from tenants.members.schemas import MemberResponse
 from tenants.roles.builtin import BuiltInRole
 from tenants.roles.grants import Grantor, check_assignment
 from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles
+from tenants.users import repository as users
 
 # Ends every sign-in of a person in a tenant, in the caller's transaction.
 EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[None]]
@@ -119,6 +120,24 @@ class Members:
         if _shown(member) != shown:
             await audit.record(session, tenant, origin, "members.updated", user, before=shown, after=_shown(member))
         return member
+
+    async def make_owner(self, session: ControlSession, tenant: TenantId, email: str, *, origin: Origin) -> Member:
+        """Make a person with an account an owner, beside their other roles; for the SaaS's own staff.
+
+        Raises NoSuchPerson and PersonDisabled.
+        """
+        await self._roles.serialised(session, tenant)
+        person = await users.find_by_email(session, email)
+        if person is None:
+            raise NoSuchPerson
+        member = await repository.find(session, tenant, person.id)
+        if person.disabled_at is not None or (member is not None and member.membership.disabled_at is not None):
+            raise PersonDisabled
+        if member is None:
+            await self.put(session, tenant, person.id, [BuiltInRole.OWNER], origin=origin)
+            return await self.read(session, tenant, person.id)
+        roles = (*member.roles, BuiltInRole.OWNER.value)
+        return await self.set_roles(session, tenant, None, person.id, roles, origin=origin)
 
     async def remove(
         self,

@@ -13,7 +13,7 @@ from tenants.audit import service as audit
 from tenants.audit.origin import SYSTEM, Origin
 from tenants.errors import NotFound
 from tenants.identifiers import TenantId, new_id, read, show
-from tenants.principal import Actor, ActorKind, TenantStatus
+from tenants.principal import Actor, ActorKind
 from tenants.roles.schemas import CreateRole
 from tests.fixtures.audit import tamper
 from tests.fixtures.events import events_of, queued_jobs
@@ -167,5 +167,5 @@ async def test_setting_the_same_status_records_nothing(gateway: Gateway) -> None
     """Idempotent."""
     async with gateway.services.database.control() as session:
         directory = gateway.services.features.directory
-        await directory.set_status(session, gateway.acme.ref.id, TenantStatus.ACTIVE, origin=SYSTEM)
+        await directory.resume(session, gateway.acme.ref.id, origin=SYSTEM)
     assert _types(gateway) == []

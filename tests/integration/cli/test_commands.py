@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from gateway.cli.command_group import COMMANDS
@@ -38,10 +39,29 @@ def test_a_tenant_is_created_listed_suspended_and_resumed(migrated: Run) -> None
     assert created["slug"] == "acme"
     assert created["plan"] == "pro"
     assert created["api_key"]["secret"].startswith("tn_live_")
-    assert answer(migrated("tenants", "suspend", "acme", "--json"))["status"] == "suspended"
+    suspended = answer(migrated("tenants", "suspend", "acme", "--reason", "Unpaid.", "--json"))
+    assert (suspended["status"], suspended["suspension"]["reason"]) == ("suspended", "Unpaid.")
+    assert "Unpaid." in migrated("tenants", "show", "acme").stdout
     assert [each["status"] for each in answer(migrated("tenants", "list", "--json"))["data"]] == ["suspended"]
     assert answer(migrated("tenants", "resume", created["id"], "--json"))["status"] == "active"
     assert "acme" in migrated("tenants", "list").stdout
+    assert answer(migrated("tenants", "set-plan", "acme", "scale", "--json"))["plan"] == "scale"
+    shown = answer(migrated("tenants", "show", "acme", "--json"))
+    assert (shown["id"], shown["plan"], shown["suspension"]) == (created["id"], "scale", None)
+
+
+def test_a_person_with_an_account_becomes_an_owner(migrated: Run) -> None:
+    """A member keeps the other roles; who has no account has to be invited."""
+    for slug, owner in (("acme", "ann@acme.test"), ("globex", "bob@globex.test")):
+        migrated("tenants", "create", slug, "--owner", owner)
+    joined = answer(migrated("tenants", "set-owner", "acme", "BOB@globex.test", "--json"))
+    assert (joined["email"], joined["roles"]) == ("bob@globex.test", ["owner"])
+    answer(migrated("members", "set-roles", "acme", "bob@globex.test", "--role", "viewer", "--json"))
+    again = answer(migrated("tenants", "set-owner", "acme", "bob@globex.test", "--json"))
+    assert again["roles"] == ["owner", "viewer"]
+    assert len(answer(migrated("members", "list", "acme", "--json"))["data"]) == 2
+    unknown = migrated("tenants", "set-owner", "acme", "eve@acme.test")
+    assert (unknown.exit_code, "tenantry members invite" in unknown.stderr) == (1, True)
 
 
 def test_a_tenant_is_deleted_with_all_its_data(migrated: Run, database_urls: DatabaseUrls) -> None:
@@ -87,6 +107,21 @@ def test_a_key_can_be_restricted(migrated: Run) -> None:
     assert created["secret"].startswith("tn_live_")
 
 
+def test_a_key_can_have_a_role_of_the_tenant(migrated: Run, database_urls: DatabaseUrls) -> None:
+    """Another tenant's role of that name gives nothing."""
+    acme = answer(migrated("tenants", "create", "acme", "--json"))
+    migrated("tenants", "create", "globex")
+    with psycopg.connect(database_urls.owner) as connection:
+        connection.execute(
+            "INSERT INTO tenantry.roles (id, tenant_id, name, permissions)"
+            " SELECT gen_random_uuid(), id, 'support', '{contacts:read}' FROM tenantry.tenants WHERE slug = 'acme'"
+        )
+    options = ("--name", "x", "--role", "support", "--scope", "contacts:read", "--json")
+    assert answer(migrated("keys", "create", acme["id"], *options))["role"] == "support"
+    refused = answer(migrated("keys", "create", "globex", *options), exit_code=1)
+    assert refused["error"]["code"] == "validation_failed"
+
+
 def test_an_operator_key_is_created_listed_and_revoked(migrated: Run) -> None:
     created = answer(migrated("operator-keys", "create", "--name", "ops", "--json"))
     assert created["secret"].startswith("tn_op_")
@@ -110,6 +145,11 @@ def test_an_operator_key_is_created_listed_and_revoked(migrated: Run) -> None:
         (("tenants", "create", "other", "--plan", "gold"), "validation_failed"),
         (("tenants", "create", "No Slug"), "validation_failed"),
         (("tenants", "suspend", "nobody"), "not_found"),
+        (("tenants", "suspend", "acme", "--reason", "a\u202eb"), "validation_failed"),
+        (("tenants", "show", "nobody"), "not_found"),
+        (("tenants", "set-plan", "acme", "gold"), "validation_failed"),
+        (("tenants", "set-owner", "acme", "eve@acme.test"), "not_found"),
+        (("keys", "create", "acme", "--name", "x", "--role", "king"), "validation_failed"),
         (("tenants", "delete", "nobody", "--yes"), "not_found"),
         (("tenants", "delete", "acme"), "not_confirmed"),
         (("keys", "create", "acme", "--name", "x", "--scope", "moon:land"), "validation_failed"),
@@ -141,9 +181,9 @@ def test_a_refusal_is_one_sentence_and_exit_code_1(migrated: Run, arguments: tup
     [
         (("nonsense",), "nonsense"),
         (("tenants", "suspend"), "TENANT"),
+        (("tenants", "set-plan", "acme"), "PLAN"),
         (("tenants", "suspend", "acme", "globex"), "globex"),
         (("tenants", "list", "--wrong"), "--wrong"),
-        (("keys", "create", "acme", "--name", "x", "--role", "king"), "--role"),
         (("keys", "create", "acme", "--name", "x", "--expires-in-days", "36501"), "--expires-in-days"),
         (("operator-keys", "create", "--name", "x", "--expires-in-days", "999999999"), "--expires-in-days"),
         (("migrate", "--jobs", "0"), "--jobs"),

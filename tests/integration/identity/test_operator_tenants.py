@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.fixtures.catalog import schemas_and_roles
+from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,30 @@ async def test_an_operator_changes_the_plan_of_a_tenant(gateway: Gateway) -> Non
         assert (await gateway.client.patch(path, json=wrong, headers=gateway.operator)).status_code == 422
     read = await gateway.client.get(path, headers=gateway.operator)
     assert (read.json()["plan"], read.headers["etag"][0]) == ("pro", '"')
+
+
+async def test_only_operators_see_why_a_tenant_is_suspended(gateway: Gateway) -> None:
+    """SE2: the tenant's callers read that it is suspended, and no reason. ID4: resumed, they are served again."""
+    key = gateway.acme.key("owner")
+    path = f"{_TENANTS}/{(await gateway.client.get('/v1/me', headers=key)).json()['tenant']['id']}"
+    body = {"reason": "Suspected fraud, ticket 4711"}
+    suspended = await gateway.client.post(f"{path}/suspend", json=body, headers=gateway.operator)
+    assert suspended.status_code == 200, suspended.text
+    assert suspended.json()["suspension"]["reason"] == body["reason"]
+    again = await gateway.client.post(f"{path}/suspend", headers=gateway.operator)
+    assert again.json() == suspended.json(), "no body: reason and time stay"
+    await gateway.catch_up()
+    refused = await gateway.client.get("/v1/tenant", headers=key)
+    assert (refused.status_code, refused.json()["code"]) == (403, "tenant_suspended")
+    assert "fraud" not in refused.text
+    resumed = await gateway.client.post(f"{path}/resume", json={"reason": "All well"}, headers=gateway.operator)
+    assert (resumed.json()["status"], resumed.json()["suspension"]) == ("active", None)
+    reasons = {each["type"]: each["reason"] for each in events_of(gateway.urls, gateway.acme.ref)}
+    assert (reasons["tenant.suspended"], reasons["tenant.resumed"]) == (body["reason"], "All well")
+    await gateway.catch_up()
+    assert (await gateway.client.get("/v1/tenant", headers=key)).status_code == 200
+    for wrong in ({"reason": ""}, {"reason": "x" * 501}, {"reason": "a\u202eb"}, {"why": "x"}):
+        assert (await gateway.client.post(f"{path}/suspend", json=wrong, headers=gateway.operator)).status_code == 422
 
 
 async def test_a_plan_change_with_a_stale_if_match_is_412(gateway: Gateway) -> None:
