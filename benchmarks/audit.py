@@ -90,8 +90,8 @@ async def _chained_and_verified(
 ) -> list[tuple[str, float]]:
     await number_events(services.database, tenant.id)
     log_progress(f"inserting {rows:,} rows")
-    with psycopg.connect(deployment.superuser_url) as superuser:
-        superuser.execute(_on_log(_FILL, tenant), (rows,))
+    with psycopg.connect(deployment.owner_url) as owner:
+        owner.execute(_on_log(_FILL, tenant), (rows,))
     log_progress("chaining")
     began = time.perf_counter()
     chained = await number_events(services.database, tenant.id)
@@ -127,10 +127,10 @@ async def _lags(services: Services, tenant: TenantRef, deployment: Deployment, s
     """Ages of the oldest unchained row, sampled while contacts are written; 0 when every row is chained."""
     work, contacts = services.database.statements(tenant), services.registry["contacts"]
     query, lags, end = _on_log(_UNCHAINED, tenant), [], time.monotonic() + seconds
-    async with await psycopg.AsyncConnection.connect(deployment.superuser_url, autocommit=True) as superuser:
+    async with await psycopg.AsyncConnection.connect(deployment.owner_url, autocommit=True) as owner:
         while time.monotonic() < end:
             await service.create(work, contacts, _CONTACT, origin=SYSTEM)
-            row = await (await superuser.execute(query)).fetchone()
+            row = await (await owner.execute(query)).fetchone()
             lags.append(float(row[0] or 0) if row else 0.0)
             await asyncio.sleep(1 / _WRITES_PER_SECOND)
     return lags
@@ -154,8 +154,8 @@ def _worker(deployment: Deployment) -> Iterator[None]:
     child = Child(Launch(command=command, folder=Path.cwd(), log=log, environment=deployment.environment))
     query = "SELECT count(*) FROM tenantry.procrastinate_jobs WHERE queue_name = 'outbox'"
     try:
-        with psycopg.connect(deployment.superuser_url, autocommit=True) as superuser:
-            while superuser.execute(query).fetchone() != (0,):
+        with psycopg.connect(deployment.owner_url, autocommit=True) as owner:
+            while owner.execute(query).fetchone() != (0,):
                 time.sleep(0.1)
         yield
     finally:
