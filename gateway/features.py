@@ -51,6 +51,9 @@ from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import Roles
+from tenants.scim import repository as scim_repository
+from tenants.scim.groups import ScimGroups
+from tenants.scim.service import ScimUsers
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.settings import DatabaseSettings
@@ -100,6 +103,8 @@ class Features:
     audit_log: AuditLog
     refusals: Refusals
     checkpoints: CheckpointWriter
+    scim_users: ScimUsers
+    scim_groups: ScimGroups
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -127,8 +132,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     release = Release.of(registry)
     authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
-    roles = Roles(authorizer.permissions, (members_repository.has_role, api_keys_repository.has_role))
-    users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins)
+    assignments = (members_repository.has_role, api_keys_repository.has_role, scim_repository.has_role)
+    roles = Roles(authorizer.permissions, assignments)
+    users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins_of)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     refusals = Refusals(database)
     queue, subscriptions = JobQueue(), Subscriptions()
@@ -162,6 +168,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
+        scim_users=ScimUsers(users, members, roles),
+        scim_groups=ScimGroups(members, roles),
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),

@@ -15,6 +15,7 @@ import tenants.links.models
 import tenants.members.models
 import tenants.operator_keys.models
 import tenants.roles.models
+import tenants.scim.models
 import tenants.sign_in.models
 import tenants.users.models
 from tenants.database.base import ControlModel, TenantModel
@@ -33,6 +34,7 @@ CONTROL_MODELS = (
     tenants.members.models,
     tenants.operator_keys.models,
     tenants.roles.models,
+    tenants.scim.models,
     tenants.sign_in.models,
     tenants.users.models,
 )

@@ -12,12 +12,14 @@ from tenants.identifiers import (
     EVENT,
     OPERATOR_KEY,
     ROLE,
+    SCIM_GROUP,
     SESSION,
     TENANT,
     USER,
     ApiKeyId,
     OperatorKeyId,
     RoleId,
+    ScimGroupId,
     SignInId,
     TenantId,
     UserId,
@@ -53,3 +55,4 @@ RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the rol
 EventInPath = Annotated[UUID, PathId(EVENT), Path(description="The id of the event.")]
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]
+ScimGroupInPath = Annotated[ScimGroupId, PathId(SCIM_GROUP), Path(description="The id of the group.")]

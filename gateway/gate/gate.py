@@ -18,6 +18,7 @@ from gateway.gate.request_id import RequestIds
 from gateway.logs.setup import current_request
 from gateway.problems.documents import Problems, as_tenantry_error, note
 from gateway.request.context import CUT_SHORT, Closer, RequestContext
+from gateway.request.route import ErrorFormat
 from gateway.request.source import SourceReader
 from tenants.errors import TenantryError
 
@@ -95,7 +96,9 @@ class Gate:
             raise ResponseCutShortError from None
         known = as_tenantry_error(error)
         note(request, known)
-        await self._problems.response(known, request.request_id)(request.scope, request.receive, request.send)
+        error_format = ErrorFormat.PROBLEM if request.route is None else request.route.terms.error_format
+        response = self._problems.response(known, request.request_id, error_format)
+        await response(request.scope, request.receive, request.send)
 
 
 def _as_get(scope: Scope) -> Scope:

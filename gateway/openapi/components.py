@@ -5,7 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, cast
 
+from gateway.problems.scim import ERROR_MESSAGE
+
 PROBLEM_NAME = "ProblemDetails"
+SCIM_ERROR_NAME = "ScimError"
 _PREFIX = "#/components/schemas/"
 _OURS = ("billing__", "gateway__", "migrations__", "tenants__")
 _RESOURCES = "gateway__data__models__"  # made for the resources of the SaaS
@@ -52,6 +55,29 @@ def problem_schema(base: str) -> dict[str, Any]:
                 "code": "validation_failed",
                 "request_id": "req_01kc2q7v8ze1rb9m3x5w6t0h4d",
                 "errors": [{"pointer": "/name", "code": "missing", "message": "This is required."}],
+            }
+        ],
+    }
+
+
+def scim_error_schema() -> dict[str, Any]:
+    """RFC 7644 section 3.12."""
+    return {
+        "type": "object",
+        "description": "RFC 7644 section 3.12.",
+        "required": ["schemas", "status", "detail"],
+        "properties": {
+            "schemas": {"type": "array", "items": {"type": "string"}},
+            "status": {"type": "string", "description": "The status code, as text."},
+            "scimType": {"type": "string", "description": "A keyword of RFC 7644, table 9, where one applies."},
+            "detail": {"type": "string", "description": "What is wrong and what to do. The text can change."},
+        },
+        "examples": [
+            {
+                "schemas": [ERROR_MESSAGE],
+                "status": "409",
+                "scimType": "uniqueness",
+                "detail": "Another user of the tenant has this userName.",
             }
         ],
     }

@@ -12,12 +12,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext
 from starlette.routing import BaseRoute
 
-from gateway.openapi.components import PROBLEM_NAME, problem_schema, shorten_names
+from gateway.openapi.components import PROBLEM_NAME, SCIM_ERROR_NAME, problem_schema, scim_error_schema, shorten_names
 from gateway.openapi.editions import Edition, edition_of
 from gateway.openapi.examples import NONE, Examples
 from gateway.openapi.headers import HEADERS
 from gateway.openapi.operations import Operation, complete
-from gateway.request.route import Terms
+from gateway.request.route import ErrorFormat, Terms
 from gateway.routing.routes import api_routes
 from gateway.version import VERSION
 from tenants.resources.registry import Registry
@@ -49,7 +49,8 @@ class Describer:
         shorten_names(document)
         _complete_operations(document, routes, edition)
         document["tags"] = list(self._tags(document, edition))
-        _complete_components(document, edition, base)
+        has_scim = any(terms.error_format is ErrorFormat.SCIM for _, terms in routes)
+        _complete_components(document, edition, base, has_scim=has_scim)
         return document
 
     def _of(self, edition: Edition) -> Iterator[_Routed]:
@@ -79,7 +80,7 @@ def _complete_operations(document: dict[str, Any], routes: Sequence[_Routed], ed
             complete(document["paths"][context.path_format][method], method, context, terms, edition)
 
 
-def _complete_components(document: dict[str, Any], edition: Edition, base: str) -> None:
+def _complete_components(document: dict[str, Any], edition: Edition, base: str, *, has_scim: bool) -> None:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in _FASTAPIS_SCHEMAS:
@@ -87,6 +88,8 @@ def _complete_components(document: dict[str, Any], edition: Edition, base: str) 
     components["securitySchemes"] = edition.schemes
     components["headers"] = HEADERS
     schemas[PROBLEM_NAME] = problem_schema(base)
+    if has_scim:
+        schemas[SCIM_ERROR_NAME] = scim_error_schema()
     examples = Examples(schemas)
     for _, operation in operations_of(document):
         for content in _bodies(operation):

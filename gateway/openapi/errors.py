@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gateway.identity.stage import IpNotAllowed
-from gateway.openapi.components import PROBLEM_NAME
+from gateway.openapi.components import PROBLEM_NAME, SCIM_ERROR_NAME
 from gateway.openapi.headers import header_references
 from gateway.problems.documents import MEDIA_TYPE, status_of
 from gateway.problems.errors import (
@@ -17,7 +17,8 @@ from gateway.problems.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from gateway.request.route import Audience, Budget, Terms
+from gateway.problems.scim import SCIM_MEDIA_TYPE
+from gateway.request.route import Audience, Budget, ErrorFormat, Terms
 from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialMissing, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
@@ -44,6 +45,10 @@ _OF_AUDIENCE: dict[Audience, Errors] = {
 # Of any request, whatever its operation: refused before its route is known, or failed.
 ANYWHERE: Errors = (MalformedRequest, RequestTimeout, UriTooLong, HeadersTooLarge, Internal)
 _CONDITIONAL = frozenset({"patch", "put", "delete"})
+_CONTENTS: dict[ErrorFormat, dict[str, Any]] = {
+    ErrorFormat.PROBLEM: {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM_NAME}"}}},
+    ErrorFormat.SCIM: {SCIM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCIM_ERROR_NAME}"}}},
+}
 _HEADERS: dict[ErrorKind, tuple[str, ...]] = {
     ErrorKind.UNAUTHENTICATED: ("WWW-Authenticate",),
     ErrorKind.THROTTLED: ("Retry-After",),
@@ -57,9 +62,10 @@ def error_responses(terms: Terms, method: str, *, in_path: bool, body: bool) -> 
     implied = [each for each in _implied(terms, method, in_path=in_path, body=body) if each.code not in declared]
     errors: defaultdict[int, list[type[TenantryError]]] = defaultdict(list)
     for error in dict.fromkeys((*implied, *terms.errors)):
-        errors[status_of(error)].append(error)
-    listed = {str(status): _response(errors[status]) for status in sorted(errors)}
-    return listed | {"default": _default()}
+        errors[status_of(error, terms.error_format)].append(error)
+    content = _CONTENTS[terms.error_format]
+    listed = {str(status): _response(errors[status], content) for status in sorted(errors)}
+    return listed | {"default": _default(content)}
 
 
 def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterator[type[TenantryError]]:
@@ -81,19 +87,20 @@ def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterato
     yield Unavailable
 
 
-def _response(errors: Sequence[type[TenantryError]]) -> dict[str, Any]:
+def _response(errors: Sequence[type[TenantryError]], content: dict[str, Any]) -> dict[str, Any]:
     listed = "\n".join(f"- `{error.code}`: {error.message}" for error in errors)
-    return _problem(listed, dict.fromkeys(name for error in errors for name in _HEADERS.get(error.kind, ())))
+    headers = dict.fromkeys(name for error in errors for name in _HEADERS.get(error.kind, ()))
+    return _described(listed, content, headers)
 
 
-def _default() -> dict[str, Any]:
+def _default(content: dict[str, Any]) -> dict[str, Any]:
     listed = ", ".join(f"`{error.code}` ({status_of(error)})" for error in ANYWHERE)
-    return _problem(f"Any other error: {listed}.")
+    return _described(f"Any other error: {listed}.", content)
 
 
-def _problem(description: str, headers: Iterable[str] = ()) -> dict[str, Any]:
+def _described(description: str, content: dict[str, Any], headers: Iterable[str] = ()) -> dict[str, Any]:
     return {
         "description": description,
         "headers": header_references(("X-Request-Id", *headers)),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM_NAME}"}}},
+        "content": content,
     }

@@ -1,4 +1,4 @@
-"""Maps every error to a status code and a problem document (RFC 9457). No other module does either.
+"""Maps every error to a status code and a problem document (RFC 9457), or an error of SCIM. No other module does.
 
 A document never contains caller input or internal details. Its members are ``type``, ``title``, ``status``,
 ``detail``, ``code``, ``request_id``, and for 422, and a 409 that concerns fields, ``errors``: ``[{"pointer", "code",
@@ -21,8 +21,10 @@ from gateway.problems.errors import (
     UnsupportedContentCoding,
     UnsupportedMediaType,
 )
+from gateway.problems.scim import SCIM_MEDIA_TYPE, scim_error
 from gateway.problems.validation import validation_failed
 from gateway.request.context import RequestContext
+from gateway.request.route import ErrorFormat
 from tenants.errors import ErrorKind, FieldError, NotFound, TenantryError, ValidationFailed
 
 MEDIA_TYPE = "application/problem+json"
@@ -51,6 +53,7 @@ _STATUS_OF_CODE: dict[str, int] = {
     "headers_too_large": 431,
     "method_not_implemented": 501,
 }
+_BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
 _FIRST_SERVER_ERROR = 500
 # Framework exceptions carry only a status. Any other 4xx is a malformed request.
@@ -65,9 +68,11 @@ _RETRYABLE = frozenset({ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE})  # always w
 _log = structlog.get_logger(__name__)
 
 
-def status_of(error: TenantryError | type[TenantryError]) -> int:
+def status_of(error: TenantryError | type[TenantryError], error_format: ErrorFormat = ErrorFormat.PROBLEM) -> int:
     """The HTTP status code of an error or an error class."""
-    return _STATUS_OF_CODE.get(error.code) or _STATUS_OF_KIND[error.kind]
+    status = _STATUS_OF_CODE.get(error.code) or _STATUS_OF_KIND[error.kind]
+    # RFC 7644 section 3.12 has no 422.
+    return _BAD_REQUEST if error_format is ErrorFormat.SCIM and error.kind is ErrorKind.INVALID else status
 
 
 def catalogue() -> dict[str, type[TenantryError]]:
@@ -91,9 +96,13 @@ class Problems:
     def __init__(self, public_url: str) -> None:
         self._base = f"{public_url.rstrip('/')}/problems/"
 
-    def response(self, error: TenantryError, request_id: str) -> Response:
+    def response(
+        self, error: TenantryError, request_id: str, error_format: ErrorFormat = ErrorFormat.PROBLEM
+    ) -> Response:
         """The complete response. Nothing in it depends on caller input."""
-        status = status_of(error)
+        status = status_of(error, error_format)
+        if error_format is ErrorFormat.SCIM:
+            return Response(orjson.dumps(scim_error(error, status)), status, _headers(error), SCIM_MEDIA_TYPE)
         document: dict[str, object] = {
             "type": self._base + error.code,
             "title": error.title,

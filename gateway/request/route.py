@@ -51,6 +51,14 @@ class Budget(Enum):
 
     PLAN = auto()  # windows, concurrency and quota of the tenant's plan; counted as usage
     MANAGEMENT = auto()  # windows of their own by tenant and principal, which data traffic cannot use up (TH10)
+    SCIM = auto()  # wider ones, for a provider that synchronises thousands of people (docs/decisions/0036)
+
+
+class ErrorFormat(Enum):
+    """How the errors of a route are written."""
+
+    PROBLEM = auto()  # RFC 9457
+    SCIM = auto()  # RFC 7644 section 3.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class Terms:
     browsers: bool = True  # pages of allowed origins may call it (CORS); never one of operators or operations
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
+    error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter`` changes it
 
     @property
     def open_to_browsers(self) -> bool:

@@ -7,10 +7,12 @@ from typing import Any
 import fastapi
 from fastapi import Request, Response
 from fastapi.params import Form
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from gateway.request.route import Budget
+from gateway.problems.scim import SCIM_MEDIA_TYPE
+from gateway.request.route import Budget, ErrorFormat
 from gateway.routing.body import StrictRequest, read_document
 from gateway.routing.bounds import with_bounds
 from gateway.routing.terms import terms_of
@@ -23,9 +25,10 @@ class ApiRoute(APIRoute):
     """A route with terms. Raises DeclarationError for an endpoint that has none, or that would read a body laxly."""
 
     budget = Budget.PLAN
+    error_format = ErrorFormat.PROBLEM
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        self.terms = replace(terms_of(path, endpoint), budget=self.budget)
+        self.terms = replace(terms_of(path, endpoint), budget=self.budget, error_format=self.error_format)
         super().__init__(path, endpoint, **options)
         has_body = self.body_field is not None
         self.terms = with_bounds(path, self.terms, has_body=has_body, is_json=has_body and not self._takes_form)
@@ -69,6 +72,13 @@ class ManagementRoute(ApiRoute):
     budget = Budget.MANAGEMENT
 
 
+class ScimRoute(ApiRoute):
+    """A route of SCIM: charged to windows of its own, with SCIM's errors."""
+
+    budget = Budget.SCIM
+    error_format = ErrorFormat.SCIM
+
+
 class APIRouter(fastapi.APIRouter):
     """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``. Tenants' plans are charged for them.
 
@@ -85,6 +95,19 @@ class ManagementRouter(APIRouter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"route_class": ManagementRoute} | options)
+
+
+class ScimResponse(JSONResponse):
+    """Names the media type of SCIM (RFC 7644 section 8.1) in the document."""
+
+    media_type = SCIM_MEDIA_TYPE
+
+
+class ScimRouter(ManagementRouter):
+    """The router of SCIM."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": ScimRoute, "default_response_class": ScimResponse} | options)
 
 
 def _name(route: APIRoute) -> str:

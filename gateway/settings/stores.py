@@ -62,6 +62,9 @@ class ThrottleGroup(BaseModel):
     principal_management_requests: Annotated[
         int, Field(ge=1, description="Management requests a minute of one key or person, within the tenant's.")
     ] = 120
+    scim_requests: Annotated[
+        int, Field(ge=1, description="SCIM requests a minute of one key; a tenant's keys together have twice as many.")
+    ] = 1500
 
     @model_validator(mode="after")
     def _one_principal_leaves_room(self) -> Self:
@@ -78,6 +81,7 @@ class ThrottleGroup(BaseModel):
             takes_over=self.takes_over,
             management_quota=self.management_requests,
             principal_quota=self.principal_management_requests,
+            scim_quota=self.scim_requests,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from slowapi import Limiter
 
 from gateway.request.context import Header, RequestContext
-from gateway.request.route import Quota, Route
+from gateway.request.route import Budget, Quota, Route
 from gateway.request.source import source_bucket
 from gateway.throttle.account import Account, whole_seconds
 from gateway.throttle.concurrency import ConcurrencyPermits
@@ -101,20 +101,20 @@ class RequestLimiter(Limiter):
             account.recently_used = True
         return account
 
-    def management_account(self, principal: Principal) -> Account:
-        """The account of a management request, which no plan and no data traffic can exhaust (TH10).
+    def management_account(self, principal: Principal, budget: Budget = Budget.MANAGEMENT) -> Account:
+        """The account of a management or SCIM request, which no plan and no data traffic can exhaust (TH10).
 
         A principal has a window of its own within its tenant's. People and keys of a tenant have a window each, so that
         however many keys leak, people can revoke them.
         """
-        family = principal.family or principal.id.hex
-        name = f"{principal.tenant.schema}:management:{family}"
+        family, purpose = principal.family or principal.id.hex, budget.name.lower()
+        name = f"{principal.tenant.schema}:{purpose}:{family}"
         account = self._leased.find(name)
         if account is None:
-            settings, kind = self._settings, principal.kind.value
+            of_tenant, of_principal = self._settings.quotas(is_scim=budget is Budget.SCIM)
             windows = (
-                Window("tenant", settings.management_quota, _MINUTE, f"management:{kind}"),
-                Window("principal", settings.principal_quota, _MINUTE, f"management:{family}"),
+                Window("tenant", of_tenant, _MINUTE, f"{purpose}:{principal.kind.value}"),
+                Window("principal", of_principal, _MINUTE, f"{purpose}:{family}"),
             )
             account = self._open(name, principal.tenant.id.hex, windows)
         account.recently_used = True

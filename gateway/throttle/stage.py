@@ -53,7 +53,7 @@ class ThrottleStage:
         if route.terms.per_source is not None:
             return self._limiter.source_account(request.client, route, route.terms.per_source)
         if request.principal is not None:
-            return self._limiter.management_account(request.principal)
+            return self._limiter.management_account(request.principal, route.terms.budget)
         if request.operator is not None and route.terms.guard.audience is Audience.TENANTS:
             return self._limiter.operator_account(request.operator)
         return None

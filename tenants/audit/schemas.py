@@ -10,7 +10,19 @@ from pydantic import BaseModel, Field
 
 from tenants.events.models import Category
 from tenants.events.repository import StoredEvent
-from tenants.identifiers import API_KEY, EVENT, OPERATOR_KEY, REQUEST, ROLE, TENANT, USER, example_of, read, show
+from tenants.identifiers import (
+    API_KEY,
+    EVENT,
+    OPERATOR_KEY,
+    REQUEST,
+    ROLE,
+    SCIM_GROUP,
+    TENANT,
+    USER,
+    example_of,
+    read,
+    show,
+)
 from tenants.principal import ActorKind
 
 _ACTORS: Mapping[str, str] = {
@@ -23,6 +35,9 @@ _OBJECTS: Mapping[str, str] = {
     "api_keys": API_KEY,
     "members": USER,
     "roles": ROLE,
+    "scim_groups": SCIM_GROUP,
+    "scim_settings": TENANT,
+    "scim_users": USER,
     "sign_in": USER,
     "tenant": TENANT,
     "users": USER,

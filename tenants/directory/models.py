@@ -27,6 +27,7 @@ class Tenant(Versioned, ControlModel):
     name: Mapped[str]
     status: Mapped[str] = mapped_column(default=TenantStatus.ACTIVE, server_default=TenantStatus.ACTIVE)
     plan_code: Mapped[str] = mapped_column(ForeignKey("tenantry.plans.code"))
+    scim_default_role: Mapped[str] = mapped_column(server_default="member")  # of users that SCIM creates
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     suspended_at: Mapped[datetime | None]
     suspension_reason: Mapped[str | None]  # for operators only

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, func
+from sqlalchemy import ForeignKey, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
@@ -18,7 +18,8 @@ class Membership(Versioned, ControlModel):
     user_id: Mapped[UserId] = mapped_column(
         ForeignKey("tenantry.users.id", ondelete="CASCADE"), primary_key=True, index=True
     )
-    roles: Mapped[list[str]]
+    roles: Mapped[list[str]]  # given by hand; a member has those of ``group_roles`` as well
+    group_roles: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # from groups of the identity provider
     disabled_at: Mapped[datetime | None]  # in this tenant only; ``users.disabled_at`` is everywhere
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -1,10 +1,10 @@
 """SQL of the control table ``memberships``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, any_, delete, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tenants.database.keyset import Keyset
@@ -31,8 +31,8 @@ class Member:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Names of the member's roles in this tenant."""
-        return tuple(self.membership.roles)
+        """Names of the member's roles in this tenant, given by hand or by groups."""
+        return tuple(dict.fromkeys((*self.membership.roles, *self.membership.group_roles)))
 
     @property
     def is_disabled(self) -> bool:
@@ -69,7 +69,8 @@ async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> lis
 
 async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
     """Whether any member of the tenant has this role."""
-    query = select(Membership.user_id).where(Membership.tenant_id == tenant, literal(role) == any_(Membership.roles))
+    has_it = or_(literal(role) == any_(Membership.roles), literal(role) == any_(Membership.group_roles))
+    query = select(Membership.user_id).where(Membership.tenant_id == tenant, has_it)
     return await session.scalar(query.limit(1)) is not None
 
 
@@ -93,8 +94,30 @@ async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Se
     await session.execute(changed)
 
 
+async def insert_unless_member(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str]) -> bool:
+    """Insert the membership. One that exists stays as it is: False."""
+    added = insert(Membership).values(tenant_id=tenant, user_id=user, roles=list(roles))
+    return await session.scalar(added.on_conflict_do_nothing().returning(Membership.user_id)) is not None
+
+
+async def memberships(
+    session: ControlSession, tenant: TenantId, users: Collection[UserId]
+) -> dict[UserId, tuple[Sequence[str], Sequence[str]]]:
+    """The roles of each of these members: those given by hand, and those of groups."""
+    query = select(Membership.user_id, Membership.roles, Membership.group_roles).where(*_these(tenant, users))
+    return {user: (roles, group_roles) for user, roles, group_roles in await session.execute(query)}
+
+
+async def set_group_roles(
+    session: ControlSession, tenant: TenantId, users: Collection[UserId], roles: Sequence[str]
+) -> None:
+    """Replace the roles that these members have from groups."""
+    changed = update(Membership).where(*_these(tenant, users)).values(group_roles=list(roles))
+    await session.execute(changed.execution_options(synchronize_session=False))
+
+
 async def set_roles(session: ControlSession, member: Member, roles: Sequence[str]) -> None:
-    """Replace the roles."""
+    """Replace the roles that are given by hand."""
     member.membership.roles = list(roles)
     await session.flush()
 
@@ -117,3 +140,8 @@ def _members(tenant: TenantId) -> Select[User, Tenant, Membership]:
         .join(Tenant, Tenant.id == Membership.tenant_id)
         .where(Tenant.id == tenant)
     )
+
+
+def _these(tenant: TenantId, users: Collection[UserId]) -> tuple[ColumnElement[bool], ...]:
+    listed = bindparam("users", list(users), type_=ARRAY(Uuid))
+    return Membership.tenant_id == tenant, Membership.user_id == any_(listed)

@@ -22,7 +22,7 @@ class ChangeMember(BaseModel):
             default_factory=list,
             min_length=1,
             max_length=MOST_ROLES,
-            description="All roles of the member; only those that you hold.",
+            description="All roles that are given by hand; only those that you hold. Roles of groups stay.",
         ),
     ]
     disabled: Annotated[
@@ -36,7 +36,10 @@ class MemberResponse(BaseModel):
     id: Annotated[str, Field(examples=[example_of(USER)])]
     email: Annotated[str, Field(examples=["ada@example.com"])]
     name: Annotated[str, Field(examples=["Ada Lovelace"])]
-    roles: Annotated[list[str], Field(examples=[["member"]])]
+    roles: Annotated[list[str], Field(description="All roles of the member.", examples=[["member"]])]
+    group_roles: Annotated[
+        list[str], Field(description="Those of them that the member has from groups of SCIM.", examples=[[]])
+    ]
     disabled: Annotated[bool, Field(description="Whether the person is disabled in this tenant.", examples=[False])]
     account_disabled: Annotated[
         bool, Field(description="Whether the operator has disabled the account in every tenant.", examples=[False])
@@ -51,6 +54,7 @@ class MemberResponse(BaseModel):
             email=member.user.email,
             name=member.user.name,
             roles=list(member.roles),
+            group_roles=list(member.membership.group_roles),
             disabled=member.membership.disabled_at is not None,
             account_disabled=member.user.disabled_at is not None,
             created_at=member.membership.created_at,

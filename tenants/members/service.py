@@ -1,6 +1,7 @@
 """Members of a tenant: list, read, give roles, disable, enable, remove."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from tenants.audit import service as audit
@@ -19,8 +20,8 @@ from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles
 from tenants.users import repository as users
 
-# Ends every sign-in of a person in a tenant, in the caller's transaction.
-EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[None]]
+# Ends every sign-in of these people in a tenant, in the caller's transaction.
+EndSignIns = Callable[[ControlSession, TenantId, Collection[UserId], datetime], Awaitable[None]]
 
 
 class Members:
@@ -46,6 +47,14 @@ class Members:
         await repository.put(session, tenant, user, [role.value for role in roles])
         member = _found(await repository.find(session, tenant, user))
         await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
+
+    async def join(
+        self, session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str], *, origin: Origin
+    ) -> None:
+        """Make the person a member with these roles, unless they are one already. The caller serialises."""
+        if await repository.insert_unless_member(session, tenant, user, roles):
+            member = _found(await repository.find(session, tenant, user))
+            await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
 
     async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[Member]:
         """A page of the tenant's members, disabled ones included."""
@@ -102,11 +111,12 @@ class Members:
         known = await self._roles.serialised(session, tenant)
         member = _found(await repository.find(session, tenant, user))
         check_version(member.version, versions)
-        after = member.roles if roles is None else tuple(sorted(set(roles)))
+        by_hand = member.membership.roles
+        after = by_hand if roles is None else sorted(set(roles))
         _check_exist(known, roles or ())
         check_assignment(grantor, known, member.roles, after)
         was_disabled = member.membership.disabled_at is not None
-        disables, has_new_roles = bool(disabled) and not was_disabled, set(after) != set(member.roles)
+        disables, has_new_roles = bool(disabled) and not was_disabled, set(after) != set(by_hand)
         if disables or has_new_roles:
             await self._keep_an_owner(session, member, () if disables else after)
         shown = _shown(member)
@@ -116,7 +126,7 @@ class Members:
             await repository.set_disabled(session, member, datetime.now(UTC) if disabled else None)
         if disables or has_new_roles:
             # The membership first: a sign-in that holds it is complete by then, and its session ends with the others.
-            await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+            await self._end_sign_ins(session, tenant, [user], datetime.now(UTC))
         if _shown(member) != shown:
             await audit.record(session, tenant, origin, "members.updated", user, before=shown, after=_shown(member))
         return member
@@ -157,8 +167,29 @@ class Members:
         await self._keep_an_owner(session, member, ())
         # The membership first: a sign-in that holds it is complete by then, and its session is ended with the others.
         await repository.remove(session, tenant, user)
-        await self._end_sign_ins(session, tenant, user, datetime.now(UTC))
+        await self._end_sign_ins(session, tenant, [user], datetime.now(UTC))
         await audit.record(session, tenant, origin, "members.removed", user, before=_shown(member))
+
+    async def set_group_roles(
+        self, session: ControlSession, tenant: TenantId, roles: Mapping[UserId, Sequence[str]]
+    ) -> None:
+        """Replace the roles that members have from groups. The caller serialises.
+
+        Those whose roles change as a whole have to sign in again.
+        """
+        before = await repository.memberships(session, tenant, roles)
+        given: defaultdict[tuple[str, ...], list[UserId]] = defaultdict(list)
+        for user, (_, group_roles) in before.items():
+            if set(group_roles) != set(roles[user]):
+                given[tuple(roles[user])].append(user)
+        for after, holders in given.items():
+            await repository.set_group_roles(session, tenant, holders, after)
+        affected = [
+            user
+            for user, (by_hand, group_roles) in before.items()
+            if {*by_hand, *group_roles} != {*by_hand, *roles[user]}
+        ]
+        await self._end_sign_ins(session, tenant, affected, datetime.now(UTC))
 
     async def _keep_an_owner(self, session: ControlSession, member: Member, roles: Sequence[str]) -> None:
         """Raise LastOwner if no owner would be left (AZ6)."""

@@ -45,6 +45,7 @@ class PermissionDeclaredTwice(ValueError):
     """Two declarations of one permission differ in their grade, so it is unclear who holds it."""
 
 
+OWNERS_MANAGE = "owners:manage"
 MANAGEMENT = (
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
@@ -62,6 +63,8 @@ MANAGEMENT = (
     Permission("roles", "create", Grade.MANAGE),
     Permission("roles", "update", Grade.MANAGE),
     Permission("roles", "delete", Grade.MANAGE),
+    # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
+    Permission("scim", "manage", Grade.MANAGE),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )

@@ -1,6 +1,6 @@
 """SQL of the control tables ``sign_ins``, ``refresh_tokens`` and ``sign_in_…``, and of accounts that sign in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Exists,
     Uuid,
     and_,
+    any_,
     bindparam,
     column,
     delete,
@@ -154,17 +155,22 @@ class OwnTenant:
 
 
 async def tenants_of(session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset) -> list[OwnTenant]:
-    """A page of the tenants of this person; only this one unless that is None."""
-    query = select(Tenant, Membership.roles).join(Membership, Membership.tenant_id == Tenant.id)
-    query = query.where(Membership.user_id == user)
+    """A page of the tenants that this person can sign in to; only this one unless that is None."""
+    query = select(Tenant, Membership.roles + Membership.group_roles).join(
+        Membership, Membership.tenant_id == Tenant.id
+    )
+    query = query.where(Membership.user_id == user, Membership.disabled_at.is_(None))
     query = query if tenant is None else query.where(Tenant.id == tenant)
-    return [OwnTenant(*row) for row in await session.execute(keyset.of(query, Tenant.id))]
+    return [
+        OwnTenant(row, list(dict.fromkeys(roles))) for row, roles in await session.execute(keyset.of(query, Tenant.id))
+    ]
 
 
 async def find_own_tenant(session: ControlSession, user: UserId, slug: str) -> TenantId | None:
-    """The tenant with this slug, if the person is a member of it."""
+    """The tenant with this slug, if the person is a member of it, and not disabled there."""
     query = select(Tenant.id).join(Membership, Membership.tenant_id == Tenant.id)
-    return await session.scalar(query.where(Tenant.slug == slug, Membership.user_id == user))
+    query = query.where(Tenant.slug == slug, Membership.user_id == user, Membership.disabled_at.is_(None))
+    return await session.scalar(query)
 
 
 async def end_session(session: ControlSession, sign_in: SignInId, when: datetime) -> bool:
@@ -172,9 +178,16 @@ async def end_session(session: ControlSession, sign_in: SignInId, when: datetime
     return await _end(session, UserSession.id == sign_in, when=when)
 
 
-async def end_sign_ins(session: ControlSession, tenant: TenantId, user: UserId, when: datetime) -> None:
-    """End every sign-in of this person in this tenant, as ``end_session`` does."""
-    await _end(session, UserSession.tenant_id == tenant, UserSession.user_id == user, when=when)
+async def end_sign_ins_of(session: ControlSession, tenant: TenantId, users: Collection[UserId], when: datetime) -> None:
+    """End every sign-in of these people in this tenant, as ``end_session`` does."""
+    # Nothing is fetched: they can be all members of a large group.
+    listed, unsynchronised = bindparam("users", list(users), type_=ARRAY(Uuid)), {"synchronize_session": False}
+    ended = update(UserSession).where(UserSession.tenant_id == tenant, UserSession.user_id == any_(listed))
+    ended = ended.where(UserSession.ended_at.is_(None)).values(ended_at=when)
+    await session.execute(ended.execution_options(**unsynchronised))
+    sealed = update(RefreshToken).where(RefreshToken.tenant_id == tenant, RefreshToken.user_id == any_(listed))
+    sealed = sealed.where(RefreshToken.successor_sealed.is_not(None)).values(successor_sealed=None)
+    await session.execute(sealed.execution_options(**unsynchronised))
 
 
 async def end_all_sign_ins(session: ControlSession, user: UserId, when: datetime) -> None:
@@ -206,9 +219,10 @@ _requested = (
     .render_derived()
 )
 _ended = exists().where(UserSession.id == _requested.c.family_id, UserSession.ended_at.is_not(None))
+_roles = Membership.roles + Membership.group_roles
 _is_disabled = or_(User.disabled_at.is_not(None), Membership.disabled_at.is_not(None))
 _HOLDERS = prepare(
-    select(_requested.c.user_id, _requested.c.family_id, Membership.roles, _is_disabled, _ended, *COLUMNS)
+    select(_requested.c.user_id, _requested.c.family_id, _roles, _is_disabled, _ended, *COLUMNS)
     .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
     .join(User, User.id == Membership.user_id)
     .join(Tenant, Tenant.id == Membership.tenant_id)
@@ -235,7 +249,7 @@ async def holders(reads: Work, claims: Sequence[AccessClaims]) -> dict[AccessCla
     found = {}
     for user, family, roles, is_disabled, ended, *tenant in await reads.rows(_HOLDERS, parameters):
         reference = reference_of(*tenant)
-        found[reference.id, user, family] = Holder(tuple(roles), is_disabled, ended, reference)
+        found[reference.id, user, family] = Holder(tuple(dict.fromkeys(roles)), is_disabled, ended, reference)
     named = {each: (each.tenant_id, each.user_id, each.session_id) for each in claims}
     return {each: found[name] for each, name in named.items() if name in found}
 

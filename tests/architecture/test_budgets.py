@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.api.routers import ROUTERS
 from gateway.authorization.guards import public, requires
-from gateway.request.route import Budget, Quota, Route
+from gateway.request.route import Budget, ErrorFormat, Quota, Route
 from gateway.routing.api_router import APIRouter, ManagementRouter
 from gateway.routing.routes import api_routes, routes_of
 from gateway.routing.terms import terms
@@ -42,7 +42,10 @@ def test_management_is_never_charged_to_the_plan(routes: list[Route]) -> None:
     assert own == {"/v1/contacts", "/v1/contacts/{id}", "/v1/deals", "/v1/deals/{id}", *_OWN}
     for router in ROUTERS:
         for _, route in api_routes(router.routes):
-            assert route.terms.budget is Budget.MANAGEMENT, f"{route.path}: register it on a ManagementRouter"
+            usual = (Budget.MANAGEMENT, ErrorFormat.PROBLEM)
+            expected = (Budget.SCIM, ErrorFormat.SCIM) if route.path.startswith("/scim/") else usual
+            declared = (route.terms.budget, route.terms.error_format)
+            assert declared == expected, f"{route.path}: register it on a ManagementRouter"
 
 
 def test_a_router_of_the_plan_is_told_from_one_of_management() -> None:

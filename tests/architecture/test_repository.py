@@ -10,7 +10,7 @@ from tests.architecture.sources import ROOT, shown, text_files
 _REGISTRY = re.compile(
     r"index-url *[= ]|extra-index|\"resolved\": *\"http|registry *= *\"http|/simple[/\"]|files\.pythonhosted"
 )
-_MACHINE = re.compile(r"(?<![A-Za-z0-9_.~:/-])/(?:work|farm|root|home|Users)/")
+_MACHINE = re.compile(r"(?<![A-Za-z0-9_.~:/-])/(?:work|farm|root|home|Users)/(?!\{)")  # not SCIM's /Users/{id}
 _SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/]{40}|\b(?:sk|rk)_live_[0-9a-zA-Z]{24,}\b|\bghp_[0-9A-Za-z]{36}\b"
 )

@@ -62,6 +62,11 @@ async def test_a_disabled_member_has_no_access_to_this_tenant_alone(gateways: Ga
         for each in (gateway, other):
             assert await _statuses(each, here) == (401, 401)
             assert (await _statuses(each, there))[0] == 200
+        bearer = {"Authorization": f"Bearer {there['access_token']}"}
+        switched = await gateway.client.post("/v1/auth/switch", json={"tenant": "acme"}, headers=bearer)
+        assert switched.status_code == 404
+        tenants = (await gateway.client.get("/v1/auth/tenants", headers=bearer)).json()["data"]
+        assert [each["slug"] for each in tenants] == ["globex"]
         refused, wrong = await _log_in(other, "member"), await _log_in(other, "member", password="not the passphrase")
         assert (refused.status_code, refused.json()["detail"]) == (401, wrong.json()["detail"])
         assert (await _change(gateway, member, disabled=False)).json()["disabled"] is False

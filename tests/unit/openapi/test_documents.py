@@ -29,6 +29,10 @@ _OPERATION_IDS = {
         list_members read_member update_member remove_member
         create_role list_roles read_role update_role delete_role list_permissions
         list_audit_events read_audit_event export_audit_events
+        create_scim_user list_scim_users read_scim_user replace_scim_user update_scim_user delete_scim_user
+        create_scim_group list_scim_groups read_scim_group replace_scim_group update_scim_group delete_scim_group
+        read_scim_config list_scim_resource_types read_scim_resource_type list_scim_schemas read_scim_schema
+        read_scim_settings update_scim_settings list_group_roles read_group_role update_group_role
         list_usage read_me log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
     """,
@@ -75,7 +79,7 @@ def test_the_document_is_openapi(edition: Edition) -> None:
 def test_each_document_has_the_paths_of_its_readers() -> None:
     """Integrators see no operator route, no probe and no webhook of Stripe; operators no route of a tenant."""
     tenants, operators = (set(_MADE[edition]["paths"]) for edition in EDITIONS)
-    assert all(path.startswith(("/v1/", "/.well-known/")) for path in tenants)
+    assert all(path.startswith(("/v1/", "/scim/v2/", "/.well-known/")) for path in tenants)
     rest = {path for path in operators if not path.startswith("/operator/v1/")}
     assert rest == {"/livez", "/readyz", "/metrics", "/webhooks/stripe"}
 
@@ -104,7 +108,7 @@ def test_the_introduction_says_how_to_call(edition: Edition) -> None:
 def test_tags_start_with_the_resources() -> None:
     """The SaaS's own API is what an integrator comes for; every tag says what it is about."""
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
-    ours = ["tenant", "api keys", "members", "roles", "audit log", "usage", "me", "sign-in"]
+    ours = ["tenant", "api keys", "members", "roles", "audit log", "scim", "usage", "me", "sign-in"]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
     for edition in EDITIONS:
@@ -131,10 +135,15 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
         for status, response in responses.items():
             assert "X-Request-Id" in response["headers"], (name, status)
             if status == "default" or int(status) >= 400:
-                assert list(response["content"]) == ["application/problem+json"], (name, status)
+                format_ = "scim" if operation["tags"] == ["scim"] and _is_scim(name) else "problem"
+                assert list(response["content"]) == [f"application/{format_}+json"], (name, status)
                 assert "`" in response["description"], (name, status)
             assert ("Retry-After" in response["headers"]) == (status in {"429", "503"}), (name, status)
         assert ("429" in responses) == (name not in _UNLIMITED), name
+
+
+def _is_scim(name: str) -> bool:
+    return name not in {"read_scim_settings", "update_scim_settings"} and "group_role" not in name
 
 
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
