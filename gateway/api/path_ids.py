@@ -10,12 +10,14 @@ from pydantic_core import CoreSchema, core_schema
 from tenants.identifiers import (
     API_KEY,
     EVENT,
+    INVITATION,
     OPERATOR_KEY,
     ROLE,
     SESSION,
     TENANT,
     USER,
     ApiKeyId,
+    InvitationId,
     OperatorKeyId,
     RoleId,
     SignInId,
@@ -53,3 +55,4 @@ RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the rol
 EventInPath = Annotated[UUID, PathId(EVENT), Path(description="The id of the event.")]
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]
+InvitationInPath = Annotated[InvitationId, PathId(INVITATION), Path(description="The id of the invitation.")]
