@@ -39,6 +39,9 @@ from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
+from tenants.invitations.acceptance import Acceptance
+from tenants.invitations.jobs import add_invitation_jobs
+from tenants.invitations.service import Invitations
 from tenants.jobs.queue import JobQueue
 from tenants.links.jobs import add_link_jobs
 from tenants.links.service import Links
@@ -91,6 +94,8 @@ class Features:
     passwords: PasswordHasher
     tokens: AccessTokens
     links: Links
+    invitations: Invitations
+    acceptance: Acceptance
     directory: Directory
     users: Users
     roles: Roles
@@ -137,7 +142,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins_of)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     refusals = Refusals(database)
-    queue, subscriptions = JobQueue(), Subscriptions()
+    queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     sign_in = SignIn(
         database,
         hasher=hasher,
@@ -148,6 +153,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refresh_life=timedelta(days=settings.refresh_token_days),
         refusals=refusals,
     )
+    mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
+    product = settings.mail.product if settings.mail else ""
+    invitations = Invitations(roles, links, plans.check_members, mail, product)
     return Features(
         database=database,
         registry=registry,
@@ -155,14 +163,16 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         hasher=hasher,
         passwords=passwords,
         tokens=tokens,
-        links=Links(hasher, settings.link_pages),
+        links=links,
+        invitations=invitations,
+        acceptance=Acceptance(database, invitations, links, roles, users, members, plans.check_members),
         directory=Directory(),
         users=users,
         roles=roles,
         members=members,
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),
-        onboarding=Onboarding(api_keys, users, members),
+        onboarding=Onboarding(api_keys, invitations),
         sign_in=sign_in,
         sessions=Sessions(sign_in),
         audit_log=AuditLog(database),
@@ -170,13 +180,13 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         scim_users=ScimUsers(users, members, roles),
         scim_groups=ScimGroups(members, roles),
-        plans=Plans(),
+        plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
         release=release,
         ledger=Ledger(release),
         stripe=_stripe(settings.stripe, database, queue, subscriptions) if settings.stripe else None,
-        mail=_mail(settings, queue),
+        mail=mail,
     )
 
 
@@ -186,6 +196,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_audit_jobs(app, features.checkpoints)
     add_sign_in_jobs(app, features.database)
     add_link_jobs(app, features.database)
+    add_invitation_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

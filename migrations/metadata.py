@@ -11,6 +11,7 @@ import tenants.api_keys.models
 import tenants.audit.models
 import tenants.directory.models
 import tenants.events.models
+import tenants.invitations.models
 import tenants.links.models
 import tenants.members.models
 import tenants.operator_keys.models
@@ -30,6 +31,7 @@ CONTROL_MODELS = (
     tenants.audit.models,
     tenants.directory.models,
     tenants.events.models,
+    tenants.invitations.models,
     tenants.links.models,
     tenants.members.models,
     tenants.operator_keys.models,

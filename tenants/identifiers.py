@@ -18,6 +18,7 @@ OperatorKeyId = NewType("OperatorKeyId", UUID)
 RoleId = NewType("RoleId", UUID)
 SignInId = NewType("SignInId", UUID)
 ScimGroupId = NewType("ScimGroupId", UUID)
+InvitationId = NewType("InvitationId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
@@ -26,6 +27,7 @@ OPERATOR_KEY = "opk"
 ROLE = "rol"
 SESSION = "ses"
 SCIM_GROUP = "grp"
+INVITATION = "inv"
 REQUEST = "req"
 EVENT = "evt"
 

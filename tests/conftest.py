@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.fixtures.deployment",
     "tests.fixtures.http1",
     "tests.fixtures.mail",
+    "tests.fixtures.invitations",
 ]
 
 

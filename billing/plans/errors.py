@@ -10,3 +10,10 @@ class EntitlementRequired(TenantryError):
     code = "entitlement_required"
     title = "Plan upgrade required"
     message = "The tenant's plan does not include this. Upgrade the plan to use it."
+
+
+class TooManyMembers(EntitlementRequired):
+    message = (
+        "The plan of the tenant includes no more members; pending invitations count. Upgrade the plan, remove members,"
+        " or revoke invitations."
+    )

@@ -9,6 +9,7 @@ from tenants.principal import Window
 
 Feature = bool | int | str
 DEFAULT_RANK = 0
+MEMBERS = "members"  # the feature that limits the members of a tenant; without it there is no limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from billing.plans.models import PlanRow
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
+from tenants.directory.models import Tenant
+from tenants.identifiers import TenantId
 
 
 async def every(session: ControlSession) -> Sequence[PlanRow]:
@@ -30,6 +32,12 @@ async def find(session: ControlSession, code: str, *, lock: bool = False) -> Pla
     """One plan; ``lock`` takes a row lock until the transaction ends."""
     query = select(PlanRow).where(PlanRow.code == code)
     return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def features_of(session: ControlSession, tenant: TenantId) -> dict[str, Any]:
+    """The features of the plan that the tenant is on."""
+    query = select(PlanRow.features).join(Tenant, Tenant.plan_code == PlanRow.code).where(Tenant.id == tenant)
+    return await session.scalar(query) or {}
 
 
 async def insert_new(session: ControlSession, values: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from billing.plans.plan import MEMBERS
 from tenants.values.errors import BadValue, with_pydantic_errors
 from tenants.values.numbers import LARGEST_EXACT, WHOLE, whole_number
 from tenants.values.shown import SHOWN, check_shown
@@ -72,7 +73,25 @@ FeatureValue = Annotated[
     bool | int | str, PlainValidator(with_pydantic_errors(_feature)), WithJsonSchema(_FEATURE_SCHEMA)
 ]
 Windows = Annotated[list[WindowSpec], Field(min_length=1, max_length=5), AfterValidator(_distinct)]
-Features = Annotated[dict[FeatureName, FeatureValue], Field(max_length=50, examples=[{"exports": True, "seats": 10}])]
+
+
+def _enforced(features: dict[str, Any]) -> dict[str, Any]:
+    """Reject a limit that could not be enforced: Tenantry itself reads this one feature."""
+    limit = features.get(MEMBERS, 1)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise PydanticCustomError("not_allowed", "The feature members must be a whole number, at least 1.")
+    return features
+
+
+Features = Annotated[
+    dict[FeatureName, FeatureValue],
+    Field(
+        max_length=50,
+        description="`members` limits the members of a tenant; the others are for the SaaS.",
+        examples=[{"exports": True, "members": 10}],
+    ),
+    AfterValidator(_enforced),
+]
 
 
 class PlanSpec(BaseModel):

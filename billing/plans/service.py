@@ -9,10 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from billing.plans import repository
 from billing.plans.catalogue import Catalogue
-from billing.plans.plan import DEFAULT_RANK, Plan, plan_of
+from billing.plans.errors import TooManyMembers
+from billing.plans.plan import DEFAULT_RANK, MEMBERS, Plan, plan_of
 from billing.plans.schemas import PlanChange, PlanSpec
 from tenants.database.sessions import ControlSession
 from tenants.errors import Conflict, NotFound, check_version, not_unique
+from tenants.identifiers import TenantId
 
 
 class PlanExists(Conflict):
@@ -42,6 +44,15 @@ class Plans:
         if row is None:
             raise NotFound(detail="no such plan")
         return plan_of(row)
+
+    async def check_members(self, session: ControlSession, tenant: TenantId, members: int) -> None:
+        """Return when the plan of the tenant includes so many members. Raises TooManyMembers.
+
+        Exact while the caller serialises changes of the tenant's members.
+        """
+        limit = (await repository.features_of(session, tenant)).get(MEMBERS)
+        if limit is not None and members > limit:
+            raise TooManyMembers
 
     async def create(self, session: ControlSession, spec: PlanSpec) -> Plan:
         """Create a plan. Raises PlanExists, PriceTaken or DefaultPlanRequired."""

@@ -43,7 +43,7 @@ class MePlan(BaseModel):
     concurrency: Annotated[
         int | None, Field(description="Maximum number of concurrent requests; null is no limit.", examples=[20])
     ]
-    features: Annotated[dict[str, Any], Field(examples=[{"exports": True, "seats": 10}])]
+    features: Annotated[dict[str, Any], Field(examples=[{"exports": True, "members": 10}])]
 
 
 class Me(BaseModel):

@@ -69,9 +69,9 @@ async def update_member(request: Request, user_id: UserInPath, body: ChangeMembe
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires("members:remove"), tagged=True, errors=(ExceedsOwn, LastOwner))
+@terms(requires("members:remove", own="user_id"), tagged=True, errors=(ExceedsOwn, LastOwner))
 async def remove_member(request: Request, user_id: UserInPath) -> Response:
-    """Remove a person from the tenant. Their sessions end; the account and the keys that they created remain."""
+    """Remove a person from the tenant, or leave it. The person's sessions end; their account and their keys remain."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(user_id, tenant.id), request.scope)
     async with services.database.control(tenant) as session:

@@ -37,7 +37,7 @@ class PlanResponse(BaseModel):
     windows: list[WindowResponse]
     concurrency: Annotated[int | None, Field(examples=[20])]
     monthly_quota: Annotated[int | None, Field(examples=[1_000_000])]
-    features: Annotated[dict[str, Any], Field(examples=[{"exports": True, "seats": 10}])]
+    features: Annotated[dict[str, Any], Field(examples=[{"exports": True, "members": 10}])]
     stripe_price_id: Annotated[str | None, Field(examples=["price_pro"])]
 
     @classmethod

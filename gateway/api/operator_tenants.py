@@ -30,7 +30,10 @@ router = ManagementRouter(tags=["tenants"])
 @router.post(_PATH, status_code=201, response_model=TenantCreated)
 @terms(requires_operator, errors=(SlugTaken,))
 async def create_tenant(request: Request, body: CreateTenant) -> Response:
-    """Create a tenant. It gets a schema, a role and a first API key, whose secret is in this response only."""
+    """Create a tenant. It gets a schema, a role and a first API key, whose secret is in this response only.
+
+    The owner becomes a member by accepting an invitation. While mail is off, the invitation is created and not sent.
+    """
     services = services_of(request)
     async with services.database.control() as session:
         made = await services.features.onboarding.create(session, body, origin=origin_of(request))

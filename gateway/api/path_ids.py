@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 from tenants.identifiers import (
     API_KEY,
     EVENT,
+    INVITATION,
     OPERATOR_KEY,
     ROLE,
     SCIM_GROUP,
@@ -17,6 +18,7 @@ from tenants.identifiers import (
     TENANT,
     USER,
     ApiKeyId,
+    InvitationId,
     OperatorKeyId,
     RoleId,
     ScimGroupId,
@@ -56,3 +58,4 @@ EventInPath = Annotated[UUID, PathId(EVENT), Path(description="The id of the eve
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]
 ScimGroupInPath = Annotated[ScimGroupId, PathId(SCIM_GROUP), Path(description="The id of the group.")]
+InvitationInPath = Annotated[InvitationId, PathId(INVITATION), Path(description="The id of the invitation.")]

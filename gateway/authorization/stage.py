@@ -5,7 +5,8 @@ from gateway.request.context import RequestContext
 from gateway.request.route import Audience, Guard
 from tenants.credentials import CredentialMissing
 from tenants.errors import Forbidden
-from tenants.principal import PrincipalKind
+from tenants.identifiers import USER, read
+from tenants.principal import Principal, PrincipalKind
 
 
 class AuthorizationStage:
@@ -31,13 +32,22 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
             raise Forbidden if request.operator else CredentialMissing
         if guard.people_only and request.principal.kind is not PrincipalKind.USER:
             raise Forbidden("The access token of a person is required; an API key does not suffice.")
-        if guard.permission is not None and not authorizer.allows(request.principal, guard.permission):
+        if guard.permission is None or authorizer.allows(request.principal, guard.permission):
+            return
+        if not _is_own(request, guard, request.principal):
             raise _missing(request, guard.permission)
     elif guard.audience is Audience.OPERATORS:
         if request.operator is None:
             raise Forbidden if request.principal else CredentialMissing
         if request.operator.role not in guard.operator_roles:
             raise _missing_role(guard)
+
+
+def _is_own(request: RequestContext, guard: Guard, principal: Principal) -> bool:
+    """Whether the path names the caller, who is a person. A key that the person has made is not the person."""
+    if guard.own is None or principal.kind is not PrincipalKind.USER:
+        return False
+    return read(USER, request.scope.get("path_params", {}).get(guard.own, "")) == principal.id
 
 
 def _missing_role(guard: Guard) -> Forbidden:

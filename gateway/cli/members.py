@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.command_group import AS_JSON
 from gateway.cli.options import NAMED_TENANT
-from gateway.cli.output import print_list, print_object
+from gateway.cli.output import print_list, print_object, warn_unless_sent
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
@@ -15,10 +15,11 @@ from tenants.audit.origin import COMMAND_LINE
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.identifiers import USER, TenantId, show
+from tenants.invitations.schemas import CreateInvitation, InvitationResponse
 from tenants.members.repository import Member
 from tenants.members.schemas import ChangeMember, MemberResponse
 
-app = typer.Typer(help="List and remove the members of a tenant, and set their roles.", no_args_is_help=True)
+app = typer.Typer(help="List, invite and remove the members of a tenant, and set their roles.", no_args_is_help=True)
 
 _COLUMNS = ("id", "email", "name", "roles", "disabled", "account_disabled", "created_at")
 _MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
@@ -36,6 +37,28 @@ def list_members(
         return await _all(features, found.id)
 
     print_list(administer(load_settings(context), work), _COLUMNS, as_json=as_json)
+
+
+@app.command()
+def invite(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="Address of the person.")],
+    role: Annotated[str, typer.Option(help="Role of the person, built in or the tenant's own.")],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Invite a person by e-mail. A pending invitation of this address with the same role is sent again."""
+    requested = CreateInvitation(email=email, role=role)
+
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            return await _invited(features, session, owner.id, requested)
+
+    invited = administer(load_settings(context), work)
+    print_object(invited, as_json=as_json)
+    warn_unless_sent(invited["sent_at"])
 
 
 @app.command()
@@ -83,6 +106,18 @@ def set_roles(
             return _fields(changed)
 
     print_object(administer(load_settings(context), work), as_json=as_json)
+
+
+async def _invited(
+    features: Features, session: ControlSession, tenant: TenantId, requested: CreateInvitation
+) -> dict[str, Any]:
+    invitations = features.invitations
+    pending = await invitations.find_pending(session, tenant, requested.email)
+    if pending is not None and pending.role == requested.role:
+        made = await invitations.resend(session, tenant, None, pending.id, origin=COMMAND_LINE)
+    else:
+        made = await invitations.invite(session, tenant, None, requested, origin=COMMAND_LINE)
+    return InvitationResponse.of(made).model_dump(mode="json")
 
 
 async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:

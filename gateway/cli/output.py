@@ -87,6 +87,15 @@ def print_error(report: ErrorReport, *, as_json: bool) -> None:
         console.print(Text(f"  {escaped(detail)}"))
 
 
+def warn_unless_sent(sent_at: object) -> None:
+    """After an invitation: a warning on standard error when mail is off, and how to send it later."""
+    if sent_at is None:
+        errors_console().print(
+            "Mail is off: the invitation was created and not sent. Set TENANTRY_SMTP_HOST and TENANTRY_MAIL_FROM, then"
+            " run `tenantry members invite` with the same address and role."
+        )
+
+
 def progress_bar() -> Progress:
     """A progress bar on standard error; nothing when that is not a terminal."""
     console = errors_console()

@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.command_group import AS_JSON
 from gateway.cli.options import NAMED_TENANT
-from gateway.cli.output import CommandFailed, print_fields, print_json, print_list, print_object
+from gateway.cli.output import CommandFailed, print_fields, print_json, print_list, print_object, warn_unless_sent
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
@@ -18,6 +18,7 @@ from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import ChangeStatus, ChangeTenant, TenantResponse
 from tenants.identifiers import TENANT, TenantId, show
+from tenants.invitations.models import Invitation
 from tenants.members.schemas import MemberResponse
 from tenants.onboarding.schemas import CreateTenant, TenantCreated
 
@@ -36,24 +37,29 @@ def create(
     slug: Annotated[str, typer.Argument(help="Unique short name: lower-case letters, digits and hyphens.")],
     name: Annotated[str | None, typer.Option(help="Display name; by default the slug.")] = None,
     plan: Annotated[str, typer.Option(help="Code of the plan.")] = "free",
-    owner: Annotated[str | None, typer.Option(help="E-mail address of the first owner.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option("--owner", "--owner-email", help="Address of the first owner, who is invited by e-mail."),
+    ] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Create a tenant with its schema, its role and an admin key, whose secret cannot be shown again."""
     request = CreateTenant(slug=slug, name=name or slug, plan=plan, owner_email=owner)
 
-    async def work(features: Features) -> dict[str, Any]:
+    async def work(features: Features) -> tuple[dict[str, Any], Invitation | None]:
         async with features.database.control() as session:
             created = await features.onboarding.create(session, request, origin=COMMAND_LINE)
             body = TenantCreated.made(created.tenant, created.key.key, created.key.secret)
-            return body.model_dump(mode="json", by_alias=True)
+            return body.model_dump(mode="json", by_alias=True), created.invitation
 
-    created = administer(load_settings(context), work)
+    created, invitation = administer(load_settings(context), work)
     if as_json:
         print_json(created)
-        return
-    key = created.pop("api_key")
-    print_fields({**created, "api_key": key["secret"]})
+    else:
+        key = created.pop("api_key")
+        print_fields({**created, "api_key": key["secret"]})
+    if invitation is not None:
+        warn_unless_sent(invitation.sent_at)
 
 
 @app.command("list")

@@ -35,6 +35,7 @@ TENANTS = Edition(
         "tenant": "The tenant itself: its name, its plan and its status.",
         "api keys": "Keys of the tenant's programs: their role, scopes, networks, rate limits and expiry.",
         "members": "The people in the tenant and their roles.",
+        "invitations": "Invitations of people to the tenant; accepting them needs no credential but the link's.",
         "roles": "The tenant's own roles, the built-in ones, and the permissions that roles can hold.",
         "audit log": "Who changed what, when and from where, in a chain that shows every later edit.",
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",

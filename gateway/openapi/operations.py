@@ -51,7 +51,8 @@ def _paragraphs(description: str, terms: Terms) -> Iterable[str]:
     elif guard.people_only:
         yield "Requires the access token of a person."
     elif guard.permission is not None:
-        yield f"Requires permission `{guard.permission}`."
+        exception = ", which people do not need for themselves" if guard.own else ""
+        yield f"Requires permission `{guard.permission}`{exception}."
     if guard.audience is Audience.TENANTS and terms.cost > 1:
         yield f"Counts as {terms.cost} requests."
 

@@ -33,7 +33,8 @@ class Guard:
     """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one.
 
     ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
-    an operator route. ``people_only`` excludes API keys.
+    an operator route. ``people_only`` excludes API keys. ``own`` is the parameter of the path that is a person's id:
+    that person needs no permission.
     """
 
     audience: Audience
@@ -41,6 +42,7 @@ class Guard:
     grade: Grade | None = None
     operator_roles: frozenset[OperatorRole] = frozenset()
     people_only: bool = False
+    own: str | None = None
 
 
 PUBLIC = Guard(Audience.EVERYBODY)

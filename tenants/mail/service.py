@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-from email.errors import MessageError
-from email.headerregistry import Address
 from typing import Annotated
 from uuid import UUID
 
@@ -16,6 +14,8 @@ from tenants.identifiers import new_id
 from tenants.jobs.queue import JobQueue
 from tenants.mail.port import Content, MailRefused, MailSender, Message
 from tenants.secrets.sealing import SealedRow, Sealer
+from tenants.values.addresses import one_address
+from tenants.values.errors import BadValue
 
 SEND_TASK = "mail.send"
 QUEUED_MAIL = "queued mail"  # purpose of the sealed message
@@ -78,11 +78,7 @@ class Mail:
 
 
 def _one_address(text: str) -> str:
-    # As a header, "a, b@example.com" would be two recipients.
     try:
-        address = Address(addr_spec=text)
-    except (MessageError, ValueError, IndexError) as error:  # IndexError: the library's, for some malformed input
-        raise ValidationFailed.at("/email", "bad_address", "Must be one e-mail address.") from error
-    if not (address.username and address.domain):
-        raise ValidationFailed.at("/email", "bad_address", "Must be one e-mail address.")
-    return text
+        return one_address(text)
+    except BadValue as error:
+        raise ValidationFailed.at("/email", error.code, error.message) from error

@@ -6,7 +6,7 @@ escaped. A name that a template uses and its dataclass lacks is an error (``Stri
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
@@ -22,7 +22,8 @@ _environment = Environment(
 )
 
 
-class Template(Protocol):
+@dataclass(frozen=True, slots=True)
+class Template:
     """A message before it is rendered."""
 
     name: ClassVar[str]
@@ -39,7 +40,19 @@ class PasswordReset(Template):
     valid_minutes: int
 
 
-def render(template: PasswordReset) -> Content:
+@dataclass(frozen=True, slots=True)
+class Invited(Template):
+    """The link with which a person becomes a member of a tenant."""
+
+    name: ClassVar[str] = "invitation"
+
+    product: str  # as people know the SaaS
+    tenant: str
+    link: str
+    valid_minutes: int
+
+
+def render(template: Template) -> Content:
     """The message in text and HTML. Raises jinja2.UndefinedError for a template that asks for more than it gets."""
     values = {each.name: getattr(template, each.name) for each in fields(template)}
     head, _, text = _environment.get_template(f"{template.name}.txt").render(values).partition("\n\n")

@@ -67,6 +67,12 @@ async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> lis
     return [Member(*row) for row in (await session.execute(keyset.of(_members(tenant), User.id))).all()]
 
 
+async def count(session: ControlSession, tenant: TenantId) -> int:
+    """How many members the tenant has, disabled ones included."""
+    query = select(func.count()).select_from(Membership).where(Membership.tenant_id == tenant)
+    return await session.scalar(query) or 0
+
+
 async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
     """Whether any member of the tenant has this role."""
     has_it = or_(literal(role) == any_(Membership.roles), literal(role) == any_(Membership.group_roles))

@@ -39,12 +39,12 @@ class Members:
         session: ControlSession,
         tenant: TenantId,
         user: UserId,
-        roles: Sequence[BuiltInRole],
+        roles: Sequence[str],
         *,
         origin: Origin,
     ) -> None:
         """Make the person a member of the tenant with exactly these roles."""
-        await repository.put(session, tenant, user, [role.value for role in roles])
+        await repository.put(session, tenant, user, [str(role) for role in roles])
         member = _found(await repository.find(session, tenant, user))
         await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
 

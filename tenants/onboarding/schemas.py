@@ -8,14 +8,9 @@ from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import ApiKeyCreated
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import PlanCode, TenantName, TenantResponse
-from tenants.values.shown import SHOWN
+from tenants.values.addresses import Email
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$", examples=["acme"])]
-Email = Annotated[
-    str,
-    Field(max_length=320, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$", examples=["ada@example.com"]),
-    SHOWN,
-]
 
 
 class CreateTenant(BaseModel):

@@ -11,39 +11,42 @@ from tenants.directory import repository
 from tenants.directory.models import Tenant
 from tenants.directory.service import audited
 from tenants.identifiers import TenantId, new_id
-from tenants.members.service import Members
+from tenants.invitations.models import Invitation
+from tenants.invitations.schemas import CreateInvitation
+from tenants.invitations.service import Invitations
 from tenants.onboarding.schemas import CreateTenant
 from tenants.roles.builtin import BuiltInRole
-from tenants.users.service import Users
 
 _FIRST_KEY = CreateApiKey(name="first key", role=BuiltInRole.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedTenant:
-    """A new tenant and its first key, whose secret is stored nowhere."""
+    """A new tenant, its first key, whose secret is stored nowhere, and the invitation of its owner."""
 
     tenant: Tenant
     key: IssuedKey
+    invitation: Invitation | None  # None without an owner's address
 
 
 class Onboarding:
     """Every call runs in the caller's transaction."""
 
-    def __init__(self, api_keys: ApiKeys, users: Users, members: Members) -> None:
+    def __init__(self, api_keys: ApiKeys, invitations: Invitations) -> None:
         self._api_keys = api_keys
-        self._users = users
-        self._members = members
+        self._invitations = invitations
 
     async def create(self, session: ControlSession, request: CreateTenant, *, origin: Origin) -> CreatedTenant:
-        """Row, schema, role, owner and first key. Raises SlugTaken and UnknownPlan.
-
-        An unknown owner is created without a password and has to be invited.
-        """
+        """Row, schema, role, first key, and an invitation of the owner. Raises SlugTaken and UnknownPlan."""
         tenant = await repository.add(session, TenantId(new_id()), request.slug, request.name, request.plan)
         await audit.record(session, tenant.id, origin, "tenant.created", tenant.id, after=audited(tenant))
-        if request.owner_email is not None:
-            owner = await self._users.ensure(session, request.owner_email)
-            await self._members.put(session, tenant.id, owner.id, [BuiltInRole.OWNER], origin=origin)
         key = await self._api_keys.create(session, tenant.id, None, _FIRST_KEY, origin=origin)
-        return CreatedTenant(tenant, key)
+        return CreatedTenant(tenant, key, await self._invite_owner(session, tenant.id, request.owner_email, origin))
+
+    async def _invite_owner(
+        self, session: ControlSession, tenant: TenantId, email: str | None, origin: Origin
+    ) -> Invitation | None:
+        if email is None:
+            return None
+        wanted = CreateInvitation(email=email, role=BuiltInRole.OWNER)
+        return await self._invitations.invite(session, tenant, None, wanted, origin=origin)

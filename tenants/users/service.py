@@ -37,6 +37,11 @@ class Users:
             raise NotFound(detail="the person was deleted concurrently")
         return user
 
+    async def needs_password(self, session: ControlSession, email: str) -> bool:
+        """Whether there is no account of this address, or it has no password."""
+        user = await repository.find_by_email(session, email)
+        return user is None or user.password_hash is None
+
     async def set_password(self, session: ControlSession, user: UserId, password_hash: str) -> None:
         """Store the hash of the person's password. Raises NotFound."""
         (await self._found(session, user)).password_hash = password_hash

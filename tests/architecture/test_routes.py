@@ -58,9 +58,7 @@ _PUBLIC = _HIDDEN | {
     "/livez",
     "/metrics",
     "/readyz",
-    "/v1/auth/login",
-    "/v1/auth/logout",
-    "/v1/auth/refresh",
+    *(f"/v1/auth/{each}" for each in ("login", "logout", "refresh", "invitations/accept", "invitations/renew")),
     "/webhooks/stripe",
 }
 
@@ -272,7 +270,18 @@ def _may_call(caller: str, route: Route) -> bool:
     caller = _PEOPLE.get(caller, caller)
     if path == "/v1/me":
         return caller in _ROLES
-    managed = {"tenant", "api-keys", "usage", "members", "roles", "permissions", "audit-events", "scim", "v2"}
+    managed = {
+        "tenant",
+        "api-keys",
+        "usage",
+        "members",
+        "invitations",
+        "roles",
+        "permissions",
+        "audit-events",
+        "scim",
+        "v2",
+    }
     if path.split("/")[2] in managed:
         return caller in {"owner", "admin"}
     return caller in (_ROLES if route.method == "GET" else {"owner", "admin", "member"})

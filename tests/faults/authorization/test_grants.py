@@ -30,6 +30,7 @@ _ADMIN = _MEMBER | {
     *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read"),
     *("tenant:read", "tenant:update"),
     *("members:read", "members:update", "members:remove"),
+    *("invitations:read", "invitations:create", "invitations:delete"),
     *("roles:read", "roles:create", "roles:update", "roles:delete"),
 }
 _BUILT_IN = {"owner": _ADMIN | {"owners:manage"}, "admin": _ADMIN, "member": _MEMBER, "viewer": _VIEWER}

@@ -132,6 +132,9 @@ _WINDOW = {"name": "x", "quota": 1, "window_seconds": 1}
         ({"concurrency": "1"}, "/concurrency"),
         ({"features": {"sso": None}}, "/features/sso"),
         ({"features": {"seats": -1}}, "/features/seats"),
+        ({"features": {"members": 0}}, "/features"),
+        ({"features": {"members": True}}, "/features"),
+        ({"features": {"members": "many"}}, "/features"),
         ({"stripe_price_id": "prod_1"}, "/stripe_price_id"),
     ],
 )

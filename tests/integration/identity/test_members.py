@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 
+from tenants.identifiers import USER, UserId, read
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,17 @@ async def _me(gateway: Gateway, grant: Mapping[str, Any]) -> httpx.Response:
 
 async def _refresh(gateway: Gateway, grant: Mapping[str, Any]) -> httpx.Response:
     return await gateway.client.post("/v1/auth/refresh", json={"refresh_token": grant["refresh_token"]})
+
+
+async def _session_of(gateway: Gateway, user: str) -> dict[str, str]:
+    """A session without a password."""
+    identifier, tenant = read(USER, user), gateway.acme.ref.id
+    assert identifier is not None
+    async with gateway.services.database.control() as session:
+        grant = await gateway.services.features.sign_in.open_session(
+            session, UserId(identifier), tenant, methods=["pwd"], client=None
+        )
+    return {"Authorization": f"Bearer {grant.access_token}"}
 
 
 def _execute(gateway: Gateway, statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -134,6 +146,21 @@ async def test_owners_are_managed_by_owners_alone(gateway: Gateway) -> None:
     assert (await _set(gateway, viewer, "people", by=narrow)).status_code == 200
 
 
+async def test_a_person_leaves_a_tenant_without_a_permission(gateway: Gateway) -> None:
+    """AZ3: their own membership and no other; a key is not the person. Their sessions end at once."""
+    members, grant = await _members(gateway), await _log_in(gateway, "viewer")
+    viewer, own = members["viewer"]["id"], _bearer(grant)
+    for user in (members["member"]["id"], members["owner"]["id"], viewer.upper(), viewer[:-4] + "0000", "x"):
+        assert (await _remove(gateway, user, by=own)).status_code == 403, user
+    assert (await _remove(gateway, viewer, by=gateway.acme.key("viewer"))).status_code == 403
+    assert (await _set(gateway, viewer, "viewer", by=own)).status_code == 403
+    assert (await _remove(gateway, viewer, by=own)).status_code == 204
+    assert "viewer" not in await _members(gateway)
+    await gateway.catch_up()
+    assert (await _me(gateway, grant)).json()["code"] == "credential_revoked"
+    assert (await _refresh(gateway, grant)).json()["code"] == "credential_revoked"
+
+
 async def test_a_change_of_roles_ends_sessions_on_every_worker(gateways: GatewayFactory) -> None:
     """ID4, ID11: access and refresh tokens end with the change; after a new sign-in the new roles are in force."""
     async with gateways() as gateway, gateways() as other:
@@ -210,7 +237,7 @@ async def test_the_last_owner_stays_whatever_is_tried_at_once(gateway: Gateway) 
 
 
 async def test_of_a_hundred_owners_one_remains(gateway: Gateway) -> None:
-    """AZ6: all are removed and demoted at once; exactly one attempt is refused."""
+    """AZ6: all are removed, demoted and leave at once; exactly one attempt is refused."""
     _execute(
         gateway,
         "INSERT INTO tenantry.users (id, email)"
@@ -229,8 +256,12 @@ async def test_of_a_hundred_owners_one_remains(gateway: Gateway) -> None:
     owners = [each["id"] for each in page.json()["data"] + rest.json()["data"] if "owner" in each["roles"]]
     assert len(owners) == _ATTEMPTS == _owners(gateway)
 
+    own = {user: await _session_of(gateway, user) for user in owners[::3]}
+
     def attempt(number: int, user: str) -> Any:
-        return _settled(lambda: _remove(gateway, user) if number % 2 else _set(gateway, user, "viewer"))
+        if number % 3 == 0:
+            return _settled(lambda: _remove(gateway, user, by=own[user]))
+        return _settled(lambda: _remove(gateway, user) if number % 3 == 1 else _set(gateway, user, "viewer"))
 
     answers = await asyncio.gather(*(attempt(number, user) for number, user in enumerate(owners)))
     assert sorted(each.status_code for each in answers).count(409) == 1

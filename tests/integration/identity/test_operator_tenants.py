@@ -31,7 +31,7 @@ async def _drop(gateway: Gateway, tenant: str) -> None:
 
 
 async def test_a_new_tenant_is_complete_and_its_first_key_works(gateway: Gateway) -> None:
-    """POST /operator/v1/tenants: schema, role, owner and key in one transaction."""
+    """POST /operator/v1/tenants: schema, role, key and the owner's invitation in one transaction."""
     answer = await _create(gateway, owner_email="boss@initech.example")
     made = answer.json()
     assert answer.status_code == 201, answer.text
@@ -46,11 +46,10 @@ async def test_a_new_tenant_is_complete_and_its_first_key_works(gateway: Gateway
     schemas, roles = schemas_and_roles(gateway.urls.owner)
     assert made["schema"] in schemas & roles
     with psycopg.connect(gateway.urls.owner) as connection:
-        query = (
-            "SELECT u.password_hash, m.roles FROM tenantry.users u JOIN tenantry.memberships m ON m.user_id = u.id"
-            " WHERE u.email = 'boss@initech.example'"
-        )
-        assert connection.execute(query).fetchall() == [(None, ["owner"])]
+        query = "SELECT role, inviter_kind, sent_at FROM tenantry.invitations WHERE email = 'boss@initech.example'"
+        assert connection.execute(query).fetchall() == [("owner", "operator", None)]
+        known = "SELECT 1 FROM tenantry.users WHERE email = 'boss@initech.example'"
+        assert connection.execute(known).fetchall() == [], "nobody is a member before the invitation is accepted"
     await _drop(gateway, made["id"])
 
 
@@ -112,15 +111,6 @@ async def test_twenty_concurrent_creations_of_one_slug_create_one_tenant(gateway
     answers = await asyncio.gather(*(_create(gateway) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
     await _drop(gateway, next(answer.json()["id"] for answer in answers if answer.status_code == 201))
-
-
-async def test_an_existing_user_becomes_the_owner(gateway: Gateway) -> None:
-    """An email address is one user, whatever its case."""
-    made = (await _create(gateway, owner_email="OWNER@acme.example")).json()
-    with psycopg.connect(gateway.urls.owner) as connection:
-        query = "SELECT count(*) FROM tenantry.users WHERE lower(email) = 'owner@acme.example'"
-        assert connection.execute(query).fetchone() == (1,)
-    await _drop(gateway, made["id"])
 
 
 async def test_an_operator_changes_the_plan_of_a_tenant(gateway: Gateway) -> None:

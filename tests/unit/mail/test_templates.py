@@ -6,7 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from tenants.mail import templates
-from tenants.mail.templates import PasswordReset, render
+from tenants.mail.templates import Invited, PasswordReset, render
 
 _RESET = PasswordReset(product="Acme", link="https://acme.example/reset?token=abc&next=1", valid_minutes=30)
 
@@ -21,6 +21,18 @@ def test_a_password_reset_says_what_to_do_in_text_and_html() -> None:
     assert content.text.count("https://acme.example/reset?token=abc&next=1") == 1
     assert '<a href="https://acme.example/reset?token=abc&amp;next=1">' in content.html
     assert "Subject:" not in content.text
+
+
+def test_an_invitation_says_who_invites_and_what_to_do_once_it_has_expired() -> None:
+    """ID12: the link works for an hour, the invitation for longer."""
+    content = render(Invited("Acme", "<i>Initech</i>", "https://acme.example/invitation#token=abc", 60))
+    assert content.subject == "<i>Initech</i> invites you to Acme"
+    assert content.text.count("https://acme.example/invitation#token=abc") == 1
+    assert '<a href="https://acme.example/invitation#token=abc">' in content.html
+    assert "&lt;i&gt;Initech&lt;/i&gt;" in content.html
+    for part in (content.text, content.html):
+        assert "60 minutes" in part
+        assert "If it has expired" in part
 
 
 def test_values_are_escaped_in_html_and_left_alone_in_text() -> None:

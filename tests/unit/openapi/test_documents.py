@@ -27,6 +27,8 @@ _OPERATION_IDS = {
         read_own_tenant update_own_tenant
         create_api_key list_api_keys read_api_key rotate_api_key revoke_api_key
         list_members read_member update_member remove_member
+        create_invitation list_invitations read_invitation resend_invitation revoke_invitation
+        accept_invitation renew_invitation
         create_role list_roles read_role update_role delete_role list_permissions
         list_audit_events read_audit_event export_audit_events
         create_scim_user list_scim_users read_scim_user replace_scim_user update_scim_user delete_scim_user
@@ -108,7 +110,7 @@ def test_the_introduction_says_how_to_call(edition: Edition) -> None:
 def test_tags_start_with_the_resources() -> None:
     """The SaaS's own API is what an integrator comes for; every tag says what it is about."""
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
-    ours = ["tenant", "api keys", "members", "roles", "audit log", "scim", "usage", "me", "sign-in"]
+    ours = ["tenant", "api keys", "members", "invitations", "roles", "audit log", "scim", "usage", "me", "sign-in"]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
     for edition in EDITIONS:
@@ -131,7 +133,7 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
     """As problem documents, with their codes and header fields."""
     for name, operation in _operations(edition):
         responses = operation["responses"]
-        assert ("401" in responses) == (operation["security"] != [] or name in {"log_in", "refresh_tokens"}), name
+        assert ("401" in responses) == (operation["security"] != [] or name in _PROVING), name
         for status, response in responses.items():
             assert "X-Request-Id" in response["headers"], (name, status)
             if status == "default" or int(status) >= 400:
@@ -146,6 +148,7 @@ def _is_scim(name: str) -> bool:
     return name not in {"read_scim_settings", "update_scim_settings"} and "group_role" not in name
 
 
+_PROVING = {"log_in", "refresh_tokens", "accept_invitation"}  # public, with a credential in the body
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
 
 
