@@ -49,6 +49,8 @@ from tenants.members import repository as members_repository
 from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
+from tenants.password_changes.jobs import add_password_jobs
+from tenants.password_changes.service import FORGOTTEN, PasswordChanges, ResetMail
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
@@ -58,9 +60,12 @@ from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
+from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.service import REFRESH_ANSWER, SignIn
 from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
+from tenants.sign_up.jobs import add_sign_up_jobs
+from tenants.sign_up.service import SignUp
 from tenants.users.passwords import PasswordHasher
 from tenants.users.service import Users
 
@@ -100,6 +105,8 @@ class Features:
     audit_log: AuditLog
     refusals: Refusals
     checkpoints: CheckpointWriter
+    password_changes: PasswordChanges
+    sign_up: SignUp | None  # None when sign-up is closed
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -132,6 +139,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     refusals = Refusals(database)
     queue, subscriptions = JobQueue(), Subscriptions()
+    mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
+    product, pace = settings.mail.product if settings.mail else "", MailPace(settings.secret)
     sign_in = SignIn(
         database,
         hasher=hasher,
@@ -142,6 +151,14 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refresh_life=timedelta(days=settings.refresh_token_days),
         refusals=refusals,
     )
+    reset_mail, sign_up = None, None
+    if mail is not None:
+        reset_mail = ResetMail(mail, queue, Sealer(settings.sealing_keys, FORGOTTEN), pace, product)
+    if mail is not None and settings.sign_up_plan is not None:
+        plan = settings.sign_up_plan
+        sign_up = SignUp(
+            database, users, passwords, members, sign_in, links, queue, mail, pace, plan=plan, product=product
+        )
     return Features(
         database=database,
         registry=registry,
@@ -149,7 +166,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         hasher=hasher,
         passwords=passwords,
         tokens=tokens,
-        links=Links(hasher, settings.link_pages),
+        links=links,
         directory=Directory(),
         users=users,
         roles=roles,
@@ -162,13 +179,15 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
+        password_changes=PasswordChanges(database, users, sign_in, links, reset_mail),
+        sign_up=sign_up,
         plans=Plans(),
         subscriptions=subscriptions,
         usage=Usage(),
         release=release,
         ledger=Ledger(release),
         stripe=_stripe(settings.stripe, database, queue, subscriptions) if settings.stripe else None,
-        mail=_mail(settings, queue),
+        mail=mail,
     )
 
 
@@ -182,6 +201,9 @@ def add_jobs(app: App, features: Features) -> None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
         add_mail_jobs(app, features.mail)
+        add_password_jobs(app, features.password_changes)
+    if features.sign_up is not None:
+        add_sign_up_jobs(app, features.sign_up, features.database)
 
 
 @asynccontextmanager

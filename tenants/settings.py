@@ -50,3 +50,8 @@ class MailSettings:
     def address(self) -> str:
         """The sender's address, without the display name."""
         return parseaddr(self.sender)[1]
+
+    @property
+    def product(self) -> str:
+        """The SaaS as people know it: the sender's display name, or else the domain of its address."""
+        return parseaddr(self.sender)[0] or self.address.rpartition("@")[2]

@@ -6,7 +6,7 @@ escaped. A name that a template uses and its dataclass lacks is an error (``Stri
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
@@ -22,7 +22,8 @@ _environment = Environment(
 )
 
 
-class Template(Protocol):
+@dataclass(frozen=True, slots=True)
+class Template:
     """A message before it is rendered."""
 
     name: ClassVar[str]
@@ -39,7 +40,41 @@ class PasswordReset(Template):
     valid_minutes: int
 
 
-def render(template: PasswordReset) -> Content:
+@dataclass(frozen=True, slots=True)
+class PasswordChanged(Template):
+    """Tells a person that their password was changed."""
+
+    name: ClassVar[str] = "password_changed"
+
+    product: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmSignUp(Template):
+    """The link that makes the account and the tenant of a sign-up.
+
+    Of what was typed it shows the slug alone: anyone can sign up with another person's address, and must not be able to
+    send them a text.
+    """
+
+    name: ClassVar[str] = "sign_up"
+
+    product: str
+    slug: str
+    link: str
+    valid_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRegistered(Template):
+    """In place of ``ConfirmSignUp``, to an address that has an account."""
+
+    name: ClassVar[str] = "already_registered"
+
+    product: str
+
+
+def render(template: Template) -> Content:
     """The message in text and HTML. Raises jinja2.UndefinedError for a template that asks for more than it gets."""
     values = {each.name: getattr(template, each.name) for each in fields(template)}
     head, _, text = _environment.get_template(f"{template.name}.txt").render(values).partition("\n\n")

@@ -154,17 +154,18 @@ class OwnTenant:
 
 
 async def tenants_of(session: ControlSession, user: UserId, tenant: TenantId | None, keyset: Keyset) -> list[OwnTenant]:
-    """A page of the tenants of this person; only this one unless that is None."""
+    """A page of the tenants that this person may sign in to; only this one unless that is None."""
     query = select(Tenant, Membership.roles).join(Membership, Membership.tenant_id == Tenant.id)
-    query = query.where(Membership.user_id == user)
+    query = query.where(Membership.user_id == user, Membership.disabled_at.is_(None))
     query = query if tenant is None else query.where(Tenant.id == tenant)
     return [OwnTenant(*row) for row in await session.execute(keyset.of(query, Tenant.id))]
 
 
 async def find_own_tenant(session: ControlSession, user: UserId, slug: str) -> TenantId | None:
-    """The tenant with this slug, if the person is a member of it."""
+    """The tenant with this slug, if the person may sign in to it."""
     query = select(Tenant.id).join(Membership, Membership.tenant_id == Tenant.id)
-    return await session.scalar(query.where(Tenant.slug == slug, Membership.user_id == user))
+    query = query.where(Tenant.slug == slug, Membership.user_id == user, Membership.disabled_at.is_(None))
+    return await session.scalar(query)
 
 
 async def end_session(session: ControlSession, sign_in: SignInId, when: datetime) -> bool:

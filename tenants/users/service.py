@@ -1,6 +1,6 @@
 """People: create, set password, disable, enable."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime
 
 from tenants.database.sessions import ControlSession
@@ -24,10 +24,10 @@ class Users:
         self._passwords = passwords
         self._end_all_sign_ins = end_all_sign_ins
 
-    async def hash_password(self, password: str, email: str) -> str:
-        """Check a new password and hash it. Raises ValidationFailed."""
+    async def hash_password(self, password: str, email: str, *, source: Hashable = None, lane: Hashable = None) -> str:
+        """Check a new password and hash it. Callers wait by lane and source. Raises ValidationFailed."""
         checked_password(password, email)
-        return await self._passwords.hash(password)
+        return await self._passwords.hash(password, source=source, lane=lane)
 
     async def ensure(self, session: ControlSession, email: str, name: str = "") -> User:
         """The person with this address, created without a password if unknown."""
@@ -36,6 +36,10 @@ class Users:
         if user is None:
             raise NotFound(detail="the person was deleted concurrently")
         return user
+
+    async def add(self, session: ControlSession, email: str, name: str, password_hash: str) -> UserId | None:
+        """Create a person whose address is proven, with a password. None when the address has an account."""
+        return await repository.insert_unless_known(session, email, name, password_hash)
 
     async def set_password(self, session: ControlSession, user: UserId, password_hash: str) -> None:
         """Store the hash of the person's password. Raises NotFound."""

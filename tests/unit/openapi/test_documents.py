@@ -31,6 +31,7 @@ _OPERATION_IDS = {
         list_audit_events read_audit_event export_audit_events
         list_usage read_me log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
+        change_password forgot_password reset_password sign_up verify_email
     """,
     OPERATORS: """
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant
@@ -127,7 +128,7 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
     """As problem documents, with their codes and header fields."""
     for name, operation in _operations(edition):
         responses = operation["responses"]
-        assert ("401" in responses) == (operation["security"] != [] or name in {"log_in", "refresh_tokens"}), name
+        assert ("401" in responses) == (operation["security"] != [] or name in _CHECK_CREDENTIALS), name
         for status, response in responses.items():
             assert "X-Request-Id" in response["headers"], (name, status)
             if status == "default" or int(status) >= 400:
@@ -137,6 +138,8 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
         assert ("429" in responses) == (name not in _UNLIMITED), name
 
 
+# Public, and refuse what they are sent as a credential.
+_CHECK_CREDENTIALS = {"log_in", "refresh_tokens", "reset_password", "verify_email"}
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
 
 
