@@ -60,7 +60,7 @@ def measure(options: Options) -> Report:
     rounds = options.scale(120, 5)  # two wrong passwords each, of 300 that a tenant admits at once
     with open_deployment() as deployment:
         slug, known = _accounts(deployment, rounds)
-        url = deployment.servers.gateway(**_WITH_MAIL).url
+        url = deployment.servers.gateway(1, **_WITH_MAIL).url
         log_progress(f"{rounds} rounds")
         good, alike = asyncio.run(_measure(url, slug, known))
     return Report([_good_table(good), _alike_table(alike)], _targets(alike))
