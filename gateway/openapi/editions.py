@@ -39,7 +39,7 @@ TENANTS = Edition(
         "audit log": "Who changed what, when and from where, in a chain that shows every later edit.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
-        "sign-in": "Access tokens for people, and the public keys that verify them.",
+        "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",
     },
     schemes={
         "bearer": {

@@ -179,13 +179,14 @@ class SignIn:
             return
         async with self._database.control() as session:
             token, now = await self._find(session, secret), datetime.now(UTC)
-            if token is None or not await repository.end_session(session, token.family_id, now):
+            opened = None if token is None else await repository.find_session(session, token.family_id)
+            if token is None or opened is None or opened.ended_at is not None:
                 return
-            opened = await repository.find_session(session, token.family_id)
-            if opened is not None:
-                await _record(session, "sign_in.ended", opened, _by_person(client, opened.user_id))
             if everywhere and token.expires_at > now:
                 await repository.end_all_sign_ins(session, token.user_id, now)
+            else:
+                await repository.end_session(session, token.family_id, now)
+            await _record(session, "sign_in.ended", opened, _by_person(client, opened.user_id))
 
     async def _rotate(
         self, session: ControlSession, secret: str, client: ClientInfo | None
