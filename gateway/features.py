@@ -50,7 +50,7 @@ from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.password_changes.jobs import add_password_jobs
-from tenants.password_changes.service import FORGOTTEN, PasswordChanges, ResetMail
+from tenants.password_changes.service import FORGOTTEN, AccountMail, PasswordChanges
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
@@ -140,7 +140,6 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     refusals = Refusals(database)
     queue, subscriptions = JobQueue(), Subscriptions()
     mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
-    product, pace = settings.mail.product if settings.mail else "", MailPace(settings.secret)
     sign_in = SignIn(
         database,
         hasher=hasher,
@@ -151,14 +150,10 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refresh_life=timedelta(days=settings.refresh_token_days),
         refusals=refusals,
     )
-    reset_mail, sign_up = None, None
-    if mail is not None:
-        reset_mail = ResetMail(mail, queue, Sealer(settings.sealing_keys, FORGOTTEN), pace, product)
-    if mail is not None and settings.sign_up_plan is not None:
+    outgoing, sign_up = _account_mail(settings, queue, mail), None
+    if outgoing is not None and settings.sign_up_plan is not None:
         plan = settings.sign_up_plan
-        sign_up = SignUp(
-            database, users, passwords, members, sign_in, links, queue, mail, pace, plan=plan, product=product
-        )
+        sign_up = SignUp(database, users, passwords, members, sign_in, links, outgoing, plan)
     return Features(
         database=database,
         registry=registry,
@@ -179,7 +174,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
-        password_changes=PasswordChanges(database, users, sign_in, links, reset_mail),
+        password_changes=PasswordChanges(database, users, sign_in, links, outgoing),
         sign_up=sign_up,
         plans=Plans(),
         subscriptions=subscriptions,
@@ -252,3 +247,10 @@ def _mail(settings: Settings, queue: JobQueue) -> Mail | None:
     if settings.mail is None:
         return None
     return Mail(queue, Sealer(settings.sealing_keys, QUEUED_MAIL), SmtpSender(settings.mail))
+
+
+def _account_mail(settings: Settings, queue: JobQueue, mail: Mail | None) -> AccountMail | None:
+    if mail is None or settings.mail is None:
+        return None
+    sealer = Sealer(settings.sealing_keys, FORGOTTEN)
+    return AccountMail(mail, queue, sealer, MailPace(settings.secret), settings.mail.product)

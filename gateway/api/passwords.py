@@ -6,6 +6,7 @@ from gateway.api.answers import accepted, answered
 from gateway.api.clients import client_of, source_of
 from gateway.authorization.guards import public, requires_person
 from gateway.request.context import principal_of
+from gateway.request.origin import origin_of
 from gateway.request.route import Quota
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
@@ -40,7 +41,7 @@ async def forgot_password(request: Request, body: ForgotPasswordRequest) -> Resp
 async def reset_password(request: Request, body: ResetPasswordRequest) -> Response:
     """Set a new password by a link. All sessions of the person end, in all tenants; none begins."""
     changes = services_of(request).features.password_changes
-    await changes.reset(body.token, body.password, source_of(request))
+    await changes.reset(body.token, body.password, source_of(request), origin=origin_of(request))
     return Response(status_code=204)
 
 

@@ -20,7 +20,7 @@ from tenants.roles.service import Roles
 from tenants.users import repository as users
 
 # Ends every sign-in of a person in a tenant, in the caller's transaction.
-EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[None]]
+EndSignIns = Callable[[ControlSession, TenantId, UserId, datetime], Awaitable[object]]
 
 
 class Members:

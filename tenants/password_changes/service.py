@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from tenants.audit.origin import Origin
 from tenants.credentials import CredentialRevoked
 from tenants.database.sessions import ControlSession, Database
 from tenants.identifiers import UserId, new_id
@@ -17,6 +18,8 @@ from tenants.mail.templates import PasswordChanged, PasswordReset, render
 from tenants.password_changes.errors import MailOff, WrongPassword
 from tenants.principal import Principal
 from tenants.secrets.sealing import SealedRow, Sealer
+from tenants.sign_in import repository as sign_ins
+from tenants.sign_in import trail
 from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.limits import Lane, Source
 from tenants.sign_in.mail_pace import MailPace
@@ -34,8 +37,8 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class ResetMail:
-    """What sending links takes; there is none while mail is off."""
+class AccountMail:
+    """What messages about accounts take; there is none while mail is off."""
 
     mail: Mail
     queue: JobQueue
@@ -47,7 +50,9 @@ class ResetMail:
 class PasswordChanges:
     """Opens its own transactions: none is held while a password is hashed."""
 
-    def __init__(self, database: Database, users: Users, sign_in: SignIn, links: Links, mail: ResetMail | None) -> None:
+    def __init__(
+        self, database: Database, users: Users, sign_in: SignIn, links: Links, mail: AccountMail | None
+    ) -> None:
         self._database = database
         self._users = users
         self._sign_in = sign_in
@@ -67,11 +72,12 @@ class PasswordChanges:
             raise CredentialRevoked
         checked_password(password, user.email)
         try:
-            proven = await self._sign_in.prove(user.email, current, caller.tenant.slug, source)
+            proven = await self._sign_in.prove(user.email, current, caller.tenant.slug, source, client)
             password_hash = await self._users.hash_password(password, user.email, source=source.address, lane=Lane.NEW)
             async with self._database.control(caller.tenant) as session:
                 await self._sign_in.accept(session, proven)
                 await self._set(session, user_id, user.email, password_hash)
+                await self._record(session, client.origin, trail.PASSWORD_CHANGED, user_id)
                 return await self._sign_in.open_session(
                     session, user_id, caller.tenant.id, methods=caller.methods, client=client
                 )
@@ -110,7 +116,7 @@ class PasswordChanges:
             message = PasswordReset(mail.product, self._links.url(purpose, secret), minutes)
             await mail.mail.enqueue(session, user.email, render(message))
 
-    async def reset(self, token: str, password: str, source: Source) -> None:
+    async def reset(self, token: str, password: str, source: Source, *, origin: Origin) -> None:
         """Set a new password by a link. All sessions of the person end, and none begins.
 
         Raises LinkInvalid, and ValidationFailed for a bad password, after which the link can still be used.
@@ -124,13 +130,18 @@ class PasswordChanges:
             if link.user_id is None:
                 raise LinkInvalid
             await self._set(session, link.user_id, link.email, password_hash)
+            await self._record(session, origin, trail.PASSWORD_RESET, link.user_id)
 
     async def _set(self, session: ControlSession, user: UserId, email: str, password_hash: str) -> None:
         await self._users.set_password(session, user, password_hash)
         if self._mail is not None:
             await self._mail.mail.enqueue(session, email, render(PasswordChanged(self._mail.product)))
 
-    def _on(self) -> ResetMail:
+    async def _record(self, session: ControlSession, origin: Origin, action: str, user: UserId) -> None:
+        tenants = await sign_ins.tenants_of_member(session, user)
+        await trail.record(session, tenants, origin, action, user)
+
+    def _on(self) -> AccountMail:
         if self._mail is None:
             raise MailOff
         return self._mail

@@ -9,22 +9,23 @@ from uuid import UUID
 
 import structlog
 
+from tenants.audit import service as audit
 from tenants.database.sessions import ControlSession, Database
 from tenants.directory import repository as directory
 from tenants.directory.errors import SlugTaken, UnknownPlan
+from tenants.directory.service import audited
 from tenants.errors import Unavailable
 from tenants.identifiers import TenantId, new_id
-from tenants.jobs.queue import JobQueue
 from tenants.links.errors import LinkInvalid
 from tenants.links.service import LONGEST_LIFE, LinkPurpose, Links
 from tenants.mail.port import Content
-from tenants.mail.service import Mail
 from tenants.mail.templates import AlreadyRegistered, ConfirmSignUp, render
 from tenants.members.service import Members
+from tenants.password_changes.service import AccountMail
+from tenants.principal import Actor, ActorKind
 from tenants.roles.builtin import BuiltInRole
 from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.limits import Source
-from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.schemas import Grant
 from tenants.sign_in.service import PASSWORD, SignIn
 from tenants.sign_up import repository
@@ -53,11 +54,8 @@ class SignUp:
     members: Members
     sign_in: SignIn
     links: Links
-    queue: JobQueue
-    mail: Mail
-    pace: MailPace
+    outgoing: AccountMail
     plan: str  # of new tenants
-    product: str  # the SaaS as people know it
 
     async def request(self, requested: SignUpRequest, source: Source) -> None:
         """Keep a sign-up, which holds its slug for an hour, and have a message sent to its address.
@@ -88,10 +86,10 @@ class SignUp:
             pending = await repository.find(session, sign_up)
             if pending is None:
                 return
-            if not await self.pace.admits(session, _PACE, pending.email):
+            if not await self.outgoing.pace.admits(session, _PACE, pending.email):
                 _log.info("sign_up_not_sent", reason="too many to this address")
                 return
-            await self.mail.enqueue(session, pending.email, await self._message(session, pending))
+            await self.outgoing.mail.enqueue(session, pending.email, await self._message(session, pending))
 
     async def verify(self, token: str, password: str, source: Source, client: ClientInfo) -> Grant:
         """Make the account, the tenant with its schema and role, and the owner, in one transaction; sign in.
@@ -123,15 +121,15 @@ class SignUp:
             await self._enqueue(session, holder.id)
 
     async def _enqueue(self, session: ControlSession, sign_up: UUID) -> None:
-        await self.queue.enqueue(session, SEND_TASK, sign_up_id=str(sign_up))
+        await self.outgoing.queue.enqueue(session, SEND_TASK, sign_up_id=str(sign_up))
 
     async def _message(self, session: ControlSession, pending: PendingSignUp) -> Content:
         if await users_repository.find_by_email(session, pending.email) is not None:
-            return render(AlreadyRegistered(self.product))
+            return render(AlreadyRegistered(self.outgoing.product))
         purpose = LinkPurpose.EMAIL_VERIFICATION
         secret = await self.links.issue(session, purpose, email=pending.email)
         minutes = int(LONGEST_LIFE.total_seconds() // 60)
-        return render(ConfirmSignUp(self.product, pending.slug, self.links.url(purpose, secret), minutes))
+        return render(ConfirmSignUp(self.outgoing.product, pending.slug, self.links.url(purpose, secret), minutes))
 
     async def _create(self, session: ControlSession, pending: PendingSignUp, client: ClientInfo) -> Grant:
         if not await repository.take(session, pending):
@@ -145,7 +143,9 @@ class SignUp:
             raise SlugLost from error
         except UnknownPlan as error:
             raise Unavailable(detail="TENANTRY_SIGN_UP_PLAN is the code of no plan") from error
-        await self.members.put(session, tenant.id, user, [BuiltInRole.OWNER])
+        origin = client.origin.by(Actor(ActorKind.USER, user))
+        await audit.record(session, tenant.id, origin, "tenant.created", tenant.id, after=audited(tenant))
+        await self.members.put(session, tenant.id, user, [BuiltInRole.OWNER], origin=origin)
         return await self.sign_in.open_session(session, user, tenant.id, methods=[PASSWORD], client=client)
 
 

@@ -11,7 +11,7 @@ from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher, checked_password
 
 # Ends every sign-in of a person in all tenants, in the caller's transaction.
-EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[None]]
+EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[object]]
 
 
 class Users:

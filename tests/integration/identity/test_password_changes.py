@@ -131,7 +131,9 @@ async def test_the_answer_is_the_same_for_every_address_and_only_real_ones_get_m
     answers = [await _forgot(post.gateway, each) for each in (_MEMBER, "viewer@acme.example", "nobody@acme.example")]
     assert {each.status_code for each in answers} == {202}
     assert len({each.content for each in answers}) == 1
-    jobs = execute(post.gateway, "SELECT task_name, args::text FROM tenantry.procrastinate_jobs")
+    jobs = execute(
+        post.gateway, "SELECT task_name, args::text FROM tenantry.procrastinate_jobs WHERE queue_name <> 'outbox'"
+    )
     assert [name for name, _ in jobs] == ["password.forgot"] * 3
     assert "example" not in "".join(arguments for _, arguments in jobs)
     await post.run_jobs()
