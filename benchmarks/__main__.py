@@ -24,6 +24,7 @@ from benchmarks import (
     protocol,
     requests,
     revocation,
+    sign_in,
     writes,
 )
 from benchmarks.abuse import measure as abuse
@@ -42,6 +43,7 @@ _BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "half_open": half_open.measure,
     "fairness": fairness.measure,
     "revocation": revocation.measure,
+    "sign_in": sign_in.measure,
     "writes": writes.measure,
     "audit": audit.measure,
     "memory": memory.measure,

@@ -52,6 +52,8 @@ from tenants.members import repository as members_repository
 from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
+from tenants.password_changes.jobs import add_password_jobs
+from tenants.password_changes.service import FORGOTTEN, AccountMail, PasswordChanges
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import Roles
 from tenants.scim import repository as scim_repository
@@ -64,9 +66,12 @@ from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
+from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.service import REFRESH_ANSWER, SignIn
 from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
+from tenants.sign_up.jobs import add_sign_up_jobs
+from tenants.sign_up.service import SignUp
 from tenants.users.passwords import PasswordHasher
 from tenants.users.service import Users
 
@@ -110,6 +115,8 @@ class Features:
     checkpoints: CheckpointWriter
     scim_users: ScimUsers
     scim_groups: ScimGroups
+    password_changes: PasswordChanges
+    sign_up: SignUp | None  # None when sign-up is closed
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -143,6 +150,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     refusals = Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
+    mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
     sign_in = SignIn(
         database,
         hasher=hasher,
@@ -153,9 +161,12 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refresh_life=timedelta(days=settings.refresh_token_days),
         refusals=refusals,
     )
-    mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
     product = settings.mail.product if settings.mail else ""
     invitations = Invitations(roles, links, plans.check_members, mail, product)
+    outgoing, sign_up = _account_mail(settings, queue, mail), None
+    if outgoing is not None and settings.sign_up_plan is not None:
+        plan = settings.sign_up_plan
+        sign_up = SignUp(database, users, passwords, members, sign_in, links, outgoing, plan)
     return Features(
         database=database,
         registry=registry,
@@ -180,6 +191,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         scim_users=ScimUsers(users, members, roles),
         scim_groups=ScimGroups(members, roles),
+        password_changes=PasswordChanges(database, users, sign_in, links, outgoing),
+        sign_up=sign_up,
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
@@ -201,6 +214,9 @@ def add_jobs(app: App, features: Features) -> None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
         add_mail_jobs(app, features.mail)
+        add_password_jobs(app, features.password_changes)
+    if features.sign_up is not None:
+        add_sign_up_jobs(app, features.sign_up, features.database)
 
 
 @asynccontextmanager
@@ -249,3 +265,10 @@ def _mail(settings: Settings, queue: JobQueue) -> Mail | None:
     if settings.mail is None:
         return None
     return Mail(queue, Sealer(settings.sealing_keys, QUEUED_MAIL), SmtpSender(settings.mail))
+
+
+def _account_mail(settings: Settings, queue: JobQueue, mail: Mail | None) -> AccountMail | None:
+    if mail is None or settings.mail is None:
+        return None
+    sealer = Sealer(settings.sealing_keys, FORGOTTEN)
+    return AccountMail(mail, queue, sealer, MailPace(settings.secret), settings.mail.product)

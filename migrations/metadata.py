@@ -18,6 +18,7 @@ import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.scim.models
 import tenants.sign_in.models
+import tenants.sign_up.models
 import tenants.users.models
 from tenants.database.base import ControlModel, TenantModel
 
@@ -38,6 +39,7 @@ CONTROL_MODELS = (
     tenants.roles.models,
     tenants.scim.models,
     tenants.sign_in.models,
+    tenants.sign_up.models,
     tenants.users.models,
 )
 

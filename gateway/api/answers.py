@@ -53,6 +53,11 @@ def answered(content: BaseModel, tag: str | None = None) -> Response:
     return Response(_body(content), headers={**_tag_header(tag), **_NO_STORE}, media_type=_MEDIA_TYPE)
 
 
+def accepted(content: BaseModel) -> Response:
+    """202, never stored by a cache: a job does the rest."""
+    return Response(_body(content), 202, _NO_STORE, _MEDIA_TYPE)
+
+
 def _conditional(
     request: Request, body: bytes, tagged: Tagged, version: int, caching: Mapping[str, str] = _PRIVATE
 ) -> Response:

@@ -10,6 +10,7 @@ from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import SessionInPath
 from gateway.authorization.guards import requires_person
 from gateway.request.context import principal_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -40,7 +41,7 @@ async def end_session(request: Request, session_id: SessionInPath) -> Response:
     """End one of your own sessions, with its refresh and access tokens."""
     services, caller = services_of(request), principal_of(request.scope)
     async with services.database.control(caller.tenant) as session:
-        await services.features.sessions.end(session, caller, session_id)
+        await services.features.sessions.end(session, caller, session_id, origin=origin_of(request))
     return Response(status_code=204)
 
 

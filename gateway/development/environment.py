@@ -18,8 +18,8 @@ from tenants.settings import SmtpTls
 _MAIL_FROM = "Tenantry demo <no-reply@demo.example>"
 
 
-def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls) -> dict[str, str]:
-    """Every setting that the demo decides, by the name of its variable."""
+def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls, first_plan: str) -> dict[str, str]:
+    """Every setting that the demo decides, by the name of its variable. ``first_plan`` is that of new tenants."""
     values = {
         "mode": "development",
         "public_url": given.base_url,
@@ -34,7 +34,7 @@ def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls) -
         "stripe_webhook_secrets": state.stripe.webhook_secret,
         "stripe_api_base": given.stripe_url,
         "stripe_livemode": "false",
-        **_mail(given),
+        **_mail(given, first_plan),
         "stop_notice_seconds": "0",  # there is no load balancer to wait for
         "usage_folder": str(DataFolder(given.folder).usage),
         "audit_checkpoints": str(DataFolder(given.folder).audit_checkpoints),
@@ -43,11 +43,11 @@ def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls) -
     return {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value is not None}
 
 
-def _mail(given: PrepareInput) -> dict[str, str]:
+def _mail(given: PrepareInput, first_plan: str) -> dict[str, str]:
     if given.smtp_port is None:
         return {}
     server = {"smtp_host": LOOPBACK, "smtp_port": str(given.smtp_port), "smtp_tls": SmtpTls.NONE.value}
-    return {**server, "mail_from": _MAIL_FROM}
+    return {**server, "mail_from": _MAIL_FROM, "sign_up_plan": first_plan}
 
 
 def write_environment(path: Path, values: Mapping[str, str]) -> None:

@@ -66,7 +66,7 @@ def prepare(given: PrepareInput) -> DataFolder:
         state.stripe = account.ensure_endpoint(state.stripe, f"{given.base_url}/webhooks/stripe")
         state.stripe.prices = account.ensure_prices(project.paid_plans)
         store_state(folder.state, state)
-        write_environment(folder.environment, demo_environment(given, state, urls))
+        write_environment(folder.environment, demo_environment(given, state, urls, project.plan_at(0)))
         settings = demo_settings(folder.environment)
         migrate_fleet(urls.owner, project)
         tenants = asyncio.run(_Preparation(settings, project, state, folder, account).run(given.resources))

@@ -41,7 +41,7 @@ TENANTS = Edition(
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
-        "sign-in": "Access tokens for people, and the public keys that verify them.",
+        "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",
     },
     schemes={
         "bearer": {

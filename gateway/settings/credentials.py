@@ -50,6 +50,10 @@ class CredentialGroup(BaseModel):
         int, Field(ge=60, le=900, description="Lifetime of an access token, in seconds.")
     ] = 900
     refresh_token_days: Annotated[int, Field(ge=1, le=90, description="Lifetime of a refresh token, in days.")] = 30
+    sign_up_plan: Annotated[
+        str | None,
+        Field(description="Code of the plan of tenants that people sign up for; without it, sign-up is closed."),
+    ] = None
 
     @property
     def secret(self) -> bytes:

@@ -33,6 +33,12 @@ class Settings(
         return (self.link_url or f"{self.public_url.rstrip('/')}/console").rstrip("/")
 
     @model_validator(mode="after")
+    def _sign_up_is_complete(self) -> Self:
+        if self.sign_up_plan is not None and self.smtp_host is None:
+            raise ValueError("TENANTRY_SMTP_HOST is missing while TENANTRY_SIGN_UP_PLAN is set: sign-up sends mail")
+        return self
+
+    @model_validator(mode="after")
     def _billing_is_complete(self) -> Self:
         if self.mode is Mode.PRODUCTION and self.stripe_api_key and not self.stripe_webhook_secrets:
             raise ValueError("TENANTRY_STRIPE_WEBHOOK_SECRETS is missing while TENANTRY_STRIPE_API_KEY is set")

@@ -40,7 +40,9 @@ class _ScopedSession(Session):
 
 
 @event.listens_for(_ScopedSession, "after_begin")
-def _enter(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+def _enter(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.nested:  # a savepoint is inside the role already, which may not set another one
+        return
     connection.execute(_ENTER, {"search_path": search_path(session.info["schema"]), "role": session.info["role"]})
 
 

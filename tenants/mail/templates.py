@@ -41,15 +41,49 @@ class PasswordReset(Template):
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordChanged(Template):
+    """Tells a person that their password was changed."""
+
+    name: ClassVar[str] = "password_changed"
+
+    product: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmSignUp(Template):
+    """The link that makes the account and the tenant of a sign-up.
+
+    Of what was typed it shows the slug alone: anyone can sign up with another person's address, and must not be able to
+    send them a text.
+    """
+
+    name: ClassVar[str] = "sign_up"
+
+    product: str
+    slug: str
+    link: str
+    valid_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invited(Template):
     """The link with which a person becomes a member of a tenant."""
 
     name: ClassVar[str] = "invitation"
 
-    product: str  # as people know the SaaS
+    product: str
     tenant: str
     link: str
     valid_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRegistered(Template):
+    """In place of ``ConfirmSignUp``, to an address that has an account."""
+
+    name: ClassVar[str] = "already_registered"
+
+    product: str
 
 
 def render(template: Template) -> Content:

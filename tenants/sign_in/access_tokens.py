@@ -38,7 +38,7 @@ class AccessClaims:
     tenant_id: TenantId
     session_id: SignInId | None  # the sign-in that issued it; the token ends with it
     expires_at: float  # seconds since the epoch
-    methods: tuple[str, ...] = ()  # of that sign-in (RFC 8176)
+    methods: tuple[str, ...]  # of that sign-in (RFC 8176); empty for a token of an older release
 
 
 class AccessTokens:

@@ -40,6 +40,7 @@ from tenants.sign_in.models import RefreshToken, SignInAllowance, SignInPlace, U
 from tenants.users.models import User
 
 _requested_tenant = aliased(Tenant)
+Ended = frozenset[TenantId]  # the tenants in which a sign-in has been ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ async def sessions_of(
 
 async def end_own_session(
     session: ControlSession, user: UserId, tenant: TenantId | None, sign_in: SignInId, when: datetime
-) -> bool:
+) -> Ended:
     """As ``end_session``, if it is this person's, and of this tenant unless that is None."""
     return await _end(session, UserSession.id == sign_in, *_own(user, tenant), when=when)
 
@@ -173,8 +174,8 @@ async def find_own_tenant(session: ControlSession, user: UserId, slug: str) -> T
     return await session.scalar(query)
 
 
-async def end_session(session: ControlSession, sign_in: SignInId, when: datetime) -> bool:
-    """End a sign-in. A trigger notifies every worker, which drops its access tokens. False when it has ended before."""
+async def end_session(session: ControlSession, sign_in: SignInId, when: datetime) -> Ended:
+    """End a sign-in. A trigger notifies every worker, which drops its access tokens. Empty when it has ended before."""
     return await _end(session, UserSession.id == sign_in, when=when)
 
 
@@ -190,21 +191,26 @@ async def end_sign_ins_of(session: ControlSession, tenant: TenantId, users: Coll
     await session.execute(sealed.execution_options(**unsynchronised))
 
 
-async def end_all_sign_ins(session: ControlSession, user: UserId, when: datetime) -> None:
+async def end_all_sign_ins(session: ControlSession, user: UserId, when: datetime) -> Ended:
     """End every sign-in of this person, as ``end_session`` does. None begins before the transaction ends."""
     # Who signs in holds the same row: a sign-in that is not complete by now is refused, or sees this change.
     await session.execute(select(User.id).where(User.id == user).with_for_update(key_share=True))
-    await _end(session, UserSession.user_id == user, when=when)
+    return await _end(session, UserSession.user_id == user, when=when)
 
 
-async def _end(session: ControlSession, *conditions: ColumnElement[bool], when: datetime) -> bool:
-    """Whether any has been ended. The sign-ins first, then their tokens: the order in which a refresh locks them."""
-    ended = update(UserSession).where(UserSession.ended_at.is_(None), *conditions).values(ended_at=when)
-    families = (await session.scalars(ended.returning(UserSession.id))).all()
-    if families:
-        sealed = update(RefreshToken).where(RefreshToken.family_id.in_(families))
+async def _end(session: ControlSession, *conditions: ColumnElement[bool], when: datetime) -> Ended:
+    """The sign-ins first, then their tokens: the order in which a refresh locks them."""
+    ending = update(UserSession).where(UserSession.ended_at.is_(None), *conditions).values(ended_at=when)
+    ended = (await session.execute(ending.returning(UserSession.id, UserSession.tenant_id))).all()
+    if ended:
+        sealed = update(RefreshToken).where(RefreshToken.family_id.in_([family for family, _ in ended]))
         await session.execute(sealed.where(RefreshToken.successor_sealed.is_not(None)).values(successor_sealed=None))
-    return bool(families)
+    return frozenset(tenant for _, tenant in ended)
+
+
+async def tenants_of_member(session: ControlSession, user: UserId) -> Ended:
+    """The tenants that this person is a member of."""
+    return frozenset(await session.scalars(select(Membership.tenant_id).where(Membership.user_id == user)))
 
 
 async def holds_password(session: ControlSession, user: UserId, password_hash: str | None) -> bool:

@@ -13,13 +13,13 @@ from tenants.directory.errors import TenantSuspended
 from tenants.directory.models import Tenant
 from tenants.errors import TenantryError
 from tenants.events.models import Category
-from tenants.identifiers import SignInId, TenantId, UserId, new_id
+from tenants.identifiers import SESSION, SignInId, TenantId, UserId, new_id, show
 from tenants.members import repository as members
 from tenants.principal import Actor, ActorKind, TenantStatus
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.secrets.tokens import SecretKind, generate, kind_of
-from tenants.sign_in import repository
+from tenants.sign_in import repository, trail
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import Attempt, SignInAttempts
 from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
@@ -179,13 +179,15 @@ class SignIn:
             return
         async with self._database.control() as session:
             token, now = await self._find(session, secret), datetime.now(UTC)
-            if token is None or not await repository.end_session(session, token.family_id, now):
+            opened = None if token is None else await repository.find_session(session, token.family_id)
+            if token is None or opened is None or opened.ended_at is not None:
                 return
-            opened = await repository.find_session(session, token.family_id)
-            if opened is not None:
-                await _record(session, "sign_in.ended", opened, _by_person(client, opened.user_id))
             if everywhere and token.expires_at > now:
-                await repository.end_all_sign_ins(session, token.user_id, now)
+                ended = await repository.end_all_sign_ins(session, token.user_id, now)
+            else:
+                ended = await repository.end_session(session, token.family_id, now)
+            origin = (client or UNKNOWN_CLIENT).origin
+            await trail.record(session, ended, origin, trail.ENDED, token.user_id, after=_shown(opened))
 
     async def _rotate(
         self, session: ControlSession, secret: str, client: ClientInfo | None
@@ -254,9 +256,12 @@ class SignIn:
 
 async def _record(session: ControlSession, action: str, opened: UserSession, origin: Origin) -> None:
     """Add what happened to a session to the audit log of its tenant."""
-    after = {"methods": opened.methods, "user_agent": opened.user_agent}
     tenant, user = opened.tenant_id, opened.user_id
-    await audit.record(session, tenant, origin, action, user, after=after, category=Category.ACCESS)
+    await audit.record(session, tenant, origin, action, user, after=_shown(opened), category=Category.ACCESS)
+
+
+def _shown(opened: UserSession) -> audit.State:
+    return {"session": show(SESSION, opened.id), "methods": opened.methods, "user_agent": opened.user_agent}
 
 
 def _by_person(client: ClientInfo | None, user: UserId) -> Origin:

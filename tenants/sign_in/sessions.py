@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from tenants.audit.origin import Origin
 from tenants.credentials import CredentialRevoked
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound
-from tenants.identifiers import SignInId, TenantId, UserId
+from tenants.identifiers import SESSION, SignInId, TenantId, UserId, show
 from tenants.principal import Principal
-from tenants.sign_in import repository
+from tenants.sign_in import repository, trail
 from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.errors import BoundToTenant
 from tenants.sign_in.repository import OwnSession, OwnTenant
@@ -35,11 +36,13 @@ class Sessions:
         """A page of the person's sessions, in all tenants, in the order of their beginning."""
         return await repository.sessions_of(session, UserId(caller.id), _tenant_of(caller), keyset)
 
-    async def end(self, session: ControlSession, caller: Principal, sign_in: SignInId) -> None:
+    async def end(self, session: ControlSession, caller: Principal, sign_in: SignInId, *, origin: Origin) -> None:
         """End one of the person's sessions. Raises NotFound for another person's, an ended and an unknown one."""
-        now = datetime.now(UTC)
-        if not await repository.end_own_session(session, UserId(caller.id), _tenant_of(caller), sign_in, now):
+        user, now = UserId(caller.id), datetime.now(UTC)
+        ended = await repository.end_own_session(session, user, _tenant_of(caller), sign_in, now)
+        if not ended:
             raise NotFound
+        await trail.record(session, ended, origin, trail.ENDED, user, after={"session": show(SESSION, sign_in)})
 
     async def tenants(self, session: ControlSession, caller: Principal, keyset: Keyset) -> Sequence[OwnTenant]:
         """A page of the tenants that the person is a member of, in the order of their creation."""

@@ -119,9 +119,9 @@ class PasswordHasher:
         """Passwords being hashed or waiting for it."""
         return self._slots.callers
 
-    async def hash(self, password: str) -> str:
-        """The argon2id hash in PHC string format. Raises Unavailable and RateLimited when too many requests wait."""
-        return await self._work(lambda: self._hash.hash(normalized(password)))
+    async def hash(self, password: str, *, source: Hashable = None, lane: Hashable = None) -> str:
+        """The argon2id hash in PHC string format. Callers wait as those of ``verify`` do, and it raises the same."""
+        return await self._work(lambda: self._hash.hash(normalized(password)), source, lane)
 
     async def verify(
         self, password: str, stored: str | None, *, source: Hashable = None, lane: Hashable = None

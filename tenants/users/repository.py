@@ -18,8 +18,10 @@ async def find_by_email(session: ControlSession, email: str) -> User | None:
     return await session.scalar(select(User).where(func.lower(User.email) == func.lower(email)))
 
 
-async def insert_unless_known(session: ControlSession, email: str, name: str) -> bool:
-    """Insert a person without a password. False when the address is taken."""
-    values = {"id": UserId(new_id()), "email": email, "name": name}
+async def insert_unless_known(
+    session: ControlSession, email: str, name: str, password_hash: str | None = None
+) -> UserId | None:
+    """Insert a person and return the new id. None when the address is taken."""
+    values = {"id": UserId(new_id()), "email": email, "name": name, "password_hash": password_hash}
     added = insert(User).values(values).on_conflict_do_nothing(index_elements=[text("lower(email)")])
-    return await session.scalar(added.returning(User.id)) is not None
+    return await session.scalar(added.returning(User.id))

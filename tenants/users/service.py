@@ -1,6 +1,6 @@
 """People: create, set password, disable, enable."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime
 
 from tenants.database.sessions import ControlSession
@@ -11,7 +11,7 @@ from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher, checked_password
 
 # Ends every sign-in of a person in all tenants, in the caller's transaction.
-EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[None]]
+EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[object]]
 
 
 class Users:
@@ -24,10 +24,10 @@ class Users:
         self._passwords = passwords
         self._end_all_sign_ins = end_all_sign_ins
 
-    async def hash_password(self, password: str, email: str) -> str:
-        """Check a new password and hash it. Raises ValidationFailed."""
+    async def hash_password(self, password: str, email: str, *, source: Hashable = None, lane: Hashable = None) -> str:
+        """Check a new password and hash it. Callers wait by lane and source. Raises ValidationFailed."""
         checked_password(password, email)
-        return await self._passwords.hash(password)
+        return await self._passwords.hash(password, source=source, lane=lane)
 
     async def ensure(self, session: ControlSession, email: str, name: str = "") -> User:
         """The person with this address, created without a password if unknown."""
@@ -41,6 +41,10 @@ class Users:
         """Whether there is no account of this address, or it has no password."""
         user = await repository.find_by_email(session, email)
         return user is None or user.password_hash is None
+
+    async def add(self, session: ControlSession, email: str, name: str, password_hash: str) -> UserId | None:
+        """Create a person whose address is proven, with a password. None when the address has an account."""
+        return await repository.insert_unless_known(session, email, name, password_hash)
 
     async def set_password(self, session: ControlSession, user: UserId, password_hash: str) -> None:
         """Store the hash of the person's password. Raises NotFound."""

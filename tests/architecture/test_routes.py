@@ -58,18 +58,20 @@ _PUBLIC = _HIDDEN | {
     "/livez",
     "/metrics",
     "/readyz",
-    *(f"/v1/auth/{each}" for each in ("login", "logout", "refresh", "invitations/accept", "invitations/renew")),
+    *(
+        f"/v1/auth/{each}"
+        for each in (
+            *("email/verify", "invitations/accept", "invitations/renew", "login", "logout"),
+            *("password/forgot", "password/reset", "refresh", "signup"),
+        )
+    ),
     "/webhooks/stripe",
 }
 
 
-# What is a person's own, whatever their role. An API key is no person.
-_OF_PEOPLE = {
-    "/v1/auth/sessions",
-    "/v1/auth/sessions/{session_id}",
-    "/v1/auth/switch",
-    "/v1/auth/tenants",
-}
+_SESSION = "/v1/auth/sessions/{session_id}"  # has no version: nothing in it is changed, it only ends
+# A person's own, whatever their role; an API key is no person.
+_OF_PEOPLE = {_SESSION, "/v1/auth/sessions", "/v1/auth/password/change", "/v1/auth/switch", "/v1/auth/tenants"}
 
 
 @pytest.fixture(scope="module")
@@ -324,9 +326,7 @@ def test_the_document_names_if_match_wherever_it_is_evaluated(paths: dict[str, A
         ("patch", "/operator/v1/tenants/{tenant_id}"),
         ("delete", "/operator/v1/tenants/{tenant_id}"),
     }
-    # A session has nothing that a client changes: it can only end.
-    unversioned = {("delete", "/v1/auth/sessions/{session_id}")}
-    changing = {(verb, path) for path, verbs in paths.items() for verb in verbs} - conditional - unversioned
+    changing = {(verb, path) for path, verbs in paths.items() for verb in verbs} - conditional - {("delete", _SESSION)}
     assert {verb for verb, _ in changing} == {"get", "post"}, "no PATCH and no DELETE is without it"
 
 
@@ -339,9 +339,8 @@ def test_the_document_names_the_tag_of_every_object(paths: dict[str, Any]) -> No
             assert "ETag" in read["responses"]["200"]["headers"], path
             assert "ETag" in read["responses"]["304"]["headers"], path
             tagged.add(path)
-    unversioned = {"/v1/auth/sessions/{session_id}"}  # only ended, never read alone
     alone = {f"{_MIGRATIONS}/control", "/v1/tenant", "/v1/scim/settings"}  # one object, named by its path
-    assert ({path for path in paths if path.endswith("}")} | alone) - unversioned == tagged
+    assert {path for path in paths if path.endswith("}")} | alone == tagged | {_SESSION}
 
 
 def test_the_document_has_the_version_of_tenantry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,7 @@ _MAIL = {"smtp_host": "mail.example", "mail_from": "Acme <no-reply@acme.example>
         ({"smtp_username": "acme"}, "TENANTRY_SMTP_PASSWORD"),
         ({"smtp_password": "hunter2"}, "TENANTRY_SMTP_USERNAME"),
         ({"smtp_username": "acme", "smtp_password": "hunter2", "smtp_tls": "none"}, "clear text"),
+        ({"smtp_host": None, "sign_up_plan": "free"}, "TENANTRY_SIGN_UP_PLAN"),
     ],
 )
 def test_incomplete_mail_settings_are_refused_by_name(changes: dict[str, Any], named: str) -> None:
@@ -156,6 +157,7 @@ def test_mail_is_off_without_a_server_and_on_with_one() -> None:
     mail = Settings.model_validate(_GIVEN | _MAIL | login).mail
     assert mail is not None
     assert (mail.host, mail.address, mail.password) == ("mail.example", "no-reply@acme.example", "hunter2")
+    assert mail.product == "Acme"
     local = login | {"smtp_host": "127.0.0.1", "smtp_tls": "none"}
     assert Settings.model_validate(_GIVEN | _MAIL | local).mail is not None
 

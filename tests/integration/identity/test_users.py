@@ -1,11 +1,13 @@
 """Users, below HTTP."""
 
+import asyncio
+
 import pytest
 
 from tenants.errors import NotFound, ValidationFailed
 from tenants.identifiers import UserId, new_id
 from tests.fixtures.gateways import PASSWORD, Gateway
-from tests.fixtures.people import sign_in
+from tests.fixtures.people import SignedIn, sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +53,27 @@ async def test_a_disabled_user_has_no_access_until_enabled_again(gateway: Gatewa
         await users.enable(session, member.id)
     assert await earlier.is_over()
     assert await _log_in(gateway, PASSWORD) == 200
+
+
+async def test_a_sign_in_that_races_with_disabling_ends_with_it(gateway: Gateway) -> None:
+    """ID15: disabling waits for a session that is being opened, and ends it; enabling does not revive it."""
+    features, database = gateway.services.features, gateway.services.database
+
+    async def disable(user: UserId) -> None:
+        async with database.control() as session:
+            await features.users.disable(session, user)
+
+    async with database.control() as session:
+        member = await features.users.ensure(session, gateway.acme.emails["member"])
+        grant = await features.sign_in.open_session(
+            session, member.id, gateway.acme.ref.id, methods=["pwd"], client=None
+        )
+        disabling = asyncio.create_task(disable(member.id))
+        assert await asyncio.wait({disabling}, timeout=0.2) == (set(), {disabling})
+    await disabling
+    async with database.control() as session:
+        await features.users.enable(session, member.id)
+    assert await SignedIn(gateway, grant.access_token, grant.refresh_token).is_over()
 
 
 async def test_an_unknown_user_is_not_found(gateway: Gateway) -> None:

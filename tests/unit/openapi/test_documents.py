@@ -37,6 +37,7 @@ _OPERATION_IDS = {
         read_scim_settings update_scim_settings list_group_roles read_group_role update_group_role
         list_usage read_me log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
+        change_password forgot_password reset_password sign_up verify_email
     """,
     OPERATORS: """
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant
@@ -133,7 +134,7 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
     """As problem documents, with their codes and header fields."""
     for name, operation in _operations(edition):
         responses = operation["responses"]
-        assert ("401" in responses) == (operation["security"] != [] or name in _PROVING), name
+        assert ("401" in responses) == (operation["security"] != [] or name in _CHECK_CREDENTIALS), name
         for status, response in responses.items():
             assert "X-Request-Id" in response["headers"], (name, status)
             if status == "default" or int(status) >= 400:
@@ -148,7 +149,8 @@ def _is_scim(name: str) -> bool:
     return name not in {"read_scim_settings", "update_scim_settings"} and "group_role" not in name
 
 
-_PROVING = {"log_in", "refresh_tokens", "accept_invitation"}  # public, with a credential in the body
+# Public, and refuse what they are sent as a credential.
+_CHECK_CREDENTIALS = {"accept_invitation", "log_in", "refresh_tokens", "reset_password", "verify_email"}
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
 
 

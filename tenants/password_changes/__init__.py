@@ -1,0 +1,1 @@
+"""A person's password: change it, and reset it by a link that is sent to their address."""
