@@ -27,7 +27,7 @@ _TENANT = TenantId(new_id())
 _VIEWER = {"contacts:read"}
 _MEMBER = _VIEWER | {"contacts:create", "contacts:update", "contacts:delete"}
 _ADMIN = _MEMBER | {
-    *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read"),
+    *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read", "audit:read"),
     *("tenant:read", "tenant:update"),
     *("members:read", "members:update", "members:remove"),
     *("invitations:read", "invitations:create", "invitations:delete"),
