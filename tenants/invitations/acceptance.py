@@ -33,6 +33,9 @@ _SEND = "invitations:create"
 _STAFF = frozenset({ActorKind.OPERATOR, ActorKind.CLI, ActorKind.SYSTEM})  # may grant anything
 
 
+_LANE = "invitation"  # of the hashing threads: acceptances and sign-ins wait in turns
+
+
 @dataclass(frozen=True, slots=True)
 class _Person:
     """What a new person has sent."""
@@ -71,7 +74,7 @@ class Acceptance:
         if needs_password:
             if password is None:
                 raise PasswordRequired
-            password_hash = await self.users.hash_password(password, link.email)
+            password_hash = await self.users.hash_password(password, link.email, source=origin.source, lane=_LANE)
         async with self.database.control() as session:
             return await self._accepted(session, token, _tenant_of(link), _Person(name, password_hash), origin)
 
