@@ -16,6 +16,7 @@ import tenants.members.models
 import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.sign_in.models
+import tenants.sso.models
 import tenants.users.models
 from tenants.database.base import ControlModel, TenantModel
 
@@ -34,6 +35,7 @@ CONTROL_MODELS = (
     tenants.operator_keys.models,
     tenants.roles.models,
     tenants.sign_in.models,
+    tenants.sso.models,
     tenants.users.models,
 )
 

@@ -17,6 +17,7 @@ ApiKeyId = NewType("ApiKeyId", UUID)
 OperatorKeyId = NewType("OperatorKeyId", UUID)
 RoleId = NewType("RoleId", UUID)
 SignInId = NewType("SignInId", UUID)
+SsoDomainId = NewType("SsoDomainId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
@@ -24,6 +25,7 @@ API_KEY = "key"
 OPERATOR_KEY = "opk"
 ROLE = "rol"
 SESSION = "ses"
+SSO_DOMAIN = "dom"
 REQUEST = "req"
 EVENT = "evt"
 

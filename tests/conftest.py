@@ -20,6 +20,8 @@ pytest_plugins = [
     "tests.fixtures.deployment",
     "tests.fixtures.http1",
     "tests.fixtures.mail",
+    "tests.fixtures.oidc",
+    "tests.fixtures.single_sign_on",
 ]
 
 

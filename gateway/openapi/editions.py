@@ -36,6 +36,7 @@ TENANTS = Edition(
         "api keys": "Keys of the tenant's programs: their role, scopes, networks, rate limits and expiry.",
         "members": "The people in the tenant and their roles.",
         "roles": "The tenant's own roles, the built-in ones, and the permissions that roles can hold.",
+        "single sign-on": "The identity provider of the tenant, and the mail domains of its people.",
         "audit log": "Who changed what, when and from where, in a chain that shows every later edit.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from tenants.database.names import CONTROL_SCHEMA
-from tenants.identifiers import ApiKeyId, OperatorKeyId, RoleId, SignInId, TenantId, UserId, new_id
+from tenants.identifiers import ApiKeyId, OperatorKeyId, RoleId, SignInId, SsoDomainId, TenantId, UserId, new_id
 
 APPEND_ONLY = "append_only"  # key in a table's ``info``: its rows may be inserted and read, not changed (AU1)
 
@@ -24,7 +24,7 @@ _NAMING = {
 _TYPES: dict[Any, Any] = {
     str: Text,
     datetime: DateTime(timezone=True),
-    **dict.fromkeys((UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, SignInId), Uuid),
+    **dict.fromkeys((UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, SignInId, SsoDomainId), Uuid),
     list[str]: ARRAY(Text),
     dict[str, Any]: JSONB,
     list[dict[str, Any]]: JSONB,

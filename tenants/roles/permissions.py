@@ -62,6 +62,7 @@ MANAGEMENT = (
     Permission("roles", "create", Grade.MANAGE),
     Permission("roles", "update", Grade.MANAGE),
     Permission("roles", "delete", Grade.MANAGE),
+    Permission("sso", "manage", Grade.MANAGE),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )

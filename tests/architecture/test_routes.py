@@ -58,9 +58,7 @@ _PUBLIC = _HIDDEN | {
     "/livez",
     "/metrics",
     "/readyz",
-    "/v1/auth/login",
-    "/v1/auth/logout",
-    "/v1/auth/refresh",
+    *(f"/v1/auth/{each}" for each in ("login", "logout", "refresh", "sso/callback", "sso/start", "sso/token")),
     "/webhooks/stripe",
 }
 
@@ -272,7 +270,7 @@ def _may_call(caller: str, route: Route) -> bool:
     caller = _PEOPLE.get(caller, caller)
     if path == "/v1/me":
         return caller in _ROLES
-    managed = ("tenant", "api-keys", "usage", "members", "roles", "permissions", "audit-events")
+    managed = ("tenant", "api-keys", "usage", "members", "roles", "permissions", "audit-events", "sso")
     if path.startswith(tuple(f"/v1/{each}" for each in managed)):
         return caller in {"owner", "admin"}
     return caller in (_ROLES if route.method == "GET" else {"owner", "admin", "member"})
@@ -331,7 +329,7 @@ def test_the_document_names_the_tag_of_every_object(paths: dict[str, Any]) -> No
             assert "ETag" in read["responses"]["304"]["headers"], path
             tagged.add(path)
     unversioned = {"/v1/auth/sessions/{session_id}"}  # only ended, never read alone
-    alone = {f"{_MIGRATIONS}/control", "/v1/tenant"}  # one object, named by its path
+    alone = {f"{_MIGRATIONS}/control", "/v1/tenant", "/v1/sso/connection"}  # one object, named by its path
     assert ({path for path in paths if path.endswith("}")} | alone) - unversioned == tagged
 
 

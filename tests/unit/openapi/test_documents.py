@@ -28,6 +28,9 @@ _OPERATION_IDS = {
         create_api_key list_api_keys read_api_key rotate_api_key revoke_api_key
         list_members read_member update_member remove_member
         create_role list_roles read_role update_role delete_role list_permissions
+        read_sso_connection configure_sso_connection remove_sso_connection
+        add_sso_domain list_sso_domains read_sso_domain verify_sso_domain remove_sso_domain
+        start_sso end_sso redeem_sso
         list_audit_events read_audit_event export_audit_events
         list_usage read_me log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
@@ -104,7 +107,7 @@ def test_the_introduction_says_how_to_call(edition: Edition) -> None:
 def test_tags_start_with_the_resources() -> None:
     """The SaaS's own API is what an integrator comes for; every tag says what it is about."""
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
-    ours = ["tenant", "api keys", "members", "roles", "audit log", "usage", "me", "sign-in"]
+    ours = ["tenant", "api keys", "members", "roles", "single sign-on", "audit log", "usage", "me", "sign-in"]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
     for edition in EDITIONS:
@@ -127,7 +130,7 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
     """As problem documents, with their codes and header fields."""
     for name, operation in _operations(edition):
         responses = operation["responses"]
-        assert ("401" in responses) == (operation["security"] != [] or name in {"log_in", "refresh_tokens"}), name
+        assert ("401" in responses) == (operation["security"] != [] or name in _SIGN_INS), name
         for status, response in responses.items():
             assert "X-Request-Id" in response["headers"], (name, status)
             if status == "default" or int(status) >= 400:
@@ -137,6 +140,7 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
         assert ("429" in responses) == (name not in _UNLIMITED), name
 
 
+_SIGN_INS = {"log_in", "refresh_tokens", "end_sso", "redeem_sso"}
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
 
 
