@@ -26,7 +26,7 @@ from billing.subscriptions.service import Subscriptions
 from billing.usage.service import Usage
 from gateway.authorization.authorizer import Authorizer
 from gateway.routing.saas import permissions_of
-from gateway.settings import Settings
+from gateway.settings import Mode, Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
@@ -52,6 +52,8 @@ from tenants.members import repository as members_repository
 from tenants.members.service import Members
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
+from tenants.outbound.addresses import AddressFilter
+from tenants.outbound.client import OutboundClient
 from tenants.password_changes.jobs import add_password_jobs
 from tenants.password_changes.service import FORGOTTEN, AccountMail, PasswordChanges
 from tenants.resources.registry import Registry, load_registry
@@ -72,8 +74,20 @@ from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
 from tenants.sign_up.jobs import add_sign_up_jobs
 from tenants.sign_up.service import SignUp
+from tenants.sso import repository as sso_repository
+from tenants.sso.admission import Admission
+from tenants.sso.connections import CLIENT_SECRET, Connections
+from tenants.sso.discovery import Discovery
+from tenants.sso.domains import DnsTxtRecords
+from tenants.sso.jobs import add_sso_jobs
+from tenants.sso.oidc import OidcProvider
+from tenants.sso.policy import check_enforcement
+from tenants.sso.proofs import Domains
+from tenants.sso.service import SsoSignIn
 from tenants.users.passwords import PasswordHasher
 from tenants.users.service import Users
+
+SSO_CALLBACK = "/v1/auth/sso/callback"
 
 _Result = TypeVar("_Result")
 
@@ -86,6 +100,15 @@ class StripeBilling:
     inbox: StripeInbox
     applier: EventApplier
     reconciler: Reconciler
+
+
+@dataclass(frozen=True, slots=True)
+class SingleSignOn:
+    """People of a tenant who sign in at its own identity provider."""
+
+    connections: Connections
+    domains: Domains
+    sign_in: SsoSignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +133,8 @@ class Features:
     onboarding: Onboarding
     sign_in: SignIn
     sessions: Sessions
+    outbound: OutboundClient
+    sso: SingleSignOn
     audit_log: AuditLog
     refusals: Refusals
     checkpoints: CheckpointWriter
@@ -130,6 +155,7 @@ class Features:
         if self.stripe is not None:
             await self.stripe.payments.close()
         self.passwords.close()
+        await self.outbound.close()
         await self.database.close()
 
 
@@ -144,7 +170,10 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     release = Release.of(registry)
     authorizer = Authorizer(permissions_of(registry))
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
-    assignments = (members_repository.has_role, api_keys_repository.has_role, scim_repository.has_role)
+    assignments = (
+        *(members_repository.has_role, api_keys_repository.has_role),
+        *(scim_repository.has_role, sso_repository.maps_role),
+    )
     roles = Roles(authorizer.permissions, assignments)
     users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins_of)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
@@ -159,6 +188,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         tokens=tokens,
         sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
         refresh_life=timedelta(days=settings.refresh_token_days),
+        check_policy=check_enforcement,
         refusals=refusals,
     )
     product = settings.mail.product if settings.mail else ""
@@ -167,6 +197,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     if outgoing is not None and settings.sign_up_plan is not None:
         plan = settings.sign_up_plan
         sign_up = SignUp(database, users, passwords, members, sign_in, links, outgoing, plan)
+    shared = _SharedWithSso(hasher, roles, Admission(users, members, roles), sign_in, refusals)
+    outbound = OutboundClient(AddressFilter(settings.outbound_networks))
     return Features(
         database=database,
         registry=registry,
@@ -186,6 +218,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         onboarding=Onboarding(api_keys, invitations),
         sign_in=sign_in,
         sessions=Sessions(sign_in),
+        outbound=outbound,
+        sso=_sso(settings, database, outbound, shared),
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
@@ -210,6 +244,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_sign_in_jobs(app, features.database)
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
+    add_sso_jobs(app, features.database, features.sso.domains)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
@@ -245,6 +280,46 @@ def _tokens(settings: Settings) -> AccessTokens:
         issuer=settings.public_url,
         audience=settings.audience,
         lifetime=settings.access_token_seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _SharedWithSso:
+    """What single sign-on needs of other features."""
+
+    hasher: SecretHasher
+    roles: Roles
+    admission: Admission
+    sign_in: SignIn
+    refusals: Refusals
+
+
+def _sso(settings: Settings, database: Database, outbound: OutboundClient, shared: _SharedWithSso) -> SingleSignOn:
+    is_development = settings.mode is Mode.DEVELOPMENT
+    provider = OidcProvider(outbound, Discovery(outbound, allow_loopback_http=is_development))
+    connections = Connections(
+        database,
+        roles=shared.roles,
+        provider=provider,
+        sealer=Sealer(settings.sealing_keys, CLIENT_SECRET),
+        redirect_uri=f"{settings.public_url.rstrip('/')}{SSO_CALLBACK}",
+        allow_loopback_http=is_development,
+    )
+    return SingleSignOn(
+        connections=connections,
+        domains=Domains(database, DnsTxtRecords(settings.dns_servers)),
+        sign_in=SsoSignIn(
+            database,
+            hasher=shared.hasher,
+            provider=provider,
+            connections=connections,
+            admission=shared.admission,
+            sign_in=shared.sign_in,
+            refusals=shared.refusals,
+            secret=settings.secret,
+            public_url=settings.public_url,
+            allowed_origins=settings.cors_origins,
+        ),
     )
 
 

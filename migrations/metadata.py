@@ -19,6 +19,7 @@ import tenants.roles.models
 import tenants.scim.models
 import tenants.sign_in.models
 import tenants.sign_up.models
+import tenants.sso.models
 import tenants.users.models
 from tenants.database.base import ControlModel, TenantModel
 
@@ -40,6 +41,7 @@ CONTROL_MODELS = (
     tenants.scim.models,
     tenants.sign_in.models,
     tenants.sign_up.models,
+    tenants.sso.models,
     tenants.users.models,
 )
 

@@ -19,6 +19,7 @@ RoleId = NewType("RoleId", UUID)
 SignInId = NewType("SignInId", UUID)
 ScimGroupId = NewType("ScimGroupId", UUID)
 InvitationId = NewType("InvitationId", UUID)
+SsoDomainId = NewType("SsoDomainId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
@@ -28,6 +29,7 @@ ROLE = "rol"
 SESSION = "ses"
 SCIM_GROUP = "grp"
 INVITATION = "inv"
+SSO_DOMAIN = "dom"
 REQUEST = "req"
 EVENT = "evt"
 

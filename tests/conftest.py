@@ -21,6 +21,8 @@ pytest_plugins = [
     "tests.fixtures.http1",
     "tests.fixtures.mail",
     "tests.fixtures.invitations",
+    "tests.fixtures.oidc",
+    "tests.fixtures.single_sign_on",
 ]
 
 

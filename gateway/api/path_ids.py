@@ -15,6 +15,7 @@ from tenants.identifiers import (
     ROLE,
     SCIM_GROUP,
     SESSION,
+    SSO_DOMAIN,
     TENANT,
     USER,
     ApiKeyId,
@@ -23,6 +24,7 @@ from tenants.identifiers import (
     RoleId,
     ScimGroupId,
     SignInId,
+    SsoDomainId,
     TenantId,
     UserId,
     example_of,
@@ -54,6 +56,7 @@ ApiKeyInPath = Annotated[ApiKeyId, PathId(API_KEY), Path(description="The id of 
 OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY), Path(description="The id of the operator key.")]
 TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]
 RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the role.")]
+SsoDomainInPath = Annotated[SsoDomainId, PathId(SSO_DOMAIN), Path(description="The id of the domain.")]
 EventInPath = Annotated[UUID, PathId(EVENT), Path(description="The id of the event.")]
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]

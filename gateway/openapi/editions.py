@@ -37,6 +37,7 @@ TENANTS = Edition(
         "members": "The people in the tenant and their roles.",
         "invitations": "Invitations of people to the tenant; accepting them needs no credential but the link's.",
         "roles": "The tenant's own roles, the built-in ones, and the permissions that roles can hold.",
+        "single sign-on": "The identity provider of the tenant, and the mail domains of its people.",
         "audit log": "Who changed what, when and from where, in a chain that shows every later edit.",
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",
         "usage": "What the tenant has used.",

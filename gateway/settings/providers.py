@@ -4,11 +4,13 @@ from email.utils import parseaddr
 from ipaddress import ip_address
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
 
 from billing.settings import StripeSettings
-from gateway.settings.values import HttpUrl, by_commas
+from gateway.settings.values import HttpUrl, Networks, by_commas, separated
 from tenants.settings import MailSettings, SmtpTls
+from tenants.sso.domains import read_server
 
 
 def _holds_one(value: SecretStr | None) -> SecretStr | None:
@@ -22,6 +24,14 @@ def _sender(value: str | None) -> str | None:
         name, _, domain = parseaddr(value)[1].rpartition("@")
         if not (name and domain) or not value.isprintable():
             raise ValueError("must be an address, such as Acme <no-reply@acme.example>")
+    return value
+
+
+def _servers(value: list[str]) -> list[str]:
+    try:
+        _ = [read_server(each) for each in value]
+    except ValueError as error:
+        raise ValueError("must be addresses of name servers, with a port or without, separated by commas") from error
     return value
 
 
@@ -124,3 +134,19 @@ class MailGroup(BaseModel):
             password=self.smtp_password.get_secret_value() if self.smtp_password else None,
             deadline=self.smtp_timeout_seconds,
         )
+
+
+class OutboundGroup(BaseModel):
+    """Requests to what tenants name: URLs of their identity providers, and records of their domains."""
+
+    outbound_networks: Annotated[
+        Networks,
+        Field(description="Networks that tenants' URLs may reach though they are not public, separated by commas."),
+    ] = []
+    dns_servers: Annotated[
+        list[str],
+        NoDecode,
+        BeforeValidator(separated),
+        AfterValidator(_servers),
+        Field(description="Name servers that are asked for tenants' domains; by default those of the system."),
+    ] = []

@@ -6,7 +6,7 @@ from pydantic import SecretStr, model_validator
 
 from gateway.settings.credentials import CredentialGroup
 from gateway.settings.deployment import HttpGroup, ObservabilityGroup
-from gateway.settings.providers import MailGroup, StripeGroup
+from gateway.settings.providers import MailGroup, OutboundGroup, StripeGroup
 from gateway.settings.reading import EnvironmentSettings
 from gateway.settings.stores import AuditGroup, DatabaseGroup, ThrottleGroup, UsageGroup
 from gateway.settings.values import Mode
@@ -17,6 +17,7 @@ class Settings(
     ObservabilityGroup,
     AuditGroup,
     UsageGroup,
+    OutboundGroup,
     MailGroup,
     StripeGroup,
     CredentialGroup,

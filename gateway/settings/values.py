@@ -38,7 +38,8 @@ def secret_bytes(text: str) -> bytes:
     return decoded
 
 
-def _separated(value: object) -> object:
+def separated(value: object) -> object:
+    """The parts of a text between commas; a list as it is."""
     return by_commas(value) if isinstance(value, str) else value
 
 
@@ -77,8 +78,8 @@ def _strong(value: SecretStr) -> SecretStr:
     return value
 
 
-HostNames = Annotated[list[str], NoDecode, BeforeValidator(_separated), AfterValidator(_host_names)]
-Origins = Annotated[list[str], NoDecode, BeforeValidator(_separated), AfterValidator(_origins)]
-Networks = Annotated[list[str], NoDecode, BeforeValidator(_separated), AfterValidator(_networks)]
+HostNames = Annotated[list[str], NoDecode, BeforeValidator(separated), AfterValidator(_host_names)]
+Origins = Annotated[list[str], NoDecode, BeforeValidator(separated), AfterValidator(_origins)]
+Networks = Annotated[list[str], NoDecode, BeforeValidator(separated), AfterValidator(_networks)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 StrongSecret = Annotated[SecretStr, AfterValidator(_strong)]

@@ -16,6 +16,7 @@ from tenants.identifiers import (
     RoleId,
     ScimGroupId,
     SignInId,
+    SsoDomainId,
     TenantId,
     UserId,
     new_id,
@@ -35,7 +36,8 @@ _TYPES: dict[Any, Any] = {
     str: Text,
     datetime: DateTime(timezone=True),
     **dict.fromkeys(
-        (UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, ScimGroupId, SignInId, InvitationId), Uuid
+        (UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, ScimGroupId, SignInId, SsoDomainId, InvitationId),
+        Uuid,
     ),
     list[str]: ARRAY(Text),
     dict[str, Any]: JSONB,

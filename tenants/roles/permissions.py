@@ -68,6 +68,7 @@ MANAGEMENT = (
     Permission("roles", "delete", Grade.MANAGE),
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),
+    Permission("sso", "manage", Grade.MANAGE),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )

@@ -23,6 +23,7 @@ class SecretKind(StrEnum):
     OPERATOR = "tn_op_"
     REFRESH = "tn_ref_"
     LINK = "tn_link_"
+    SSO = "tn_sso_"  # state, verifier and code of a sign-in at the tenant's provider
 
 
 def generate(kind: SecretKind) -> str:

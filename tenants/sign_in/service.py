@@ -25,6 +25,7 @@ from tenants.sign_in.attempts import Attempt, SignInAttempts
 from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
 from tenants.sign_in.limits import Source
 from tenants.sign_in.models import RefreshToken, UserSession
+from tenants.sign_in.policy import CheckPolicy, SsoRequired
 from tenants.sign_in.schemas import Grant
 from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher
@@ -65,6 +66,7 @@ class SignIn:
         tokens: AccessTokens,
         sealer: Sealer,
         refresh_life: timedelta,
+        check_policy: CheckPolicy,
         refusals: Refusals,
     ) -> None:
         self._database = database
@@ -74,12 +76,14 @@ class SignIn:
         self._tokens = tokens
         self._sealer = sealer
         self._refresh_life = refresh_life
+        self._check_policy = check_policy
         self._refusals = refusals
 
     async def login(
         self, email: str, password: str, slug: str, source: Source, client: ClientInfo | None = None
     ) -> Grant:
-        """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended for members only.
+        """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended and SsoRequired for
+        members only.
 
         Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
         a flood.
@@ -90,7 +94,7 @@ class SignIn:
                 await self.accept(session, proven)
                 user, tenant = proven.user.id, proven.tenant.id
                 return await self.open_session(session, user, tenant, methods=[PASSWORD], client=client)
-        except TenantSuspended:
+        except (TenantSuspended, SsoRequired):
             await self._attempts.undo(proven.attempt)  # the password was right
             raise
 
@@ -130,7 +134,8 @@ class SignIn:
         """Begin a sign-in of a member in the caller's transaction: every way to sign in ends here.
 
         ``methods`` are how the person has proved who they are (RFC 8176, ``amr``). Raises SignInRefused for a person
-        who is disabled or not a member, TenantSuspended for a member of a suspended tenant.
+        who is disabled or not a member, TenantSuspended for a member of a suspended tenant, SsoRequired for a member
+        who has to sign in elsewhere.
         """
         # Held: a person who is disabled or removed meanwhile gets no session that could outlive that (ID15).
         member = await members.find(session, tenant_id, user_id, hold=True)
@@ -138,6 +143,7 @@ class SignIn:
             raise SignInRefused
         if member.tenant.status == TenantStatus.SUSPENDED:
             raise TenantSuspended
+        await self._check_policy(session, member, methods, _by_person(client, user_id))
         opened = UserSession(
             id=SignInId(new_id()),
             user_id=user_id,

@@ -62,7 +62,7 @@ _PUBLIC = _HIDDEN | {
         f"/v1/auth/{each}"
         for each in (
             *("email/verify", "invitations/accept", "invitations/renew", "login", "logout"),
-            *("password/forgot", "password/reset", "refresh", "signup"),
+            *("password/forgot", "password/reset", "refresh", "signup", "sso/callback", "sso/start", "sso/token"),
         )
     ),
     "/webhooks/stripe",
@@ -282,6 +282,7 @@ def _may_call(caller: str, route: Route) -> bool:
         "permissions",
         "audit-events",
         "scim",
+        "sso",
         "v2",
     }
     if path.split("/")[2] in managed:
@@ -339,7 +340,8 @@ def test_the_document_names_the_tag_of_every_object(paths: dict[str, Any]) -> No
             assert "ETag" in read["responses"]["200"]["headers"], path
             assert "ETag" in read["responses"]["304"]["headers"], path
             tagged.add(path)
-    alone = {f"{_MIGRATIONS}/control", "/v1/tenant", "/v1/scim/settings"}  # one object, named by its path
+    # One object, named by its path.
+    alone = {f"{_MIGRATIONS}/control", "/v1/tenant", "/v1/scim/settings", "/v1/sso/connection"}
     assert {path for path in paths if path.endswith("}")} | alone == tagged | {_SESSION}
 
 

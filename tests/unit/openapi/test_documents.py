@@ -30,6 +30,9 @@ _OPERATION_IDS = {
         create_invitation list_invitations read_invitation resend_invitation revoke_invitation
         accept_invitation renew_invitation
         create_role list_roles read_role update_role delete_role list_permissions
+        read_sso_connection configure_sso_connection remove_sso_connection
+        add_sso_domain list_sso_domains read_sso_domain verify_sso_domain remove_sso_domain
+        start_sso end_sso redeem_sso
         list_audit_events read_audit_event export_audit_events
         create_scim_user list_scim_users read_scim_user replace_scim_user update_scim_user delete_scim_user
         create_scim_group list_scim_groups read_scim_group replace_scim_group update_scim_group delete_scim_group
@@ -111,7 +114,10 @@ def test_the_introduction_says_how_to_call(edition: Edition) -> None:
 def test_tags_start_with_the_resources() -> None:
     """The SaaS's own API is what an integrator comes for; every tag says what it is about."""
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
-    ours = ["tenant", "api keys", "members", "invitations", "roles", "audit log", "scim", "usage", "me", "sign-in"]
+    ours = [
+        *("tenant", "api keys", "members", "invitations", "roles", "single sign-on", "audit log", "scim", "usage"),
+        *("me", "sign-in"),
+    ]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
     for edition in EDITIONS:
@@ -150,7 +156,9 @@ def _is_scim(name: str) -> bool:
 
 
 # Public, and refuse what they are sent as a credential.
-_CHECK_CREDENTIALS = {"accept_invitation", "log_in", "refresh_tokens", "reset_password", "verify_email"}
+_CHECK_CREDENTIALS = {
+    *("accept_invitation", "end_sso", "log_in", "redeem_sso", "refresh_tokens", "reset_password", "verify_email"),
+}
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
 
 

@@ -1,0 +1,1 @@
+"""Single sign-on of a tenant's people at its own OpenID Connect provider."""
