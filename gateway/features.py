@@ -175,10 +175,11 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         *(scim_repository.has_role, sso_repository.maps_role),
     )
     roles = Roles(authorizer.permissions, assignments)
-    users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins_of)
+    queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
+    users = Users(passwords, sign_ins.end_all_sign_ins)
+    members = Members(roles, sign_ins.end_sign_ins_of, plans.check_members)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     refusals = Refusals(database)
-    queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
     sign_in = SignIn(
         database,
@@ -192,7 +193,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refusals=refusals,
     )
     product = settings.mail.product if settings.mail else ""
-    invitations = Invitations(roles, links, plans.check_members, mail, product)
+    invitations = Invitations(roles, links, members, mail, product)
     outgoing, sign_up = _account_mail(settings, queue, mail), None
     if outgoing is not None and settings.sign_up_plan is not None:
         plan = settings.sign_up_plan
@@ -208,7 +209,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         tokens=tokens,
         links=links,
         invitations=invitations,
-        acceptance=Acceptance(database, invitations, links, roles, users, members, plans.check_members),
+        acceptance=Acceptance(database, invitations, links, roles, users, members),
         directory=Directory(),
         users=users,
         roles=roles,

@@ -15,7 +15,7 @@ from tenants.invitations import repository
 from tenants.invitations.errors import AlreadyMember, InvitationVoid, PasswordRequired, RoleDeleted
 from tenants.invitations.models import Invitation
 from tenants.invitations.schemas import InvitationAccepted
-from tenants.invitations.service import CheckSeats, Invitations, audited
+from tenants.invitations.service import Invitations, audited
 from tenants.links.errors import LinkInvalid
 from tenants.links.repository import Link
 from tenants.links.service import LinkPurpose, Links
@@ -58,7 +58,6 @@ class Acceptance:
     roles: Roles
     users: Users
     members: Members
-    check_seats: CheckSeats
 
     async def accept(self, token: str, name: str, password: str | None, *, origin: Origin) -> InvitationAccepted:
         """Make the invited person a member. A new one gets an account with this password; others keep theirs.
@@ -100,10 +99,9 @@ class Acceptance:
         user, password_set = await self._account(session, link.email, person)
         if await member_rows.find(session, tenant_id, user.id) is not None:
             raise AlreadyMember
-        await self.check_seats(session, tenant_id, await member_rows.count(session, tenant_id) + 1)
         before, origin = audited(invitation), origin.by(Actor(ActorKind.USER, user.id))
         invitation.accepted_at, invitation.accepted_by = datetime.now(UTC), user.id
-        await self.members.put(session, tenant_id, user.id, [invitation.role], origin=origin)
+        await self.members.join(session, tenant_id, user.id, [invitation.role], origin=origin)
         await audit.record(
             session,
             tenant_id,

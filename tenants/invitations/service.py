@@ -1,6 +1,6 @@
 """Invitations: create, list, read, send again, revoke. Accepting them is in ``acceptance.py``."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tenants.audit import service as audit
@@ -18,6 +18,7 @@ from tenants.links.service import LONGEST_LIFE, LinkPurpose, Links
 from tenants.mail.service import Mail
 from tenants.mail.templates import Invited, render
 from tenants.members import repository as members
+from tenants.members.service import Members
 from tenants.roles.grants import Grantor, check_assignment
 from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles
@@ -28,9 +29,6 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 MOST_AN_HOUR = 200  # invitations that a tenant creates
 MOST_TO_ADDRESS = 10  # messages of a tenant to one address in a day
 
-# Returns when the tenant's plan includes so many members; raises an error of billing otherwise.
-CheckSeats = Callable[[ControlSession, TenantId, int], Awaitable[None]]
-
 
 class Invitations:
     """Every call runs in the caller's transaction. Changes of one tenant's invitations and members are serialised.
@@ -38,13 +36,11 @@ class Invitations:
     Nothing that is done for an invitation depends on whether its address has an account (ID10).
     """
 
-    def __init__(
-        self, roles: Roles, links: Links, check_seats: CheckSeats, mail: Mail | None, product: str = ""
-    ) -> None:
+    def __init__(self, roles: Roles, links: Links, seats: Members, mail: Mail | None, product: str = "") -> None:
         """``mail`` is None when mail is off: invitations are then created, and can be sent later."""
         self._roles = roles
         self._links = links
-        self._check_seats = check_seats
+        self._seats = seats
         self._mail = mail
         self._product = product
 
@@ -82,8 +78,7 @@ class Invitations:
         check_assignment(grantor, known, (), (requested.role,))
         await self._check_address(session, tenant, requested.email)
         await self._check_pace(session, tenant, requested.email)
-        taken = await members.count(session, tenant) + await repository.count_pending(session, tenant)
-        await self._check_seats(session, tenant, taken + 1)
+        await self._seats.check_seats(session, tenant, await repository.count_pending(session, tenant) + 1)
         invitation = Invitation(
             id=InvitationId(new_id()),
             tenant_id=tenant,

@@ -23,6 +23,9 @@ from tenants.users import repository as users
 # Ends every sign-in of these people in a tenant, in the caller's transaction.
 EndSignIns = Callable[[ControlSession, TenantId, Collection[UserId], datetime], Awaitable[None]]
 
+# Returns when the tenant's plan includes so many members; raises an error of billing otherwise.
+CheckSeats = Callable[[ControlSession, TenantId, int], Awaitable[None]]
+
 
 class Members:
     """Every call runs in the caller's transaction. Changes of one tenant's roles and members are serialised.
@@ -30,9 +33,10 @@ class Members:
     A person whose roles change, or who is disabled or removed, has to sign in again (ID11, ID15).
     """
 
-    def __init__(self, roles: Roles, end_sign_ins: EndSignIns) -> None:
+    def __init__(self, roles: Roles, end_sign_ins: EndSignIns, check_seats: CheckSeats) -> None:
         self._roles = roles
         self._end_sign_ins = end_sign_ins
+        self._check_seats = check_seats
 
     async def put(
         self,
@@ -43,7 +47,7 @@ class Members:
         *,
         origin: Origin,
     ) -> None:
-        """Make the person a member of the tenant with exactly these roles."""
+        """Make the person a member of the tenant with exactly these roles, whatever the plan includes."""
         await repository.put(session, tenant, user, [str(role) for role in roles])
         member = _found(await repository.find(session, tenant, user))
         await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
@@ -51,10 +55,21 @@ class Members:
     async def join(
         self, session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str], *, origin: Origin
     ) -> None:
-        """Make the person a member with these roles, unless they are one already. The caller serialises."""
+        """Make the person a member with these roles, unless they are one already. The caller serialises.
+
+        Raises what ``CheckSeats`` raises.
+        """
         if await repository.insert_unless_member(session, tenant, user, roles):
+            await self.check_seats(session, tenant)
             member = _found(await repository.find(session, tenant, user))
             await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
+
+    async def check_seats(self, session: ControlSession, tenant: TenantId, pending: int = 0) -> None:
+        """Return when the plan includes the members that the tenant has by now, and ``pending`` more.
+
+        Exact while the caller serialises. Raises what ``CheckSeats`` raises.
+        """
+        await self._check_seats(session, tenant, await repository.count(session, tenant) + pending)
 
     async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[Member]:
         """A page of the tenant's members, disabled ones included."""

@@ -84,6 +84,7 @@ class Admission:
         granted = [connected.connection.default_role] if is_new else []
         if is_new:
             await members_repository.put(session, connected.tenant.id, user.id, granted)
+            await self._members.check_seats(session, connected.tenant.id)
         link = SsoIdentity(
             connection_id=connected.connection.id,
             subject=identity.subject,
