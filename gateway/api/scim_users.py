@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query, Request, Response
 
+from billing.plans.errors import TooManyMembers
 from gateway.api.path_ids import UserInPath
 from gateway.api.scim_answers import ROOT, ScimListQuery, ScimQuery, answered, base_of, created, read
 from gateway.authorization.guards import requires
@@ -39,7 +40,7 @@ router = ScimRouter(tags=["scim"])
 
 
 @router.post(_PATH, status_code=201, response_model=ScimUser)
-@terms(requires("scim:manage"), errors=(UserNameTaken, AlreadyProvisioned, LastOwner, NoAddress))
+@terms(requires("scim:manage"), errors=(UserNameTaken, AlreadyProvisioned, LastOwner, NoAddress, TooManyMembers))
 async def create_scim_user(request: Request, body: _User) -> Response:
     """Create a user. The person with the e-mail address becomes a member; an account is created if there is none."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

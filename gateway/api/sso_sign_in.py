@@ -3,6 +3,7 @@
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from billing.plans.errors import TooManyMembers
 from gateway.api.answers import answered
 from gateway.api.clients import client_of
 from gateway.authorization.guards import public
@@ -57,7 +58,7 @@ async def start_sso(request: Request, body: StartSso) -> Response:
     public,
     query=_PARAMETERS,
     per_source=_SIGN_INS,
-    errors=(SsoRefused, NoSingleSignOn, ProviderUnavailable, TenantSuspended),
+    errors=(SsoRefused, NoSingleSignOn, ProviderUnavailable, TenantSuspended, TooManyMembers),
 )
 async def end_sso(request: Request) -> Response:
     """Receive the browser from the identity provider. It goes on to `return_to` with a `code` or an `error`.

@@ -268,3 +268,20 @@ async def test_responses_are_what_the_document_describes(provider: Provider) -> 
     ):
         within = {"components": {"schemas": schemas}, "$ref": f"#/components/schemas/{name}"}
         jsonschema_rs.validator_for(within, validate_formats=True).validate(value)
+
+
+async def test_a_directory_adds_no_more_members_than_the_plan_includes(provider: Provider, gateway: Gateway) -> None:
+    """At the bound, and one beyond, which adds no one."""
+    count = (
+        "SELECT count(*) FROM tenantry.memberships JOIN tenantry.tenants ON tenants.id = tenant_id WHERE slug = 'acme'"
+    )
+    ((members,),) = execute(gateway, count)
+    features = "UPDATE tenantry.plans SET features = features || jsonb_build_object('members', %s::int)"
+    execute(gateway, features, members + 1)
+    first, second = [
+        await provider.send("POST", "/Users", {"schemas": [USER], "userName": f"{name}@acme.example"})
+        for name in ("first", "second")
+    ]
+    assert first.status_code == 201
+    assert refusal(second) == (403, None)
+    assert execute(gateway, count) == [(members + 1,)]

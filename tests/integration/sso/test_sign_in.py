@@ -198,3 +198,15 @@ async def test_a_suspended_tenant_says_so_to_its_people_only(sso: SingleSignOn, 
     answer: httpx.Response = await sso.sign_in(oidc_provider, _person(oidc_provider))
     assert (answer.status_code, answer.json()["code"]) == (403, "tenant_suspended")
     assert sso.traces() == before
+
+
+async def test_nobody_joins_by_single_sign_on_beyond_what_the_plan_includes(
+    sso: SingleSignOn, oidc_provider: RealProvider
+) -> None:
+    """One beyond the bound: no member, and no identity that a later sign-in would find."""
+    await sso.connect(oidc_provider)
+    execute(sso.gateway, "UPDATE tenantry.plans SET features = features || jsonb_build_object('members', 1)")
+    started = await sso.start()
+    refused = await sso.callback(oidc_provider.signed_in(started.url, _person(oidc_provider)))
+    assert (refused.status_code, refused.json()["code"]) == (403, "entitlement_required")
+    assert execute(sso.gateway, "SELECT count(*) FROM tenantry.sso_identities") == [(0,)]
