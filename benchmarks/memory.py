@@ -22,7 +22,7 @@ from benchmarks.servers import Server
 from benchmarks.workloads import CONNECTIONS, closed_loop
 from gateway.development.load import request_bytes
 
-_STEPS = (10_000, 100_000, 1_000_000)
+_STEPS = (10_000, 30_000, 100_000, 300_000, 600_000, 1_000_000)
 _QUICK = (1_000, 5_000)
 _CHUNK = 2_000  # requests, after which some clients are rude
 _RUDE = 5
