@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TypeVar
 
 from procrastinate import App
@@ -50,6 +49,8 @@ from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
 from tenants.members import repository as members_repository
 from tenants.members.service import Members
+from tenants.mfa.feature import Mfa, build_sign_in
+from tenants.mfa.jobs import add_mfa_jobs
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
@@ -66,10 +67,9 @@ from tenants.secrets.sealing import Sealer
 from tenants.settings import DatabaseSettings
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
 from tenants.sign_in.mail_pace import MailPace
-from tenants.sign_in.service import REFRESH_ANSWER, SignIn
+from tenants.sign_in.service import SignIn
 from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
 from tenants.sign_up.jobs import add_sign_up_jobs
@@ -135,6 +135,7 @@ class Features:
     sessions: Sessions
     outbound: OutboundClient
     sso: SingleSignOn
+    mfa: Mfa
     audit_log: AuditLog
     refusals: Refusals
     checkpoints: CheckpointWriter
@@ -177,17 +178,16 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     roles = Roles(authorizer.permissions, assignments)
     users, members = Users(passwords, sign_ins.end_all_sign_ins), Members(roles, sign_ins.end_sign_ins_of)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
-    refusals = Refusals(database)
-    queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
+    queue, subscriptions, plans, refusals = JobQueue(), Subscriptions(), Plans(), Refusals(database)
     mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
-    sign_in = SignIn(
+    sign_in, mfa = build_sign_in(
         database,
+        settings.sign_in,
         hasher=hasher,
         passwords=passwords,
-        attempts=SignInAttempts(database, settings.secret),
         tokens=tokens,
-        sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
-        refresh_life=timedelta(days=settings.refresh_token_days),
+        roles=roles,
+        mail=mail,
         check_policy=check_enforcement,
         refusals=refusals,
     )
@@ -195,8 +195,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     invitations = Invitations(roles, links, plans.check_members, mail, product)
     outgoing, sign_up = _account_mail(settings, queue, mail), None
     if outgoing is not None and settings.sign_up_plan is not None:
-        plan = settings.sign_up_plan
-        sign_up = SignUp(database, users, passwords, members, sign_in, links, outgoing, plan)
+        sign_up = SignUp(database, users, passwords, members, sign_in, links, outgoing, settings.sign_up_plan)
     shared = _SharedWithSso(hasher, roles, Admission(users, members, roles), sign_in, refusals)
     outbound = OutboundClient(AddressFilter(settings.outbound_networks))
     return Features(
@@ -220,6 +219,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         sessions=Sessions(sign_in),
         outbound=outbound,
         sso=_sso(settings, database, outbound, shared),
+        mfa=mfa,
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
@@ -245,6 +245,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
     add_sso_jobs(app, features.database, features.sso.domains)
+    add_mfa_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

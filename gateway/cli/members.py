@@ -19,7 +19,10 @@ from tenants.invitations.schemas import CreateInvitation, InvitationResponse
 from tenants.members.repository import Member
 from tenants.members.schemas import ChangeMember, MemberResponse
 
-app = typer.Typer(help="List, invite and remove the members of a tenant, and set their roles.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, invite and remove the members of a tenant, set their roles, reset their second factors.",
+    no_args_is_help=True,
+)
 
 _COLUMNS = ("id", "email", "name", "roles", "disabled", "account_disabled", "created_at")
 _MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
@@ -104,6 +107,26 @@ def set_roles(
                 session, owner.id, None, found.id, request.roles, origin=COMMAND_LINE
             )
             return _fields(changed)
+
+    print_object(administer(load_settings(context), work), as_json=as_json)
+
+
+@app.command()
+def reset_mfa(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    member: Annotated[str, _MEMBER],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Remove all second factors of a member who has lost them, in every tenant, and end their sessions."""
+
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            found = await features.members.read_named(session, owner.id, member)
+            await features.mfa.tenant.reset(session, owner.id, None, None, found.id, origin=COMMAND_LINE)
+            return {"id": show(USER, found.id), "email": found.user.email, "mfa_reset": True}
 
     print_object(administer(load_settings(context), work), as_json=as_json)
 
