@@ -80,7 +80,7 @@ def _accounts(deployment: Deployment, number: int) -> tuple[str, list[str]]:
 async def _hash(deployment: Deployment) -> str:
     services = build_services(settings_of(deployment.environment))
     try:
-        return await services.features.users.hash_password(_PASSWORD, "nobody@example.com")
+        return await services.features.people.users.hash_password(_PASSWORD, "nobody@example.com")
     finally:
         services.features.passwords.close()
 

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TypeVar
 
 from procrastinate import App
@@ -25,8 +24,9 @@ from billing.stripe_events.reconciler import Reconciler
 from billing.subscriptions.service import Subscriptions
 from billing.usage.service import Usage
 from gateway.authorization.authorizer import Authorizer
+from gateway.people import People, Shared, build_people
 from gateway.routing.saas import permissions_of
-from gateway.settings import Mode, Settings
+from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
@@ -39,55 +39,32 @@ from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
-from tenants.invitations.acceptance import Acceptance
 from tenants.invitations.jobs import add_invitation_jobs
-from tenants.invitations.service import Invitations
 from tenants.jobs.queue import JobQueue
 from tenants.links.jobs import add_link_jobs
-from tenants.links.service import Links
 from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
 from tenants.members import repository as members_repository
-from tenants.members.service import Members
+from tenants.mfa.jobs import add_mfa_jobs
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
 from tenants.outbound.client import OutboundClient
 from tenants.password_changes.jobs import add_password_jobs
-from tenants.password_changes.service import FORGOTTEN, AccountMail, PasswordChanges
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import Roles
 from tenants.scim import repository as scim_repository
-from tenants.scim.groups import ScimGroups
-from tenants.scim.service import ScimUsers
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.settings import DatabaseSettings
-from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.jobs import add_sign_in_jobs
-from tenants.sign_in.mail_pace import MailPace
-from tenants.sign_in.service import REFRESH_ANSWER, SignIn
-from tenants.sign_in.sessions import Sessions
 from tenants.sign_in.signing_keys import SigningKeys
 from tenants.sign_up.jobs import add_sign_up_jobs
-from tenants.sign_up.service import SignUp
 from tenants.sso import repository as sso_repository
-from tenants.sso.admission import Admission
-from tenants.sso.connections import CLIENT_SECRET, Connections
-from tenants.sso.discovery import Discovery
-from tenants.sso.domains import DnsTxtRecords
 from tenants.sso.jobs import add_sso_jobs
-from tenants.sso.oidc import OidcProvider
-from tenants.sso.policy import check_enforcement
-from tenants.sso.proofs import Domains
-from tenants.sso.service import SsoSignIn
 from tenants.users.passwords import PasswordHasher
-from tenants.users.service import Users
-
-SSO_CALLBACK = "/v1/auth/sso/callback"
 
 _Result = TypeVar("_Result")
 
@@ -103,15 +80,6 @@ class StripeBilling:
 
 
 @dataclass(frozen=True, slots=True)
-class SingleSignOn:
-    """People of a tenant who sign in at its own identity provider."""
-
-    connections: Connections
-    domains: Domains
-    sign_in: SsoSignIn
-
-
-@dataclass(frozen=True, slots=True)
 class Features:
     """One of each. Frozen: nothing is replaced while a process runs. ``close`` is due at its end."""
 
@@ -121,27 +89,16 @@ class Features:
     hasher: SecretHasher
     passwords: PasswordHasher
     tokens: AccessTokens
-    links: Links
-    invitations: Invitations
-    acceptance: Acceptance
+    outbound: OutboundClient
     directory: Directory
-    users: Users
     roles: Roles
-    members: Members
+    people: People
     api_keys: ApiKeys
     operator_keys: OperatorKeys
     onboarding: Onboarding
-    sign_in: SignIn
-    sessions: Sessions
-    outbound: OutboundClient
-    sso: SingleSignOn
     audit_log: AuditLog
     refusals: Refusals
     checkpoints: CheckpointWriter
-    scim_users: ScimUsers
-    scim_groups: ScimGroups
-    password_changes: PasswordChanges
-    sign_up: SignUp | None  # None when sign-up is closed
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -174,32 +131,12 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         *(members_repository.has_role, api_keys_repository.has_role),
         *(scim_repository.has_role, sso_repository.maps_role),
     )
-    roles = Roles(authorizer.permissions, assignments)
+    roles, refusals = Roles(authorizer.permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
-    users = Users(passwords, sign_ins.end_all_sign_ins)
-    members = Members(roles, sign_ins.end_sign_ins_of, plans.check_members)
+    mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
+    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
+    people = build_people(settings, shared, plans.check_members)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
-    refusals = Refusals(database)
-    mail, links = _mail(settings, queue), Links(hasher, settings.link_pages)
-    sign_in = SignIn(
-        database,
-        hasher=hasher,
-        passwords=passwords,
-        attempts=SignInAttempts(database, settings.secret),
-        tokens=tokens,
-        sealer=Sealer(settings.sealing_keys, REFRESH_ANSWER),
-        refresh_life=timedelta(days=settings.refresh_token_days),
-        check_policy=check_enforcement,
-        refusals=refusals,
-    )
-    product = settings.mail.product if settings.mail else ""
-    invitations = Invitations(roles, links, members, mail, product)
-    outgoing, sign_up = _account_mail(settings, queue, mail), None
-    if outgoing is not None and settings.sign_up_plan is not None:
-        plan = settings.sign_up_plan
-        sign_up = SignUp(database, users, passwords, members, sign_in, links, outgoing, plan)
-    shared = _SharedWithSso(hasher, roles, Admission(users, members, roles), sign_in, refusals)
-    outbound = OutboundClient(AddressFilter(settings.outbound_networks))
     return Features(
         database=database,
         registry=registry,
@@ -207,27 +144,16 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         hasher=hasher,
         passwords=passwords,
         tokens=tokens,
-        links=links,
-        invitations=invitations,
-        acceptance=Acceptance(database, invitations, links, roles, users, members),
+        outbound=outbound,
         directory=Directory(),
-        users=users,
         roles=roles,
-        members=members,
+        people=people,
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),
-        onboarding=Onboarding(api_keys, invitations),
-        sign_in=sign_in,
-        sessions=Sessions(sign_in),
-        outbound=outbound,
-        sso=_sso(settings, database, outbound, shared),
+        onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
-        scim_users=ScimUsers(users, members, roles),
-        scim_groups=ScimGroups(members, roles),
-        password_changes=PasswordChanges(database, users, sign_in, links, outgoing),
-        sign_up=sign_up,
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
@@ -243,16 +169,17 @@ def add_jobs(app: App, features: Features) -> None:
     add_event_jobs(app, features.database)
     add_audit_jobs(app, features.checkpoints)
     add_sign_in_jobs(app, features.database)
+    add_mfa_jobs(app, features.database)
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
-    add_sso_jobs(app, features.database, features.sso.domains)
+    add_sso_jobs(app, features.database, features.people.sso.domains)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
         add_mail_jobs(app, features.mail)
-        add_password_jobs(app, features.password_changes)
-    if features.sign_up is not None:
-        add_sign_up_jobs(app, features.sign_up, features.database)
+        add_password_jobs(app, features.people.password_changes)
+    if features.people.sign_up is not None:
+        add_sign_up_jobs(app, features.people.sign_up, features.database)
 
 
 @asynccontextmanager
@@ -284,46 +211,6 @@ def _tokens(settings: Settings) -> AccessTokens:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _SharedWithSso:
-    """What single sign-on needs of other features."""
-
-    hasher: SecretHasher
-    roles: Roles
-    admission: Admission
-    sign_in: SignIn
-    refusals: Refusals
-
-
-def _sso(settings: Settings, database: Database, outbound: OutboundClient, shared: _SharedWithSso) -> SingleSignOn:
-    is_development = settings.mode is Mode.DEVELOPMENT
-    provider = OidcProvider(outbound, Discovery(outbound, allow_loopback_http=is_development))
-    connections = Connections(
-        database,
-        roles=shared.roles,
-        provider=provider,
-        sealer=Sealer(settings.sealing_keys, CLIENT_SECRET),
-        redirect_uri=f"{settings.public_url.rstrip('/')}{SSO_CALLBACK}",
-        allow_loopback_http=is_development,
-    )
-    return SingleSignOn(
-        connections=connections,
-        domains=Domains(database, DnsTxtRecords(settings.dns_servers)),
-        sign_in=SsoSignIn(
-            database,
-            hasher=shared.hasher,
-            provider=provider,
-            connections=connections,
-            admission=shared.admission,
-            sign_in=shared.sign_in,
-            refusals=shared.refusals,
-            secret=settings.secret,
-            public_url=settings.public_url,
-            allowed_origins=settings.cors_origins,
-        ),
-    )
-
-
 def _stripe(
     settings: StripeSettings, database: Database, queue: JobQueue, subscriptions: Subscriptions
 ) -> StripeBilling:
@@ -341,10 +228,3 @@ def _mail(settings: Settings, queue: JobQueue) -> Mail | None:
     if settings.mail is None:
         return None
     return Mail(queue, Sealer(settings.sealing_keys, QUEUED_MAIL), SmtpSender(settings.mail))
-
-
-def _account_mail(settings: Settings, queue: JobQueue, mail: Mail | None) -> AccountMail | None:
-    if mail is None or settings.mail is None:
-        return None
-    sealer = Sealer(settings.sealing_keys, FORGOTTEN)
-    return AccountMail(mail, queue, sealer, MailPace(settings.secret), settings.mail.product)

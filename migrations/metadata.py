@@ -14,6 +14,7 @@ import tenants.events.models
 import tenants.invitations.models
 import tenants.links.models
 import tenants.members.models
+import tenants.mfa.models
 import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.scim.models
@@ -36,6 +37,7 @@ CONTROL_MODELS = (
     tenants.invitations.models,
     tenants.links.models,
     tenants.members.models,
+    tenants.mfa.models,
     tenants.operator_keys.models,
     tenants.roles.models,
     tenants.scim.models,

@@ -20,6 +20,7 @@ SignInId = NewType("SignInId", UUID)
 ScimGroupId = NewType("ScimGroupId", UUID)
 InvitationId = NewType("InvitationId", UUID)
 SsoDomainId = NewType("SsoDomainId", UUID)
+PasskeyId = NewType("PasskeyId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
@@ -30,6 +31,7 @@ SESSION = "ses"
 SCIM_GROUP = "grp"
 INVITATION = "inv"
 SSO_DOMAIN = "dom"
+PASSKEY = "pky"
 REQUEST = "req"
 EVENT = "evt"
 

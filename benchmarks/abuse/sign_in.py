@@ -40,7 +40,7 @@ def measure(target: Target) -> list[Finding]:
 async def _hash(target: Target) -> str:
     services = build_services(settings_of(target.deployment.environment))
     try:
-        return await services.features.users.hash_password(_PASSWORD, "nobody@example.com")
+        return await services.features.people.users.hash_password(_PASSWORD, "nobody@example.com")
     finally:
         services.features.passwords.close()
 

@@ -13,7 +13,8 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
-from tenants.sign_in.schemas import Grant, LoginRequest, LogoutRequest, RefreshRequest
+from tenants.sign_in.schemas import Grant, LoginRequest, LogoutRequest, MfaChallenge, RefreshRequest
+from tenants.sign_in.second_factor import SecondFactorNeeded
 from tenants.sign_in.service import SignInRefused
 
 _KEYS_FRESH = "public, max-age=300, stale-while-revalidate=600"  # seconds; a new key waits that long before it signs
@@ -53,16 +54,18 @@ _KEY_SET: dict[int | str, dict[str, Any]] = {
 router = ManagementRouter(tags=["sign-in"])
 
 
-@router.post("/v1/auth/login", response_model=Grant)
-@terms(public, per_source=_SIGN_INS, errors=(SignInRefused, TenantSuspended))
+@router.post("/v1/auth/login", response_model=Grant | MfaChallenge)
+@terms(public, per_source=_SIGN_INS, errors=(SignInRefused, TenantSuspended, SecondFactorNeeded))
 async def log_in(request: Request, body: LoginRequest) -> Response:
     """Sign in to one tenant. Every failure has the same response, whatever its reason.
 
+    A person who has a second factor, or needs one in this tenant, gets an `mfa_token` in place of a session: go on at
+    `/v1/auth/mfa/verify`, or at `/v1/auth/mfa/totp` if it says `enroll`.
     After too many failures for an account or in a tenant, attempts are delayed: retry after `Retry-After`.
     """
-    sign_in = services_of(request).features.sign_in
-    grant = await sign_in.login(body.email, body.password, body.tenant, source_of(request), client_of(request))
-    return answered(grant)
+    sign_in = services_of(request).features.people.sign_in
+    begun = await sign_in.login(body.email, body.password, body.tenant, source_of(request), client_of(request))
+    return answered(begun)
 
 
 @router.post("/v1/auth/refresh", response_model=Grant)
@@ -73,7 +76,7 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
 )
 async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
     """Exchange a refresh token for new tokens. A refresh token is valid once; reuse revokes the sign-in."""
-    return answered(await services_of(request).features.sign_in.refresh(body.refresh_token, client_of(request)))
+    return answered(await services_of(request).features.people.sign_in.refresh(body.refresh_token, client_of(request)))
 
 
 @router.post("/v1/auth/logout", status_code=204)
@@ -83,7 +86,7 @@ async def log_out(request: Request, body: LogoutRequest) -> Response:
 
     With `everywhere`, all sessions of the person end, in all tenants.
     """
-    await services_of(request).features.sign_in.logout(
+    await services_of(request).features.people.sign_in.logout(
         body.refresh_token, client_of(request), everywhere=body.everywhere
     )
     return Response(status_code=204)

@@ -58,7 +58,7 @@ async def create_invitation(request: Request, body: CreateInvitation) -> Respons
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        made = await services.features.invitations.invite(
+        made = await services.features.people.invitations.invite(
             session, tenant.id, grantor_of(request), body, origin=origin_of(request)
         )
     response, tag = InvitationResponse.of(made), services.tags.of(_tagged(made.id, tenant.id), made.shown_version)
@@ -72,7 +72,7 @@ async def list_invitations(request: Request, query: Annotated[ListQuery, Query()
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "invitations", tenant.id, query)
     async with services.database.control(tenant) as session:
-        rows = await services.features.invitations.page(session, tenant.id, cursors.keyset())
+        rows = await services.features.people.invitations.page(session, tenant.id, cursors.keyset())
     return answered(cursors.page(rows, InvitationResponse.of))
 
 
@@ -82,7 +82,7 @@ async def read_invitation(request: Request, invitation_id: InvitationInPath) -> 
     """Read one invitation."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        found = await services.features.invitations.read(session, tenant.id, invitation_id)
+        found = await services.features.people.invitations.read(session, tenant.id, invitation_id)
     return read(request, InvitationResponse.of(found), _tagged(found.id, tenant.id), found.shown_version)
 
 
@@ -92,7 +92,7 @@ async def resend_invitation(request: Request, invitation_id: InvitationInPath) -
     """Send a pending invitation again. The link before it ends, you become its inviter, and the 7 days start again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        sent = await services.features.invitations.resend(
+        sent = await services.features.people.invitations.resend(
             session, tenant.id, grantor_of(request), invitation_id, origin=origin_of(request)
         )
     return answered(InvitationResponse.of(sent), services.tags.of(_tagged(sent.id, tenant.id), sent.shown_version))
@@ -105,7 +105,7 @@ async def revoke_invitation(request: Request, invitation_id: InvitationInPath) -
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(invitation_id, tenant.id), request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.invitations.revoke(
+        await services.features.people.invitations.revoke(
             session, tenant.id, grantor_of(request), invitation_id, origin=origin_of(request), versions=expected
         )
     return Response(status_code=204)
@@ -123,7 +123,7 @@ async def accept_invitation(request: Request, body: AcceptInvitation) -> Respons
     Nothing signs in: use `POST /v1/auth/login` next. Without the password that a new person needs, the response is 422
     at `/password`, and the link can be used again. Every link that cannot be used has the same response.
     """
-    acceptance = services_of(request).features.acceptance
+    acceptance = services_of(request).features.people.acceptance
     return answered(await acceptance.accept(body.token, body.name, body.password, origin=origin_of(request)))
 
 
@@ -134,7 +134,7 @@ async def renew_invitation(request: Request, body: RenewInvitation) -> Response:
 
     The response is the same whether the link can be exchanged or not.
     """
-    await services_of(request).features.acceptance.renew(body.token, origin=origin_of(request))
+    await services_of(request).features.people.acceptance.renew(body.token, origin=origin_of(request))
     return Response(status_code=202)
 
 

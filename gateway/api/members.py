@@ -34,7 +34,7 @@ async def list_members(request: Request, query: Annotated[ListQuery, Query()]) -
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "members", tenant.id, query)
     async with services.database.control(tenant) as session:
-        rows = await services.features.members.page(session, tenant.id, cursors.keyset())
+        rows = await services.features.people.members.page(session, tenant.id, cursors.keyset())
     return answered(cursors.page(rows, MemberResponse.of))
 
 
@@ -44,7 +44,7 @@ async def read_member(request: Request, user_id: UserInPath) -> Response:
     """Read one member."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        member = await services.features.members.read(session, tenant.id, user_id)
+        member = await services.features.people.members.read(session, tenant.id, user_id)
     return read(request, MemberResponse.of(member), _tagged(user_id, tenant.id), member.version)
 
 
@@ -56,7 +56,7 @@ async def update_member(request: Request, user_id: UserInPath, body: ChangeMembe
     tagged = _tagged(user_id, tenant.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
-        member = await services.features.members.change(
+        member = await services.features.people.members.change(
             session,
             tenant.id,
             grantor_of(request),
@@ -75,7 +75,7 @@ async def remove_member(request: Request, user_id: UserInPath) -> Response:
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(user_id, tenant.id), request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.members.remove(
+        await services.features.people.members.remove(
             session, tenant.id, grantor_of(request), user_id, origin=origin_of(request), versions=expected
         )
     return Response(status_code=204)

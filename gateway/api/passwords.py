@@ -32,7 +32,7 @@ router = ManagementRouter(tags=["sign-in"])
 @terms(public, per_source=_MESSAGES, errors=(MailOff,))
 async def forgot_password(request: Request, body: ForgotPasswordRequest) -> Response:
     """Ask for a link to set a new password. The response is the same whether the address has an account or not."""
-    await services_of(request).features.password_changes.forgot(body.email)
+    await services_of(request).features.people.password_changes.forgot(body.email)
     return accepted(Accepted())
 
 
@@ -40,7 +40,7 @@ async def forgot_password(request: Request, body: ForgotPasswordRequest) -> Resp
 @terms(public, per_source=_RESETS, errors=(LinkInvalid,))
 async def reset_password(request: Request, body: ResetPasswordRequest) -> Response:
     """Set a new password by a link. All sessions of the person end, in all tenants; none begins."""
-    changes = services_of(request).features.password_changes
+    changes = services_of(request).features.people.password_changes
     await changes.reset(body.token, body.password, source_of(request), origin=origin_of(request))
     return Response(status_code=204)
 
@@ -52,6 +52,6 @@ async def change_password(request: Request, body: ChangePasswordRequest) -> Resp
 
     Wrong current passwords are delayed as those of sign-ins are: retry after `Retry-After`.
     """
-    changes, caller = services_of(request).features.password_changes, principal_of(request.scope)
+    changes, caller = services_of(request).features.people.password_changes, principal_of(request.scope)
     source, client = source_of(request), client_of(request)
     return answered(await changes.change(caller, body.current_password, body.password, source, client))

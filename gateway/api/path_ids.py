@@ -12,6 +12,7 @@ from tenants.identifiers import (
     EVENT,
     INVITATION,
     OPERATOR_KEY,
+    PASSKEY,
     ROLE,
     SCIM_GROUP,
     SESSION,
@@ -21,6 +22,7 @@ from tenants.identifiers import (
     ApiKeyId,
     InvitationId,
     OperatorKeyId,
+    PasskeyId,
     RoleId,
     ScimGroupId,
     SignInId,
@@ -57,6 +59,7 @@ OperatorKeyInPath = Annotated[OperatorKeyId, PathId(OPERATOR_KEY), Path(descript
 TenantInPath = Annotated[TenantId, PathId(TENANT), Path(description="The id of the tenant.")]
 RoleInPath = Annotated[RoleId, PathId(ROLE), Path(description="The id of the role.")]
 SsoDomainInPath = Annotated[SsoDomainId, PathId(SSO_DOMAIN), Path(description="The id of the domain.")]
+PasskeyInPath = Annotated[PasskeyId, PathId(PASSKEY), Path(description="The id of the passkey.")]
 EventInPath = Annotated[UUID, PathId(EVENT), Path(description="The id of the event.")]
 UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the person.")]
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]

@@ -52,7 +52,7 @@ async def create_scim_group(request: Request, body: _Group) -> Response:
     """Create a group. It gives its members a role once an admin has mapped it to one."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        group = await services.features.scim_groups.create(session, tenant.id, body, origin=origin_of(request))
+        group = await services.features.people.scim_groups.create(session, tenant.id, body, origin=origin_of(request))
     return created(_shown(request, group), _tag(request, group.row))
 
 
@@ -66,7 +66,7 @@ async def list_scim_groups(request: Request, query: Annotated[ScimListQuery, Que
     services, tenant = services_of(request), principal_of(request.scope).tenant
     shape = query.shape
     async with services.database.control(tenant) as session:
-        total, groups = await services.features.scim_groups.page(
+        total, groups = await services.features.people.scim_groups.page(
             session, tenant.id, query.filter, query.offset, query.limit, members=shape.has("members")
         )
     resources = [shape.cut(_shown(request, each)) for each in groups]
@@ -82,7 +82,9 @@ async def read_scim_group(
     services, tenant = services_of(request), principal_of(request.scope).tenant
     shape = query.shape
     async with services.database.control(tenant) as session:
-        group = await services.features.scim_groups.read(session, tenant.id, group_id, members=shape.has("members"))
+        group = await services.features.people.scim_groups.read(
+            session, tenant.id, group_id, members=shape.has("members")
+        )
     return read(request, shape.cut(_shown(request, group)), _tagged(request, group_id), group.row.version)
 
 
@@ -99,7 +101,7 @@ async def replace_scim_group(request: Request, group_id: ScimGroupInPath, body: 
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(request, group_id), request.scope)
     async with services.database.control(tenant) as session:
-        group = await services.features.scim_groups.replace(
+        group = await services.features.people.scim_groups.replace(
             session, tenant.id, group_id, body, origin=origin_of(request), versions=expected
         )
     return answered(_shown(request, group), _tag(request, group.row))
@@ -118,7 +120,7 @@ async def update_scim_group(request: Request, group_id: ScimGroupInPath, body: _
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(request, group_id), request.scope)
     async with services.database.control(tenant) as session:
-        row = await services.features.scim_groups.patch(
+        row = await services.features.people.scim_groups.patch(
             session, tenant.id, group_id, body, origin=origin_of(request), versions=expected
         )
     return Response(status_code=204, headers={"etag": _tag(request, row)})
@@ -131,7 +133,7 @@ async def delete_scim_group(request: Request, group_id: ScimGroupInPath) -> Resp
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(request, group_id), request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.scim_groups.remove(
+        await services.features.people.scim_groups.remove(
             session, tenant.id, group_id, origin=origin_of(request), versions=expected
         )
     return Response(status_code=204)

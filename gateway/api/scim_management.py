@@ -47,7 +47,7 @@ async def update_scim_settings(request: Request, body: ChangeScimSettings) -> Re
     tagged = _settings_tagged(tenant.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
-        found = await services.features.scim_groups.set_default_role(
+        found = await services.features.people.scim_groups.set_default_role(
             session, tenant.id, grantor_of(request), body.default_role, origin=origin_of(request), versions=expected
         )
     shown = ScimSettingsResponse(base_url=base_of(request), default_role=found.scim_default_role)
@@ -61,7 +61,7 @@ async def list_group_roles(request: Request, query: Annotated[ListQuery, Query()
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "scim groups", tenant.id, query)
     async with services.database.control(tenant) as session:
-        rows = await services.features.scim_groups.keyset_page(session, tenant.id, cursors.keyset())
+        rows = await services.features.people.scim_groups.keyset_page(session, tenant.id, cursors.keyset())
     return answered(cursors.page(rows, GroupRoleResponse.of))
 
 
@@ -71,7 +71,7 @@ async def read_group_role(request: Request, group_id: ScimGroupInPath) -> Respon
     """Read the role that a group gives."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        row = (await services.features.scim_groups.read(session, tenant.id, group_id, members=False)).row
+        row = (await services.features.people.scim_groups.read(session, tenant.id, group_id, members=False)).row
     return read(request, GroupRoleResponse.of(row), _group_tagged(group_id, tenant.id), row.version)
 
 
@@ -86,7 +86,7 @@ async def update_group_role(request: Request, group_id: ScimGroupInPath, body: C
     tagged = _group_tagged(group_id, tenant.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
-        row = await services.features.scim_groups.map(
+        row = await services.features.people.scim_groups.map(
             session, tenant.id, grantor_of(request), group_id, body.role, origin=origin_of(request), versions=expected
         )
     return answered(GroupRoleResponse.of(row), services.tags.of(tagged, row.version))

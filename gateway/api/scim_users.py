@@ -45,7 +45,7 @@ async def create_scim_user(request: Request, body: _User) -> Response:
     """Create a user. The person with the e-mail address becomes a member; an account is created if there is none."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        user = await services.features.scim_users.create(session, tenant.id, body, origin=origin_of(request))
+        user = await services.features.people.scim_users.create(session, tenant.id, body, origin=origin_of(request))
     return created(_shown(request, user), _tag(request, user))
 
 
@@ -55,7 +55,7 @@ async def list_scim_users(request: Request, query: Annotated[ScimListQuery, Quer
     """List users that were created with SCIM. A filter compares `userName`, `externalId`, `id` or `emails.value`."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        total, users = await services.features.scim_users.page(
+        total, users = await services.features.people.scim_users.page(
             session, tenant.id, query.filter, query.offset, query.limit
         )
     resources = [query.shape.cut(_shown(request, each)) for each in users]
@@ -68,7 +68,7 @@ async def read_scim_user(request: Request, user_id: UserInPath, query: Annotated
     """Read a user that was created with SCIM."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        user = await services.features.scim_users.read(session, tenant.id, user_id)
+        user = await services.features.people.scim_users.read(session, tenant.id, user_id)
     return read(request, query.shape.cut(_shown(request, user)), _tagged(request, user_id), user.version)
 
 
@@ -79,7 +79,7 @@ async def replace_scim_user(request: Request, user_id: UserInPath, body: _User) 
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(request, user_id), request.scope)
     async with services.database.control(tenant) as session:
-        user = await services.features.scim_users.replace(
+        user = await services.features.people.scim_users.replace(
             session, tenant.id, user_id, body, origin=origin_of(request), versions=expected
         )
     return answered(_shown(request, user), _tag(request, user))
@@ -96,7 +96,7 @@ async def update_scim_user(request: Request, user_id: UserInPath, body: _Patch) 
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(request, user_id), request.scope)
     async with services.database.control(tenant) as session:
-        user = await services.features.scim_users.patch(
+        user = await services.features.people.scim_users.patch(
             session, tenant.id, user_id, body, origin=origin_of(request), versions=expected
         )
     return answered(_shown(request, user), _tag(request, user))
@@ -109,7 +109,7 @@ async def delete_scim_user(request: Request, user_id: UserInPath) -> Response:
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(request, user_id), request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.scim_users.remove(
+        await services.features.people.scim_users.remove(
             session, tenant.id, user_id, origin=origin_of(request), versions=expected
         )
     return Response(status_code=204)

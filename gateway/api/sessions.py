@@ -17,7 +17,8 @@ from gateway.services import services_of
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import NotFound
 from tenants.sign_in.errors import BoundToTenant
-from tenants.sign_in.schemas import Grant, MembershipResponse, SessionResponse, SwitchRequest
+from tenants.sign_in.schemas import Grant, MembershipResponse, MfaChallenge, SessionResponse, SwitchRequest
+from tenants.sign_in.second_factor import SecondFactorNeeded
 
 _SESSIONS = "/v1/auth/sessions"
 
@@ -31,7 +32,7 @@ async def list_sessions(request: Request, query: Annotated[ListQuery, Query()]) 
     services, caller = services_of(request), principal_of(request.scope)
     cursors = ListCursors(services.settings.secret, f"sessions {caller.id}", caller.tenant.id, query)
     async with services.database.control(caller.tenant) as session:
-        rows = await services.features.sessions.page(session, caller, cursors.keyset())
+        rows = await services.features.people.sessions.page(session, caller, cursors.keyset())
     return answered(cursors.page(rows, lambda row: SessionResponse.of(row, caller.sign_in_id)))
 
 
@@ -41,7 +42,7 @@ async def end_session(request: Request, session_id: SessionInPath) -> Response:
     """End one of your own sessions, with its refresh and access tokens."""
     services, caller = services_of(request), principal_of(request.scope)
     async with services.database.control(caller.tenant) as session:
-        await services.features.sessions.end(session, caller, session_id, origin=origin_of(request))
+        await services.features.people.sessions.end(session, caller, session_id, origin=origin_of(request))
     return Response(status_code=204)
 
 
@@ -52,15 +53,19 @@ async def list_own_tenants(request: Request, query: Annotated[ListQuery, Query()
     services, caller = services_of(request), principal_of(request.scope)
     cursors = ListCursors(services.settings.secret, f"own tenants {caller.id}", caller.tenant.id, query)
     async with services.database.control(caller.tenant) as session:
-        rows = await services.features.sessions.tenants(session, caller, cursors.keyset())
+        rows = await services.features.people.sessions.tenants(session, caller, cursors.keyset())
     return answered(cursors.page(rows, lambda row: MembershipResponse.of(row, caller.tenant.id)))
 
 
-@router.post("/v1/auth/switch", response_model=Grant)
-@terms(requires_person, errors=(NotFound, TenantSuspended, BoundToTenant))
+@router.post("/v1/auth/switch", response_model=Grant | MfaChallenge)
+@terms(requires_person, errors=(NotFound, TenantSuspended, BoundToTenant, SecondFactorNeeded))
 async def switch_tenant(request: Request, body: SwitchRequest) -> Response:
-    """Get tokens for another of your tenants. It is a session of its own; the current one goes on."""
+    """Get tokens for another of your tenants. It is a session of its own; the current one goes on.
+
+    Where the tenant requires a second factor and the current session used none, the response is that of a sign-in which
+    needs one.
+    """
     services, caller = services_of(request), principal_of(request.scope)
     async with services.database.control(caller.tenant) as session:
-        grant = await services.features.sessions.switch(session, caller, body.tenant, client_of(request))
-    return answered(grant)
+        begun = await services.features.people.sessions.switch(session, caller, body.tenant, client_of(request))
+    return answered(begun)

@@ -42,6 +42,6 @@ async def verify_email(request: Request, body: VerifyEmailRequest) -> Response:
 
 def _open(request: Request) -> SignUp:
     features = services_of(request).features
-    if features.sign_up is None:
+    if features.people.sign_up is None:
         raise SignUpClosed
-    return features.sign_up
+    return features.people.sign_up

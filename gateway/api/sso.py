@@ -45,7 +45,7 @@ router = ManagementRouter(tags=["single sign-on"])
 async def read_sso_connection(request: Request) -> Response:
     """Read the connection to the identity provider. The client's secret is never returned."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
-    connections = services.features.sso.connections
+    connections = services.features.people.sso.connections
     async with services.database.control(tenant) as session:
         found = await connections.read(session, tenant.id)
     response = ConnectionResponse.of(found, connections.redirect_uri)
@@ -61,7 +61,7 @@ async def configure_sso_connection(request: Request, body: ConfigureConnection) 
     sessions that the former one has opened, and people are linked again.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
-    connections = services.features.sso.connections
+    connections = services.features.people.sso.connections
     configured = await connections.configure(
         tenant, grantor_of(request), body, _expected(request, tenant.id), origin=origin_of(request)
     )
@@ -77,7 +77,7 @@ async def remove_sso_connection(request: Request) -> Response:
     """Remove the connection. The sessions that it has opened end; a later connection links people again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        await services.features.sso.connections.remove(
+        await services.features.people.sso.connections.remove(
             session, tenant.id, grantor_of(request), _expected(request, tenant.id), origin=origin_of(request)
         )
     return Response(status_code=204)
@@ -89,7 +89,9 @@ async def add_sso_domain(request: Request, body: AddDomain) -> Response:
     """Add a mail domain. Set the TXT record of the response in its DNS, then verify it."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        added = await services.features.sso.domains.add(session, tenant.id, body.domain, origin=origin_of(request))
+        added = await services.features.people.sso.domains.add(
+            session, tenant.id, body.domain, origin=origin_of(request)
+        )
     response = SsoDomainResponse.of(added)
     return created(response, f"{_DOMAINS}/{response.id}", services.tags.of(_domain_tag(added), added.version))
 
@@ -101,7 +103,7 @@ async def list_sso_domains(request: Request, query: Annotated[ListQuery, Query()
     services, tenant = services_of(request), principal_of(request.scope).tenant
     cursors = ListCursors(services.settings.secret, "sso-domains", tenant.id, query)
     async with services.database.control(tenant) as session:
-        rows = await services.features.sso.domains.page(session, tenant.id, cursors.keyset())
+        rows = await services.features.people.sso.domains.page(session, tenant.id, cursors.keyset())
     return answered(cursors.page(rows, SsoDomainResponse.of))
 
 
@@ -111,7 +113,7 @@ async def read_sso_domain(request: Request, domain_id: SsoDomainInPath) -> Respo
     """Read one mail domain."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        found = await services.features.sso.domains.read(session, tenant.id, domain_id)
+        found = await services.features.people.sso.domains.read(session, tenant.id, domain_id)
     return read(request, SsoDomainResponse.of(found), _domain_tag(found), found.version)
 
 
@@ -120,7 +122,7 @@ async def read_sso_domain(request: Request, domain_id: SsoDomainInPath) -> Respo
 async def verify_sso_domain(request: Request, domain_id: SsoDomainInPath) -> Response:
     """Look the TXT record up. Keep the record: a domain without it is proven no more after a week."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
-    found = await services.features.sso.domains.verify(tenant, domain_id, origin=origin_of(request))
+    found = await services.features.people.sso.domains.verify(tenant, domain_id, origin=origin_of(request))
     return answered(SsoDomainResponse.of(found), services.tags.of(_domain_tag(found), found.version))
 
 
@@ -132,7 +134,7 @@ async def remove_sso_domain(request: Request, domain_id: SsoDomainInPath) -> Res
     tagged = Tagged(_DOMAIN_REPRESENTATION, domain_id.bytes, tenant.id.bytes)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
-        await services.features.sso.domains.remove(
+        await services.features.people.sso.domains.remove(
             session, tenant.id, domain_id, origin=origin_of(request), versions=expected
         )
     return Response(status_code=204)

@@ -7,7 +7,6 @@ from billing.plans.errors import TooManyMembers
 from gateway.api.answers import answered
 from gateway.api.clients import client_of
 from gateway.authorization.guards import public
-from gateway.features import SSO_CALLBACK
 from gateway.request.origin import origin_of
 from gateway.request.route import Parameter, Quota
 from gateway.routing.api_router import ManagementRouter
@@ -17,6 +16,7 @@ from gateway.services import services_of
 from tenants.directory.errors import TenantSuspended
 from tenants.sign_in.schemas import Grant
 from tenants.sso.errors import NoSingleSignOn, ProviderUnavailable, SsoRefused
+from tenants.sso.feature import CALLBACK
 from tenants.sso.schemas import RedeemSso, SsoCode, SsoStarted, StartSso
 from tenants.sso.service import Callback
 
@@ -50,10 +50,10 @@ router = ManagementRouter(tags=["sign-in"])
 @terms(public, per_source=_SIGN_INS, errors=(NoSingleSignOn, ProviderUnavailable))
 async def start_sso(request: Request, body: StartSso) -> Response:
     """Start a sign-in at the tenant's identity provider. Keep the verifier, and send the browser to the URL."""
-    return answered(await services_of(request).features.sso.sign_in.start(body.tenant, body.return_to))
+    return answered(await services_of(request).features.people.sso.sign_in.start(body.tenant, body.return_to))
 
 
-@router.get(SSO_CALLBACK, response_model=SsoCode)
+@router.get(CALLBACK, response_model=SsoCode)
 @terms(
     public,
     query=_PARAMETERS,
@@ -67,7 +67,7 @@ async def end_sso(request: Request) -> Response:
     """
     given = dict(reversed(query_of(request.scope)))  # the first of each name
     callback = Callback(given.get("state"), given.get("code"), given.get("iss"), given.get("error"))
-    ended = await services_of(request).features.sso.sign_in.end(callback, origin_of(request))
+    ended = await services_of(request).features.people.sso.sign_in.end(callback, origin_of(request))
     if isinstance(ended, SsoCode):
         return answered(ended)
     return RedirectResponse(ended, _SEE_OTHER, _NO_STORE)
@@ -77,5 +77,5 @@ async def end_sso(request: Request) -> Response:
 @terms(public, per_source=_SIGN_INS, errors=(SsoRefused, TenantSuspended))
 async def redeem_sso(request: Request, body: RedeemSso) -> Response:
     """Exchange the code, once, for tokens. It needs the verifier of the response to the start."""
-    sign_in = services_of(request).features.sso.sign_in
+    sign_in = services_of(request).features.people.sso.sign_in
     return answered(await sign_in.redeem(body.code, body.verifier, client_of(request)))

@@ -12,6 +12,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse
 from tenants.identifiers import TenantId
+from tenants.sign_in.second_factor import SecondFactorNeeded
 
 _PATH = "/v1/tenant"
 _REPRESENTATION = representation_of(OwnTenantResponse)
@@ -30,17 +31,26 @@ async def read_own_tenant(request: Request) -> Response:
 
 
 @router.patch(_PATH, response_model=OwnTenantResponse)
-@terms(requires("tenant:update"), tagged=True)
+@terms(requires("tenant:update"), tagged=True, errors=(SecondFactorNeeded,))
 async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response:
     """Change your tenant. The plan is changed by buying another one, the slug never.
 
     Pages of `allowed_origins` may call the API from a browser (CORS); without any, no page may.
+
+    To set `require_mfa`, a person must have signed in with a second factor. Sessions that used none end; members who
+    have none enrol one at their next sign-in.
     """
     services, own = services_of(request), principal_of(request.scope).tenant
     tagged = _tagged(own.id)
     expected = services.tags.expected(tagged, request.scope)
+    mfa, requires_mfa = services.features.people.mfa.tenant, "require_mfa" in body.model_fields_set and body.require_mfa
+    if requires_mfa:
+        mfa.check_may_require(principal_of(request.scope))
     async with services.database.control(own) as session:
         tenant = await services.features.directory.change(session, own.id, body, expected, origin=origin_of(request))
+    if requires_mfa:
+        async with services.database.control(own) as session:
+            await mfa.end_weak_sessions(session, own.id)
     return answered(OwnTenantResponse.of(tenant), services.tags.of(tagged, tenant.version))
 
 

@@ -19,7 +19,10 @@ from tenants.invitations.schemas import CreateInvitation, InvitationResponse
 from tenants.members.repository import Member
 from tenants.members.schemas import ChangeMember, MemberResponse
 
-app = typer.Typer(help="List, invite and remove the members of a tenant, and set their roles.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, invite and remove the members of a tenant, set their roles, reset their second factors.",
+    no_args_is_help=True,
+)
 
 _COLUMNS = ("id", "email", "name", "roles", "disabled", "account_disabled", "created_at")
 _MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
@@ -74,9 +77,9 @@ def remove(
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            found = await features.members.read_named(session, owner.id, member)
+            found = await features.people.members.read_named(session, owner.id, member)
             removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}
-            await features.members.remove(session, owner.id, None, found.id, origin=COMMAND_LINE)
+            await features.people.members.remove(session, owner.id, None, found.id, origin=COMMAND_LINE)
             return removed
 
     print_object(administer(load_settings(context), work), as_json=as_json)
@@ -99,8 +102,8 @@ def set_roles(
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            found = await features.members.read_named(session, owner.id, member)
-            changed = await features.members.set_roles(
+            found = await features.people.members.read_named(session, owner.id, member)
+            changed = await features.people.members.set_roles(
                 session, owner.id, None, found.id, request.roles, origin=COMMAND_LINE
             )
             return _fields(changed)
@@ -108,10 +111,30 @@ def set_roles(
     print_object(administer(load_settings(context), work), as_json=as_json)
 
 
+@app.command()
+def reset_mfa(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, NAMED_TENANT],
+    member: Annotated[str, _MEMBER],
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Remove all second factors of a member who has lost them, in every tenant, and end their sessions."""
+
+    async def work(features: Features) -> dict[str, Any]:
+        async with features.database.control() as session:
+            owner = await features.directory.read_named(session, tenant)
+            found = await features.people.members.read_named(session, owner.id, member)
+            await features.people.mfa.tenant.reset(session, owner.id, None, None, found.id, origin=COMMAND_LINE)
+            return {"id": show(USER, found.id), "email": found.user.email, "mfa_reset": True}
+
+    print_object(administer(load_settings(context), work), as_json=as_json)
+
+
 async def _invited(
     features: Features, session: ControlSession, tenant: TenantId, requested: CreateInvitation
 ) -> dict[str, Any]:
-    invitations = features.invitations
+    invitations = features.people.invitations
     pending = await invitations.find_pending(session, tenant, requested.email)
     if pending is not None and pending.role == requested.role:
         made = await invitations.resend(session, tenant, None, pending.id, origin=COMMAND_LINE)
@@ -122,7 +145,7 @@ async def _invited(
 
 async def _all(features: Features, tenant: TenantId) -> list[dict[str, Any]]:
     async def page(session: ControlSession, keyset: Keyset) -> Sequence[Member]:
-        return await features.members.page(session, tenant, keyset)
+        return await features.people.members.page(session, tenant, keyset)
 
     return [_fields(member) for member in await all_pages(features.database, page)]
 

@@ -114,7 +114,7 @@ def set_owner(
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             found = await features.directory.read_named(session, tenant)
-            member = await features.members.make_owner(session, found.id, email, origin=COMMAND_LINE)
+            member = await features.people.members.make_owner(session, found.id, email, origin=COMMAND_LINE)
             return MemberResponse.of(member).model_dump(mode="json")
 
     print_object(administer(load_settings(context), work), as_json=as_json)

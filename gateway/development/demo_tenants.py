@@ -83,7 +83,7 @@ class DemoTenants:
 
     async def _create(self, demo: DemoTenant, plan: str) -> Tenant:
         members = [_demo_user(role, demo.slug) for role in USER_ROLES]
-        users = self.features.users
+        users = self.features.people.users
         hashes = [await users.hash_password(each.password, each.email) for each in members]
         async with self.features.database.control() as session:
             request = CreateTenant(slug=demo.slug, name=demo.name, plan=plan)
@@ -108,11 +108,11 @@ class DemoTenants:
     async def _add_member(
         self, session: ControlSession, tenant: TenantId, member: DemoUser, password_hash: str
     ) -> None:
-        users = self.features.users
+        users = self.features.people.users
         user = await users.ensure(session, member.email, f"Demo {member.role}")
         await users.set_password(session, UserId(user.id), password_hash)
         roles = [BuiltInRole(member.role)]
-        await self.features.members.put(session, tenant, UserId(user.id), roles, origin=SYSTEM)
+        await self.features.people.members.put(session, tenant, UserId(user.id), roles, origin=SYSTEM)
 
 
 def _demo_user(role: str, slug: str) -> DemoUser:

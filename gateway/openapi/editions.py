@@ -43,6 +43,7 @@ TENANTS = Edition(
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
         "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",
+        "second factors": "A person's authenticator app, passkeys and recovery codes.",
     },
     schemes={
         "bearer": {

@@ -13,6 +13,7 @@ from tenants.identifiers import (
     ApiKeyId,
     InvitationId,
     OperatorKeyId,
+    PasskeyId,
     RoleId,
     ScimGroupId,
     SignInId,
@@ -36,7 +37,10 @@ _TYPES: dict[Any, Any] = {
     str: Text,
     datetime: DateTime(timezone=True),
     **dict.fromkeys(
-        (UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, ScimGroupId, SignInId, SsoDomainId, InvitationId),
+        (
+            *(UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, PasskeyId, ScimGroupId, SignInId),
+            *(SsoDomainId, InvitationId),
+        ),
         Uuid,
     ),
     list[str]: ARRAY(Text),

@@ -32,6 +32,7 @@ class Tenant(Versioned, ControlModel):
     suspended_at: Mapped[datetime | None]
     suspension_reason: Mapped[str | None]  # for operators only
     allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default=text("'{}'"))
+    require_mfa: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

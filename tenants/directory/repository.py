@@ -79,6 +79,11 @@ async def serialise(session: ControlSession, tenant: TenantId) -> None:
     await session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(key_share=True))
 
 
+async def requires_mfa(session: ControlSession, tenant: TenantId) -> bool:
+    """Whether the tenant requires a second factor now."""
+    return bool(await session.scalar(select(Tenant.require_mfa).where(Tenant.id == tenant)))
+
+
 async def find_by_slug(session: ControlSession, slug: str) -> Tenant | None:
     """One tenant by its slug."""
     return await session.scalar(select(Tenant).where(Tenant.slug == slug))

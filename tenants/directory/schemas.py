@@ -14,6 +14,9 @@ from tenants.values.shown import SHOWN
 
 TenantName = Annotated[str, Field(min_length=1, max_length=200, examples=["Acme Corporation"]), SHOWN]
 Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["Unpaid invoice 4711."]), SHOWN]
+RequireMfa = Annotated[
+    bool, Field(description="Whether people need a second factor to sign in to the tenant.", examples=[False])
+]
 PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["pro"])]
 
 
@@ -88,6 +91,7 @@ class ChangeOwnTenant(BaseModel):
 
     name: TenantName = Field(default_factory=_not_sent)
     allowed_origins: AllowedOrigins = Field(default_factory=_not_sent)
+    require_mfa: RequireMfa = Field(default_factory=_not_sent)
 
 
 class OwnTenantResponse(BaseModel):
@@ -99,6 +103,7 @@ class OwnTenantResponse(BaseModel):
     status: Literal["active", "suspended"]
     plan: Annotated[str, Field(examples=["pro"])]
     allowed_origins: Annotated[list[str], Field(examples=[["https://app.example.com"]])]
+    require_mfa: RequireMfa
     created_at: datetime
 
     @classmethod
@@ -117,6 +122,7 @@ def _fields_of(tenant: Tenant) -> dict[str, object]:
         "status": TenantStatus(tenant.status).value,
         "suspension": _suspension_of(tenant),
         "plan": tenant.plan_code,
+        "require_mfa": tenant.require_mfa,
         "schema": tenant_schema(tenant.id),
         "stripe_customer": tenant.stripe_customer_id,
         "allowed_origins": tenant.allowed_origins,

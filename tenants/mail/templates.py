@@ -86,6 +86,16 @@ class AlreadyRegistered(Template):
     product: str
 
 
+@dataclass(frozen=True, slots=True)
+class SecondFactorChanged(Template):
+    """Tells a person that their second factors were changed."""
+
+    name: ClassVar[str] = "second_factor_changed"
+
+    product: str  # as people know the SaaS
+    change: str  # what has happened, as a sentence
+
+
 def render(template: Template) -> Content:
     """The message in text and HTML. Raises jinja2.UndefinedError for a template that asks for more than it gets."""
     values = {each.name: getattr(template, each.name) for each in fields(template)}

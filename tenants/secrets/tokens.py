@@ -24,6 +24,7 @@ class SecretKind(StrEnum):
     REFRESH = "tn_ref_"
     LINK = "tn_link_"
     SSO = "tn_sso_"  # state, verifier and code of a sign-in at the tenant's provider
+    MFA = "tn_mfa_"  # a sign-in that waits for a second factor
 
 
 def generate(kind: SecretKind) -> str:

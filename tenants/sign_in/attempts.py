@@ -71,13 +71,20 @@ class SignInAttempts:
         async with self._database.control() as session:
             await self._give_back(session, attempt)
 
-    async def succeeded(self, session: ControlSession, attempt: Attempt, user: UserId, tenant: TenantId) -> None:
-        """Give the charge back, and remember where the person has signed in from."""
+    async def succeeded(self, session: ControlSession, attempt: Attempt) -> None:
+        """Give the charge back: the password was right."""
         await self._give_back(session, attempt)
-        await repository.remember_place(session, user, tenant, attempt.place)
+
+    async def remember(self, session: ControlSession, user: UserId, tenant: TenantId, source: Source) -> None:
+        """Remember where the person has signed in from: completely, with the second factor that they have."""
+        await repository.remember_place(session, user, tenant, self.place_of(source))
+
+    def place_of(self, source: Source) -> bytes:
+        """The hash under which a source is stored as a place."""
+        return self._digest("source", source.address)
 
     async def _charged(self, session: ControlSession, email: str, slug: str, source: Source) -> Attempt | SignInDelayed:
-        place, failed = self._digest("source", source.address), self._digest("failed", source.network)
+        place, failed = self.place_of(source), self._digest("failed", source.network)
         account = await repository.find_account(session, email, slug, place=place, failed=failed)
         lane = Lane.PLACE if account.is_known_place else Lane.FAILED if account.has_failed else Lane.NEW
         keys = self._keys(account.address, slug, source, lane, failed)

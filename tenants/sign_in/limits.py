@@ -78,11 +78,11 @@ class Decision:
     turn: datetime | None = None  # given now
 
 
-def decide(state: AllowanceState) -> Decision:
-    """Admit the attempt, or tell it how long to wait."""
+def decide(state: AllowanceState, account: Allowance = ACCOUNT) -> Decision:
+    """Admit the attempt, or tell it how long to wait. ``account`` is the allowance of the account."""
     if state.turn is not None and state.now <= state.turn + TURN_LIFE:
         return Decision(max(state.turn - state.now, _NONE), is_charged=False)
-    wait = max(ACCOUNT.wait(state.account, state.now), TENANT.wait(state.tenant, state.now), _NONE)
+    wait = max(account.wait(state.account, state.now), TENANT.wait(state.tenant, state.now), _NONE)
     if wait > LONGEST_WAIT:
         return Decision(LONGEST_WAIT, is_charged=False)
     return Decision(wait, is_charged=True, turn=state.now + wait if wait else None)

@@ -191,11 +191,14 @@ async def end_sign_ins_of(session: ControlSession, tenant: TenantId, users: Coll
     await session.execute(sealed.execution_options(**unsynchronised))
 
 
-async def end_all_sign_ins(session: ControlSession, user: UserId, when: datetime) -> Ended:
-    """End every sign-in of this person, as ``end_session`` does. None begins before the transaction ends."""
+async def end_all_sign_ins(
+    session: ControlSession, user: UserId, when: datetime, *, keep: SignInId | None = None
+) -> Ended:
+    """End every sign-in of this person but ``keep``. None begins before the transaction ends."""
     # Who signs in holds the same row: a sign-in that is not complete by now is refused, or sees this change.
     await session.execute(select(User.id).where(User.id == user).with_for_update(key_share=True))
-    return await _end(session, UserSession.user_id == user, when=when)
+    others = [] if keep is None else [UserSession.id != keep]
+    return await _end(session, UserSession.user_id == user, *others, when=when)
 
 
 async def _end(session: ControlSession, *conditions: ColumnElement[bool], when: datetime) -> Ended:

@@ -10,6 +10,7 @@ from tenants.sign_in.repository import OwnSession, OwnTenant
 from tenants.values.shown import SHOWN
 
 _REFRESH_TOKEN = "tn_ref_7Zc2…m0Qs"  # noqa: S105 - an example, not a secret
+_MFA_TOKEN = "tn_mfa_4hQ9…x2Lk"  # noqa: S105 - as above
 
 TenantSlug = Annotated[
     str, Field(min_length=1, max_length=40, description="The tenant's slug.", examples=["acme"]), SHOWN
@@ -113,3 +114,23 @@ class MembershipResponse(BaseModel):
                 "current": own.id == current,
             }
         )
+
+
+class MfaChallenge(BaseModel):
+    """Response to a sign-in that goes on with a second factor: there is no session yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mfa_token: Annotated[str, Field(description="For `/v1/auth/mfa/…`, until it is used.", examples=[_MFA_TOKEN])]
+    expires_in: Annotated[int, Field(description="Lifetime of the token in seconds.", examples=[300])]
+    methods: Annotated[
+        list[Literal["totp", "passkey", "recovery_code"]],
+        Field(description="What the person can use.", examples=[["totp", "recovery_code"]]),
+    ]
+    enroll: Annotated[
+        bool,
+        Field(
+            description="The tenant requires a second factor and the person has none: enrol an authenticator app.",
+            examples=[False],
+        ),
+    ]

@@ -9,12 +9,14 @@ from tenants.audit.origin import Origin
 from tenants.audit.refusals import Refusals
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.database.sessions import ControlSession, Database
+from tenants.directory import repository as directory
 from tenants.directory.errors import TenantSuspended
 from tenants.directory.models import Tenant
 from tenants.errors import TenantryError
 from tenants.events.models import Category
 from tenants.identifiers import SESSION, SignInId, TenantId, UserId, new_id, show
 from tenants.members import repository as members
+from tenants.members.repository import Member
 from tenants.principal import Actor, ActorKind, TenantStatus
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import SealedRow, Sealer
@@ -26,7 +28,8 @@ from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
 from tenants.sign_in.limits import Source
 from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.policy import CheckPolicy, SsoRequired
-from tenants.sign_in.schemas import Grant
+from tenants.sign_in.schemas import Grant, MfaChallenge
+from tenants.sign_in.second_factor import SecondFactorNeeded, SecondFactors, is_multi_factor
 from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher
 
@@ -65,6 +68,7 @@ class SignIn:
         attempts: SignInAttempts,
         tokens: AccessTokens,
         sealer: Sealer,
+        second_factors: SecondFactors,
         refresh_life: timedelta,
         check_policy: CheckPolicy,
         refusals: Refusals,
@@ -75,16 +79,17 @@ class SignIn:
         self._attempts = attempts
         self._tokens = tokens
         self._sealer = sealer
+        self._second_factors = second_factors
         self._refresh_life = refresh_life
         self._check_policy = check_policy
         self._refusals = refusals
 
     async def login(
         self, email: str, password: str, slug: str, source: Source, client: ClientInfo | None = None
-    ) -> Grant:
-        """Sign in. Raises SignInRefused, after the same work for every reason; TenantSuspended and SsoRequired for
-        members only.
+    ) -> Grant | MfaChallenge:
+        """Sign in, or go on with a second factor: after a right password only, so that a wrong one reveals nothing.
 
+        Raises SignInRefused, after the same work for every reason; TenantSuspended for members only.
         Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
         a flood.
         """
@@ -93,7 +98,10 @@ class SignIn:
             async with self._database.control() as session:
                 await self.accept(session, proven)
                 user, tenant = proven.user.id, proven.tenant.id
-                return await self.open_session(session, user, tenant, methods=[PASSWORD], client=client)
+                begun = await self.begin_session(session, user, tenant, methods=[PASSWORD], client=client)
+                if isinstance(begun, Grant):
+                    await self._attempts.remember(session, user, tenant, source)
+                return begun
         except (TenantSuspended, SsoRequired):
             await self._attempts.undo(proven.attempt)  # the password was right
             raise
@@ -118,9 +126,24 @@ class SignIn:
 
         Raises SignInRefused when it was changed after it had been checked.
         """
-        await self._attempts.succeeded(session, proven.attempt, proven.user.id, proven.tenant.id)
+        await self._attempts.succeeded(session, proven.attempt)
         if not await repository.holds_password(session, proven.user.id, proven.user.password_hash):
             raise SignInRefused
+
+    async def begin_session(
+        self,
+        session: ControlSession,
+        user_id: UserId,
+        tenant_id: TenantId,
+        *,
+        methods: Sequence[str],
+        client: ClientInfo | None,
+    ) -> Grant | MfaChallenge:
+        """As ``open_session``; a sign-in that needs a second factor goes on with the challenge."""
+        member = await self._admitted(session, user_id, tenant_id, methods, client)
+        if await self._second_factors.is_needed(session, member, methods):
+            return await self._second_factors.begin(session, member, methods)
+        return await self._opened(session, member, methods, client)
 
     async def open_session(
         self,
@@ -135,25 +158,42 @@ class SignIn:
 
         ``methods`` are how the person has proved who they are (RFC 8176, ``amr``). Raises SignInRefused for a person
         who is disabled or not a member, TenantSuspended for a member of a suspended tenant, SsoRequired for a member
-        who has to sign in elsewhere.
+        who has to sign in elsewhere, SecondFactorNeeded when the methods are not enough.
         """
+        member = await self._admitted(session, user_id, tenant_id, methods, client)
+        if await self._second_factors.is_needed(session, member, methods):
+            raise SecondFactorNeeded
+        return await self._opened(session, member, methods, client)
+
+    async def _admitted(
+        self, session: ControlSession, user: UserId, tenant: TenantId, methods: Sequence[str], client: ClientInfo | None
+    ) -> Member:
         # Held: a person who is disabled or removed meanwhile gets no session that could outlive that (ID15).
-        member = await members.find(session, tenant_id, user_id, hold=True)
+        member = await members.find(session, tenant, user, hold=True)
         if member is None or member.is_disabled:
             raise SignInRefused
         if member.tenant.status == TenantStatus.SUSPENDED:
             raise TenantSuspended
-        await self._check_policy(session, member, methods, _by_person(client, user_id))
+        await self._check_policy(session, member, methods, _by_person(client, member.id))
+        return member
+
+    async def _opened(
+        self, session: ControlSession, member: Member, methods: Sequence[str], client: ClientInfo | None
+    ) -> Grant:
         opened = UserSession(
             id=SignInId(new_id()),
-            user_id=user_id,
-            tenant_id=tenant_id,
+            user_id=member.id,
+            tenant_id=member.tenant.id,
             methods=list(methods),
             user_agent="" if client is None else client.user_agent,
         )
         session.add(opened)
         await session.flush()
-        await _record(session, "sign_in.succeeded", opened, _by_person(client, user_id))
+        # The new row holds the tenant's key: from here on, the tenant cannot begin to require a second factor without
+        # ending this session. It may have done so just before.
+        if not is_multi_factor(methods) and await directory.requires_mfa(session, member.tenant.id):
+            raise SecondFactorNeeded
+        await _record(session, "sign_in.succeeded", opened, _by_person(client, member.id))
         return await self._grant(session, opened)
 
     async def _matches(self, attempt: Attempt, password: str) -> bool:
@@ -234,6 +274,8 @@ class SignIn:
             return TenantSuspended
         opened = await repository.use(session, token.family_id, now)
         if opened is None:  # ended meanwhile
+            return CredentialRevoked
+        if member.tenant.require_mfa and not is_multi_factor(opened.methods):  # an older release has opened it
             return CredentialRevoked
         grant = await self._grant(session, opened)
         sealed = self._sealer.seal(_row(token), grant.model_dump_json().encode())

@@ -14,12 +14,12 @@ from tenants.sign_in import repository, trail
 from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.errors import BoundToTenant
 from tenants.sign_in.repository import OwnSession, OwnTenant
-from tenants.sign_in.schemas import Grant
+from tenants.sign_in.schemas import Grant, MfaChallenge
+from tenants.sign_in.second_factor import FEDERATED
 from tenants.sign_in.service import SignIn
 
 _KEPT = timedelta(days=1)  # after it ended: longer than its access tokens are valid
 _UNUSED = timedelta(days=91)  # longer than any refresh token is valid
-FEDERATED = "fed"  # authentication method reference of single sign-on
 
 
 class Sessions:
@@ -48,9 +48,12 @@ class Sessions:
         """A page of the tenants that the person is a member of, in the order of their creation."""
         return await repository.tenants_of(session, UserId(caller.id), _tenant_of(caller), keyset)
 
-    async def switch(self, session: ControlSession, caller: Principal, slug: str, client: ClientInfo) -> Grant:
+    async def switch(
+        self, session: ControlSession, caller: Principal, slug: str, client: ClientInfo
+    ) -> Grant | MfaChallenge:
         """Begin a session in another tenant of the person, with the methods of the current one, which goes on.
 
+        It waits for a second factor where the tenant requires one and the current session used none.
         Raises NotFound for a tenant that does not exist or that the person is not a member of, TenantSuspended for
         members of it, BoundToTenant after single sign-on, CredentialRevoked when the current session has ended.
         """
@@ -60,11 +63,11 @@ class Sessions:
         tenant = await repository.find_own_tenant(session, user, slug)
         if tenant is None:
             raise NotFound
-        grant = await self._sign_in.open_session(session, user, tenant, methods=caller.methods, client=client)
+        begun = await self._sign_in.begin_session(session, user, tenant, methods=caller.methods, client=client)
         # After the new one, which holds the person: the end of all sessions is either seen here, or ends both.
         if caller.sign_in_id is None or not await repository.is_open(session, caller.sign_in_id):
             raise CredentialRevoked
-        return grant
+        return begun
 
 
 def _tenant_of(caller: Principal) -> TenantId | None:

@@ -9,7 +9,7 @@ from tenants.events.models import Category
 from tenants.members.repository import Member
 from tenants.roles.builtin import BuiltInRole
 from tenants.sign_in.policy import SsoRequired
-from tenants.sign_in.sessions import FEDERATED
+from tenants.sign_in.second_factor import FEDERATED
 from tenants.sso import repository
 
 

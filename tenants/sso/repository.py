@@ -27,7 +27,7 @@ from tenants.identifiers import SsoDomainId, TenantId, UserId
 from tenants.members.models import Membership
 from tenants.roles.builtin import BuiltInRole
 from tenants.sign_in.models import RefreshToken, UserSession
-from tenants.sign_in.sessions import FEDERATED
+from tenants.sign_in.second_factor import FEDERATED
 from tenants.sso.errors import DomainProvenElsewhere, DomainTaken
 from tenants.sso.models import SsoConnection, SsoDomain, SsoFlow, SsoIdentity
 

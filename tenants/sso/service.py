@@ -26,8 +26,8 @@ from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in.client import ClientInfo
 from tenants.sign_in.schemas import Grant
+from tenants.sign_in.second_factor import FEDERATED
 from tenants.sign_in.service import SignIn, SignInRefused
-from tenants.sign_in.sessions import FEDERATED
 from tenants.sso import repository
 from tenants.sso.admission import Admission
 from tenants.sso.connections import Connections

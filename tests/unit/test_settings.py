@@ -61,6 +61,9 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("security_contact", "mailto:hunter2@example.com\nExpires: never"),
         ("stripe_api_base", "hunter2"),
         ("link_url", "hunter2"),
+        ("passkey_domain", "https://hunter2.example"),
+        ("passkey_origins", "https://app.example.com,hunter2"),
+        ("passkey_origins", "https://hunter2.example/page"),
         ("stripe_webhook_secrets", " , "),
         ("outbound_networks", "hunter2"),
         ("dns_servers", "hunter2"),
@@ -172,3 +175,18 @@ def test_one_principal_cannot_be_given_more_management_than_its_tenant() -> None
     assert (throttle.management_quota, throttle.principal_quota) == (5, 5)
     with pytest.raises(ValidationError, match="TENANTRY_PRINCIPAL_MANAGEMENT_REQUESTS"):
         Settings(_env_file=None, **given, principal_management_requests=6)
+
+
+def test_passkeys_belong_to_the_domain_of_the_pages_that_use_them() -> None:
+    """ID13: by default the public URL's; an address is no domain, so that `tenantry dev` has localhost."""
+    api = Settings.model_validate(_GIVEN | {"public_url": "https://API.example.com:443/gateway"}).relying_party
+    assert (api.id, api.origins) == ("api.example.com", ("https://api.example.com",))
+    local = Settings.model_validate(_GIVEN | {"public_url": "http://127.0.0.1:8000"}).relying_party
+    assert (local.id, local.origins) == ("localhost", ("http://127.0.0.1:8000", "http://localhost:8000"))
+    pages = {"public_url": "https://api.example.com", "passkey_origins": "https://app.example.com, http://localhost"}
+    for domain in ("app.example.com", "example.org"):
+        with pytest.raises(ValidationError, match="TENANTRY_PASSKEY_ORIGINS must be on TENANTRY_PASSKEY_DOMAIN"):
+            Settings.model_validate(_GIVEN | pages | {"passkey_domain": domain})
+    pages["passkey_origins"] = "https://app.example.com:8443/"
+    named = Settings.model_validate(_GIVEN | pages | {"passkey_domain": "Example.com"}).relying_party
+    assert (named.id, named.origins) == ("example.com", ("https://api.example.com", "https://app.example.com:8443"))

@@ -30,7 +30,7 @@ from tests.fixtures.post import mail_settings
 async def main():
     features = build_features(settings_for(DatabaseUrls(sys.argv[1], sys.argv[1], "", ""), **mail_settings(1)))
     source = Source("192.0.2.1", "192.0.2.1")
-    await features.sign_up.verify(sys.argv[2], sys.argv[3], source, ClientInfo(""))
+    await features.people.sign_up.verify(sys.argv[2], sys.argv[3], source, ClientInfo(""))
 
 asyncio.run(main())
 """

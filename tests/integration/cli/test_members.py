@@ -83,6 +83,7 @@ def test_mistakes_are_reported_without_a_traceback(owned: Run) -> None:
         (("invite", "acme", "bob@acme.test", "--role", "nothing"), "no role of this name"),
         (("invite", "acme", "a,b@acme.test", "--role", "viewer"), "one e-mail address"),
         (("invite", "nothing", "bob@acme.test", "--role", "viewer"), "no tenant"),
+        (("reset-mfa", "acme", "ann@acme.test"), "no such second factor"),
     ):
         result = owned("members", *arguments)
         assert result.exit_code != 0

@@ -47,7 +47,7 @@ async def _outcome(mailed: MailedGateway, token: str, password: str | None = Non
     """
     for _ in range(_TRIES):
         try:
-            await mailed.gateway.services.features.acceptance.accept(token, "", password, origin=SYSTEM)
+            await mailed.gateway.services.features.people.acceptance.accept(token, "", password, origin=SYSTEM)
         except Unavailable:
             continue
         except TenantryError as error:
@@ -170,7 +170,7 @@ async def test_every_link_that_cannot_be_used_has_one_answer(mailed: MailedGatew
     email, ended = await _link(mailed)
     mailed.execute("UPDATE tenantry.invitations SET expires_at = now() WHERE email = %s", email)
     async with mailed.gateway.services.database.control() as session:
-        links = mailed.gateway.services.features.links
+        links = mailed.gateway.services.features.people.links
         foreign = await links.issue(session, LinkPurpose.PASSWORD_RESET, email=email)
     guessed = generate(SecretKind.LINK)
     answers = [

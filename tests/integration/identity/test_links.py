@@ -27,7 +27,7 @@ class _RolledBack(Exception):
 
 
 def _links(gateway: Gateway) -> Links:
-    return gateway.services.features.links
+    return gateway.services.features.people.links
 
 
 async def _issue(gateway: Gateway, purpose: LinkPurpose = _RESET, email: str = _ADA, **bound: Any) -> str:
@@ -106,7 +106,7 @@ async def test_a_wrong_checksum_costs_no_look_up() -> None:
     async with services.database.control() as session:
         for secret in (bad, "", "tn_link_", good + "\n", "tn_link_\u00e4"):
             with pytest.raises(LinkInvalid):
-                await services.features.links.take(session, _RESET, secret)
+                await services.features.people.links.take(session, _RESET, secret)
     await services.features.close()
 
 

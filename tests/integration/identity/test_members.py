@@ -55,7 +55,7 @@ async def _session_of(gateway: Gateway, user: str) -> dict[str, str]:
     identifier, tenant = read(USER, user), gateway.acme.ref.id
     assert identifier is not None
     async with gateway.services.database.control() as session:
-        grant = await gateway.services.features.sign_in.open_session(
+        grant = await gateway.services.features.people.sign_in.open_session(
             session, UserId(identifier), tenant, methods=["pwd"], client=None
         )
     return {"Authorization": f"Bearer {grant.access_token}"}

@@ -66,7 +66,7 @@ async def test_a_changed_password_ends_all_sessions_and_begins_one(post: Post) -
 
 async def test_a_sign_in_with_the_old_password_is_refused_once_it_has_changed(gateway: Gateway) -> None:
     """ID11: also one whose password was checked before the change and whose session begins after it."""
-    mine, service = await sign_in(gateway), gateway.services.features.sign_in
+    mine, service = await sign_in(gateway), gateway.services.features.people.sign_in
     proven = await service.prove(_MEMBER, PASSWORD, "acme", Source("192.0.2.1", "192.0.2.1"))
     assert (await _change(mine)).status_code == 200
     async with gateway.services.database.control() as session:

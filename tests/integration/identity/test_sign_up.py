@@ -180,7 +180,7 @@ async def test_what_was_taken_meanwhile_is_not_taken_twice(post: Post) -> None:
     )
     assert deleted.status_code == 204
     async with post.gateway.services.database.control() as session:
-        await post.gateway.services.features.users.ensure(session, _NEW)
+        await post.gateway.services.features.people.users.ensure(session, _NEW)
     assert _refusal(await _verify(post.gateway, token))[:2] == (409, "conflict")
     assert execute(post.gateway, "SELECT 1 FROM tenantry.tenants WHERE slug = 'initech'") == []
 
@@ -217,10 +217,10 @@ async def test_sign_up_is_limited_by_source(post: Post) -> None:
 
 def _quick_jobs(app: App, features: Features) -> None:
     assert features.mail is not None
-    assert features.sign_up is not None
+    assert features.people.sign_up is not None
     add_event_jobs(app, features.database)
     add_mail_jobs(app, features.mail, MailBackOff(first=0.05, longest=0.1))
-    add_sign_up_jobs(app, features.sign_up, features.database)
+    add_sign_up_jobs(app, features.people.sign_up, features.database)
 
 
 async def test_a_sign_up_waits_for_a_mail_server_that_is_down(gateways: GatewayFactory) -> None:

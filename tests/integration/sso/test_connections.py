@@ -175,7 +175,7 @@ async def test_enforcement_ends_and_refuses_every_other_sign_in_but_of_owners(
 async def test_no_sign_in_under_way_outlives_enforcement(sso: SingleSignOn, hostile: HostileProvider) -> None:
     """ID11: enforcement waits for it, and ends its session with the others."""
     await sso.connect(hostile)
-    sign_in_service, tenant = sso.gateway.services.features.sign_in, sso.acme.ref.id
+    sign_in_service, tenant = sso.gateway.services.features.people.sign_in, sso.acme.ref.id
     ((user,),) = execute(sso.gateway, "SELECT id FROM tenantry.users WHERE email = 'member@acme.example'")
     async with sso.gateway.services.database.control() as session:
         await sign_in_service.open_session(session, user, tenant, methods=["pwd"], client=None)

@@ -88,7 +88,7 @@ async def test_the_proof_is_looked_at_again(sso: SingleSignOn) -> None:
     added = await _add(sso)
     _publish(sso, added)
     assert (await _verify(sso, added)).status_code == 200
-    domains = sso.gateway.services.features.sso.domains
+    domains = sso.gateway.services.features.people.sso.domains
 
     async def is_proven() -> bool:
         await domains.recheck()

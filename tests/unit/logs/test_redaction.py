@@ -18,6 +18,7 @@ _SECRETS = {
     "operator key": f"tn_op_{_RANDOM}",
     "refresh token": f"tn_rt_{_RANDOM}",
     "link": f"tn_link_{_RANDOM}",
+    "token of a sign-in": f"tn_mfa_{_RANDOM}",
     "webhook secret": f"whsec_{_RANDOM}+/=",
     "Stripe key": f"sk_test_{_RANDOM}",
     "Stripe live key": f"sk_live_{_RANDOM}",

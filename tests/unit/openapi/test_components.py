@@ -62,7 +62,7 @@ def test_models_of_the_saas_and_of_tenantry_do_not_mix() -> None:
     schemas = document["components"]["schemas"]
     assert schemas["Grant"]["properties"].keys() == {"amount_cents"}
     assert _schema_of(document, "get", "/v1/grants/largest") is schemas["Grant"]
-    assert "access_token" in _schema_of(document, "post", "/v1/auth/login")["properties"]
+    assert "access_token" in _schema_of(document, "post", "/v1/auth/refresh")["properties"]
     assert "code" in schemas[PROBLEM_NAME]["properties"]
     assert "severity" in _schema_of(document, "get", "/v1/grants/problem")["properties"]
 

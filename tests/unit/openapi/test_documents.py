@@ -41,6 +41,9 @@ _OPERATION_IDS = {
         list_usage read_me log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
         change_password forgot_password reset_password sign_up verify_email
+        verify_mfa read_mfa begin_totp confirm_totp remove_totp renew_recovery_codes reset_member_mfa
+        request_passkey log_in_with_passkey begin_passkey
+        create_passkey list_passkeys read_passkey update_passkey remove_passkey
     """,
     OPERATORS: """
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant
@@ -116,7 +119,7 @@ def test_tags_start_with_the_resources() -> None:
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
     ours = [
         *("tenant", "api keys", "members", "invitations", "roles", "single sign-on", "audit log", "scim", "usage"),
-        *("me", "sign-in"),
+        *("me", "sign-in", "second factors"),
     ]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
@@ -159,6 +162,7 @@ def _is_scim(name: str) -> bool:
 _CHECK_CREDENTIALS = {
     *("accept_invitation", "end_sso", "log_in", "redeem_sso", "refresh_tokens", "reset_password", "verify_email"),
 }
+_CHECK_CREDENTIALS |= {"verify_mfa", "begin_totp", "confirm_totp", "request_passkey", "log_in_with_passkey"}
 _UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
 
 

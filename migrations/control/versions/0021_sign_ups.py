@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.raw import run
 
-revision: str = "0022"
-down_revision: str | None = "0024"
+revision: str = "0021"
+down_revision: str | None = "0020"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None
 

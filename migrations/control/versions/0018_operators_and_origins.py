@@ -7,7 +7,7 @@ from alembic import op
 
 from migrations.raw import run
 
-revision: str = "0020"
+revision: str = "0018"
 down_revision: str | None = "0017"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None

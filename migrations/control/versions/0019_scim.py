@@ -7,8 +7,8 @@ from alembic import op
 
 from migrations.raw import run
 
-revision: str = "0021"
-down_revision: str | None = "0020"
+revision: str = "0019"
+down_revision: str | None = "0018"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None
 

@@ -4,7 +4,7 @@ from alembic import op
 
 from migrations.raw import run
 
-revision: str = "0019"
+revision: str = "0016"
 down_revision: str | None = "0015"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None

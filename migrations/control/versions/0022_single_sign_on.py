@@ -8,8 +8,8 @@ from alembic import op
 
 from migrations.raw import run
 
-revision: str = "0018"
-down_revision: str | None = "0022"
+revision: str = "0022"
+down_revision: str | None = "0021"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None
 

@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.raw import run
 
-revision: str = "0024"
-down_revision: str | None = "0021"
+revision: str = "0020"
+down_revision: str | None = "0019"
 branch_labels: tuple[str, ...] | None = None
 depends_on: tuple[str, ...] | None = None
 

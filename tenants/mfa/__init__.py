@@ -1,0 +1,1 @@
+"""Second factors: authenticator apps (TOTP), passkeys, recovery codes; the sign-ins that wait for one."""
