@@ -101,7 +101,7 @@ async def test_what_operators_do_is_in_the_tenants_log(gateway: Gateway) -> None
     query = sql.SQL("SELECT type, actor_kind FROM {} ORDER BY created_at")
     with psycopg.connect(gateway.urls.superuser) as superuser:
         rows = superuser.execute(query.format(sql.Identifier(made["schema"], "tenantry_events"))).fetchall()
-    assert rows == [(each, "operator") for each in ("tenant.created", "members.added", "api_keys.created")]
+    assert rows == [(each, "operator") for each in ("tenant.created", "api_keys.created", "invitations.created")]
 
 
 async def test_a_change_that_is_rolled_back_leaves_no_row(gateway: Gateway) -> None:

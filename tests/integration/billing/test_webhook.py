@@ -27,10 +27,11 @@ def _bought(shop: Shop) -> dict[str, Any]:
 
 
 def _counts(shop: Shop) -> tuple[int, int]:
-    """Numbers of stored events and jobs."""
+    """Numbers of stored events, and of the jobs that apply them."""
     with psycopg.connect(shop.gateway.urls.owner) as connection:
         row = connection.execute(
-            "SELECT (SELECT count(*) FROM tenantry.stripe_events), (SELECT count(*) FROM tenantry.procrastinate_jobs)"
+            "SELECT (SELECT count(*) FROM tenantry.stripe_events),"
+            " (SELECT count(*) FROM tenantry.procrastinate_jobs WHERE task_name LIKE 'stripe%')"
         ).fetchone()
     assert row is not None
     return row[0], row[1]

@@ -50,10 +50,13 @@ def test_a_tenant_is_created_listed_suspended_and_resumed(migrated: Run) -> None
     assert (shown["id"], shown["plan"], shown["suspension"]) == (created["id"], "scale", None)
 
 
-def test_a_person_with_an_account_becomes_an_owner(migrated: Run) -> None:
+def test_a_person_with_an_account_becomes_an_owner(migrated: Run, database_urls: DatabaseUrls) -> None:
     """A member keeps the other roles; who has no account has to be invited."""
-    for slug, owner in (("acme", "ann@acme.test"), ("globex", "bob@globex.test")):
-        migrated("tenants", "create", slug, "--owner", owner)
+    migrated("tenants", "create", "acme")
+    with psycopg.connect(database_urls.owner) as connection:
+        for email in ("ann@acme.test", "bob@globex.test"):
+            connection.execute("INSERT INTO tenantry.users (id, email) VALUES (gen_random_uuid(), %s)", [email])
+    migrated("tenants", "set-owner", "acme", "ann@acme.test")
     joined = answer(migrated("tenants", "set-owner", "acme", "BOB@globex.test", "--json"))
     assert (joined["email"], joined["roles"]) == ("bob@globex.test", ["owner"])
     answer(migrated("members", "set-roles", "acme", "bob@globex.test", "--role", "viewer", "--json"))
