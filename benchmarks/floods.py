@@ -1,17 +1,19 @@
-"""Floods of invalid keys: the latency of valid clients and the memory of the worker.
+"""Floods of invalid keys and of wrong passwords: the latency of valid clients and the memory of the worker.
 
 Valid clients send canned requests at a fixed rate, and their p99 is compared with that without a flood in the same
 round. Floods have a fixed rate and come from a separate process with a lower priority on the shared core. Random keys
-are well-formed, with a correct checksum, and unknown.
+are well-formed, with a correct checksum, and unknown. Sign-ins are for ever new addresses of one tenant.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from itertools import count, repeat
+from itertools import count, islice, repeat
 from multiprocessing.pool import Pool
 from statistics import median
+
+import orjson
 
 from benchmarks.application_server import CANNED_PATH
 from benchmarks.deployment import PLAN, Deployment, open_deployment
@@ -36,6 +38,7 @@ class Flood:
 
     name: str
     requests: Callable[[int], Sequence[bytes]] | None  # makes a number of requests
+    has_target: bool = True
     statuses: Counter[int] = field(default_factory=Counter)
     valid: list[Result] = field(default_factory=list)
 
@@ -87,6 +90,8 @@ def _floods(server: Server) -> list[Flood]:
         Flood("random keys, the same source", _random(server, one)),
         Flood("one invalid key, another source", _the_same(server, _OTHER_SOURCE)),
         Flood("one invalid key, the same source", _the_same(server, _VALID_SOURCE)),
+        Flood("sign-ins, many sources", _sign_ins(server, many), has_target=False),
+        Flood("sign-ins, the same source", _sign_ins(server, one), has_target=False),
     ]
 
 
@@ -97,6 +102,16 @@ def _random(server: Server, sources: Iterator[str]) -> Callable[[int], Sequence[
 def _the_same(server: Server, source: str) -> Callable[[int], Sequence[bytes]]:
     (invalid,) = new_secrets(1)
     return lambda _: [_request(server, invalid, source)]
+
+
+def _sign_ins(server: Server, sources: Iterator[str]) -> Callable[[int], Sequence[bytes]]:
+    numbers = count()
+    return lambda number: [_sign_in(server, *each) for each in zip(islice(numbers, number), sources, strict=False)]
+
+
+def _sign_in(server: Server, number: int, source: str) -> bytes:
+    body = {"email": f"person{number}@flood.example", "password": "a wrong passphrase of mine", "tenant": "flooded"}
+    return request_bytes(f"{server.url}/v1/auth/login", {"X-Forwarded-For": source}, "POST", orjson.dumps(body))
 
 
 def _request(server: Server, key: str, source: str) -> bytes:
@@ -140,6 +155,7 @@ def _targets(floods: list[Flood], memory: list[float]) -> list[Target]:
     tails = [
         Target(f"p99 during {each.name} / without", Bound.AT_MOST, 1.5, median(_ratios(each, baseline)))
         for each in others
+        if each.has_target
     ]
     later = memory[len(memory) // 2 :]
     return [
