@@ -24,6 +24,7 @@ from tenants.identifiers import TenantId, UserId
 from tenants.sign_in.access_tokens import AccessTokens
 
 _WORKERS = 4
+_ROUNDS = {"key revoked": (300, 10), "key created after a rejection": (300, 10), "role changed": (1_000, 10)}
 _OTHER_TENANTS = 100  # with load meanwhile
 _RATE = 400  # of their requests per second, over all workers
 _MAX_P99, _MAX_DELAY = 50.0, 1000.0  # milliseconds: the targets (ID4)
@@ -136,7 +137,7 @@ def measure(options: Options) -> Report:
 def _measure(poller: WorkerPoller, subject: Subject, options: Options) -> dict[str, list[float]]:
     delays: dict[str, list[float]] = {}
     for name, make in subject.kinds().items():
-        rounds = options.scale(300, 10) if "key" in name else options.scale(100, 4)
+        rounds = options.scale(*_ROUNDS.get(name, (100, 4)))
         log_progress(f"{name}, {rounds} times")
         delays[name] = []
         for number in range(rounds):
