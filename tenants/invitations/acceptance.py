@@ -48,7 +48,7 @@ class _Person:
 class Acceptance:
     """Opens its own transactions: none is held while a password is hashed.
 
-    The link proves the address and nothing else, so it opens no session: whoever accepts signs in as usual, with the
+    The link proves the address and nothing else, so it opens no session: the person signs in as usual, with the
     second factor or the provider that the account and the tenant require (docs/decisions/0032).
     """
 

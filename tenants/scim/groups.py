@@ -325,7 +325,7 @@ def check_mappable(known: RoleSet, roles: Collection[str]) -> None:
         if role not in known:
             raise ValidationFailed.at("/role", "unknown_role", "There is no role of this name.")
         if OWNERS_MANAGE in known.permissions_of((role,)):
-            # Owners are named by owners: whoever administers the directory must not become one (docs/decisions/0036).
+            # Owners are named by owners: an admin of the directory must not become one (docs/decisions/0036).
             raise ValidationFailed.at("/role", "not_mappable", "A role that manages owners is given to persons only.")
 
 

@@ -94,7 +94,7 @@ class SignUp:
     async def verify(self, token: str, password: str, source: Source, client: ClientInfo) -> Grant:
         """Make the account, the tenant with its schema and role, and the owner, in one transaction; sign in.
 
-        The password selects the sign-up: whoever else signed up with this address does not know it, and the owner of
+        The password selects the sign-up: anyone else who signed up with this address does not know it, and the owner of
         the address does not confirm what a stranger has typed. Raises LinkInvalid; NotThePassword, SlugLost and
         AddressInUse, after which the link can still be used.
         """

@@ -48,7 +48,7 @@ async def test_a_domain_is_proven_by_its_record(sso: SingleSignOn) -> None:
 
 
 async def test_a_domain_belongs_to_one_tenant(sso: SingleSignOn) -> None:
-    """Whoever proves it first, also when both do at once; any tenant may name it."""
+    """The first tenant that proves it, also when both do at once; any tenant may name it."""
     ours, theirs = await _add(sso), await _add(sso, slug="globex")
     assert ours.json()["record"]["value"] != theirs.json()["record"]["value"]
     _publish(sso, ours, theirs)
