@@ -17,7 +17,7 @@ from tenants.invitations.schemas import CreateInvitation, InvitationResponse
 from tenants.links.service import LONGEST_LIFE, LinkPurpose, Links
 from tenants.mail.service import Mail
 from tenants.mail.templates import Invited, render
-from tenants.members import repository as members
+from tenants.members import repository as member_rows
 from tenants.members.service import Members
 from tenants.roles.grants import Grantor, check_assignment
 from tenants.roles.role_set import RoleSet
@@ -36,11 +36,11 @@ class Invitations:
     Nothing that is done for an invitation depends on whether its address has an account (ID10).
     """
 
-    def __init__(self, roles: Roles, links: Links, seats: Members, mail: Mail | None, product: str = "") -> None:
+    def __init__(self, roles: Roles, links: Links, members: Members, mail: Mail | None, product: str = "") -> None:
         """``mail`` is None when mail is off: invitations are then created, and can be sent later."""
         self._roles = roles
         self._links = links
-        self._seats = seats
+        self._members = members
         self._mail = mail
         self._product = product
 
@@ -78,7 +78,7 @@ class Invitations:
         check_assignment(grantor, known, (), (requested.role,))
         await self._check_address(session, tenant, requested.email)
         await self._check_pace(session, tenant, requested.email)
-        await self._seats.check_seats(session, tenant, await repository.count_pending(session, tenant) + 1)
+        await self._members.check_seats(session, tenant, await repository.count_pending(session, tenant) + 1)
         invitation = Invitation(
             id=InvitationId(new_id()),
             tenant_id=tenant,
@@ -166,7 +166,7 @@ class Invitations:
         await session.flush()
 
     async def _check_address(self, session: ControlSession, tenant: TenantId, email: str) -> None:
-        if await members.find_by_email(session, tenant, email) is not None:
+        if await member_rows.find_by_email(session, tenant, email) is not None:
             raise AlreadyMember
         if await repository.find_pending(session, tenant, email) is not None:
             raise AlreadyInvited
