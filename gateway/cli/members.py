@@ -1,6 +1,6 @@
 """``tenantry members``: the people in tenants."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 
 _COLUMNS = ("id", "email", "name", "roles", "disabled", "account_disabled", "created_at")
+_Work = Callable[[Features, ControlSession, Member], Awaitable[dict[str, Any]]]
+
 _MEMBER = typer.Argument(metavar="MEMBER", help="E-mail address or id (usr_…).")
 
 
@@ -74,15 +76,12 @@ def remove(
 ) -> None:
     """Remove a person from a tenant and end their sessions there. The last owner cannot be removed."""
 
-    async def work(features: Features) -> dict[str, Any]:
-        async with features.database.control() as session:
-            owner = await features.directory.read_named(session, tenant)
-            found = await features.people.members.read_named(session, owner.id, member)
-            removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}
-            await features.people.members.remove(session, owner.id, None, found.id, origin=COMMAND_LINE)
-            return removed
+    async def work(features: Features, session: ControlSession, found: Member) -> dict[str, Any]:
+        removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}
+        await features.people.members.remove(session, found.tenant.id, None, found.id, origin=COMMAND_LINE)
+        return removed
 
-    print_object(administer(load_settings(context), work), as_json=as_json)
+    _with_member(context, tenant, member, work, as_json=as_json)
 
 
 @app.command()
@@ -99,16 +98,11 @@ def set_roles(
     """Replace the roles of a member, who has to sign in again. The last owner cannot be demoted."""
     request = ChangeMember(roles=role)
 
-    async def work(features: Features) -> dict[str, Any]:
-        async with features.database.control() as session:
-            owner = await features.directory.read_named(session, tenant)
-            found = await features.people.members.read_named(session, owner.id, member)
-            changed = await features.people.members.set_roles(
-                session, owner.id, None, found.id, request.roles, origin=COMMAND_LINE
-            )
-            return _fields(changed)
+    async def work(features: Features, session: ControlSession, found: Member) -> dict[str, Any]:
+        members, tenant_id = features.people.members, found.tenant.id
+        return _fields(await members.set_roles(session, tenant_id, None, found.id, request.roles, origin=COMMAND_LINE))
 
-    print_object(administer(load_settings(context), work), as_json=as_json)
+    _with_member(context, tenant, member, work, as_json=as_json)
 
 
 @app.command()
@@ -121,14 +115,23 @@ def reset_mfa(
 ) -> None:
     """Remove all second factors of a member who has lost them, in every tenant, and end their sessions."""
 
-    async def work(features: Features) -> dict[str, Any]:
+    async def work(features: Features, session: ControlSession, found: Member) -> dict[str, Any]:
+        factors = features.people.mfa.tenant
+        await factors.reset(session, found.tenant.id, None, None, found.id, origin=COMMAND_LINE)
+        return {"id": show(USER, found.id), "email": found.user.email, "mfa_reset": True}
+
+    _with_member(context, tenant, member, work, as_json=as_json)
+
+
+def _with_member(context: typer.Context, tenant: str, member: str, work: _Work, *, as_json: bool) -> None:
+    """Do the work on the named member of the named tenant in one transaction, and print its result."""
+
+    async def run(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            found = await features.people.members.read_named(session, owner.id, member)
-            await features.people.mfa.tenant.reset(session, owner.id, None, None, found.id, origin=COMMAND_LINE)
-            return {"id": show(USER, found.id), "email": found.user.email, "mfa_reset": True}
+            return await work(features, session, await features.people.members.read_named(session, owner.id, member))
 
-    print_object(administer(load_settings(context), work), as_json=as_json)
+    print_object(administer(load_settings(context), run), as_json=as_json)
 
 
 async def _invited(
