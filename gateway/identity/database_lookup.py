@@ -117,6 +117,8 @@ class DatabaseLookup:
         if key.revoked_at is not None:
             holder = Holder(key.tenant.id, Actor(ActorKind.API_KEY, key.id))
             return LookupResult(CredentialRevoked, own, tenant, holder=holder)
+        if key.disabled_at is not None:  # without its holder, who can be enabled again
+            return LookupResult(CredentialRevoked, own, tenant)
         principal = _ended(key) or _key_principal(key, self._judged(key.tenant), _policy(key.tenant.id, roles))
         return LookupResult(principal, own, tenant, expires_at=_epoch(key.expires_at))
 

@@ -1,9 +1,9 @@
-"""Control table ``api_keys``."""
+"""Control tables ``api_keys`` and ``api_key_uses``."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, SmallInteger, false, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, SmallInteger, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
@@ -19,6 +19,9 @@ class ApiKey(Versioned, ControlModel):
     id: Mapped[ApiKeyId] = mapped_column(primary_key=True)
     tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), index=True)
     name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    # Names and texts that the tenant chose. The class has an attribute ``metadata`` already.
+    labels: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'::jsonb"))
     role: Mapped[str]
     scopes: Mapped[list[str] | None]  # permissions; null is all permissions of the role
     environment: Mapped[str] = mapped_column(server_default="live")
@@ -38,4 +41,20 @@ class ApiKey(Versioned, ControlModel):
     made_by_key: Mapped[bool] = mapped_column(server_default=false())  # the family's first key made it, or its makers
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    rotated_at: Mapped[datetime | None]  # null as well for keys that an older release rotated
     revoked_at: Mapped[datetime | None]
+
+
+class ApiKeyUse(ControlModel):
+    """How a key is used, as workers add it in batches. Its changes are neither announced nor counted as versions.
+
+    No foreign key: a row of a key that was just deleted must not fail the batch. A trigger of ``api_keys`` deletes it.
+    """
+
+    __tablename__ = "api_key_uses"
+
+    key_id: Mapped[ApiKeyId] = mapped_column(primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)  # that were admitted
+    last_used_at: Mapped[datetime]
+    last_used_from: Mapped[str | None]  # source address

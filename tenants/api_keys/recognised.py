@@ -10,7 +10,7 @@ from tenants.principal import TenantRef
 
 @dataclass(frozen=True, slots=True)
 class RecognisedKey:
-    """The columns that authentication reads, and the tenant; the key can be revoked or expired."""
+    """The columns that authentication reads, and the tenant; the key can be disabled, revoked or expired."""
 
     tenant: TenantRef
     id: ApiKeyId
@@ -25,4 +25,6 @@ class RecognisedKey:
     allowed_cidrs: list[str]
     created_by_user_id: UserId | None
     expires_at: datetime | None
+    disabled_at: datetime | None
+    rotated_at: datetime | None
     revoked_at: datetime | None

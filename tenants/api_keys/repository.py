@@ -28,6 +28,8 @@ _KEY_COLUMNS = (
     ApiKey.allowed_cidrs,
     ApiKey.created_by_user_id,
     ApiKey.expires_at,
+    ApiKey.disabled_at,
+    ApiKey.rotated_at,
     ApiKey.revoked_at,
 )
 # Ordered, so that two workers which rehash the same keys cannot deadlock.
