@@ -12,9 +12,11 @@ import tenants.audit.models
 import tenants.directory.models
 import tenants.events.models
 import tenants.invitations.models
+import tenants.leaked_keys.models
 import tenants.links.models
 import tenants.members.models
 import tenants.mfa.models
+import tenants.notices.models
 import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.scim.models
@@ -35,9 +37,11 @@ CONTROL_MODELS = (
     tenants.directory.models,
     tenants.events.models,
     tenants.invitations.models,
+    tenants.leaked_keys.models,
     tenants.links.models,
     tenants.members.models,
     tenants.mfa.models,
+    tenants.notices.models,
     tenants.operator_keys.models,
     tenants.roles.models,
     tenants.scim.models,

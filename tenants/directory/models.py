@@ -20,6 +20,7 @@ class Tenant(Versioned, ControlModel):
     __table_args__ = (
         CheckConstraint("slug ~ '^[a-z][a-z0-9-]{1,38}[a-z0-9]$'", name="slug"),
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
+        CheckConstraint("leaked_keys IN ('revoke', 'grace')", name="leaked_keys"),
     )
 
     id: Mapped[TenantId] = mapped_column(primary_key=True)
@@ -33,6 +34,8 @@ class Tenant(Versioned, ControlModel):
     suspension_reason: Mapped[str | None]  # for operators only
     allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default=text("'{}'"))
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    key_notices: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    leaked_keys: Mapped[str] = mapped_column(default="revoke", server_default="revoke")  # what happens to such a key
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

@@ -17,6 +17,20 @@ Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["Unpaid in
 RequireMfa = Annotated[
     bool, Field(description="Whether people need a second factor to sign in to the tenant.", examples=[False])
 ]
+KeyNotices = Annotated[
+    bool,
+    Field(
+        description="Whether people are notified of keys that expire soon or are unused for 90 days.", examples=[True]
+    ),
+]
+LeakedKeys = Annotated[
+    Literal["revoke", "grace"],
+    Field(
+        description="A key that is reported as leaked is revoked at once, with all keys that it has made, or they"
+        " expire after 24 hours.",
+        examples=["revoke"],
+    ),
+]
 PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["pro"])]
 
 
@@ -92,6 +106,8 @@ class ChangeOwnTenant(BaseModel):
     name: TenantName = Field(default_factory=_not_sent)
     allowed_origins: AllowedOrigins = Field(default_factory=_not_sent)
     require_mfa: RequireMfa = Field(default_factory=_not_sent)
+    key_notices: KeyNotices = Field(default_factory=_not_sent)
+    leaked_keys: LeakedKeys = Field(default_factory=_not_sent)
 
 
 class OwnTenantResponse(BaseModel):
@@ -104,6 +120,8 @@ class OwnTenantResponse(BaseModel):
     plan: Annotated[str, Field(examples=["pro"])]
     allowed_origins: Annotated[list[str], Field(examples=[["https://app.example.com"]])]
     require_mfa: RequireMfa
+    key_notices: KeyNotices
+    leaked_keys: LeakedKeys
     created_at: datetime
 
     @classmethod
@@ -123,6 +141,8 @@ def _fields_of(tenant: Tenant) -> dict[str, object]:
         "suspension": _suspension_of(tenant),
         "plan": tenant.plan_code,
         "require_mfa": tenant.require_mfa,
+        "key_notices": tenant.key_notices,
+        "leaked_keys": tenant.leaked_keys,
         "schema": tenant_schema(tenant.id),
         "stripe_customer": tenant.stripe_customer_id,
         "allowed_origins": tenant.allowed_origins,
