@@ -15,6 +15,8 @@ from tenants.members.models import Membership
 from tenants.roles.builtin import BuiltInRole
 from tenants.users.models import User
 
+MOST_ADMINS = 10  # of a tenant who are notified of what concerns no other person
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -71,6 +73,33 @@ async def count(session: ControlSession, tenant: TenantId) -> int:
     """How many members the tenant has, disabled ones included."""
     query = select(func.count()).select_from(Membership).where(Membership.tenant_id == tenant)
     return await session.scalar(query) or 0
+
+
+async def reachable(session: ControlSession, tenant: TenantId, users: Collection[UserId]) -> dict[UserId, str]:
+    """The e-mail addresses of those of these people who are members and not disabled."""
+    if not users:
+        return {}
+    rows = await session.execute(_active_addresses(tenant).where(Membership.user_id.in_(users)))
+    return {row[0]: row[1] for row in rows}
+
+
+async def reachable_admins(session: ControlSession, tenant: TenantId) -> dict[UserId, str]:
+    """The e-mail addresses of the tenant's owners and admins who are not disabled: at most ``MOST_ADMINS``."""
+    roles = (Membership.roles, Membership.group_roles)
+    is_owner, is_admin = (
+        or_(*(literal(role.value) == any_(each) for each in roles)) for role in (BuiltInRole.OWNER, BuiltInRole.ADMIN)
+    )
+    query = _active_addresses(tenant).where(or_(is_owner, is_admin))
+    rows = await session.execute(query.order_by(is_owner.desc(), User.id).limit(MOST_ADMINS))
+    return {row[0]: row[1] for row in rows}
+
+
+def _active_addresses(tenant: TenantId) -> Select[UserId, str]:
+    return (
+        select(User.id, User.email)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.tenant_id == tenant, Membership.disabled_at.is_(None), User.disabled_at.is_(None))
+    )
 
 
 async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
