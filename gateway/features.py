@@ -41,12 +41,15 @@ from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.invitations.jobs import add_invitation_jobs
 from tenants.jobs.queue import JobQueue
+from tenants.leaked_keys.service import LeakedKeys
 from tenants.links.jobs import add_link_jobs
 from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
 from tenants.members import repository as members_repository
 from tenants.mfa.jobs import add_mfa_jobs
+from tenants.notices.jobs import add_notice_jobs
+from tenants.notices.service import Notices
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
@@ -95,6 +98,8 @@ class Features:
     people: People
     api_keys: ApiKeys
     operator_keys: OperatorKeys
+    leaked_keys: LeakedKeys
+    notices: Notices
     onboarding: Onboarding
     audit_log: AuditLog
     refusals: Refusals
@@ -136,7 +141,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
     people = build_people(settings, shared, plans.check_members)
-    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    api_keys, operator_keys = ApiKeys(hasher, authorizer.permissions_of_roles), OperatorKeys(hasher)
+    product = settings.mail.product if settings.mail else ""
     return Features(
         database=database,
         registry=registry,
@@ -149,7 +155,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
-        operator_keys=OperatorKeys(hasher),
+        operator_keys=operator_keys,
+        leaked_keys=LeakedKeys(database, api_keys, operator_keys, mail, product),
+        notices=Notices(database, mail, product),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         refusals=refusals,
@@ -173,6 +181,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
     add_sso_jobs(app, features.database, features.people.sso.domains)
+    add_notice_jobs(app, features.notices)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

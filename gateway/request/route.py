@@ -33,8 +33,8 @@ class Guard:
     """Who may call a route. ``permission`` narrows it to tenant principals whose roles and scopes hold that one.
 
     ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
-    an operator route. ``people_only`` excludes API keys. ``own`` is the parameter of the path that is a person's id:
-    that person needs no permission.
+    an operator route; of a route for everybody, those that a caller with a credential must have. ``people_only``
+    excludes API keys. ``own`` is the parameter of the path that is a person's id: that person needs no permission.
     """
 
     audience: Audience
