@@ -1,11 +1,13 @@
 """``POST /operator/v1/leaked-keys``: reports of keys that were found in public."""
 
-from typing import Annotated
+from typing import Any
 
-from fastapi import Header, Request
-from pydantic import ValidationError
+from fastapi import Request, Response
+from pydantic import TypeAdapter, ValidationError
 
+from gateway.api.answers import answered_document
 from gateway.authorization.guards import signed_or_operator
+from gateway.problems.errors import MalformedRequest, PayloadTooLarge
 from gateway.problems.validation import validation_failed
 from gateway.request.context import context_of
 from gateway.request.origin import origin_of
@@ -15,16 +17,27 @@ from gateway.routing.body import read_body
 from gateway.routing.strict_json import parse
 from gateway.routing.terms import terms
 from gateway.services import services_of
-from tenants.errors import NotFound, SignatureInvalid
-from tenants.leaked_keys.schemas import MOST_MATCHES, REPORT, ReportedMatch, Verdict
+from tenants.errors import NotFound, SignatureInvalid, ValidationFailed
+from tenants.leaked_keys.schemas import EXAMPLE, MOST_MATCHES, REPORT, ReportedMatch, Verdict
 from tenants.leaked_keys.signature import MOST_BYTES
 from tenants.principal import SYSTEM_ACTOR
 
 _REPORTS = Quota(300, 60)  # a minute from one address
 _REASON = "The key was reported as leaked."
+_KEY_ID, _SIGNATURE = "Github-Public-Key-Identifier", "Github-Public-Key-Signature"
+_VERDICTS = TypeAdapter(list[Verdict])
 
-# The endpoint reads it unparsed: the signature is of its bytes.
-_BODY = {
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+# The endpoint reads the body unparsed: the signature is of its bytes.
+_REPORT = {
+    "parameters": [
+        _header(_KEY_ID, "The public key that the signature is to be verified with."),
+        _header(_SIGNATURE, "ECDSA on P-256 with SHA-256 over the body, in base64 of its DER form."),
+    ],
     "requestBody": {
         "required": True,
         "description": f"At most {MOST_MATCHES} matches, in the form of GitHub's secret-scanning partner programme.",
@@ -32,62 +45,51 @@ _BODY = {
             "application/json": {
                 "schema": {
                     "type": "array",
+                    "maxItems": MOST_MATCHES,
                     "items": ReportedMatch.model_json_schema(),
-                    "examples": [
-                        [
-                            {
-                                "token": "tn_live_4Kq9…T3vX",
-                                "type": "tenantry_api_key",
-                                "url": "https://github.com/octocat/Hello-World/blob/12345600/config.py",
-                                "source": "content",
-                            }
-                        ]
-                    ],
+                    "examples": [[EXAMPLE]],
                 }
             }
         },
-    }
+    },
 }
 
 router = ManagementRouter(tags=["leaked keys"])
 
 
-@router.post("/operator/v1/leaked-keys", openapi_extra=_BODY)
+@router.post("/operator/v1/leaked-keys", response_model=list[Verdict], openapi_extra=_REPORT)
 @terms(
     signed_or_operator,
     body_limit=MOST_BYTES,
     idempotent=False,  # a report that is sent again changes nothing
-    errors=(SignatureInvalid,),
+    errors=(SignatureInvalid, MalformedRequest, PayloadTooLarge, ValidationFailed, NotFound),
     operations=True,
+    ends_rights=True,
     per_source=_REPORTS,
 )
-async def report_leaked_keys(
-    request: Request,
-    github_public_key_identifier: Annotated[
-        str | None, Header(alias="Github-Public-Key-Identifier", description="Which key has signed the body.")
-    ] = None,
-    github_public_key_signature: Annotated[
-        str | None,
-        Header(
-            alias="Github-Public-Key-Signature",
-            description="ECDSA on P-256 with SHA-256 over the body, in base64 of its DER form.",
-        ),
-    ] = None,
-) -> list[Verdict]:
+async def report_leaked_keys(request: Request) -> Response:
     """Report API keys that were found in public. Each ends as its tenant has chosen; an operator key ends at once.
 
-    Signed by one of the keys that the deployment trusts, or sent with an operator key of the role `admin`. 404 for a
-    report without an operator key while the deployment trusts none.
+    Signed by one of the keys that the deployment trusts, or sent with an operator key of the role `admin`. Without
+    either, a deployment that trusts no keys answers 404.
     """
     services, origin = services_of(request), origin_of(request, _REASON)
-    if context_of(request.scope).operator is not None:
-        return await services.features.leaked_keys.end(_matches(await read_body(request)), origin)
-    keys = services.settings.report_keys
+    if context_of(request.scope).operator is None:
+        raw, origin = await _signed(request), origin.by(SYSTEM_ACTOR)
+    else:
+        raw = await read_body(request)
+    verdicts = await services.features.leaked_keys.end(_matches(raw), origin)
+    return answered_document(_VERDICTS.dump_json(verdicts))
+
+
+async def _signed(request: Request) -> bytes:
+    """The body, if its signature is valid. Raises SignatureInvalid, and NotFound while no keys are set."""
+    keys = services_of(request).settings.report_keys
     if keys is None:
         raise NotFound(detail="no keys are set that could sign a report")
-    signature = keys.signature(github_public_key_identifier, github_public_key_signature)
+    signature = keys.signature(request.headers.get(_KEY_ID), request.headers.get(_SIGNATURE))
     signature.verify(raw := await read_body(request))
-    return await services.features.leaked_keys.end(_matches(raw), origin.by(SYSTEM_ACTOR))
+    return raw
 
 
 def _matches(raw: bytes) -> list[ReportedMatch]:

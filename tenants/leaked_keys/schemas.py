@@ -13,6 +13,12 @@ from tenants.leaked_keys.place import Place, place_of
 MOST_MATCHES = 500  # of one report
 _LONGEST_TYPE = 100
 _TYPE = "tenantry_api_key"
+EXAMPLE = {
+    "token": "tn_live_4Kq9…T3vX",
+    "type": _TYPE,
+    "url": "https://github.com/octocat/Hello-World/blob/12345600b9cb/config.py",
+    "source": "content",
+}
 
 
 class ReportedMatch(BaseModel):

@@ -68,7 +68,8 @@ class LeakedKeys:
             if not _has_ended(key, datetime.now(UTC)):
                 found[key.tenant.id].append((key.id, first[token].place))
         await self._end_all(found, origin)
-        return [Verdict.of(each, known=each.token in keys or each.token in operator_keys) for each in matches]
+        known = keys | operator_keys
+        return [Verdict.of(each, known=known.get(each.token) is not None) for each in matches]
 
     async def _keys(self, first: Mapping[str, ReportedMatch]) -> dict[str, RecognisedKey]:
         found = [each for each in first if kind_of(each) in _OF_TENANTS]
