@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, func, select,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
-from tenants.identifiers import TenantId
+from tenants.identifiers import TenantId, UserId
 from tenants.principal import TenantStatus
 
 MigrationState = Literal["applied", "failed"]
@@ -21,6 +21,7 @@ class Tenant(Versioned, ControlModel):
         CheckConstraint("slug ~ '^[a-z][a-z0-9-]{1,38}[a-z0-9]$'", name="slug"),
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
         CheckConstraint("leaked_keys IN ('revoke', 'grace')", name="leaked_keys"),
+        CheckConstraint("member_keys IN ('narrow', 'hand_over')", name="member_keys"),
     )
 
     id: Mapped[TenantId] = mapped_column(primary_key=True)
@@ -36,6 +37,9 @@ class Tenant(Versioned, ControlModel):
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     key_notices: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     leaked_keys: Mapped[str] = mapped_column(default="revoke", server_default="revoke")  # what happens to such a key
+    # What happens to the keys of members who lose rights, and to whom they are handed over.
+    member_keys: Mapped[str] = mapped_column(default="narrow", server_default="narrow")
+    member_keys_to: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
