@@ -20,15 +20,15 @@ class DueKeys:
     there_are_more: bool
 
     @property
-    def makers(self) -> set[UserId]:
-        """The people who have made them."""
-        return {key.maker for key in (*self.expiring, *self.unused) if key.maker is not None}
+    def people(self) -> set[UserId]:
+        """Those whose keys they are."""
+        return {key.person for key in (*self.expiring, *self.unused) if key.person is not None}
 
-    def of(self, person: UserId, makers: Addresses, admins: Addresses) -> "DueKeys":
-        """Those that concern a person: keys that they have made, and for an admin those without a reachable maker."""
+    def of(self, person: UserId, reachable: Addresses, admins: Addresses) -> "DueKeys":
+        """Those that concern a person: their own keys, and for an admin those of nobody who can be reached."""
 
         def concern(key: DueKey) -> bool:
-            return key.maker == person if key.maker in makers else person in admins
+            return key.person == person if key.person in reachable else person in admins
 
         return DueKeys(
             [key for key in self.expiring if concern(key)],

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, distinct, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
+from tenants.api_keys.lineage import OwnerKind
 from tenants.api_keys.models import ApiKey, ApiKeyUse
 from tenants.database.sessions import ControlSession
 from tenants.directory.models import Tenant
@@ -24,6 +25,11 @@ EARLY, LATE = 7, 1  # days before a key expires
 UNUSED = timedelta(days=90)
 _EXPIRY, _UNUSED = "expiry", "unused"
 _OfExpiry, _OfUnused = aliased(KeyNotice), aliased(KeyNotice)
+# Who owns the key; of a key that a key has made, the person behind both.
+_PERSON = case(
+    (ApiKey.owned_by == OwnerKind.TENANT.value, null()),
+    else_=func.coalesce(ApiKey.owner_user_id, ApiKey.created_by_user_id),
+)
 _COLUMNS = ["key_id", "kind", "expires_at", "days", "noticed_at"]
 
 
@@ -38,7 +44,7 @@ class DueKey:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
-    maker: UserId | None
+    person: UserId | None  # whose key it is
 
 
 async def page_of_tenants(session: ControlSession, after: TenantId | None, count: int) -> Sequence[TenantId]:
@@ -50,7 +56,7 @@ async def page_of_tenants(session: ControlSession, after: TenantId | None, count
 
 async def with_due_keys(session: ControlSession, tenants: Sequence[TenantId], now: datetime) -> Sequence[TenantId]:
     """Those of these tenants that have a key of which a notice is due."""
-    query = _usable(select(distinct(ApiKey.tenant_id)), now).where(ApiKey.tenant_id.in_(tenants))
+    query = _usable(select(ApiKey.tenant_id).distinct(), now).where(ApiKey.tenant_id.in_(tenants))
     query = query.where(or_(_expiry_is_due(now), _unused_is_due(now)))
     return (await session.scalars(query.order_by(ApiKey.tenant_id))).all()
 
@@ -123,7 +129,7 @@ async def _rows(session: ControlSession, keys: Sequence[ApiKeyId]) -> Sequence[D
         return ()
     columns = (ApiKey.id, ApiKey.name, ApiKey.prefix, ApiKey.last4, ApiKey.created_at, ApiKey.expires_at)
     query = (
-        select(*columns, ApiKeyUse.last_used_at, ApiKey.created_by_user_id)
+        select(*columns, ApiKeyUse.last_used_at, _PERSON)
         .outerjoin(ApiKeyUse, ApiKeyUse.key_id == ApiKey.id)
         .where(ApiKey.id.in_(keys))
         .order_by(ApiKey.expires_at, ApiKey.id)

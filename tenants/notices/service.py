@@ -78,11 +78,11 @@ class Notices:
         found = None if self._mail is None else await directory.find(session, tenant)
         if self._mail is None or found is None:
             return set()
-        makers = await members.reachable(session, tenant, due.makers)
+        reachable = await members.reachable(session, tenant, due.people)
         admins = await members.reachable_admins(session, tenant)
         sent = set()
-        for person, email in (makers | admins).items():
-            message = due.of(person, makers, admins).message(self._product, found.name)
+        for person, email in (reachable | admins).items():
+            message = due.of(person, reachable, admins).message(self._product, found.name)
             if message is not None and person not in mailed:
                 await self._mail.enqueue(session, email, render(message))
                 sent.add(person)
