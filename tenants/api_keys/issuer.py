@@ -30,6 +30,13 @@ class Issuer:
     permissions: frozenset[str]
     policy: Policy = NO_OWN_ROLES
 
+    @property
+    def ends(self) -> datetime | None:
+        """When the principal ends. An access token ends in minutes, its person does not."""
+        if self.principal.expires_at is None or self.principal.user_id == self.principal.id:
+            return None
+        return datetime.fromtimestamp(self.principal.expires_at, UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class RoleGrant:
@@ -72,10 +79,8 @@ def narrowed_expiry(issuer: Issuer | None, requested: datetime | None, now: date
     """When the key ends: as requested, and never later than its issuer."""
     if requested is not None and requested <= now:
         raise ValidationFailed.at("/expires_at", "not_in_future", "Must be in the future.")
-    if issuer is None or issuer.principal.expires_at is None or issuer.principal.user_id == issuer.principal.id:
-        return requested  # an access token ends in minutes, its person does not
-    end = datetime.fromtimestamp(issuer.principal.expires_at, UTC)
-    if requested is not None and requested > end:
+    end = None if issuer is None else issuer.ends
+    if requested is not None and end is not None and requested > end:
         raise ExceedsIssuer
     return requested or end
 
@@ -85,7 +90,7 @@ def narrowed_networks(issuer: Issuer | None, requested: Sequence[str]) -> list[s
     own = issuer.principal.networks if issuer else ()
     if not own:
         return list(requested)
-    if any(not _inside(plain_network(each), own) for each in requested):
+    if any(not is_inside(plain_network(each), own) for each in requested):
         raise ExceedsIssuer
     return list(requested) or [str(each) for each in own]
 
@@ -107,7 +112,8 @@ def _quota_of(window: Window) -> int:
     return window.quota
 
 
-def _inside(network: Network, own: Sequence[Network]) -> bool:
+def is_inside(network: Network, own: Sequence[Network]) -> bool:
+    """Whether one of ``own`` contains the whole network."""
     for each in own:
         if isinstance(network, IPv4Network) and isinstance(each, IPv4Network) and network.subnet_of(each):
             return True
