@@ -65,7 +65,7 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=ApiKeyResponse)
-@terms(requires("api_keys:update"), tagged=True, errors=(KeyIsOver, TooManyLimits, WiderThanCaller))
+@terms(requires("api_keys:update"), tagged=True, errors=(KeyIsOver, TooManyLimits, WiderThanCaller), ends_rights=True)
 async def update_api_key(request: Request, key_id: ApiKeyInPath, body: ChangeApiKey) -> Response:
     """Change an API key. A key that holds more than you do can only be narrowed.
 
@@ -84,7 +84,7 @@ async def update_api_key(request: Request, key_id: ApiKeyInPath, body: ChangeApi
 
 
 @router.post(f"{_ONE}/rotate", status_code=201, response_model=ApiKeyCreated)
-@terms(requires("api_keys:rotate"), errors=(KeyHasEnded, KeyIsDisabled, TooManyLimits))
+@terms(requires("api_keys:rotate"), errors=(KeyHasEnded, KeyIsDisabled, TooManyLimits), ends_rights=True)
 async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApiKey = _DEFAULT_ROTATION) -> Response:
     """Rotate an API key. The response is its successor, with its secret; the old key expires after the overlap."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -97,7 +97,7 @@ async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApi
 
 
 @router.post(f"{_ONE}/disable", status_code=204)
-@terms(requires("api_keys:revoke"), errors=(KeyIsOver,))
+@terms(requires("api_keys:revoke"), errors=(KeyIsOver,), ends_rights=True)
 async def disable_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Disable an API key. It is refused by every worker until it is enabled."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -118,7 +118,7 @@ async def enable_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.post(f"{_ONE}/revoke", status_code=204)
-@terms(requires("api_keys:revoke"))
+@terms(requires("api_keys:revoke"), ends_rights=True)
 async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Revoke an API key. It is refused by every worker, permanently."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
