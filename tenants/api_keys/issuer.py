@@ -14,7 +14,7 @@ from tenants.identifiers import ApiKeyId, UserId
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import Principal, PrincipalKind, Window
 from tenants.roles.builtin import BUILT_IN_ROLES
-from tenants.values.networks import Network, is_inside, plain_network
+from tenants.values.networks import Network, contains, plain_network
 
 PermissionsOfRoles = Callable[[Policy, tuple[str, ...]], frozenset[str]]
 
@@ -34,6 +34,13 @@ class Issuer:
     principal: Principal
     permissions: frozenset[str]
     policy: Policy = NO_OWN_ROLES
+
+    @property
+    def ends(self) -> datetime | None:
+        """When the principal ends. An access token ends in minutes, its person does not."""
+        if self.principal.expires_at is None or self.principal.user_id == self.principal.id:
+            return None
+        return datetime.fromtimestamp(self.principal.expires_at, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +96,8 @@ def narrowed_expiry(issuer: Issuer | None, requested: datetime | None, now: date
     """When the key ends: as requested, and never later than its issuer."""
     if requested is not None and requested <= now:
         raise ValidationFailed.at("/expires_at", "not_in_future", "Must be in the future.")
-    if issuer is None or issuer.principal.expires_at is None or issuer.principal.user_id == issuer.principal.id:
-        return requested  # an access token ends in minutes, its person does not
-    end = datetime.fromtimestamp(issuer.principal.expires_at, UTC)
-    if requested is not None and requested > end:
+    end = None if issuer is None else issuer.ends
+    if requested is not None and end is not None and requested > end:
         raise ExceedsIssuer
     return requested or end
 
@@ -102,7 +107,7 @@ def narrowed_networks(issuer: Issuer | None, requested: Sequence[str]) -> list[s
     own = issuer.principal.networks if issuer else ()
     if not own:
         return list(requested)
-    if any(not _inside(plain_network(each), own) for each in requested):
+    if any(not is_inside(plain_network(each), own) for each in requested):
         raise ExceedsIssuer
     return list(requested) or [str(each) for each in own]
 
@@ -124,5 +129,6 @@ def _quota_of(window: Window) -> int:
     return window.quota
 
 
-def _inside(network: Network, own: Sequence[Network]) -> bool:
-    return any(is_inside(network, each) for each in own)
+def is_inside(network: Network, own: Sequence[Network]) -> bool:
+    """Whether one of ``own`` contains the whole network."""
+    return any(contains(each, network) for each in own)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from tenants.api_keys import repository
 from tenants.api_keys.family import join_as_child, join_as_successor
+from tenants.api_keys.filters import KeyFilter, ListedKey
 from tenants.api_keys.issuer import (
     ExceedsIssuer,
     Issuer,
@@ -24,7 +25,7 @@ from tenants.api_keys.issuer import (
 from tenants.api_keys.lineage import Owner, OwnerKind, columns_of, owner_of
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.schemas import ApiKeyResponse, CreateApiKey, KeyLimit, RotateApiKey, check_environment
+from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey, audited, check_environment
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
@@ -41,6 +42,10 @@ from tenants.values.errors import BadValue
 
 class KeyHasEnded(Conflict):
     message = "The key was rotated, revoked or has expired and cannot be rotated again. Create a new key."
+
+
+class KeyIsDisabled(Conflict):
+    message = "The key is disabled and cannot be rotated. Enable it first, or create a new key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class ApiKeys:
             id=ApiKeyId(new_id()),
             tenant_id=tenant,
             name=requested.name,
+            description=requested.description,
+            labels=dict(requested.metadata),
             role=requested.role,
             scopes=None if requested.scopes is None else sorted(set(requested.scopes)),
             environment=requested.environment,
@@ -89,9 +96,18 @@ class ApiKeys:
         join_as_child(key, requested.limits, await self._maker(session, issuer))
         return await self._issue(session, key, origin)
 
-    async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
-        """A page of this tenant's keys, revoked ones included."""
-        return await repository.page(session, tenant, keyset)
+    async def page(
+        self, session: ControlSession, tenant: TenantId, keyset: Keyset, filters: Sequence[KeyFilter] = ()
+    ) -> Sequence[ListedKey]:
+        """A page of this tenant's keys for which all conditions hold, revoked ones included."""
+        return await repository.page(session, tenant, keyset, filters)
+
+    async def listed(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ListedKey:
+        """One key of this tenant, with its use. Raises NotFound."""
+        found = await repository.find_listed(session, tenant, key)
+        if found is None:
+            raise NotFound
+        return found
 
     async def read(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey:
         """One key of this tenant. Raises NotFound."""
@@ -109,20 +125,24 @@ class ApiKeys:
     ) -> IssuedKey:
         """Create the successor of a key, which ends after the overlap.
 
-        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ValidationFailed for one of a test
-        environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret; TooManyLimits.
+        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; KeyIsDisabled; ValidationFailed for
+        one of a test environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret;
+        TooManyLimits.
         """
         old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
         if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
             raise KeyHasEnded
+        if old.disabled_at is not None:
+            raise KeyIsDisabled
         _check_environment(old)
         scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
         join_as_successor(successor, old, await self._maker(session, issuer))
-        before = _shown(old)
+        before = audited(old)
+        old.rotated_at = now
         await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
-        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=_shown(old))
+        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=audited(old))
         issued = await self._issue(session, successor, origin)
         await repository.pass_on(session, tenant, old.id, Owner(OwnerKind.KEY, key=successor.id))
         return issued
@@ -132,9 +152,9 @@ class ApiKeys:
         found = await self._found(session, tenant, key, lock=True)
         if found.revoked_at is not None:
             return
-        before, found.revoked_at = _shown(found), datetime.now(UTC)
+        before, found.revoked_at = audited(found), datetime.now(UTC)
         await repository.pass_on(session, tenant, key, owner_of(found))
-        await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=_shown(found))
+        await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=audited(found))
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
@@ -158,6 +178,8 @@ class ApiKeys:
             id=ApiKeyId(new_id()),
             tenant_id=old.tenant_id,
             name=old.name,
+            description=old.description,
+            labels=old.labels,
             role=old.role,
             scopes=scopes,
             environment=old.environment,
@@ -178,7 +200,7 @@ class ApiKeys:
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
-        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=_shown(key))
+        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=audited(key))
         return IssuedKey(key, secret)
 
     async def _maker(self, session: ControlSession, issuer: Issuer | None) -> ApiKey | None:
@@ -193,11 +215,6 @@ class ApiKeys:
         if found is None:
             raise NotFound
         return found
-
-
-def _shown(key: ApiKey) -> audit.State:
-    """The key as the API shows it, without its secret."""
-    return ApiKeyResponse.of(key).model_dump(mode="json")
 
 
 def _check_environment(key: ApiKey) -> None:
