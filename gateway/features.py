@@ -30,6 +30,7 @@ from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
+from tenants.api_keys.changes import KeyChanges
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
@@ -99,6 +100,7 @@ class Features:
     roles: Roles
     people: People
     api_keys: ApiKeys
+    key_changes: KeyChanges
     operator_keys: OperatorKeys
     leaked_keys: LeakedKeys
     notices: Notices
@@ -143,8 +145,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
     people = build_people(settings, shared, plans.check_members)
-    api_keys, operator_keys = ApiKeys(hasher, authorizer.permissions_of_roles), OperatorKeys(hasher)
+    operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
+    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,
         confirmations=Confirmations(database),
@@ -161,6 +164,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         operator_keys=operator_keys,
         leaked_keys=LeakedKeys(database, api_keys, operator_keys, mail, product),
         notices=Notices(database, mail, product),
+        key_changes=KeyChanges(authorizer.permissions_of_roles),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         refusals=refusals,
