@@ -1,43 +1,33 @@
-"""Ends keys that were found in public, and notifies the tenants' owners and admins.
+"""Verdicts on reported tokens: which are keys of tenants or operators. Both kinds are ended (``ending.py``).
 
-Each tenant's keys are a few transactions of their own. What was reported before changes nothing, so a report that was
-cut short can be sent again, and one that is sent again by others is harmless.
+What was reported before changes nothing, so a report that was cut short can be sent again, and one that is sent again
+by others is harmless.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
-from tenants.api_keys import repository as key_rows
-from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.service import ApiKeys
-from tenants.audit import service as audit
 from tenants.audit.origin import Origin
-from tenants.database.sessions import ControlSession, Database
-from tenants.directory import repository as directory
-from tenants.directory.models import Tenant
+from tenants.database.sessions import Database
 from tenants.errors import TenantryError
 from tenants.identifiers import OPERATOR_KEY, TENANT, ApiKeyId, TenantId, show
-from tenants.leaked_keys import repository
+from tenants.leaked_keys.ending import Ending
 from tenants.leaked_keys.place import Place
 from tenants.leaked_keys.schemas import ReportedMatch, Verdict
 from tenants.mail.service import Mail
-from tenants.mail.templates import KeyLine, KeysLeaked, render
-from tenants.members import repository as members
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
 from tenants.secrets.tokens import SecretKind, kind_of
 
-GRACE = timedelta(hours=24)
-_REVOKE = "revoke"  # what a tenant can choose; the other is grace
 _OF_TENANTS, _OF_OPERATORS = frozenset({SecretKind.LIVE, SecretKind.TEST}), frozenset({SecretKind.OPERATOR})
-_AT_A_TIME = 25  # keys of one transaction, and so of one message
+_AT_A_TIME = 25  # keys of a tenant that are ended together, and so listed in one message
 
 _log = structlog.get_logger(__name__)
-Found = tuple[ApiKeyId, Place]
 
 
 class LeakedKeys:
@@ -50,8 +40,7 @@ class LeakedKeys:
         self._database = database
         self._api_keys = api_keys
         self._operator_keys = operator_keys
-        self._mail = mail
-        self._product = product
+        self._ending = Ending(database, api_keys.descendants, mail, product)
 
     async def end(self, matches: Sequence[ReportedMatch], origin: Origin) -> list[Verdict]:
         """End the keys that were found; the verdict on each match. A token with a wrong checksum causes no look-up.
@@ -61,13 +50,9 @@ class LeakedKeys:
         """
         first = {match.token: match for match in reversed(matches)}
         keys, operator_keys = await self._keys(first), await self._keys_of_operators(first)
-        for token, operator_key in operator_keys.items():
-            await self._end_operator_key(operator_key, first[token].place)
-        found: defaultdict[TenantId, list[Found]] = defaultdict(list)
-        for token, key in keys.items():
-            if not _has_ended(key, datetime.now(UTC)):
-                found[key.tenant.id].append((key.id, first[token].place))
-        await self._end_all(found, origin)
+        for found, operator_key in operator_keys.items():
+            await self._end_operator_key(operator_key, first[found].place)
+        await self._end_keys([(key, first[found].place) for found, key in keys.items()], origin)
         known = keys | operator_keys
         return [Verdict.of(each, known=known.get(each.token) is not None) for each in matches]
 
@@ -80,66 +65,23 @@ class LeakedKeys:
         return await self._operator_keys.recognise(self._database, found) if found else {}
 
     async def _end_operator_key(self, key: RecognisedOperatorKey, place: Place) -> None:
-        if _has_ended(key, datetime.now(UTC)):
+        if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= datetime.now(UTC)):
             return
         async with self._database.control() as session:
             await self._operator_keys.revoke(session, key.id)
         _log.error("operator_key_leaked", key=show(OPERATOR_KEY, key.id), name=key.name, place=place.shown)
 
-    async def _end_all(self, found: Mapping[TenantId, list[Found]], origin: Origin) -> None:
+    async def _end_keys(self, found: Sequence[tuple[RecognisedKey, Place]], origin: Origin) -> None:
+        by_tenant: defaultdict[TenantId, list[tuple[ApiKeyId, Place]]] = defaultdict(list)
+        for key, place in found:
+            by_tenant[key.tenant.id].append((key.id, place))
         failure: TenantryError | None = None
-        for tenant, keys in found.items():
-            keys.sort(key=lambda each: each[0])
+        for tenant, keys in by_tenant.items():
             try:
                 for start in range(0, len(keys), _AT_A_TIME):
-                    async with self._database.control() as session:
-                        await self._end_some(session, tenant, keys[start : start + _AT_A_TIME], origin)
+                    await self._ending.end(tenant, dict(keys[start : start + _AT_A_TIME]), origin)
             except TenantryError as error:
                 failure = error
                 _log.warning("leaked_keys_not_ended", tenant=show(TENANT, tenant), error=error.detail)
         if failure is not None:
             raise failure
-
-    async def _end_some(
-        self, session: ControlSession, tenant: TenantId, found: Sequence[Found], origin: Origin
-    ) -> None:
-        await directory.serialise(session, tenant)  # two reports of the same keys lock them one after the other
-        owner, now = await directory.find(session, tenant), datetime.now(UTC)
-        if owner is None:
-            return
-        ended: list[tuple[ApiKey, Place]] = []
-        for key_id, place in found:  # all before the first is ended, which can end others of them
-            key = await key_rows.find(session, tenant, key_id, lock=True)
-            if key is None or _has_ended(key, now):
-                continue
-            if await repository.add_once(session, key, place, owner.leaked_keys):
-                ended.append((key, place))
-        for key, place in ended:
-            await _record(session, key, place, owner.leaked_keys, origin)
-            await self._end(session, key, owner.leaked_keys, now, origin)
-        await self._notify(session, owner, ended)
-
-    async def _end(self, session: ControlSession, key: ApiKey, response: str, now: datetime, origin: Origin) -> None:
-        if response == _REVOKE:
-            await self._api_keys.revoke(session, key.tenant_id, key.id, origin=origin)
-        else:
-            await key_rows.end_at(session, key, now + GRACE)
-
-    async def _notify(self, session: ControlSession, owner: Tenant, ended: Sequence[tuple[ApiKey, Place]]) -> None:
-        if self._mail is None or not ended:
-            return
-        lines = tuple(KeyLine.of(key, place.shown) for key, place in ended)
-        hours = 0 if owner.leaked_keys == _REVOKE else GRACE // timedelta(hours=1)
-        content = render(KeysLeaked(self._product, owner.name, lines, hours))
-        for email in (await members.reachable_admins(session, owner.id)).values():
-            await self._mail.enqueue(session, email, content)
-
-
-async def _record(session: ControlSession, key: ApiKey, place: Place, response: str, origin: Origin) -> None:
-    found = {"found_in": place.source, "url": place.url, "response": response}
-    after = {"name": key.name, "prefix": key.prefix, "last4": key.last4} | found
-    await audit.record(session, key.tenant_id, origin, "api_keys.leaked", key.id, after=after)
-
-
-def _has_ended(key: ApiKey | RecognisedKey | RecognisedOperatorKey, now: datetime) -> bool:
-    return key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now)

@@ -10,6 +10,7 @@ import structlog
 
 from tenants.audit import service as audit
 from tenants.audit.origin import SYSTEM
+from tenants.audit.repository import Change
 from tenants.database.sessions import ControlSession, Database
 from tenants.directory import repository as directory
 from tenants.errors import TenantryError, Unavailable
@@ -90,12 +91,13 @@ class Notices:
 
 
 async def _record(session: ControlSession, tenant: TenantId, due: DueKeys) -> None:
-    for key in due.expiring:
-        after = _identified(key) | {"expires_at": key.expires_at}
-        await audit.record(session, tenant, SYSTEM, "api_keys.expiry_noticed", key.id, after=after)
-    for key in due.unused:
-        after = _identified(key) | {"created_at": key.created_at, "last_used_at": key.last_used_at}
-        await audit.record(session, tenant, SYSTEM, "api_keys.unused_noticed", key.id, after=after)
+    expiring = [Change(key.id, after=_identified(key) | {"expires_at": key.expires_at}) for key in due.expiring]
+    unused = [
+        Change(key.id, after=_identified(key) | {"created_at": key.created_at, "last_used_at": key.last_used_at})
+        for key in due.unused
+    ]
+    await audit.record_all(session, tenant, SYSTEM, "api_keys.expiry_noticed", expiring)
+    await audit.record_all(session, tenant, SYSTEM, "api_keys.unused_noticed", unused)
 
 
 def _identified(key: DueKey) -> dict[str, object]:

@@ -12,7 +12,7 @@ import pytest
 
 from tenants.identifiers import read
 from tenants.leaked_keys.schemas import MOST_MATCHES
-from tenants.leaked_keys.service import GRACE
+from tenants.leaked_keys.ending import GRACE
 from tenants.leaked_keys.signature import MOST_BYTES
 from tenants.operator_keys.schemas import CreateOperatorKey
 from tenants.principal import OperatorRole
