@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from tenants.directory import repository as directory
+from tenants.errors import Unavailable
 from tenants.identifiers import read
-from tenants.leaked_keys.schemas import MOST_MATCHES
+from tenants.leaked_keys import ending
 from tenants.leaked_keys.ending import GRACE
+from tenants.leaked_keys.schemas import MOST_MATCHES
 from tenants.leaked_keys.signature import MOST_BYTES
 from tenants.operator_keys.schemas import CreateOperatorKey
 from tenants.principal import OperatorRole
@@ -122,6 +125,50 @@ async def test_a_report_that_is_repeated_or_sent_by_many_at_once_changes_nothing
     await mailed.deliver()
     [message] = await mailed.messages(people["owner"])
     assert message["text"].count("nightly import") == 2
+
+
+async def test_many_keys_that_were_made_with_it_end_in_several_transactions(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ID16: nobody keeps a leaked key by making too many others; a report that was cut short ends the rest."""
+    monkeypatch.setattr(ending, "MOST_AT_ONCE", 3)
+    leaked = await _create(gateway)
+    made = [await _create(gateway, leaked["secret"]) for _ in range(4)]
+    made += [await _create(gateway, each["secret"], role="member") for each in made]
+    secrets = [each["secret"] for each in (leaked, *made)]
+    find, calls = directory.find, 0
+
+    async def fail_late(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise Unavailable(detail="as if PostgreSQL had gone")
+        return await find(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory, "find", fail_late)
+        assert (await _GITHUB.report(gateway.client, leaked["secret"])).status_code == 503
+    await gateway.catch_up()
+    assert Counter([await _code(gateway, each) for each in secrets]) == {"credential_revoked": 6, "": 3}
+    assert (await _GITHUB.report(gateway.client, leaked["secret"])).status_code == 200
+    assert {await _code(gateway, each) for each in secrets} == {"credential_revoked"}
+    assert len(_events(gateway, "api_keys.revoked")) == 9
+    assert len(_events(gateway, "api_keys.leaked")) == 1
+
+
+async def test_the_key_that_others_have_put_in_its_place_stays(gateway: Gateway) -> None:
+    """ID16: an admin who has rotated the leaked key keeps the new one; a thief who has does not."""
+    leaked, stolen = await _create(gateway), await _create(gateway)
+    overlap = {"overlap_seconds": 3600}
+    successors = []
+    for key, by in ((leaked, gateway.acme.keys["owner"]), (stolen, stolen["secret"])):
+        path = f"/v1/api-keys/{key['id']}/rotate"
+        answer = await gateway.client.post(path, json=overlap, headers={"X-API-Key": by})
+        assert answer.status_code == 201, answer.text
+        successors.append(answer.json()["secret"])
+    await _GITHUB.report(gateway.client, leaked["secret"], stolen["secret"])
+    codes = [await _code(gateway, each) for each in (leaked["secret"], stolen["secret"], *successors)]
+    assert codes == ["credential_revoked", "credential_revoked", "", "credential_revoked"]
 
 
 async def test_a_tenant_can_choose_a_grace_period_instead(mailed: MailedGateway) -> None:
