@@ -79,7 +79,7 @@ async def test_a_notice_is_given_of_keys_alone_whose_end_was_set_earlier_and_tha
     gateway: Gateway,
 ) -> None:
     """ID16: nobody is reminded of a key of an hour, or of one that has ended; the last day alone is noticed late."""
-    made = {days: await _expiring(gateway, days) for days in (0.9, 1.5, 5, 8)}
+    made = {str(days): await _expiring(gateway, days) for days in (0.9, 1.5, 5, 8)}
     made |= {name: await _expiring(gateway, 8) for name in ("disabled", "revoked", "rotated")}
     owner = gateway.acme.key("owner")
     await gateway.client.post(f"/v1/api-keys/{made['revoked']['id']}/revoke", headers=owner)
@@ -91,7 +91,7 @@ async def test_a_notice_is_given_of_keys_alone_whose_end_was_set_earlier_and_tha
         await _run(gateway, day)
     names = {each["id"]: name for name, each in made.items()} | {rotated.json()["id"]: "successor"}
     found = {names[key]: count for key, count in _noticed(gateway).items()}
-    assert found == {1.5: 1, 5: 1, 8: 2, "rotated": 1, "successor": 2}
+    assert found == {"1.5": 1, "5": 1, "8": 2, "rotated": 1, "successor": 2}
 
 
 async def _disable(session: Any, key: str) -> None:

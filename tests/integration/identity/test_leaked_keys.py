@@ -276,7 +276,8 @@ async def test_a_signed_report_is_bounded_and_read_strictly(gateway: Gateway) ->
     assert await answer(b"[]") == (200, "")
     for raw in (b"", b"[", b'[{"token":"\xff"}]', b'["\\ud800"]', b'[{"token":NaN}]'):
         assert await answer(raw) == (400, "malformed_request"), raw
-    for found in ({}, None, "x", [None], [{}], [{"token": 5, "type": "x"}], [match("x") | {"type": "x" * 101}]):
+    wrong: list[Any] = [{}, None, "x", [None], [{}], [{"token": 5, "type": "x"}], [match("x") | {"type": "x" * 101}]]
+    for found in wrong:
         assert await answer(json.dumps(found).encode()) == (422, "validation_failed"), found
 
 
