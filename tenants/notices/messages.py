@@ -25,7 +25,7 @@ class DueKeys:
         return {key.person for key in (*self.expiring, *self.unused) if key.person is not None}
 
     def of(self, person: UserId, reachable: Addresses, admins: Addresses) -> "DueKeys":
-        """Those that concern a person: their own keys, and for an admin those of nobody who can be reached."""
+        """Those that concern a person: their own keys, and for an admin those without a reachable owner."""
 
         def concern(key: DueKey) -> bool:
             return key.person == person if key.person in reachable else person in admins

@@ -10,8 +10,10 @@ import pytest
 from tenants.api_keys.models import ApiKey
 from tenants.errors import Unavailable
 from tenants.identifiers import read, show
+from tenants.jobs.app import JobSettings, make_job_app
 from tenants.mail.port import Content
 from tenants.mail.service import Mail
+from tenants.notices.jobs import NOTICE_TASK, add_notice_jobs
 from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.invitations import MailedGateway, someone
@@ -39,6 +41,15 @@ async def _expiring(gateway: Gateway, days: float, by: dict[str, str] | None = N
 async def _run(gateway: Gateway, days: float) -> int:
     """The job of that day."""
     return await gateway.services.features.notices.run(_NOW + days * _DAY)
+
+
+async def _run_as_job(gateway: Gateway, days: float) -> None:
+    """As a worker does, for the time of the schedule."""
+    app = make_job_app(gateway.services.settings.database, JobSettings(polling=0.05))
+    add_notice_jobs(app, gateway.services.features.notices)
+    async with app.open_async():
+        await app.configure_task(NOTICE_TASK).defer_async(timestamp=int((_NOW + days * _DAY).timestamp()))
+        await app.run_worker_async(wait=False)
 
 
 def _noticed(gateway: Gateway, action: str = "api_keys.expiry_noticed") -> Counter[str]:
@@ -102,7 +113,7 @@ async def _disable(session: Any, key: str) -> None:
 async def test_a_key_with_a_new_end_is_noticed_of_that_end(mailed: MailedGateway) -> None:
     """ID16: an end that was moved is news."""
     key = await _expiring(mailed.gateway, 20)
-    await _run(mailed.gateway, 19.5)
+    await _run_as_job(mailed.gateway, 19.5)
     mailed.execute(
         "UPDATE tenantry.api_keys SET expires_at = %s WHERE id = %s", _NOW + 40 * _DAY, read("key", key["id"])
     )

@@ -1,6 +1,8 @@
 """What cannot be a key costs no look-up."""
 
+import re
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,15 @@ pytestmark = pytest.mark.anyio
 
 def _mistyped(text: str) -> str:
     return text[:-1] + ("0" if text[-1] != "0" else "1")
+
+
+def test_the_documented_pattern_finds_every_key_and_nothing_else_of_ours() -> None:
+    """ID1: what GitHub is given to search for."""
+    document = Path("docs/deployment.md").read_text(encoding="utf-8")
+    pattern = re.search(r"`(tn_\S+)` \|\n\| prefix", document)
+    assert pattern is not None
+    found = {kind for kind in SecretKind if re.fullmatch(pattern[1], generate(kind))}
+    assert found == {SecretKind.LIVE, SecretKind.TEST, SecretKind.OPERATOR}
 
 
 async def _verdicts(*found: str) -> list[Verdict]:
