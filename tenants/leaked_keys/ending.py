@@ -24,7 +24,7 @@ from tenants.mail.templates import KeyLine, KeysLeaked, render
 from tenants.members import repository as members
 
 GRACE = timedelta(hours=24)
-MOST_AT_ONCE = 1_000  # keys that one transaction ends, some more at most
+MOST_AT_ONCE = 1_000  # keys made with others that one transaction ends; the last line of them can exceed it
 _REVOKE, _GRACE = "revoke", "grace"  # what a tenant can choose
 
 
@@ -51,28 +51,36 @@ class Ending:
     ) -> bool:
         """End as many keys as one transaction should; whether some may be left."""
         now, keys = datetime.now(UTC), await self._descendants.rows(session, owner.id, sorted(places))
-        before = await repository.responses(session, owner.id, [key.id for key in keys])
-        news = [key for key in keys if key.id not in before and not _has_ended(key, now)]
+        responses = await repository.responses(session, owner.id, [key.id for key in keys])
+        news = [key for key in keys if key.id not in responses and not _has_ended(key, now)]
         await _record(session, owner, news, places, origin)
         await self._notify(session, owner, news, places)
+        await self._end_reported(session, owner, news, now, origin)
+        responses |= {key.id: owner.leaked_keys for key in news}
         ended = 0
         for key in keys:
-            response = owner.leaked_keys if key in news else before.get(key.id)
-            if response is not None and ended < MOST_AT_ONCE:
-                ended += await self._end_line(session, key, response, now, origin)
+            response = responses.get(key.id)
+            end = now if response == _REVOKE else key.expires_at  # None by now is the tenant's decision
+            if response is None or end is None or ended >= MOST_AT_ONCE:
+                continue
+            line = await repository.made_with(session, owner.id, key.id, end, MOST_AT_ONCE)
+            if response == _REVOKE:
+                await self._descendants.revoke(session, owner.id, line, origin=origin)
+            else:
+                await self._descendants.expire(session, owner.id, line, end, origin=origin)
+            ended += len(line)
         return ended >= MOST_AT_ONCE
 
-    async def _end_line(
-        self, session: ControlSession, key: ApiKey, response: str, now: datetime, origin: Origin
-    ) -> int:
-        """End a key and what was made with it; how many."""
-        end = now if response == _REVOKE else min(now + GRACE, key.expires_at or now + GRACE)
-        line = await repository.made_with(session, key.tenant_id, key.id, end, MOST_AT_ONCE)
-        if response == _REVOKE:
-            await self._descendants.revoke(session, key.tenant_id, line, origin=origin)
+    async def _end_reported(
+        self, session: ControlSession, owner: Tenant, keys: Sequence[ApiKey], now: datetime, origin: Origin
+    ) -> None:
+        """End the reported keys themselves, before what was made with them."""
+        end = now + GRACE
+        if owner.leaked_keys == _REVOKE:
+            await self._descendants.revoke(session, owner.id, [key.id for key in keys], origin=origin)
         else:
-            await self._descendants.expire(session, key.tenant_id, line, end, origin=origin)
-        return len(line)
+            later = [key.id for key in keys if key.expires_at is None or key.expires_at > end]
+            await self._descendants.expire(session, owner.id, later, end, origin=origin)
 
     async def _notify(
         self, session: ControlSession, owner: Tenant, keys: Sequence[ApiKey], places: Mapping[ApiKeyId, Place]
