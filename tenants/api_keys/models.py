@@ -3,18 +3,26 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, SmallInteger, false, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 
 
+def _present(column: str) -> Index:
+    return Index(f"ix_api_keys_{column}", column, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
 class ApiKey(Versioned, ControlModel):
     """A key of one tenant. Only HMAC-SHA-256(pepper, key) is stored (ID2)."""
 
     __tablename__ = "api_keys"
-    __table_args__ = (CheckConstraint("environment IN ('live', 'test')", name="environment"),)
+    __table_args__ = (
+        CheckConstraint("environment IN ('live', 'test')", name="environment"),
+        CheckConstraint("owned_by IN ('user', 'key', 'tenant')", name="owned_by"),
+        *(_present(column) for column in ("created_by_key_id", "owner_key_id", "rotated_from_id", "owner_user_id")),
+    )
 
     id: Mapped[ApiKeyId] = mapped_column(primary_key=True)
     tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), index=True)
@@ -36,6 +44,11 @@ class ApiKey(Versioned, ControlModel):
     # Every limit that binds the key, and the key that it counts for; null is ``limits``, which count for this key.
     binding_limits: Mapped[list[dict[str, Any]] | None]
     created_by_user_id: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
+    created_by_key_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id"))
+    # Whose rights bound it now (see lineage.py). Null, of an older release: the person who created it, or the tenant.
+    owned_by: Mapped[str | None]
+    owner_user_id: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
+    owner_key_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id"))
     rotated_from_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id", ondelete="SET NULL"))
     family_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id"), index=True)
     made_by_key: Mapped[bool] = mapped_column(server_default=false())  # the family's first key made it, or its makers

@@ -24,6 +24,9 @@ class RecognisedKey:
     made_by_key: bool
     allowed_cidrs: list[str]
     created_by_user_id: UserId | None
+    owned_by: str | None
+    owner_user_id: UserId | None
+    owner_key_id: ApiKeyId | None
     expires_at: datetime | None
     disabled_at: datetime | None
     rotated_at: datetime | None

@@ -1,6 +1,6 @@
 """SQL of the control tables ``api_keys`` and ``api_key_uses``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import eq, ge, gt, le, lt
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     SQLColumnExpression,
+    Uuid,
     any_,
     bindparam,
     case,
@@ -28,7 +29,7 @@ from tenants.api_keys.status import KeyStatus
 from tenants.crud.filters import Operator
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
-from tenants.database.statements import Work, prepare
+from tenants.database.statements import Row, Work, prepare
 from tenants.directory.models import Tenant
 from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import ApiKeyId, TenantId
@@ -46,6 +47,9 @@ _KEY_COLUMNS = (
     ApiKey.made_by_key,
     ApiKey.allowed_cidrs,
     ApiKey.created_by_user_id,
+    ApiKey.owned_by,
+    ApiKey.owner_user_id,
+    ApiKey.owner_key_id,
     ApiKey.expires_at,
     ApiKey.disabled_at,
     ApiKey.rotated_at,
@@ -58,11 +62,43 @@ _BY_DIGESTS = prepare(
     .where(ApiKey.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary))))
     .order_by(ApiKey.id)
 )
+_BY_IDS = prepare(
+    select(*_KEY_COLUMNS, *COLUMNS)
+    .join(Tenant, Tenant.id == ApiKey.tenant_id)
+    .where(ApiKey.id == any_(bindparam("keys", type_=ARRAY(Uuid))))
+)
+
+
+def _with_owners() -> Select[*tuple[Any, ...]]:
+    """These keys, and those that own them, directly or through others. UNION: a circle would end, too."""
+    line = select(func.unnest(bindparam("keys", type_=ARRAY(Uuid))).label("id")).cte("line", recursive=True)
+    line = line.union(
+        select(ApiKey.owner_key_id).join(line, line.c.id == ApiKey.id).where(ApiKey.owner_key_id.is_not(None))
+    )
+    return (
+        select(*_KEY_COLUMNS, *COLUMNS).join(line, line.c.id == ApiKey.id).join(Tenant, Tenant.id == ApiKey.tenant_id)
+    )
+
+
+_WITH_OWNERS = prepare(_with_owners())
 
 
 async def find_by_digests(reads: Work, digests: Sequence[bytes]) -> list[RecognisedKey]:
     """The keys with these digests, ordered by id."""
-    rows = await reads.rows(_BY_DIGESTS, {"digests": digests})
+    return _recognised(await reads.rows(_BY_DIGESTS, {"digests": digests}))
+
+
+async def find_by_ids(reads: Work, keys: Collection[ApiKeyId]) -> list[RecognisedKey]:
+    """The keys with these ids, of any tenant, ended or not."""
+    return _recognised(await reads.rows(_BY_IDS, {"keys": list(keys)}))
+
+
+async def find_with_owners(reads: Work, keys: Collection[ApiKeyId]) -> list[RecognisedKey]:
+    """The keys with these ids, and all keys that own them, directly or through others."""
+    return _recognised(await reads.rows(_WITH_OWNERS, {"keys": list(keys)}))
+
+
+def _recognised(rows: Iterable[Row]) -> list[RecognisedKey]:
     count = len(_KEY_COLUMNS)
     return [RecognisedKey(reference_of(*row[count:]), *row[:count]) for row in rows]
 
