@@ -59,6 +59,7 @@ class ApiKeyFilters(BaseModel):
         Field(alias="role[in]", max_length=_MOST_VALUES, description="One of these, separated by commas."),
     ] = None
     name: Annotated[_Text | None, Field(description="Only keys with exactly this name.")] = None
+    name_ne: Annotated[_Text | None, Field(alias="name[ne]", description="Only keys with another name.")] = None
     name_contains: Annotated[
         _Text | None, Field(alias="name[contains]", description="Only keys whose name contains this, in any case.")
     ] = None

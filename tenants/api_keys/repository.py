@@ -215,3 +215,6 @@ async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:
     if key.expires_at is None or key.expires_at > when:
         key.expires_at = when
     await session.flush()
+
+
+async def pass_on(session, tenant, key, owner):

@@ -153,7 +153,7 @@ async def test_nobody_gives_a_key_more_than_they_hold(gateway: Gateway) -> None:
         limits=[_FIVE],
     )
     child = await _made(gateway, _holding(maker), role="admin", scopes=["contacts:read"])
-    for wider in (
+    too_wide: list[dict[str, Any]] = [
         {"scopes": None},
         {"scopes": ["contacts:read", "contacts:delete"]},
         {"expires_at": None},
@@ -162,7 +162,8 @@ async def test_nobody_gives_a_key_more_than_they_hold(gateway: Gateway) -> None:
         {"allowed_cidrs": ["127.0.0.1", "10.0.0.0/8"]},
         {"limits": [_EIGHT]},
         {"limits": []},
-    ):
+    ]
+    for wider in too_wide:
         for key in (maker, child):
             answer = await _changed(gateway, key, _holding(maker), **wider)
             if key is child and "limits" in wider:  # none of its own: its maker's go on binding it
@@ -178,12 +179,18 @@ async def test_a_key_that_holds_more_than_the_caller_can_only_be_narrowed(gatewa
     """AZ5: an admin neither renames nor enables an owner's key, but can take rights from it, disable and revoke it."""
     owner, admin = await _owner(gateway), gateway.acme.key("admin")
     owners = await _made(gateway, owner, role="owner")
-    for refused in ({"name": "mine"}, {"metadata": {}}, {"scopes": ["contacts:read"], "description": ""}):
+    described: list[dict[str, Any]] = [
+        {"name": "mine"},
+        {"metadata": {}},
+        {"scopes": ["deals:read"], "description": ""},
+    ]
+    for refused in described:
         assert (await _changed(gateway, owners, admin, **refused)).status_code == 403
     narrow = {"scopes": ["contacts:read"], "expires_at": _in(60), "allowed_cidrs": ["127.0.0.1"], "limits": [_FIVE]}
     assert (await _changed(gateway, owners, admin, **narrow)).status_code == 200
     assert (await _me(gateway, owners)).json()["permissions"] == ["contacts:read"]
-    for wider in ({"scopes": ["contacts:read", "deals:read"]}, {"expires_at": None}, {"limits": []}):
+    widened: list[dict[str, Any]] = [{"scopes": ["contacts:read", "deals:read"]}, {"expires_at": None}, {"limits": []}]
+    for wider in widened:
         assert (await _changed(gateway, owners, admin, **wider)).status_code == 403
     assert await _done(gateway, owners, "disable", admin) == 204
     assert await _done(gateway, owners, "enable", admin) == 403
