@@ -216,11 +216,15 @@ async def has_successor(session: ControlSession, key: ApiKeyId) -> bool:
     return await session.scalar(select(ApiKey.id).where(ApiKey.rotated_from_id == key).limit(1)) is not None
 
 
+async def count_by_pepper(session: ControlSession) -> Mapping[int, int]:
+    """How many keys of all tenants that have not ended are stored under each version of the pepper."""
+    works = ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+    query = select(ApiKey.pepper_version, func.count()).where(works).group_by(ApiKey.pepper_version)
+    return dict(row.tuple() for row in await session.execute(query))
+
+
 async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:
     """Expire the key at this time, unless it expires earlier."""
     if key.expires_at is None or key.expires_at > when:
         key.expires_at = when
     await session.flush()
-
-
-async def pass_on(session, tenant, key, owner):
