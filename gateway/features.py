@@ -154,7 +154,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
-        key_changes=KeyChanges(authorizer.permissions_of_roles),
+        key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),

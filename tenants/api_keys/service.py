@@ -3,7 +3,7 @@
 Recognising reads on its own connections; every other call runs in the caller's transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -185,6 +185,10 @@ class ApiKeys:
         """A page of what the key made, transitively, revoked ones included. Raises NotFound."""
         await self._found(session, tenant, key)
         return await self.descendants.page(session, tenant, key, keyset)
+
+    async def count_by_pepper(self, session: ControlSession) -> Mapping[int, int]:
+        """How many keys that have not ended need each version of the pepper."""
+        return await repository.count_by_pepper(session)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
