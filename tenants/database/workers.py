@@ -56,6 +56,10 @@ HEARTBEAT = sql.SQL(
     " WHERE worker.beat < excluded.beat"
     " RETURNING (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {schema}.confirmations)"
 ).format(schema=sql.Identifier(CONTROL_SCHEMA))
+CONFIRMED = sql.SQL(
+    "SELECT host, pid, extract(epoch FROM clock_timestamp() - confirmed_at) FROM {}.gateway_workers"
+    " ORDER BY confirmed_at"
+).format(sql.Identifier(CONTROL_SCHEMA))
 REMOVE = sql.SQL("DELETE FROM {}.gateway_workers WHERE id = %(id)s").format(sql.Identifier(CONTROL_SCHEMA))
 
 _asked = select(_SERIALS.next_value().label("serial")).cte("asked")
