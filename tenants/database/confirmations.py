@@ -8,6 +8,7 @@ written that they have applied it, a change is answered sooner.
 import asyncio
 import contextlib
 import time
+from bisect import bisect_left
 from uuid import UUID
 
 import structlog
@@ -20,6 +21,7 @@ from tenants.errors import Unavailable
 BOUND = (
     TRUSTED_FOR + 0.1
 )  # seconds after which no worker trusts what was loaded before: clocks may differ in rate by 6 %
+WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, TRUSTED_FOR)  # seconds: histogram buckets
 _FIRST_PAUSE = 0.002  # seconds before the answers are read; they take a round trip to each worker, and back
 _LONGEST_PAUSE = 0.025
 _GROWTH = 1.5  # of each pause over the one before
@@ -38,8 +40,8 @@ class Confirmations:
         self._work = database.control_reads
         self._current: asyncio.Task[bool] | None = None
         self._next: asyncio.Task[bool] | None = None
-        self.changes = 0  # that were confirmed
-        self.seconds = 0.0  # that they waited together
+        self.seconds = 0.0  # that changes waited, all together
+        self.waits = [0] * (len(WAITS) + 1)  # changes per bucket of the time that they waited
         self.questions = 0
         self.unanswered = 0  # workers that a question was not answered by in time
 
@@ -53,8 +55,9 @@ class Confirmations:
         await asyncio.wait([question], timeout=BOUND)
         if not (question.done() and not question.cancelled() and question.result()):
             await _sleep_until(began + BOUND)
-        self.changes += 1
-        self.seconds += time.monotonic() - began
+        seconds = time.monotonic() - began
+        self.seconds += seconds
+        self.waits[bisect_left(WAITS, seconds)] += 1
 
     async def close(self) -> None:
         """Give up the questions that are under way."""
@@ -75,8 +78,8 @@ class Confirmations:
         self._current, self._next = self._next, None  # in one step with asking: who comes now needs another question
         try:
             return await self._ask()
-        except Exception:  # noqa: BLE001 - the change is committed, and in force after the bound whatever fails here
-            _log.exception("changes_unconfirmed")
+        except Exception as error:  # noqa: BLE001 - the change is committed, and in force after the bound whatever fails here
+            _log.error("changes_unconfirmed", error=f"{type(error).__name__}: {error}")
             return False
 
     async def _ask(self) -> bool:

@@ -54,8 +54,12 @@ HEARTBEAT = sql.SQL(
     " VALUES (%(id)s, %(host)s, %(pid)s, %(beat)s, %(seen)s)"
     " ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, seen = excluded.seen, confirmed_at = excluded.confirmed_at"
     " WHERE worker.beat < excluded.beat"
-    " RETURNING (SELECT last_value FROM {schema}.confirmations)"
+    " RETURNING (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {schema}.confirmations)"
 ).format(schema=sql.Identifier(CONTROL_SCHEMA))
+CONFIRMED = sql.SQL(
+    "SELECT host, pid, extract(epoch FROM clock_timestamp() - confirmed_at) FROM {}.gateway_workers"
+    " ORDER BY confirmed_at"
+).format(sql.Identifier(CONTROL_SCHEMA))
 REMOVE = sql.SQL("DELETE FROM {}.gateway_workers WHERE id = %(id)s").format(sql.Identifier(CONTROL_SCHEMA))
 
 _asked = select(_SERIALS.next_value().label("serial")).cte("asked")

@@ -109,7 +109,7 @@ class CacheModel:
 
     @property
     def answered(self) -> dict[str, int]:
-        """The state of each row by the changes that were answered, which do not wait for a worker that does not listen."""
+        """The state of each row after the answered changes, which wait for no worker that does not listen."""
         return self.notified if self.channel.confirmed_at > 0 else self.rows
 
     def lose(self) -> None:
