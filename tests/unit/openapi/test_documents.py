@@ -206,7 +206,7 @@ def test_the_schemes_are_those_of_the_readers(edition: Edition) -> None:
     schemes = document["components"]["securitySchemes"]
     assert ("tn_op_" in str(schemes)) is (edition is OPERATORS)
     used = [each["security"] for _, each in _operations(edition) if each["security"]]
-    either = [{name: []} for name in schemes]
+    either: list[dict[str, list[str]]] = [{name: []} for name in schemes]
     assert all(each in (either, [*either, {}]) for each in used)  # the last one makes them optional
 
 
