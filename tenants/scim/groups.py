@@ -245,10 +245,8 @@ class ScimGroups:
         if row.role is not None:
             await self._renew(session, row.tenant_id, added | removed, origin)
 
-    async def _renew(
-        self, session: ControlSession, tenant: TenantId, users: Collection[UserId], origin: Origin
-    ) -> None:
-        roles = await repository.group_roles(session, tenant, users)
+    async def _renew(self, session: ControlSession, tenant: TenantId, of: Collection[UserId], origin: Origin) -> None:
+        roles = await repository.group_roles(session, tenant, of)
         await self._members.set_group_roles(session, tenant, roles, origin=origin)
 
     async def _bounded(self, session: ControlSession, rows: Sequence[ScimGroupRow]) -> Sequence[ScimGroupRow]:

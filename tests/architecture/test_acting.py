@@ -29,6 +29,7 @@ _CHANGE = {
     "/v1/members/{user_id}/api-keys/hand-over",
     "/v1/tenant",
     "/v1/api-keys/{key_id}/revoke",
+    "/v1/api-keys/{key_id}/disable",
     "/v1/members/{user_id}",
     "/v1/roles",
     "/v1/roles/{role_id}",
