@@ -24,7 +24,7 @@ from tenants.mail.templates import KeyLine, KeysLeaked, render
 from tenants.members import repository as members
 
 GRACE = timedelta(hours=24)
-MOST_AT_ONCE = 1_000  # keys made with others that one transaction ends; the last line of them can exceed it
+MOST_AT_ONCE = 500  # keys made with others that one transaction ends; the last line of them can exceed it
 _REVOKE, _GRACE = "revoke", "grace"  # what a tenant can choose
 
 

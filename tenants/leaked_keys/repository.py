@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, true, union_all
 
 from tenants.api_keys.models import ApiKey
 from tenants.database.sessions import ControlSession
@@ -36,8 +36,12 @@ async def made_with(
     none of them: who had the leaked secret does not have that one. One that was revoked is followed, too.
     """
     line = select(ApiKey.id).where(ApiKey.tenant_id == tenant, ApiKey.id == key).cte("line", recursive=True)
-    made = or_(ApiKey.owner_key_id == line.c.id, ApiKey.created_by_key_id == line.c.id)
-    line = line.union(select(ApiKey.id).join(line, made).where(ApiKey.tenant_id == tenant))
+    # One look-up in an index for each column: a join on either of them compares all keys with all.
+    columns = (ApiKey.owner_key_id, ApiKey.created_by_key_id)
+    made = union_all(
+        *(select(ApiKey.id).where(ApiKey.tenant_id == tenant, each == line.c.id).correlate(line) for each in columns)
+    ).lateral("made")
+    line = line.union(select(made.c.id).select_from(line).join(made, true()))
     query = select(ApiKey.id).join(line, line.c.id == ApiKey.id).where(ApiKey.revoked_at.is_(None))
     query = query.where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > end))
     return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()

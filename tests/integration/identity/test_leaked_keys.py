@@ -214,13 +214,19 @@ async def test_a_key_that_has_ended_is_a_true_positive_and_nothing_more(mailed: 
     assert mailed.unsent() == []
 
 
-async def test_a_key_of_an_operator_ends_at_once(gateway: Gateway) -> None:
-    """ID4: on every worker, by the time of the answer. A key that is reported with itself ends, too."""
-    secret = gateway.operator["X-API-Key"]
-    answer = await gateway.client.post(LEAKED_KEYS, content=json.dumps([match(secret)]), headers=gateway.operator)
-    assert answer.json() == [_verdict(secret)]
-    refused = await gateway.client.get("/operator/v1/plans", headers=gateway.operator)
-    assert refused.json()["code"] == "credential_revoked"
+async def test_a_report_is_answered_when_another_worker_refuses_the_key(mailed_gateways: MailedFactory) -> None:
+    """ID14: a key of an operator, too, which ends at once; also the one that the report is sent with."""
+    async with mailed_gateways() as mailed, mailed_gateways() as other:
+        gateway, leaked = mailed.gateway, (await _create(mailed.gateway))["secret"]
+        operator = gateway.operator["X-API-Key"]
+        assert await _code(other.gateway, leaked) == ""
+        assert (await other.gateway.client.get("/operator/v1/plans", headers=gateway.operator)).status_code == 200
+        raw = json.dumps([match(leaked), match(operator)])
+        answer = await gateway.client.post(LEAKED_KEYS, content=raw, headers=gateway.operator)
+        assert answer.json() == [_verdict(leaked), _verdict(operator)]
+        assert await _code(other.gateway, leaked) == "credential_revoked"
+        refused = await other.gateway.client.get("/operator/v1/plans", headers=gateway.operator)
+        assert refused.json()["code"] == "credential_revoked"
 
 
 async def test_operators_of_the_role_admin_can_report_without_a_signature(gateway: Gateway) -> None:
