@@ -66,7 +66,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             ),  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
-            UsageStage(services.usage.journal),  # an admitted request counts
+            UsageStage(services.usage),  # an admitted request counts
             AuthorizationStage(services.authorizer),  # the guard of the route
         ),
         closers=(services.usage.count, services.meter.close),
@@ -95,6 +95,7 @@ def _api(services: Services) -> FastAPI:
     api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi
     api.state.services = services
     api.state.authorizer = services.authorizer
+    api.state.confirm = services.features.confirmations.confirm
     data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     own = routers_of(services.registry)

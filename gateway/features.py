@@ -30,23 +30,28 @@ from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
+from tenants.api_keys.changes import KeyChanges
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
 from tenants.audit.refusals import Refusals
+from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.invitations.jobs import add_invitation_jobs
 from tenants.jobs.queue import JobQueue
+from tenants.leaked_keys.service import LeakedKeys
 from tenants.links.jobs import add_link_jobs
 from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
 from tenants.members import repository as members_repository
 from tenants.mfa.jobs import add_mfa_jobs
+from tenants.notices.jobs import add_notice_jobs
+from tenants.notices.service import Notices
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
@@ -84,6 +89,7 @@ class Features:
     """One of each. Frozen: nothing is replaced while a process runs. ``close`` is due at its end."""
 
     database: Database
+    confirmations: Confirmations
     registry: Registry
     authorizer: Authorizer
     hasher: SecretHasher
@@ -94,7 +100,10 @@ class Features:
     roles: Roles
     people: People
     api_keys: ApiKeys
+    key_changes: KeyChanges
     operator_keys: OperatorKeys
+    leaked_keys: LeakedKeys
+    notices: Notices
     onboarding: Onboarding
     audit_log: AuditLog
     refusals: Refusals
@@ -113,6 +122,7 @@ class Features:
             await self.stripe.payments.close()
         self.passwords.close()
         await self.outbound.close()
+        await self.confirmations.close()
         await self.database.close()
 
 
@@ -136,9 +146,12 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
     people = build_people(settings, shared, plans.check_members)
-    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    operator_keys = OperatorKeys(hasher)
+    product = settings.mail.product if settings.mail else ""
+    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,
+        confirmations=Confirmations(database),
         registry=registry,
         authorizer=authorizer,
         hasher=hasher,
@@ -149,7 +162,10 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
-        operator_keys=OperatorKeys(hasher),
+        operator_keys=operator_keys,
+        leaked_keys=LeakedKeys(database, api_keys, operator_keys, mail, product),
+        notices=Notices(database, mail, product),
+        key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         refusals=refusals,
@@ -173,6 +189,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
     add_sso_jobs(app, features.database, features.people.sso.domains)
+    add_notice_jobs(app, features.notices)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
@@ -192,12 +209,20 @@ async def opened(settings: Settings) -> AsyncIterator[Features]:
         await features.close()
 
 
-def administer(settings: Settings, work: Callable[[Features], Awaitable[_Result]]) -> _Result:
-    """Open the features, do the work, close them. Raises Unavailable when PostgreSQL does not answer."""
+def administer(
+    settings: Settings, work: Callable[[Features], Awaitable[_Result]], *, ends_rights: bool = False
+) -> _Result:
+    """Open the features, do the work, close them. Raises Unavailable when PostgreSQL does not answer.
+
+    With ``ends_rights`` it returns when every worker applies what the work has committed (ID14).
+    """
 
     async def run() -> _Result:
         async with opened(settings) as features:
-            return await work(features)
+            result = await work(features)
+            if ends_rights:
+                await features.confirmations.confirm()
+            return result
 
     return asyncio.run(run())
 

@@ -9,12 +9,15 @@ import billing.usage.models
 import migrations.models
 import tenants.api_keys.models
 import tenants.audit.models
+import tenants.database.models
 import tenants.directory.models
 import tenants.events.models
 import tenants.invitations.models
+import tenants.leaked_keys.models
 import tenants.links.models
 import tenants.members.models
 import tenants.mfa.models
+import tenants.notices.models
 import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.scim.models
@@ -32,12 +35,15 @@ CONTROL_MODELS = (
     migrations.models,
     tenants.api_keys.models,
     tenants.audit.models,
+    tenants.database.models,
     tenants.directory.models,
     tenants.events.models,
     tenants.invitations.models,
+    tenants.leaked_keys.models,
     tenants.links.models,
     tenants.members.models,
     tenants.mfa.models,
+    tenants.notices.models,
     tenants.operator_keys.models,
     tenants.roles.models,
     tenants.scim.models,

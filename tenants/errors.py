@@ -114,6 +114,15 @@ class ValidationFailed(TenantryError):
         return cls((FieldError(pointer, code, message),))
 
 
+class SignatureInvalid(TenantryError):
+    """Missing, malformed or forged. Only the log says which."""
+
+    kind = ErrorKind.MALFORMED
+    code = "signature_invalid"
+    title = "Signature invalid"
+    message = "The signature is missing or invalid. Sign the body as it is sent, with a key that is known here."
+
+
 class Forbidden(TenantryError):
     kind = ErrorKind.FORBIDDEN
     code = "forbidden"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 
-from tenants.errors import ErrorKind, TenantryError
+from tenants import errors
 
 TOLERANCE = 300  # seconds, both ways
 MOST_BYTES = 256 * 1024  # of a body
@@ -20,12 +20,9 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SCHEME = "v1"  # v0 is a test scheme and never accepted
 
 
-class SignatureInvalid(TenantryError):
+class SignatureInvalid(errors.SignatureInvalid):
     """Missing, malformed, forged or outside the tolerance. Only the log says which."""
 
-    kind = ErrorKind.MALFORMED
-    code = "signature_invalid"
-    title = "Signature invalid"
     message = "The event's signature is missing, invalid, or outside the time tolerance."
 
 

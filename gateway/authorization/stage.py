@@ -36,7 +36,7 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
             return
         if not _is_own(request, guard, request.principal):
             raise _missing(request, guard.permission)
-    elif guard.audience is Audience.OPERATORS:
+    elif guard.audience is Audience.OPERATORS or (guard.operator_roles and (request.operator or request.principal)):
         if request.operator is None:
             raise Forbidden if request.principal else CredentialMissing
         if request.operator.role not in guard.operator_roles:

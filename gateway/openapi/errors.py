@@ -69,7 +69,7 @@ def error_responses(terms: Terms, method: str, *, in_path: bool, body: bool) -> 
 
 
 def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterator[type[TenantryError]]:
-    yield from _OF_AUDIENCE[terms.guard.audience]
+    yield from _OF_AUDIENCE[Audience.OPERATORS if terms.guard.operator_roles else terms.guard.audience]
     if terms.per_source is not None:
         yield RateLimited
     if terms.guard.audience is Audience.TENANTS and terms.budget is Budget.PLAN:

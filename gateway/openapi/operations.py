@@ -44,7 +44,9 @@ def _paragraphs(description: str, terms: Terms) -> Iterable[str]:
     if description:
         yield description
     guard = terms.guard
-    if guard.audience is Audience.EVERYBODY:
+    if guard.audience is Audience.EVERYBODY and guard.operator_roles:
+        yield "Requires a signature, or an operator key."
+    elif guard.audience is Audience.EVERYBODY:
         yield "No credential is required."
     elif guard.audience is Audience.OPERATORS:
         yield "Requires an operator key."
@@ -61,6 +63,8 @@ def _access(terms: Terms, edition: Edition) -> dict[str, Any]:
     """Credentials, and for tenants cost and permission."""
     guard = terms.guard
     found: dict[str, Any] = {"security": [] if guard.audience is Audience.EVERYBODY else edition.security}
+    if guard.audience is Audience.EVERYBODY and guard.operator_roles:
+        found["security"] = [*edition.security, {}]  # OpenAPI 3.1, Security Requirement Object: {} makes it optional
     if guard.audience is Audience.TENANTS:
         found["x-cost"] = terms.cost
     if guard.permission is not None:

@@ -1,6 +1,7 @@
-"""Settings of services outside the deployment: Stripe, and a mail server."""
+"""Settings of services outside the deployment: Stripe, a mail server, and those who report leaked keys."""
 
 from email.utils import parseaddr
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Annotated, Self
 
@@ -9,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from billing.settings import StripeSettings
 from gateway.settings.values import HttpUrl, Networks, by_commas, separated
+from tenants.leaked_keys.signature import ReportKeys
 from tenants.settings import MailSettings, SmtpTls
 from tenants.sso.domains import read_server
 
@@ -32,6 +34,12 @@ def _servers(value: list[str]) -> list[str]:
         _ = [read_server(each) for each in value]
     except ValueError as error:
         raise ValueError("must be addresses of name servers, with a port or without, separated by commas") from error
+    return value
+
+
+def _report_keys(value: str | None) -> str | None:
+    if value is not None:
+        _ = ReportKeys.load(value)
     return value
 
 
@@ -134,6 +142,24 @@ class MailGroup(BaseModel):
             password=self.smtp_password.get_secret_value() if self.smtp_password else None,
             deadline=self.smtp_timeout_seconds,
         )
+
+
+class ReportGroup(BaseModel):
+    """Reports of API keys that were found in public."""
+
+    leak_keys: Annotated[
+        str | None,
+        AfterValidator(_report_keys),
+        Field(
+            description="JSON with the public keys that sign reports of leaked keys, as"
+            " https://api.github.com/meta/public_keys/secret_scanning returns it; only operators can report without it."
+        ),
+    ] = None
+
+    @cached_property
+    def report_keys(self) -> ReportKeys | None:
+        """The keys that verify reports; None when only operators can report."""
+        return None if self.leak_keys is None else ReportKeys.load(self.leak_keys)
 
 
 class OutboundGroup(BaseModel):

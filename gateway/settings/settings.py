@@ -8,7 +8,7 @@ from pydantic import SecretStr, model_validator
 from gateway.settings.credentials import CredentialGroup
 from gateway.settings.deployment import HttpGroup, ObservabilityGroup
 from gateway.settings.passkeys import PasskeyGroup, check_origins, domain_of, passkey_origins
-from gateway.settings.providers import MailGroup, OutboundGroup, StripeGroup
+from gateway.settings.providers import MailGroup, OutboundGroup, ReportGroup, StripeGroup
 from gateway.settings.reading import EnvironmentSettings
 from gateway.settings.stores import AuditGroup, DatabaseGroup, ThrottleGroup, UsageGroup
 from gateway.settings.values import Mode
@@ -23,6 +23,7 @@ class Settings(
     AuditGroup,
     UsageGroup,
     OutboundGroup,
+    ReportGroup,
     MailGroup,
     StripeGroup,
     PasskeyGroup,

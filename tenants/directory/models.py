@@ -1,14 +1,23 @@
 """Control tables of the tenants: who they are, and at which revisions their schemas are."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
-from tenants.identifiers import TenantId
+from tenants.identifiers import TenantId, UserId
 from tenants.principal import TenantStatus
+
+
+class MemberKeysChoice(StrEnum):
+    """What happens to the keys of members who lose rights, are disabled or leave."""
+
+    NARROW = "narrow"  # they hold what their owner holds, and end when the owner leaves
+    HAND_OVER = "hand_over"  # they pass to another member first
+
 
 MigrationState = Literal["applied", "failed"]
 
@@ -20,6 +29,8 @@ class Tenant(Versioned, ControlModel):
     __table_args__ = (
         CheckConstraint("slug ~ '^[a-z][a-z0-9-]{1,38}[a-z0-9]$'", name="slug"),
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
+        CheckConstraint("leaked_keys IN ('revoke', 'grace')", name="leaked_keys"),
+        CheckConstraint("member_keys IN ('narrow', 'hand_over')", name="member_keys"),
     )
 
     id: Mapped[TenantId] = mapped_column(primary_key=True)
@@ -33,6 +44,10 @@ class Tenant(Versioned, ControlModel):
     suspension_reason: Mapped[str | None]  # for operators only
     allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default=text("'{}'"))
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    key_notices: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    leaked_keys: Mapped[str] = mapped_column(default="revoke", server_default="revoke")  # what happens to such a key
+    member_keys: Mapped[str] = mapped_column(default=MemberKeysChoice.NARROW, server_default=MemberKeysChoice.NARROW)
+    member_keys_to: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

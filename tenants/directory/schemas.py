@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tenants.database.names import tenant_schema
-from tenants.directory.models import Tenant
-from tenants.identifiers import TENANT, example_of, show
+from tenants.directory.models import MemberKeysChoice, Tenant
+from tenants.identifiers import TENANT, USER, example_of, pattern_of, show
 from tenants.principal import TenantStatus
 from tenants.values.origins import OriginText
 from tenants.values.shown import SHOWN
@@ -16,6 +16,20 @@ TenantName = Annotated[str, Field(min_length=1, max_length=200, examples=["Acme 
 Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["Unpaid invoice 4711."]), SHOWN]
 RequireMfa = Annotated[
     bool, Field(description="Whether people need a second factor to sign in to the tenant.", examples=[False])
+]
+KeyNotices = Annotated[
+    bool,
+    Field(
+        description="Whether people are notified of keys that expire soon or are unused for 90 days.", examples=[True]
+    ),
+]
+LeakedKeys = Annotated[
+    Literal["revoke", "grace"],
+    Field(
+        description="A key that is reported as leaked is revoked at once, with all keys that it has made, or they"
+        " expire after 24 hours.",
+        examples=["revoke"],
+    ),
 ]
 PlanCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["pro"])]
 
@@ -84,6 +98,17 @@ AllowedOrigins = Annotated[
 ]
 
 
+MemberKeys = Annotated[
+    MemberKeysChoice,
+    Field(
+        description="What happens to the API keys of a member who loses rights, is disabled or leaves. `narrow`: they"
+        " hold what the member holds, and are revoked when the member leaves. `hand_over`: they pass to the member"
+        " `member_keys_to` first.",
+        examples=["narrow"],
+    ),
+]
+
+
 class ChangeOwnTenant(BaseModel):
     """Body of ``PATCH /v1/tenant``; what is left out stays as it is."""
 
@@ -92,6 +117,18 @@ class ChangeOwnTenant(BaseModel):
     name: TenantName = Field(default_factory=_not_sent)
     allowed_origins: AllowedOrigins = Field(default_factory=_not_sent)
     require_mfa: RequireMfa = Field(default_factory=_not_sent)
+    key_notices: KeyNotices = Field(default_factory=_not_sent)
+    leaked_keys: LeakedKeys = Field(default_factory=_not_sent)
+    member_keys: MemberKeys = Field(default_factory=_not_sent)
+    member_keys_to: Annotated[
+        str | None,
+        Field(
+            pattern=pattern_of(USER),
+            description="The member to whom keys are handed over.",
+            examples=[example_of(USER)],
+            default_factory=_not_sent,
+        ),
+    ]
 
 
 class OwnTenantResponse(BaseModel):
@@ -104,6 +141,12 @@ class OwnTenantResponse(BaseModel):
     plan: Annotated[str, Field(examples=["pro"])]
     allowed_origins: Annotated[list[str], Field(examples=[["https://app.example.com"]])]
     require_mfa: RequireMfa
+    key_notices: KeyNotices
+    leaked_keys: LeakedKeys
+    member_keys: MemberKeys
+    member_keys_to: Annotated[
+        str | None, Field(description="The member to whom keys are handed over.", examples=[None])
+    ]
     created_at: datetime
 
     @classmethod
@@ -123,6 +166,10 @@ def _fields_of(tenant: Tenant) -> dict[str, object]:
         "suspension": _suspension_of(tenant),
         "plan": tenant.plan_code,
         "require_mfa": tenant.require_mfa,
+        "key_notices": tenant.key_notices,
+        "leaked_keys": tenant.leaked_keys,
+        "member_keys": MemberKeysChoice(tenant.member_keys),
+        "member_keys_to": show(USER, tenant.member_keys_to) if tenant.member_keys_to else None,
         "schema": tenant_schema(tenant.id),
         "stripe_customer": tenant.stripe_customer_id,
         "allowed_origins": tenant.allowed_origins,

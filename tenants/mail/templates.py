@@ -6,7 +6,7 @@ escaped. A name that a template uses and its dataclass lacks is an error (``Stri
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
@@ -94,6 +94,58 @@ class SecondFactorChanged(Template):
 
     product: str  # as people know the SaaS
     change: str  # what has happened, as a sentence
+
+
+class ShownKey(Protocol):
+    """What identifies a key to people."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def prefix(self) -> str: ...
+
+    @property
+    def last4(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """An API key in a message."""
+
+    name: str
+    key: str  # the beginning and the end of its secret
+    note: str  # what is to be said of it
+
+    @classmethod
+    def of(cls, key: ShownKey, note: str) -> "KeyLine":
+        """The line of this key."""
+        return cls(key.name, f"{key.prefix}…{key.last4}", note)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNotices(Template):
+    """Notifies a person of API keys that expire soon, or are not used."""
+
+    name: ClassVar[str] = "key_notices"
+
+    product: str  # as people know the SaaS
+    tenant: str
+    expiring: tuple[KeyLine, ...]
+    unused: tuple[KeyLine, ...]
+    there_are_more: bool  # than the message lists
+
+
+@dataclass(frozen=True, slots=True)
+class KeysLeaked(Template):
+    """Notifies owners and admins of API keys that were found in public."""
+
+    name: ClassVar[str] = "keys_leaked"
+
+    product: str
+    tenant: str
+    keys: tuple[KeyLine, ...]
+    grace_hours: int  # until the keys expire; 0 when they are revoked
 
 
 def render(template: Template) -> Content:

@@ -4,16 +4,34 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
 from tenants.identifiers import TenantId, UserId
 from tenants.members.models import Membership
 from tenants.roles.builtin import BuiltInRole
 from tenants.users.models import User
+
+MOST_ADMINS = 10  # of a tenant who are notified of what concerns no other person
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,28 @@ class Member:
         return self.user.version + self.membership.version
 
 
+_requested = (
+    func.unnest(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenants", "users")))
+    .table_valued(*(column(name, Uuid) for name in ("tenant_id", "user_id")))
+    .render_derived()
+)
+_ROLES_NOW = prepare(
+    select(_requested.c.tenant_id, _requested.c.user_id, Membership.roles + Membership.group_roles)
+    .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
+    .join(User, User.id == Membership.user_id)
+    .where(User.disabled_at.is_(None), Membership.disabled_at.is_(None))
+)
+
+
+async def roles_now(
+    reads: Work, people: Collection[tuple[TenantId, UserId]]
+) -> dict[tuple[TenantId, UserId], tuple[str, ...]]:
+    """The roles of those of these people who are members of the tenant beside them, and not disabled."""
+    given = {"tenants": [tenant for tenant, _ in people], "users": [user for _, user in people]}
+    rows = await reads.rows(_ROLES_NOW, given)
+    return {(tenant, user): tuple(dict.fromkeys(roles)) for tenant, user, roles in rows}
+
+
 async def find(session: ControlSession, tenant: TenantId, user: UserId, *, hold: bool = False) -> Member | None:
     """The member with this user id, disabled or not; None without a membership.
 
@@ -71,6 +111,33 @@ async def count(session: ControlSession, tenant: TenantId) -> int:
     """How many members the tenant has, disabled ones included."""
     query = select(func.count()).select_from(Membership).where(Membership.tenant_id == tenant)
     return await session.scalar(query) or 0
+
+
+async def reachable(session: ControlSession, tenant: TenantId, users: Collection[UserId]) -> dict[UserId, str]:
+    """The e-mail addresses of those of these people who are members and not disabled."""
+    if not users:
+        return {}
+    rows = await session.execute(_active_addresses(tenant).where(Membership.user_id.in_(users)))
+    return {row[0]: row[1] for row in rows}
+
+
+async def reachable_admins(session: ControlSession, tenant: TenantId) -> dict[UserId, str]:
+    """The e-mail addresses of the tenant's owners and admins who are not disabled: at most ``MOST_ADMINS``."""
+    roles = (Membership.roles, Membership.group_roles)
+    is_owner, is_admin = (
+        or_(*(literal(role.value) == any_(each) for each in roles)) for role in (BuiltInRole.OWNER, BuiltInRole.ADMIN)
+    )
+    query = _active_addresses(tenant).where(or_(is_owner, is_admin))
+    rows = await session.execute(query.order_by(is_owner.desc(), User.id).limit(MOST_ADMINS))
+    return {row[0]: row[1] for row in rows}
+
+
+def _active_addresses(tenant: TenantId) -> Select[UserId, str]:
+    return (
+        select(User.id, User.email)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.tenant_id == tenant, Membership.disabled_at.is_(None), User.disabled_at.is_(None))
+    )
 
 
 async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:

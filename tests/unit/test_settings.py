@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from pydantic import ValidationError
 
 from gateway.settings import SECRET_FIELDS, Mode, Settings
 from tenants.sign_in.signing_keys import generate_signing_keys
+from tests.fixtures.leaked_keys import published
 
+_P256 = ec.generate_private_key(ec.SECP256R1())
+_REPEATED = published({"hunter2": _P256, "other": _P256}).replace("other", "hunter2")
 _SECRET = base64.b64encode(b"hunter2 hunter2 hunter2 hunter2!").decode()
 _SIGNING_KEYS = generate_signing_keys("test")
 _GIVEN: dict[str, Any] = {
@@ -42,6 +46,13 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("signing_keys", json.dumps({"keys": [{"kid": "a", "kty": "oct", "k": "hunter2"}]})),
         ("signing_keys", _SIGNING_KEYS.replace('"use"', '"key_ops": 5, "use"')),
         ("signing_keys", _SIGNING_KEYS.replace('"use"', '"key_ops": ["hunter2"], "use"')),
+        ("leak_keys", "hunter2"),
+        ("leak_keys", '{"public_keys": [], "hunter2": 1}'),
+        ("leak_keys", '{"public_keys": [{"key_identifier": "a", "key": "hunter2"}]}'),
+        ("leak_keys", published({"hunter2": ec.generate_private_key(ec.SECP384R1())})),
+        ("leak_keys", published({"hunter2": ec.generate_private_key(ec.SECP256K1())})),
+        ("leak_keys", published({"hunter2": ed25519.Ed25519PrivateKey.generate()})),
+        ("leak_keys", _REPEATED),
         ("redis_url", "http://:hunter2@127.0.0.1"),
         ("public_url", "hunter2"),
         ("public_url", "ftp://hunter2"),

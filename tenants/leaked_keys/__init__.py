@@ -1,0 +1,1 @@
+"""Keys that were found in public: reports of them, and what happens to the keys."""

@@ -1,0 +1,1 @@
+"""Notices about API keys that expire soon or are unused."""
