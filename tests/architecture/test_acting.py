@@ -34,7 +34,7 @@ _CHANGE = {
     "/v1/roles",
     "/v1/roles/{role_id}",
 }
-_CHANGE |= {"/v1/members/{user_id}/mfa", "/v1/api-keys/{key_id}/disable"}
+_CHANGE |= {"/v1/members/{user_id}/mfa"}
 
 
 def _may_act(role: OperatorRole, route: Route) -> bool:
