@@ -1,8 +1,10 @@
-"""The delay from a committed change until every worker enforces it.
+"""The delay from a committed change until every worker enforces it, and until its answer says so.
 
 Four workers of the gateway on one core serve other tenants meanwhile. Each round sends a credential to every worker,
 commits one change, and polls each worker every 5 ms until its response shows the change. The delay starts when the
 commit returns and ends with the slowest worker.
+
+Then keys are revoked through the API, which answers when every worker enforces it (ID14): ``answers.py``.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from functools import partial
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
+from benchmarks.answers import Answers, measure_answers
 from benchmarks.deployment import PLAN, Deployment, open_deployment
 from benchmarks.options import Options, log_progress
 from benchmarks.polling import Condition, WorkerPoller
@@ -131,7 +134,9 @@ def measure(options: Options) -> Report:
             delays = _measure(WorkerPoller(urls, threads), subject, options)
             if others.ready():
                 raise SystemExit(f"the background load has ended: {others.get()}")
-    return Report([_table(delays)], _targets(delays))
+        with load_processes(1) as load_pool:
+            answers = load_pool.apply(measure_answers(urls, deployment.tenant.api_key, options).run)
+    return Report([_table(delays), _answers_table(answers)], _targets(delays) + _answers_targets(answers))
 
 
 def _measure(poller: WorkerPoller, subject: Subject, options: Options) -> dict[str, list[float]]:
@@ -185,4 +190,21 @@ def _targets(delays: dict[str, list[float]]) -> list[Target]:
     return [
         Target("change enforced on 4 workers, p99 ms", Bound.AT_MOST, _MAX_P99, _quantile(all_delays, 0.99), ".0f"),
         Target("change enforced on 4 workers, maximum ms", Bound.AT_MOST, _MAX_DELAY, max(all_delays), ".0f"),
+    ]
+
+
+def _answers_table(answers: Answers) -> Table:
+    title = f"Answers to revocations through the API on {_WORKERS} workers, each in force on all of them"
+    names = ("revocations", "p50 ms", "p99 ms", "max ms", "requests", "begun after the answer", "of these admitted")
+    taken = [seconds * 1000 for seconds in answers.seconds]
+    columns = [Column(name, ".1f" if name.endswith("ms") else ",") for name in names]
+    quantiles = [_quantile(taken, share) for share in (0.5, 0.99, 1.0)]
+    return Table(title, columns, [[len(taken), *quantiles, answers.requests, answers.after, answers.admitted]])
+
+
+def _answers_targets(answers: Answers) -> list[Target]:
+    taken = [seconds * 1000 for seconds in answers.seconds]
+    return [
+        Target("revocation answered, p99 ms", Bound.AT_MOST, _MAX_P99, _quantile(taken, 0.99), ".0f"),
+        Target("requests admitted after the answer", Bound.AT_MOST, 0, answers.admitted, ".0f"),
     ]

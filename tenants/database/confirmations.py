@@ -18,12 +18,11 @@ from tenants.database.listener import TRUSTED_FOR
 from tenants.database.sessions import Database
 from tenants.errors import Unavailable
 
-BOUND = (
-    TRUSTED_FOR + 0.1
-)  # seconds after which no worker trusts what was loaded before: clocks may differ in rate by 6 %
+BOUND = TRUSTED_FOR + 0.1  # seconds after which no worker trusts what it loaded before: clocks may differ by 6 %
 WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, TRUSTED_FOR)  # seconds: histogram buckets
 _FIRST_PAUSE = 0.002  # seconds before the answers are read; they take a round trip to each worker, and back
 _LONGEST_PAUSE = 0.025
+_SPACING = 0.02  # seconds from one question to the next: each costs every worker a heartbeat, and anyone can log out
 _GROWTH = 1.5  # of each pause over the one before
 
 _log = structlog.get_logger(__name__)
@@ -40,6 +39,7 @@ class Confirmations:
         self._work = database.control_reads
         self._current: asyncio.Task[bool] | None = None
         self._next: asyncio.Task[bool] | None = None
+        self._asked_at = float("-inf")
         self.seconds = 0.0  # that changes waited, all together
         self.waits = [0] * (len(WAITS) + 1)  # changes per bucket of the time that they waited
         self.questions = 0
@@ -75,10 +75,12 @@ class Confirmations:
     async def _ask_after(self, earlier: "asyncio.Task[bool] | None") -> bool:
         if earlier is not None and not earlier.done():
             await asyncio.wait([earlier])
+        await _sleep_until(self._asked_at + _SPACING)
+        self._asked_at = time.monotonic()
         self._current, self._next = self._next, None  # in one step with asking: who comes now needs another question
         try:
             return await self._ask()
-        except Exception as error:  # noqa: BLE001 - the change is committed, and in force after the bound whatever fails here
+        except Exception as error:  # noqa: BLE001 - the change is committed, and in force after the bound all the same
             _log.error("changes_unconfirmed", error=f"{type(error).__name__}: {error}")
             return False
 

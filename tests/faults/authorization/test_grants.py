@@ -33,7 +33,12 @@ _ADMIN = _MEMBER | {
     *("invitations:read", "invitations:create", "invitations:delete"),
     *("roles:read", "roles:create", "roles:update", "roles:delete"),
 }
-_BUILT_IN = {"owner": _ADMIN | {"owners:manage", "service_keys:create"}, "admin": _ADMIN, "member": _MEMBER, "viewer": _VIEWER}
+_BUILT_IN = {
+    "owner": _ADMIN | {"owners:manage", "service_keys:create"},
+    "admin": _ADMIN,
+    "member": _MEMBER,
+    "viewer": _VIEWER,
+}
 _ALL = sorted(_BUILT_IN["owner"])
 _OWN = ["a", "b", "c", "d", "e"]
 

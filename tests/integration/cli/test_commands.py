@@ -104,7 +104,7 @@ def test_commands_that_take_rights_away_wait_for_all_workers(migrated: Run, data
     """ID14: each asks the workers once; one that gives rights, or reads, does not."""
     migrated("tenants", "create", "acme")
     key = answer(migrated("keys", "create", "acme", "--name", "ci", "--json"))
-    operator = answer(migrated("operator-keys", "create", "ops", "--json"))
+    operator = answer(migrated("operator-keys", "create", "--name", "ops", "--json"))
     with psycopg.connect(database_urls.owner, autocommit=True) as connection:
         for arguments, asked in (
             (("keys", "revoke", "acme", key["id"]), 1),
