@@ -21,10 +21,10 @@ from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in import trail
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Lane, Source
-from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.schemas import Grant
 from tenants.sign_in.service import SignIn, SignInRefused
+from tenants.sign_in_limits.limits import Lane, Source
+from tenants.sign_in_limits.mail_pace import MailPace
 from tenants.users import repository as users_repository
 from tenants.users.passwords import checked_password
 from tenants.users.service import Users

@@ -23,13 +23,13 @@ from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository, trail
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.attempts import Attempt, SignInAttempts
 from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
-from tenants.sign_in.limits import Source
 from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.policy import CheckPolicy, SsoRequired
 from tenants.sign_in.schemas import Grant, MfaChallenge
 from tenants.sign_in.second_factor import SecondFactorNeeded, SecondFactors, is_multi_factor
+from tenants.sign_in_limits.attempts import Attempt, SignInAttempts
+from tenants.sign_in_limits.limits import Source
 from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher
 
@@ -113,9 +113,10 @@ class SignIn:
 
         A wrong password of a member is noted for the tenant's audit log.
         """
-        attempt = await self._attempts.begin(email, slug, source)
+        async with self._attempts.begun(email, slug, source) as attempt:
+            matches = await self._matches(attempt, password)
         user, tenant = attempt.account.user, attempt.account.tenant
-        if not await self._matches(attempt, password) or user is None or tenant is None or user.disabled_at is not None:
+        if not matches or user is None or tenant is None or user.disabled_at is not None:
             if user is not None and tenant is not None:
                 self._refusals.note(tenant.id, "sign_in.refused", user.id, (client or UNKNOWN_CLIENT).origin)
             raise SignInRefused

@@ -11,9 +11,9 @@ import httpx
 import psycopg
 import pytest
 
-from tenants.sign_in import attempts, limits
-from tenants.sign_in.attempts import forget_old_limits
-from tenants.sign_in.limits import ACCOUNT, LONGEST_WAIT, PLACES, Allowance
+from tenants.sign_in_limits import attempts, limits
+from tenants.sign_in_limits.attempts import forget_old_limits
+from tenants.sign_in_limits.limits import ACCOUNT, LONGEST_WAIT, PLACES, Allowance
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
