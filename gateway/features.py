@@ -34,6 +34,7 @@ from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
+from tenants.audit.operators import OperatorLog
 from tenants.audit.refusals import Refusals
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
@@ -97,6 +98,7 @@ class Features:
     operator_keys: OperatorKeys
     onboarding: Onboarding
     audit_log: AuditLog
+    operator_log: OperatorLog
     refusals: Refusals
     checkpoints: CheckpointWriter
     plans: Plans
@@ -152,6 +154,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
+        operator_log=OperatorLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         plans=plans,
