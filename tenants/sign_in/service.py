@@ -24,6 +24,7 @@ from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository, trail
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
+from tenants.sign_in.errors import LongerPasswordNeeded
 from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.policy import CheckPolicy, SsoRequired
 from tenants.sign_in.schemas import Grant, MfaChallenge
@@ -89,7 +90,8 @@ class SignIn:
     ) -> Grant | MfaChallenge:
         """Sign in, or go on with a second factor: after a right password only, so that a wrong one reveals nothing.
 
-        Raises SignInRefused, after the same work for every reason; TenantSuspended for members only.
+        Raises SignInRefused, after the same work for every reason; TenantSuspended for members only; and
+        LongerPasswordNeeded for a short password whose second factor is gone.
         Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
         a flood.
         """
@@ -102,7 +104,7 @@ class SignIn:
                 if isinstance(begun, Grant):
                     await self._attempts.remember(session, user, tenant, source)
                 return begun
-        except (TenantSuspended, SsoRequired):
+        except (TenantSuspended, SsoRequired, LongerPasswordNeeded):
             await self._attempts.undo(proven.attempt)  # the password was right
             raise
 
@@ -142,9 +144,23 @@ class SignIn:
     ) -> Grant | MfaChallenge:
         """As ``open_session``; a sign-in that needs a second factor goes on with the challenge."""
         member = await self._admitted(session, user_id, tenant_id, methods, client)
+        await self._check_password(session, member, methods)
         if await self._second_factors.is_needed(session, member, methods):
             return await self._second_factors.begin(session, member, methods)
         return await self._opened(session, member, methods, client)
+
+    async def has_second_factor(self, session: ControlSession, user: UserId) -> bool:
+        """Whether the person has one, so that every sign-in with their password needs it."""
+        return await self._second_factors.has_any(session, user)
+
+    async def _check_password(self, session: ControlSession, member: Member, methods: Sequence[str]) -> None:
+        """A short password alone neither signs in nor enrols the next second factor."""
+        if (
+            PASSWORD in methods
+            and member.user.password_is_short
+            and not await self.has_second_factor(session, member.id)
+        ):
+            raise LongerPasswordNeeded
 
     async def open_session(
         self,
@@ -162,6 +178,7 @@ class SignIn:
         who has to sign in elsewhere, SecondFactorNeeded when the methods are not enough.
         """
         member = await self._admitted(session, user_id, tenant_id, methods, client)
+        await self._check_password(session, member, methods)
         if await self._second_factors.is_needed(session, member, methods):
             raise SecondFactorNeeded
         return await self._opened(session, member, methods, client)
