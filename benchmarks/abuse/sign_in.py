@@ -37,7 +37,7 @@ def measure(target: Target) -> list[Finding]:
     """Wrong passwords admitted for one account, and the longest wait of a good sign-in in two floods."""
     password_hash = asyncio.run(_hash(target))
     with open_control(target.deployment) as control:
-        owner, victim = (_add_account(control, password_hash) for _ in range(2))
+        owner, victim = (_add_account(control, target, slug, password_hash) for slug in ("owner", "victim"))
     return asyncio.run(_measure(target, owner, victim))
 
 
@@ -49,11 +49,11 @@ async def _hash(target: Target) -> str:
         services.features.passwords.close()
 
 
-def _add_account(control: ControlTables, password_hash: str) -> _Account:
-    (tenant,) = control.add_tenants(1, PLAN)
-    user: UUID = control.add_member(tenant)
+def _add_account(control: ControlTables, target: Target, slug: str, password_hash: str) -> _Account:
+    tenant = target.add_tenant(slug, PLAN)  # with a schema: a sign-in is audited
+    user = control.add_member(UUID(tenant.schema.removeprefix("t_")))
     control.execute(_STORE_HASH, hash=password_hash, user=user)
-    return _Account(f"{user.hex}@example.com", f"t{tenant.hex}")
+    return _Account(f"{user.hex}@example.com", target.own(slug))
 
 
 async def _measure(target: Target, owner: _Account, victim: _Account) -> list[Finding]:
