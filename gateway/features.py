@@ -35,6 +35,7 @@ from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
+from tenants.audit.operators import OperatorLog
 from tenants.audit.refusals import Refusals
 from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
@@ -106,6 +107,7 @@ class Features:
     notices: Notices
     onboarding: Onboarding
     audit_log: AuditLog
+    operator_log: OperatorLog
     refusals: Refusals
     checkpoints: CheckpointWriter
     plans: Plans
@@ -168,6 +170,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
+        operator_log=OperatorLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         plans=plans,

@@ -23,9 +23,9 @@ from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.service import SignIn
 from tenants.sign_in.sessions import Sessions
+from tenants.sign_in_limits.mail_pace import MailPace
 from tenants.sign_up.service import SignUp
 from tenants.sso.admission import Admission
 from tenants.sso.feature import SingleSignOn, build_single_sign_on

@@ -22,6 +22,7 @@ import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.scim.models
 import tenants.sign_in.models
+import tenants.sign_in_limits.models
 import tenants.sign_up.models
 import tenants.sso.models
 import tenants.users.models
@@ -48,6 +49,7 @@ CONTROL_MODELS = (
     tenants.roles.models,
     tenants.scim.models,
     tenants.sign_in.models,
+    tenants.sign_in_limits.models,
     tenants.sign_up.models,
     tenants.sso.models,
     tenants.users.models,

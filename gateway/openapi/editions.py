@@ -67,6 +67,7 @@ OPERATORS = Edition(
         "plans": "Rate limits, quotas, features and Stripe prices that tenants can buy.",
         "operator keys": "Keys of the SaaS's own staff and services: their role and expiry.",
         "leaked keys": "Reports of keys that were found in public.",
+        "operators' audit log": "What operators have changed, in a chain that shows every later edit.",
         "Stripe events": "The events received from Stripe, and the endpoint that receives them.",
         "migrations": "The revisions of the control schema and of each tenant's schema.",
         "health": "Probes and metrics of a worker process.",

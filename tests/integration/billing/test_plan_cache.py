@@ -8,6 +8,7 @@ import pytest
 from billing.plans.cache import PlanNotLoaded
 from billing.plans.catalogue import read_catalogue
 from billing.plans.service import Plans
+from tenants.audit.origin import SYSTEM
 from tests.fixtures.billing import eventually_so
 from tests.fixtures.gateways import Gateway
 
@@ -31,9 +32,9 @@ def _rename(gateway: Gateway, name: str) -> None:
 async def test_seeding_again_changes_nothing_and_keeps_the_prices(gateway: Gateway) -> None:
     catalogue = read_catalogue(PLANS)
     async with gateway.services.database.control() as session:
-        assert await Plans().seed(session, catalogue.priced({"pro": "price_1"})) == ["pro"]
+        assert await Plans().seed(session, catalogue.priced({"pro": "price_1"}), origin=SYSTEM) == ["pro"]
     async with gateway.services.database.control() as session:
-        assert await Plans().seed(session, catalogue) == []
+        assert await Plans().seed(session, catalogue, origin=SYSTEM) == []
     await gateway.services.plan_cache.load()
     assert gateway.services.plan_cache.plan("pro").stripe_price_id == "price_1"
 

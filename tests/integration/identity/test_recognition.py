@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 
+from tenants.audit.origin import SYSTEM
 from tenants.identifiers import API_KEY, new_id, read
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
@@ -225,11 +226,11 @@ async def test_operator_routes_require_an_operator_key(gateway: Gateway) -> None
 async def test_a_revoked_operator_key_is_refused_at_once(gateway: Gateway) -> None:
     """ID4 for operators."""
     async with gateway.services.database.control() as session:
-        made = await gateway.services.features.operator_keys.create(session, ADMIN_OPERATOR)
+        made = await gateway.services.features.operator_keys.create(session, ADMIN_OPERATOR, origin=SYSTEM)
     headers = _bearer(made.secret)
     assert (await gateway.client.get("/operator/v1/tenants", headers=headers)).status_code == 200
     async with gateway.services.database.control() as session:
-        await gateway.services.features.operator_keys.revoke(session, made.key.id)
+        await gateway.services.features.operator_keys.revoke(session, made.key.id, origin=SYSTEM)
     await _until(lambda: gateway.client.get("/operator/v1/tenants", headers=headers), 401)
     assert _code(await gateway.client.get("/operator/v1/tenants", headers=headers)) == (401, "credential_revoked")
 

@@ -52,6 +52,7 @@ _OPERATION_IDS = {
         list_stripe_events read_stripe_event replay_stripe_event receive_stripe_event
         create_operator_key list_operator_keys read_operator_key revoke_operator_key
         report_leaked_keys
+        list_operator_audit_events read_operator_audit_event
         list_migrations read_control_migration read_migration
         read_liveness read_readiness read_metrics
     """,
