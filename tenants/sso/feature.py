@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tenants.audit.refusals import Refusals
 from tenants.database.sessions import Database
+from tenants.oidc.discovery import Discovery
 from tenants.outbound.client import OutboundClient
 from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
@@ -12,7 +13,6 @@ from tenants.secrets.sealing import Sealer, SealingKey
 from tenants.sign_in.service import SignIn
 from tenants.sso.admission import Admission
 from tenants.sso.connections import CLIENT_SECRET, Connections
-from tenants.sso.discovery import Discovery
 from tenants.sso.domains import DnsTxtRecords
 from tenants.sso.oidc import OidcProvider
 from tenants.sso.proofs import Domains
