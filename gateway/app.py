@@ -16,8 +16,6 @@ from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
 from gateway.health.readiness import START_DRAINING, Readiness
 from gateway.identity.acting import ActingStage, recorder
-from gateway.identity.failed_credentials import FailedCredentials
-from gateway.identity.stage import IdentityStage
 from gateway.logs.setup import configure_logging
 from gateway.logs.stream import standard_error
 from gateway.openapi.document import Describer
@@ -61,9 +59,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             services.meter.begin,
             RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
             CorsStage(services.origins, table),  # preflights; which pages may read the answer
-            IdentityStage(
-                services.principals, FailedCredentials(), services.features.refusals
-            ),  # credential → principal
+            services.identity,  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
             UsageStage(services.usage.journal),  # an admitted request counts

@@ -15,7 +15,9 @@ from gateway.health.loop_monitor import LoopMonitor
 from gateway.identity.cache import Channel, PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader
 from gateway.identity.database_lookup import DatabaseLookup
+from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
+from gateway.identity.stage import IdentityStage
 from gateway.metrics.component_samples import (
     audit_samples,
     change_samples,
@@ -52,6 +54,7 @@ class Services:
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
+    identity: IdentityStage
     lookup: DatabaseLookup
     limiter: RequestLimiter
     usage: UsageRecorder
@@ -115,6 +118,7 @@ def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
+    principals = _principals(features, listener, lookup)
     return Services(
         settings=settings,
         features=features,
@@ -123,7 +127,8 @@ def build_services(settings: Settings) -> Services:
         origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
-        principals=_principals(features, listener, lookup),
+        principals=principals,
+        identity=IdentityStage(principals, FailedCredentials(), features.refusals),
         lookup=lookup,
         limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),

@@ -64,6 +64,8 @@ class IdentityStage:
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
         credential = request.fields.credential
+        if credential is None and request.route is not None and request.route.terms.authenticates:
+            return None
         sent = sent_credentials(request.fields) if credential is None else credential.sent
         if sent is None:
             return None
@@ -77,6 +79,27 @@ class IdentityStage:
             return self._load(request, credential)
         self._identify(request, subject)
         return None
+
+    async def authenticate(self, request: RequestContext, credential: Credential) -> None:
+        """As the stage does, for a credential that the endpoint has read from elsewhere."""
+        try:
+            subject = self._principals.get(credential.key)
+        except TenantryError as error:
+            raise self._failures.refused(request.client, credential.sent, error) from error.__cause__
+        if subject is None:
+            await self._load(request, credential)
+        else:
+            self._identify(request, subject)
+
+    async def turn(self, request: RequestContext, sent: bytes) -> None:
+        """Wait until a credential that the endpoint checks by itself may be checked. Raises RateLimited."""
+        turn = self._failures.turn(request.client, sent)
+        if turn is not None:
+            await turn("tokens")
+
+    def refused(self, request: RequestContext, sent: bytes, error: TenantryError) -> TenantryError:
+        """Count a credential that an endpoint has refused, and return what to answer."""
+        return self._failures.refused(request.client, sent, error)
 
     async def _load(self, request: RequestContext, credential: Credential) -> None:
         turn = self._failures.turn(request.client, credential.sent)

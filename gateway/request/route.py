@@ -61,6 +61,7 @@ class ErrorFormat(Enum):
 
     PROBLEM = auto()  # RFC 9457
     SCIM = auto()  # RFC 7644 section 3.12
+    OAUTH = auto()  # RFC 6749 section 5.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ class Terms:
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
     browsers: bool = True  # pages of allowed origins may call it (CORS); never one of operators or operations
+    authenticates: bool = False  # the endpoint reads the credential: the identity stage does not judge its header
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
-    error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter`` changes it
+    error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter``, ``OAuthRouter`` change it
 
     @property
     def open_to_browsers(self) -> bool:

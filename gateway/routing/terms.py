@@ -30,6 +30,7 @@ def terms(
     errors: Sequence[type[TenantryError]] = (),
     operations: bool = False,
     browsers: bool = True,
+    authenticates: bool = False,
     per_source: Quota | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
@@ -52,6 +53,7 @@ def terms(
         errors=tuple(errors),
         operations=operations,
         browsers=browsers,
+        authenticates=authenticates,
         per_source=per_source,
     )
 

@@ -180,6 +180,11 @@ class RequestLimiter(Limiter):
             raise self._no_tokens(account, fields, now, cost)
         self._grant(request, account, permits, now)
 
+    async def charge(self, request: RequestContext, account: Account) -> None:
+        """Charge the request to one more account, once its endpoint knows its principal. Raises RateLimited."""
+        if not self.admit(request, account, monotonic(), _cost_of(request)):
+            self.check(request, account, await self.lease(request, account))
+
     def _grant(self, request: RequestContext, account: Account, permits: ConcurrencyPermits | None, now: float) -> None:
         request.response_headers += (account.policy_field, self._limit_field(account, now))
         if permits is not None:
