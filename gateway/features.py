@@ -35,6 +35,7 @@ from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
 from tenants.audit.refusals import Refusals
+from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
@@ -84,6 +85,7 @@ class Features:
     """One of each. Frozen: nothing is replaced while a process runs. ``close`` is due at its end."""
 
     database: Database
+    confirmations: Confirmations
     registry: Registry
     authorizer: Authorizer
     hasher: SecretHasher
@@ -139,6 +141,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     return Features(
         database=database,
+        confirmations=Confirmations(database),
         registry=registry,
         authorizer=authorizer,
         hasher=hasher,

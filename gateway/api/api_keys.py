@@ -61,7 +61,7 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.post(f"{_ONE}/rotate", status_code=201, response_model=ApiKeyCreated)
-@terms(requires("api_keys:rotate"), errors=(KeyHasEnded, TooManyLimits))
+@terms(requires("api_keys:rotate"), errors=(KeyHasEnded, TooManyLimits), ends_rights=True)
 async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApiKey = _DEFAULT_ROTATION) -> Response:
     """Rotate an API key. The response is its successor, with its secret; the old key expires after the overlap."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -74,7 +74,7 @@ async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApi
 
 
 @router.post(f"{_ONE}/revoke", status_code=204)
-@terms(requires("api_keys:revoke"))
+@terms(requires("api_keys:revoke"), ends_rights=True)
 async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Revoke an API key. It is refused by every worker, permanently."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

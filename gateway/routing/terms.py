@@ -31,6 +31,8 @@ def terms(
     operations: bool = False,
     browsers: bool = True,
     authenticates: bool = False,
+    ends_rights: bool = False,
+    ending_errors: Sequence[type[TenantryError]] = (),
     per_source: Quota | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
@@ -54,6 +56,8 @@ def terms(
         operations=operations,
         browsers=browsers,
         authenticates=authenticates,
+        ends_rights=ends_rights,
+        ending_errors=tuple(ending_errors),
         per_source=per_source,
     )
 
