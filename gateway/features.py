@@ -48,6 +48,7 @@ from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
 from tenants.members import repository as members_repository
 from tenants.mfa.jobs import add_mfa_jobs
+from tenants.oidc.discovery import Discovery
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
@@ -66,6 +67,9 @@ from tenants.sign_up.jobs import add_sign_up_jobs
 from tenants.sso import repository as sso_repository
 from tenants.sso.jobs import add_sso_jobs
 from tenants.users.passwords import PasswordHasher
+from tenants.workloads import repository as workloads_repository
+from tenants.workloads.feature import Workloads, build_workloads
+from tenants.workloads.jobs import add_workload_jobs
 
 _Result = TypeVar("_Result")
 
@@ -97,6 +101,7 @@ class Features:
     people: People
     api_keys: ApiKeys
     operator_keys: OperatorKeys
+    workloads: Workloads
     onboarding: Onboarding
     audit_log: AuditLog
     refusals: Refusals
@@ -131,14 +136,23 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     assignments = (
         *(members_repository.has_role, api_keys_repository.has_role),
-        *(scim_repository.has_role, sso_repository.maps_role),
+        *(scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role),
     )
     roles, refusals = Roles(authorizer.permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
-    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
+    discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
+    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, discovery, queue, mail)
     people = build_people(settings, shared, plans.check_members)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    workloads = build_workloads(
+        database,
+        authorizer.permissions_of_roles,
+        discovery,
+        refusals,
+        own_issuer=tokens.issuer,
+        allow_loopback_http=settings.sso.allow_loopback_http,
+    )
     return Features(
         database=database,
         confirmations=Confirmations(database),
@@ -153,6 +167,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         people=people,
         api_keys=api_keys,
         operator_keys=OperatorKeys(hasher),
+        workloads=workloads,
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         refusals=refusals,
@@ -176,6 +191,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
     add_sso_jobs(app, features.database, features.people.sso.domains)
+    add_workload_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

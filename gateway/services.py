@@ -18,6 +18,7 @@ from gateway.identity.database_lookup import DatabaseLookup
 from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
 from gateway.identity.stage import IdentityStage
+from gateway.identity.token_lookup import TokenLookup
 from gateway.metrics.component_samples import (
     audit_samples,
     change_samples,
@@ -56,6 +57,7 @@ class Services:
     principals: Principals
     identity: IdentityStage
     lookup: DatabaseLookup
+    token_lookup: TokenLookup
     limiter: RequestLimiter
     usage: UsageRecorder
     meter: RequestMeter
@@ -118,7 +120,8 @@ def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
-    principals = _principals(features, listener, lookup)
+    token_lookup = TokenLookup(lookup, frozenset(each.name for each in features.authorizer.permissions))
+    principals = _principals(features, listener, token_lookup)
     return Services(
         settings=settings,
         features=features,
@@ -130,6 +133,7 @@ def build_services(settings: Settings) -> Services:
         principals=principals,
         identity=IdentityStage(principals, FailedCredentials(), features.refusals),
         lookup=lookup,
+        token_lookup=token_lookup,
         limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=meter,
@@ -154,6 +158,6 @@ def _lookup(features: Features) -> DatabaseLookup:
     )
 
 
-def _principals(features: Features, channel: Channel, lookup: DatabaseLookup) -> Principals:
+def _principals(features: Features, channel: Channel, tokens: TokenLookup) -> Principals:
     cache = PrincipalCache(channel)
-    return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)
+    return Principals(cache, CredentialLoader(cache, tokens.load), features.tokens)

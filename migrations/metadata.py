@@ -22,6 +22,7 @@ import tenants.sign_in.models
 import tenants.sign_up.models
 import tenants.sso.models
 import tenants.users.models
+import tenants.workloads.models
 from tenants.database.base import ControlModel, TenantModel
 
 CONTROL_MODELS = (

@@ -18,7 +18,7 @@ class UsageMinute(ControlModel):
 
     __tablename__ = "usage_minutes"
     __table_args__ = (
-        CheckConstraint("kind IN ('api_key', 'user')", name="kind"),
+        CheckConstraint("kind IN ('api_key', 'user', 'workload')", name="kind"),
         CheckConstraint("status_class BETWEEN 1 AND 5", name="status_class"),
         Index(None, "tenant_id", "principal_id", "minute"),
     )

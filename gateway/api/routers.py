@@ -30,7 +30,9 @@ from gateway.api import (
     start_page,
     stripe_webhook,
     tenant,
+    token,
     usage,
+    workload_rules,
 )
 from gateway.routing.api_router import ManagementRouter
 
@@ -48,6 +50,9 @@ ROUTERS: tuple[ManagementRouter, ...] = (
     usage.router,
     me.router,
     sso.router,
+    workload_rules.router,
+    token.router,
+    token.metadata_router,
     auth.router,
     mfa.router,
     passkeys.router,

@@ -114,6 +114,12 @@ class DatabaseLookup:
         own = await self._own_roles((each.tenant_id, row.roles) for each, row in rows.items())
         return {each: _guarded(self._user_result, of, rows.get(of), own) for each, of in claims.items()}
 
+    async def judged(self, holders: Sequence[tuple[TenantRef, tuple[str, ...]]]) -> list[tuple[TenantRef, Policy]]:
+        """Each tenant with the status that its revisions give it, and its own roles where one of these is its own."""
+        await self._learn(tenant for tenant, _ in holders)
+        own = await self._own_roles((tenant.id, roles) for tenant, roles in holders)
+        return [(self._judged(tenant), _policy(tenant.id, own)) for tenant, _ in holders]
+
     async def _learn(self, tenants: Iterable[TenantRef]) -> None:
         await self.servable.learn(self.database.control_reads, {tenant.revisions for tenant in tenants})
 

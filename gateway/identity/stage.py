@@ -77,7 +77,7 @@ class IdentityStage:
             raise self._failures.refused(request.client, sent, error) from error.__cause__
         if subject is None:
             return self._load(request, credential)
-        self._identify(request, subject)
+        self.identify(request, subject)
         return None
 
     async def authenticate(self, request: RequestContext, credential: Credential) -> None:
@@ -89,7 +89,7 @@ class IdentityStage:
         if subject is None:
             await self._load(request, credential)
         else:
-            self._identify(request, subject)
+            self.identify(request, subject)
 
     async def turn(self, request: RequestContext, sent: bytes) -> None:
         """Wait until a credential that the endpoint checks by itself may be checked. Raises RateLimited."""
@@ -112,9 +112,10 @@ class IdentityStage:
                 self._note(request, holder.tenant, holder.actor, REVOKED_KEY_USED)
             raise self._failures.refused(request.client, credential.sent, error) from error.__cause__
         self._failures.record_success(credential.sent)
-        self._identify(request, subject)
+        self.identify(request, subject)
 
-    def _identify(self, request: RequestContext, subject: Principal | Operator) -> None:
+    def identify(self, request: RequestContext, subject: Principal | Operator) -> None:
+        """Store the subject in the context. Raises TenantSuspended, IpNotAllowed and Unavailable."""
         if isinstance(subject, Operator):
             request.operator = subject
             return

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gateway.identity.stage import IpNotAllowed
-from gateway.openapi.components import PROBLEM_NAME, SCIM_ERROR_NAME
+from gateway.openapi.components import OAUTH_ERROR_NAME, PROBLEM_NAME, SCIM_ERROR_NAME
 from gateway.openapi.headers import header_references
 from gateway.problems.documents import MEDIA_TYPE, status_of
 from gateway.problems.errors import (
@@ -17,6 +17,7 @@ from gateway.problems.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
+from gateway.problems.oauth import OAUTH_MEDIA_TYPE
 from gateway.problems.scim import SCIM_MEDIA_TYPE
 from gateway.request.route import Audience, Budget, ErrorFormat, Terms
 from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits
@@ -48,6 +49,7 @@ _CONDITIONAL = frozenset({"patch", "put", "delete"})
 _CONTENTS: dict[ErrorFormat, dict[str, Any]] = {
     ErrorFormat.PROBLEM: {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM_NAME}"}}},
     ErrorFormat.SCIM: {SCIM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCIM_ERROR_NAME}"}}},
+    ErrorFormat.OAUTH: {OAUTH_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{OAUTH_ERROR_NAME}"}}},
 }
 _HEADERS: dict[ErrorKind, tuple[str, ...]] = {
     ErrorKind.UNAUTHENTICATED: ("WWW-Authenticate",),

@@ -69,6 +69,8 @@ MANAGEMENT = (
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),
     Permission("sso", "manage", Grade.MANAGE),
+    # Of rules that trust outside programs, which then hold the rules' roles (docs/decisions/0041).
+    Permission("workloads", "manage", Grade.MANAGE),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )

@@ -47,6 +47,7 @@ def build_single_sign_on(
     settings: SsoSettings,
     *,
     outbound: OutboundClient,
+    discovery: Discovery,
     hasher: SecretHasher,
     roles: Roles,
     admission: Admission,
@@ -54,7 +55,7 @@ def build_single_sign_on(
     refusals: Refusals,
 ) -> SingleSignOn:
     """Connections and sign-ins ask the same provider."""
-    provider = OidcProvider(outbound, Discovery(outbound, allow_loopback_http=settings.allow_loopback_http))
+    provider = OidcProvider(outbound, discovery)
     connections = Connections(
         database,
         roles=roles,
