@@ -46,6 +46,7 @@ CONTROL_MODELS = (
     tenants.sign_up.models,
     tenants.sso.models,
     tenants.users.models,
+    tenants.workloads.models,
 )
 
 CONTROL_METADATA: MetaData = ControlModel.metadata

@@ -49,6 +49,8 @@ from tenants.workloads.exchange import Exchanged
 PATH = "/v1/auth/token"
 _PER_SOURCE = Quota(600, 60)  # a minute from one address, which a fleet of programs may share
 _LARGEST_FORM = 16_384  # bytes: a subject token and what belongs to it
+_GRANTS = [CLIENT_CREDENTIALS, TOKEN_EXCHANGE]
+_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # none is for token exchange
 _KEPT = "public, max-age=3600"
 _NOT_KEPT = {"cache-control": "no-store", "pragma": "no-cache"}  # RFC 6749 section 5.1
 
@@ -71,9 +73,9 @@ class ServerMetadata(BaseModel):
     issuer: Annotated[str, Field(examples=["https://api.example.com"])]
     token_endpoint: Annotated[str, Field(examples=[f"https://api.example.com{PATH}"])]
     jwks_uri: Annotated[str, Field(examples=["https://api.example.com/.well-known/jwks.json"])]
-    grant_types_supported: list[str] = [CLIENT_CREDENTIALS, TOKEN_EXCHANGE]
-    token_endpoint_auth_methods_supported: list[str] = ["client_secret_basic", "client_secret_post", "none"]
-    response_types_supported: list[str] = []
+    grant_types_supported: Annotated[list[str], Field(examples=[_GRANTS])] = _GRANTS
+    token_endpoint_auth_methods_supported: Annotated[list[str], Field(examples=[_METHODS])] = _METHODS
+    response_types_supported: Annotated[list[str], Field(description="None.", examples=[[]])] = []
     scopes_supported: Annotated[list[str], Field(examples=[["contacts:read"]])]
     service_documentation: Annotated[str, Field(examples=["https://api.example.com/docs"])]
 

@@ -81,19 +81,7 @@ TOKEN_BODY: dict[str, Any] = {
     "content": {
         FORM_MEDIA_TYPE: {
             "schema": {"oneOf": [_CLIENT_CREDENTIALS, _TOKEN_EXCHANGE]},
-            "examples": {
-                "client credentials": {
-                    "value": {"grant_type": CLIENT_CREDENTIALS, "client_secret": "tn_live_4Kq9…T3vX"}
-                },
-                "token exchange": {
-                    "value": {
-                        "grant_type": TOKEN_EXCHANGE,
-                        "client_id": example_of(WORKLOAD_RULE),
-                        "subject_token": "eyJhbGciOi…",
-                        "subject_token_type": _JWT,
-                    }
-                },
-            },
+            "example": {"grant_type": CLIENT_CREDENTIALS, "client_secret": "tn_live_4Kq9…T3vX"},
         }
     },
 }

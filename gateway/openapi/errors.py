@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from gateway.identity.stage import IpNotAllowed
@@ -17,7 +18,7 @@ from gateway.problems.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from gateway.problems.oauth import OAUTH_MEDIA_TYPE
+from gateway.problems.oauth import OAUTH_MEDIA_TYPE, oauth_keyword
 from gateway.problems.scim import SCIM_MEDIA_TYPE
 from gateway.request.route import Audience, Budget, ErrorFormat, Terms
 from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits
@@ -66,7 +67,7 @@ def error_responses(terms: Terms, method: str, *, in_path: bool, body: bool) -> 
     for error in dict.fromkeys((*implied, *terms.errors)):
         errors[status_of(error, terms.error_format)].append(error)
     content = _CONTENTS[terms.error_format]
-    listed = {str(status): _response(errors[status], content) for status in sorted(errors)}
+    listed = {str(status): _response(errors[status], content, terms.error_format) for status in sorted(errors)}
     return listed | {"default": _default(content)}
 
 
@@ -89,10 +90,27 @@ def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterato
     yield Unavailable
 
 
-def _response(errors: Sequence[type[TenantryError]], content: dict[str, Any]) -> dict[str, Any]:
-    listed = "\n".join(f"- `{error.code}`: {error.message}" for error in errors)
-    headers = dict.fromkeys(name for error in errors for name in _HEADERS.get(error.kind, ()))
+def _response(
+    errors: Sequence[type[TenantryError]], content: dict[str, Any], error_format: ErrorFormat
+) -> dict[str, Any]:
+    listed = "\n".join(f"- {_named(error, error_format)}: {error.message}" for error in errors)
+    headers = dict.fromkeys(name for error in errors for name in _headers_of(error, error_format))
     return _described(listed, content, headers)
+
+
+def _named(error: type[TenantryError], error_format: ErrorFormat) -> str:
+    """Its code; after the ``error`` of OAuth, where that is what clients read."""
+    keyword = f"`{oauth_keyword(error)}`, code " if error_format is ErrorFormat.OAUTH else ""
+    return f"{keyword}`{error.code}`"
+
+
+def _headers_of(error: type[TenantryError], error_format: ErrorFormat) -> tuple[str, ...]:
+    is_challenge = error.kind is ErrorKind.UNAUTHENTICATED
+    return (
+        ()
+        if is_challenge and status_of(error, error_format) != HTTPStatus.UNAUTHORIZED
+        else _HEADERS.get(error.kind, ())
+    )
 
 
 def _default(content: dict[str, Any]) -> dict[str, Any]:

@@ -122,10 +122,10 @@ class AccessTokens:
         return self._issued(show(API_KEY, key), tenant, self.lifetime, ends_at, _scope(scopes))
 
     def issue_for_workload(self, claims: WorkloadClaims, lifetime: int) -> Issued:
-        """Issue a token with these claims, valid for ``lifetime`` seconds and never after their ``expires_at``."""
+        """Issue a token with these claims, valid for ``lifetime`` seconds."""
         members = {"rule_version": claims.version, "workload": claims.subject, **_scope(claims.scopes)}
         seconds = min(lifetime, LONGEST_WORKLOAD_LIFE)
-        return self._issued(show(WORKLOAD_RULE, claims.rule_id), claims.tenant_id, seconds, claims.expires_at, members)
+        return self._issued(show(WORKLOAD_RULE, claims.rule_id), claims.tenant_id, seconds, None, members)
 
     def verify(self, token: bytes) -> Claims:
         """Verify a token and return its claims (ID6).

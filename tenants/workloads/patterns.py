@@ -1,7 +1,7 @@
 """Patterns of claims: what a token has to say of its workload. No I/O.
 
-``*`` stands for one or more characters of one part of a value, whose parts are separated by ``:`` and ``/``; at the end
-of a pattern it stands for all that follows. So ``repo:acme/*:ref:refs/heads/main`` cannot be met by a repository of
+``*`` matches one or more characters of one part of a value, whose parts are separated by ``:`` and ``/``; at the end
+of a pattern it matches all that follows. So ``repo:acme/*:ref:refs/heads/main`` cannot be met by a repository of
 another owner, whatever it is called. Matching takes linear time: whoever signs the token chooses the value.
 """
 

@@ -49,7 +49,7 @@ Claims = Annotated[
     Field(
         min_length=1,
         max_length=10,
-        description="Patterns that claims of a token must all match. `*` stands for one or more characters between two"
+        description="Patterns that claims of a token must all match. `*` matches one or more characters between two"
         " of the separators `:` and `/`; at the end of a pattern, for all that follows. One pattern must name whose"
         " workload it is, such as one of `sub`.",
         examples=[_CLAIMS],
