@@ -94,24 +94,24 @@ async def test_what_is_no_key_gets_no_token(tokens: Tokens) -> None:
         assert secret == "x" or secret not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        ("", "invalid_request"),
-        ("grant_type=", "invalid_request"),  # RFC 6749 section 3.2: as if it were left out
-        ("grant_type=password&username=a&password=b", "unsupported_grant_type"),
-        ("grant_type=client_credentials&grant_type=client_credentials", "invalid_request"),
-        ("grant_type=client_credentials&a=1&a=2", "invalid_request"),
-        ("grant_type=client_credentials&scope=%FF", "invalid_request"),
-        ("grant_type=client_credentials&scope=%00", "invalid_request"),
-        ("&".join(f"p{number}=1" for number in range(51)), "invalid_request"),
-    ],
-)
-async def test_a_malformed_form_is_refused(tokens: Tokens, body: str, error: str) -> None:
+_MALFORMED = [
+    ("", "invalid_request"),
+    ("grant_type=", "invalid_request"),  # RFC 6749 section 3.2: as if it were left out
+    ("grant_type=password&username=a&password=b", "unsupported_grant_type"),
+    ("grant_type=client_credentials&grant_type=client_credentials", "invalid_request"),
+    ("grant_type=client_credentials&a=1&a=2", "invalid_request"),
+    ("grant_type=client_credentials&scope=%FF", "invalid_request"),
+    ("grant_type=client_credentials&scope=%00", "invalid_request"),
+    ("&".join(f"p{number}=1" for number in range(51)), "invalid_request"),
+]
+
+
+async def test_a_malformed_form_is_refused(tokens: Tokens) -> None:
     """DA1, RFC 6749 section 5.2: 400, and nothing of the input in the answer."""
-    answer = await tokens.gateway.client.post(TOKEN, content=body, headers=_FORM)
-    assert (answer.status_code, answer.json()["error"]) == (400, error)
-    assert set(answer.json()["error_description"]) <= set(map(chr, range(0x20, 0x7F))) - set('"\\')
+    for body, error in _MALFORMED:
+        answer = await tokens.gateway.client.post(TOKEN, content=body, headers=_FORM)
+        assert (answer.status_code, answer.json()["error"]) == (400, error), body
+        assert set(answer.json()["error_description"]) <= set(map(chr, range(0x20, 0x7F))) - set('"\\')
 
 
 async def test_bounds_of_the_form(tokens: Tokens) -> None:
