@@ -30,6 +30,7 @@ from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
+from tenants.api_keys.changes import KeyChanges
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
@@ -100,6 +101,7 @@ class Features:
     roles: Roles
     people: People
     api_keys: ApiKeys
+    key_changes: KeyChanges
     operator_keys: OperatorKeys
     workloads: Workloads
     onboarding: Onboarding
@@ -144,7 +146,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, discovery, queue, mail)
     people = build_people(settings, shared, plans.check_members)
-    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     workloads = build_workloads(
         database,
         authorizer.permissions_of_roles,
@@ -166,6 +168,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
+        key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
         operator_keys=OperatorKeys(hasher),
         workloads=workloads,
         onboarding=Onboarding(api_keys, people.invitations),

@@ -46,9 +46,11 @@ class PermissionDeclaredTwice(ValueError):
 
 
 OWNERS_MANAGE = "owners:manage"
+SERVICE_KEYS_CREATE = "service_keys:create"
 MANAGEMENT = (
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
+    Permission("api_keys", "update", Grade.MANAGE),
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
     Permission("usage", "read", Grade.MANAGE),
@@ -71,6 +73,8 @@ MANAGEMENT = (
     Permission("sso", "manage", Grade.MANAGE),
     # Of rules that trust outside programs, which then hold the rules' roles (docs/decisions/0041).
     Permission("workloads", "manage", Grade.MANAGE),
+    # Keys of the tenant itself, which no later loss of rights narrows (docs/decisions/0039).
+    Permission("service_keys", "create", Grade.OWN),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )
