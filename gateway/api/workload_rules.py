@@ -17,7 +17,7 @@ from gateway.services import services_of
 from tenants.api_keys.issuer import ExceedsIssuer, Issuer
 from tenants.database.sessions import ControlSession
 from tenants.identifiers import TenantId, WorkloadRuleId
-from tenants.workloads.errors import TooManyWorkloadRules
+from tenants.workloads.errors import NoWorkloadRules, TooManyWorkloadRules
 from tenants.workloads.schemas import ChangeWorkloadRule, CreateWorkloadRule, WorkloadRuleResponse
 
 _PATH = "/v1/workload-rules"
@@ -28,11 +28,12 @@ router = ManagementRouter(tags=["workload rules"])
 
 
 @router.post(_PATH, status_code=201, response_model=WorkloadRuleResponse)
-@terms(requires("workloads:manage"), tagged=True, errors=(ExceedsIssuer, TooManyWorkloadRules))
+@terms(requires("workloads:manage"), tagged=True, errors=(ExceedsIssuer, NoWorkloadRules, TooManyWorkloadRules))
 async def create_workload_rule(request: Request, body: CreateWorkloadRule) -> Response:
     """Trust the workloads of an issuer whose tokens match the patterns. The issuer is asked for its metadata first.
 
-    The rule gives at most what you hold. It is the tenant's own, and stays when you leave.
+    The rule gives at most what you hold. It is the tenant's own and stays when you leave, so that it needs
+    `service_keys:create` as well.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     rules = services.features.workloads.rules
@@ -66,11 +67,11 @@ async def read_workload_rule(request: Request, rule_id: WorkloadRuleInPath) -> R
 
 
 @router.patch(_ONE, response_model=WorkloadRuleResponse)
-@terms(requires("workloads:manage"), tagged=True, ends_rights=True, errors=(ExceedsIssuer,))
+@terms(requires("workloads:manage"), tagged=True, ends_rights=True, errors=(ExceedsIssuer, NoWorkloadRules))
 async def update_workload_rule(request: Request, rule_id: WorkloadRuleInPath, body: ChangeWorkloadRule) -> Response:
     """Change a workload rule. The tokens that it has given end.
 
-    The changed rule must be within what you hold, unless you only rename or disable it.
+    The changed rule must be within what you hold and needs `service_keys:create`, unless you only rename or disable it.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     rules, tagged = services.features.workloads.rules, _tagged(rule_id, tenant.id)

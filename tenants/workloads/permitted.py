@@ -9,7 +9,7 @@ from collections.abc import Iterable
 WITHHELD = frozenset(
     {
         *("api_keys:create", "api_keys:rotate", "invitations:create", "owners:manage"),
-        *("scim:manage", "sso:manage", "workloads:manage"),
+        *("scim:manage", "service_keys:create", "sso:manage", "workloads:manage"),
     }
 )
 

@@ -1,31 +1,34 @@
 """Workload rules: create, list, read, change and delete. Every call runs in the caller's transaction.
 
-A rule is the tenant's own, as a key of its own is (docs/decisions/0041): it stays when the person who made it leaves.
+A rule is the tenant's own, as a key of the tenant itself is (docs/decisions/0041): it stays when its maker leaves.
 """
 
 from collections.abc import Sequence
 
+from tenants.api_keys import repository as api_keys
 from tenants.api_keys.issuer import (
-    ExceedsIssuer,
     Issuer,
+    NoServiceKeys,
     PermissionsOfRoles,
     RoleGrant,
     check_grant,
     narrowed_networks,
+    owner_for,
 )
+from tenants.api_keys.lineage import OwnerKind
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
-from tenants.identifiers import TenantId, WorkloadRuleId, new_id
+from tenants.identifiers import ApiKeyId, TenantId, WorkloadRuleId, new_id
 from tenants.oidc.discovery import Discovery
 from tenants.oidc.errors import IssuerUnusable
 from tenants.outbound.urls import read_secure_url
 from tenants.principal import PrincipalKind
 from tenants.values.errors import BadValue
 from tenants.workloads import repository
-from tenants.workloads.errors import TooManyWorkloadRules
+from tenants.workloads.errors import NoWorkloadRules, TooManyWorkloadRules
 from tenants.workloads.models import WorkloadRule
 from tenants.workloads.patterns import check_identity
 from tenants.workloads.permitted import WITHHELD
@@ -73,11 +76,14 @@ class WorkloadRules:
         *,
         origin: Origin,
     ) -> WorkloadRule:
-        """Create a rule, whose issuer was checked. Raises ValidationFailed, ExceedsIssuer and TooManyWorkloadRules."""
+        """Create a rule, whose issuer was checked.
+
+        Raises ValidationFailed, NoWorkloadRules, ExceedsIssuer and TooManyWorkloadRules.
+        """
         if await repository.count(session, tenant) >= MOST_RULES:
             raise TooManyWorkloadRules
         rule = WorkloadRule(id=WorkloadRuleId(new_id()), tenant_id=tenant, **requested.model_dump())
-        self._check(issuer, rule)
+        await self._check(session, issuer, rule)
         session.add(rule)
         await session.flush()
         await session.refresh(rule)
@@ -109,7 +115,7 @@ class WorkloadRules:
         """Change the fields that were sent; a new issuer was checked. Tokens that the rule gave before end.
 
         The rule must be within what the caller holds, unless the change only renames or disables it. Raises NotFound,
-        PreconditionFailed, ValidationFailed and ExceedsIssuer.
+        PreconditionFailed, ValidationFailed, NoWorkloadRules and ExceedsIssuer.
         """
         found = await self._locked(session, tenant, rule)
         check_version(found.version, versions)
@@ -117,7 +123,7 @@ class WorkloadRules:
         for name, value in sent.items():
             setattr(found, name, value)
         if not (sent.keys() <= _TAKES_ONLY or (sent.keys() <= _TAKES_ONLY | {"enabled"} and not found.enabled)):
-            self._check(issuer, found)
+            await self._check(session, issuer, found)
         await session.flush()
         await session.refresh(found)
         if found.version != version:
@@ -146,8 +152,9 @@ class WorkloadRules:
             raise NotFound
         return found
 
-    def _check(self, issuer: Issuer, rule: WorkloadRule) -> None:
+    async def _check(self, session: ControlSession, issuer: Issuer, rule: WorkloadRule) -> None:
         """Return when the rule names its workloads, and gives no more than the caller holds (AZ5)."""
+        await _check_maker(session, issuer)
         try:
             check_identity(rule.issuer, rule.claims)
         except BadValue as error:
@@ -158,14 +165,22 @@ class WorkloadRules:
                 raise ValidationFailed.at(f"/scopes/{position}", "not_for_workloads", message)
         check_grant(issuer, RoleGrant(rule.role, rule.scopes), self._permissions_of)
         rule.allowed_cidrs = narrowed_networks(issuer, rule.allowed_cidrs)
-        _check_bounds(issuer)
 
 
-def _check_bounds(issuer: Issuer) -> None:
-    """A rule has neither an end nor limits of its own: a key that has some could leave them behind by it."""
-    principal = issuer.principal
-    if principal.windows or (principal.kind is not PrincipalKind.USER and principal.expires_at is not None):
-        raise ExceedsIssuer("A key that expires or has limits cannot make or widen rules, which have neither.")
+async def _check_maker(session: ControlSession, issuer: Issuer) -> None:
+    """As for a key of the tenant itself: no later loss of rights narrows a rule (ID16). Raises NoWorkloadRules.
+
+    A rule has neither an end nor limits either, which a key that has some could leave behind by it.
+    """
+    principal, maker = issuer.principal, None
+    if principal.kind is PrincipalKind.API_KEY:
+        maker = await api_keys.find(session, principal.tenant.id, ApiKeyId(principal.id))
+        if maker is None or principal.windows or principal.expires_at is not None:
+            raise NoWorkloadRules
+    try:
+        owner_for(issuer, maker, OwnerKind.TENANT)
+    except NoServiceKeys as error:
+        raise NoWorkloadRules from error
 
 
 def _shown(rule: WorkloadRule) -> audit.State:

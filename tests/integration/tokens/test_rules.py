@@ -13,8 +13,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_life_of_a_rule(tokens: Tokens, hostile: HostileProvider) -> None:
     """201 with Location, pages, ETag and If-Match, PATCH of what is sent, 204; each change in the audit log (AU1)."""
-    client, admin = tokens.gateway.client, tokens.gateway.acme.key("admin")
-    answer = await tokens.create_rule(hostile.issuer, "admin", scopes=["deals:read"], token_seconds=60)
+    client, admin = tokens.gateway.client, tokens.gateway.acme.key("owner")
+    answer = await tokens.create_rule(hostile.issuer, scopes=["deals:read"], token_seconds=60)
     rule, path = answer.json(), answer.headers["location"]
     assert path == f"{RULES}/{rule['id']}"
     assert (rule["single_use"], rule["enabled"], rule["token_seconds"]) == (True, True, 60)
@@ -71,20 +71,21 @@ async def test_a_rule_that_says_too_little_is_refused(tokens: Tokens, hostile: H
 
 
 async def _key(gateway: Gateway, **wanted: Any) -> dict[str, str]:
-    body = {"name": "a key", "role": "owner"} | wanted
+    body = {"name": "a key", "role": "owner", "owner": "tenant"} | wanted
     answer = await gateway.client.post("/v1/api-keys", json=body, headers=gateway.acme.key("owner"))
     assert answer.status_code == 201, answer.text
     return {"X-API-Key": answer.json()["secret"]}
 
 
 async def test_nobody_makes_or_widens_a_rule_beyond_themselves(tokens: Tokens, hostile: HostileProvider) -> None:
-    """AZ5: role, scopes and networks; a key that ends or has limits makes none. To disable and delete takes nothing."""
+    """AZ5: role, scopes and networks; only what outlives people makes rules; admins may still disable and delete."""
     gateway, client = tokens.gateway, tokens.gateway.client
+    body = {"name": "a", "issuer": hostile.issuer, "audience": "x", "claims": {"sub": "repo:a/b"}, "role": "member"}
     for maker in ("member", "viewer"):
         assert (await tokens.create_rule(hostile.issuer, maker)).status_code == 403
-    assert (await tokens.create_rule(hostile.issuer, "admin", role="owner")).status_code == 403
-    body = {"name": "a", "issuer": hostile.issuer, "audience": "x", "claims": {"sub": "repo:a/b"}, "role": "member"}
-    narrow = await _key(gateway, scopes=["workloads:manage", "deals:read"])
+    assert (await tokens.create_rule(hostile.issuer, "admin")).status_code == 403
+    assert (await client.post(RULES, json=body, headers=await _key(gateway, owner=None))).status_code == 403
+    narrow = await _key(gateway, scopes=["workloads:manage", "service_keys:create", "deals:read"])
     assert (await client.post(RULES, json=body, headers=narrow)).status_code == 403
     assert (await client.post(RULES, json={**body, "scopes": ["deals:read"]}, headers=narrow)).status_code == 201
     home = await _key(gateway, allowed_cidrs=["127.0.0.0/8"])

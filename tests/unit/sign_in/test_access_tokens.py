@@ -11,8 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 
 from tenants.credentials import CredentialExpired, CredentialInvalid
-from tenants.identifiers import TenantId, UserId, new_id, show
-from tenants.sign_in.access_tokens import LONGEST_TOKEN, AccessTokens
+from tenants.identifiers import ApiKeyId, TenantId, UserId, WorkloadRuleId, new_id, show
+from tenants.sign_in.access_tokens import (
+    LONGEST_TOKEN,
+    AccessClaims,
+    AccessTokens,
+    KeyClaims,
+    WorkloadClaims,
+)
 from tenants.sign_in.signing_keys import SigningKeys, generate_signing_keys
 
 _NOW = 1_790_000_000.0
@@ -67,10 +73,16 @@ def _without(name: str) -> dict[str, object]:
     return {key: value for key, value in _claims().items() if key != name}
 
 
+def _person(tokens: AccessTokens, token: bytes) -> AccessClaims:
+    claims = tokens.verify(token)
+    assert isinstance(claims, AccessClaims)
+    return claims
+
+
 def test_a_token_contains_the_user_and_the_tenant() -> None:
     """docs/api.md: typ at+jwt; iss, aud, sub, exp, iat, jti, tenant; asymmetric."""
     token = _tokens().issue(_USER, _TENANT, _SESSION, ["pwd", "otp"])
-    claims = _tokens().verify(token.encode())
+    claims = _person(_tokens(), token.encode())
     assert (claims.user_id, claims.tenant_id, claims.session_id) == (_USER, _TENANT, _SESSION)
     assert claims.methods == ("pwd", "otp")
     header, content = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
@@ -81,7 +93,7 @@ def test_a_token_contains_the_user_and_the_tenant() -> None:
 
 def test_tokens_signed_by_this_module_are_accepted() -> None:
     """Otherwise the tests below would pass for the wrong reason."""
-    assert _tokens().verify(_signed(_header(), _claims())).user_id == _USER
+    assert _person(_tokens(), _signed(_header(), _claims())).user_id == _USER
 
 
 @pytest.mark.parametrize(
@@ -218,7 +230,7 @@ def test_bits_that_base64url_does_not_use_must_be_zero() -> None:
 def test_json_in_another_encoding_is_rejected_despite_a_valid_signature(encoding: str, part: str) -> None:
     """ID6: UTF-8 without a byte order mark (RFC 8259 section 8.1), as we write it."""
     parts = {"header": json.dumps(_header()).encode(), "claims": json.dumps(_claims()).encode()}
-    assert _tokens().verify(_signed_segments(*map(_b64, parts.values()))).user_id == _USER
+    assert _person(_tokens(), _signed_segments(*map(_b64, parts.values()))).user_id == _USER
     parts[part] = parts[part].decode().encode(encoding)
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_signed_segments(*map(_b64, parts.values())))
@@ -259,7 +271,7 @@ def test_tokens_of_the_old_key_are_valid_while_it_is_in_the_set() -> None:
     new = json.loads(generate_signing_keys("key-2"))["keys"]
     rotated = SigningKeys.load(json.dumps({"keys": new + old}))
     token = _tokens().issue(_USER, _TENANT, _SESSION).encode()
-    assert _tokens(keys=rotated).verify(token).user_id == _USER
+    assert _person(_tokens(keys=rotated), token).user_id == _USER
     assert rotated.signing_kid == "key-2"
     with pytest.raises(CredentialInvalid):
         _tokens(keys=SigningKeys.load(json.dumps({"keys": new}))).verify(token)
@@ -324,3 +336,65 @@ def test_access_tokens_are_valid_for_at_most_15_minutes(lifetime: int) -> None:
     """docs/api.md, "Credentials"."""
     with pytest.raises(ValueError, match="900"):
         AccessTokens(_KEYS, issuer="i", audience="a", lifetime=lifetime)
+
+
+_KEY, _RULE = ApiKeyId(new_id()), WorkloadRuleId(new_id())
+
+
+def _of_key(**changed: object) -> dict[str, object]:
+    own = {"sub": show("key", _KEY), "client_id": show("key", _KEY), "scope": "deals:read usage:read"}
+    return {name: value for name, value in (_claims() | own | changed).items() if value is not None}
+
+
+def _of_workload(**changed: object) -> dict[str, object]:
+    subject = show("wlr", _RULE)
+    own = {"sub": subject, "client_id": subject, "rule_version": 3, "workload": "repo:a/b", "exp": int(_NOW) + 300}
+    return {name: value for name, value in (_claims() | own | changed).items() if value is not None}
+
+
+def test_tokens_of_keys_and_workloads_are_told_apart_by_their_subject() -> None:
+    """RFC 9068: what is issued is what is verified; a token without a scope follows its key."""
+    tokens = _tokens()
+    for scopes in (None, frozenset({"usage:read", "deals:read"})):
+        of_key = tokens.issue_for_key(_KEY, _TENANT, scopes)
+        assert of_key.expires_in == 900
+        assert tokens.verify(of_key.token.encode()) == KeyClaims(_KEY, _TENANT, scopes, _NOW + 900)
+        claims = WorkloadClaims(_RULE, _TENANT, 3, scopes, "repo:a/b", _NOW + 60)
+        of_workload = tokens.issue_for_workload(claims, 60)
+        assert of_workload.expires_in == 60
+        assert tokens.verify(of_workload.token.encode()) == claims
+    assert tokens.issue_for_workload(claims, 900).expires_in == 300, "never longer"
+    assert tokens.verify(_signed(_header(), _of_key())) == KeyClaims(_KEY, _TENANT, scopes, _NOW + 900)
+    assert isinstance(tokens.verify(_signed(_header(), _of_workload())), WorkloadClaims)
+    assert isinstance(tokens.verify(_signed(_header(), _claims())), AccessClaims), "as the last release issues it"
+
+
+def test_the_token_of_a_key_ends_with_the_key() -> None:
+    """ID4: at the second, and none is issued for one that has ended."""
+    assert _tokens().issue_for_key(_KEY, _TENANT, None, ends_at=_NOW + 60.9).expires_in == 60
+    for end in (_NOW, _NOW + 0.9, _NOW - 1):
+        with pytest.raises(CredentialExpired):
+            _tokens().issue_for_key(_KEY, _TENANT, None, ends_at=end)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        _of_key(client_id=None),
+        _of_key(client_id=show("key", new_id())),
+        _of_key(scope=["deals:read"]),
+        _of_key(exp=int(_NOW) + 901),
+        _of_key(sub=show("opk", new_id()), client_id=show("opk", new_id())),
+        _of_workload(client_id=None),
+        _of_workload(exp=int(_NOW) + 301),
+        _of_workload(rule_version="3"),
+        _of_workload(rule_version=True),
+        _of_workload(rule_version=None),
+        _of_workload(workload=None),
+        _of_workload(scope=None, tenant=None),
+    ],
+)
+def test_claims_of_another_kind_are_rejected(claims: dict[str, object]) -> None:
+    """ID6: each kind has its own claims, well-typed."""
+    with pytest.raises(CredentialInvalid):
+        _tokens().verify(_signed(_header(), claims))
