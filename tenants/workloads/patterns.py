@@ -2,7 +2,7 @@
 
 ``*`` matches one or more characters of one part of a value, whose parts are separated by ``:`` and ``/``; at the end
 of a pattern it matches all that follows. So ``repo:acme/*:ref:refs/heads/main`` cannot be met by a repository of
-another owner, whatever it is called. Matching takes linear time: whoever signs the token chooses the value.
+another owner, whatever it is called. Matching takes linear time, since the issuer chooses the value.
 """
 
 import re

@@ -45,7 +45,7 @@ def test_what_a_pattern_matches(pattern: str, value: str, expected: bool) -> Non
 
 
 def test_matching_takes_linear_time() -> None:
-    """LD1: whoever signs the token chooses the value."""
+    """LD1: the issuer chooses the value."""
     pattern, value = "a*a:" * 60 + "b", "a" * 100_000
     began = time.perf_counter()
     assert not matches(check_pattern(pattern), value)
