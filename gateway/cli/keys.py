@@ -126,12 +126,17 @@ def revoke(
     *,
     tenant: Annotated[str, NAMED_TENANT],
     key: Annotated[str, _KEY],
+    descendants: Annotated[
+        bool, typer.Option("--descendants", help="Revoke all that the key made, too, transitively.")
+    ] = False,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Revoke a key permanently, on every worker."""
+    """Revoke a key permanently. Returns when every worker refuses it."""
 
     def change(features: Features) -> Change:
-        return lambda session, tenant, key: features.api_keys.revoke(session, tenant, key, origin=COMMAND_LINE)
+        return lambda session, tenant, key: features.api_keys.revoke(
+            session, tenant, key, origin=COMMAND_LINE, descendants=descendants
+        )
 
     _change(context, tenant, key, change, ends_rights=True, as_json=as_json)
 
@@ -210,12 +215,10 @@ def _change(
             owner = await features.directory.read_named(session, tenant)
             await change_of(features)(session, owner.id, ApiKeyId(identifier))
             found = await features.api_keys.listed(session, owner.id, ApiKeyId(identifier))
-        if ends_rights:
-            await features.confirmations.confirm()
         return _shown(found)
 
     shown = ("id", "name", "role", "status", "disabled_at", "revoked_at")
-    print_object(administer(load_settings(context), work), shown, as_json=as_json)
+    print_object(administer(load_settings(context), work, ends_rights=ends_rights), shown, as_json=as_json)
 
 
 async def _all(features: Features, tenant: TenantId, filters: Sequence[KeyFilter]) -> list[ListedKey]:

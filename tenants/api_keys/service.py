@@ -150,7 +150,7 @@ class ApiKeys:
         if old.disabled_at is not None:
             raise KeyIsDisabled
         _check_environment(old)
-        scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
+        scopes = self._scopes(old, issuer, requested)
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
         join_as_successor(successor, old, standing.key)
@@ -201,6 +201,12 @@ class ApiKeys:
     async def find_with_owners(self, database: Database, keys: Collection[ApiKeyId]) -> Sequence[RecognisedKey]:
         """The keys with these ids, and those that own them, directly or through others. Raises Unavailable."""
         return await repository.find_with_owners(database.control_reads, keys)
+
+    def _scopes(self, old: ApiKey, issuer: Issuer, requested: RotateApiKey) -> list[str] | None:
+        """Of the successor: those that are requested, else the old key's, without what its role has lost since."""
+        if requested.scopes is not None or old.scopes is None:
+            return old.scopes if requested.scopes is None else sorted(set(requested.scopes))
+        return sorted(self._permissions_of(issuer.policy, (old.role,)).intersection(old.scopes))
 
     def _successor(self, old: ApiKey, issuer: Issuer, scopes: list[str] | None, now: datetime) -> ApiKey:
         limits = [KeyLimit.model_validate(limit) for limit in old.limits]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.identity.cache import _MAX_CHANGES, MAX_REFUSAL_STALENESS, MAX_STALENESS, PrincipalCache
+from gateway.identity.cache import _MAX_CHANGES, _MAX_REFUSAL_AGE, MAX_STALENESS, PrincipalCache
 from gateway.identity.lookup import LookupResult, Refusal
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.identifiers import OperatorKeyId, TenantId, new_id
@@ -135,27 +135,41 @@ def test_the_list_of_changes_is_bounded(channel: Channel, cache: PrincipalCache)
     assert _keep(cache, _good())
 
 
-def test_entries_are_valid_for_five_seconds_without_a_channel(channel: Channel, cache: PrincipalCache) -> None:
-    """ID4: at most 5 s with a dead notification channel; refusals, which may hide a new key, shorter."""
+def test_nothing_is_used_without_a_confirmed_channel(channel: Channel, cache: PrincipalCache) -> None:
+    """ID14: 1.6 s after the last confirmation; not what was loaded a moment ago either, nor a refusal."""
+    assert MAX_STALENESS == 1.6
+    now = time.monotonic()
     _keep(cache, _good())
     _keep(cache, _bad("api_key bb"), b"bad")
-    long_ago = cache._subjects.get(_KEY)
-    assert long_ago is not None
-    long_ago.loaded_at -= 60
-    now = time.monotonic()
     channel.confirmed_at = now - MAX_STALENESS + 1
+    assert cache.confirmed
     assert cache.get(_KEY) is not None
+    assert cache.get_refusal(b"bad") is not None
     channel.confirmed_at = now - MAX_STALENESS - 0.001
+    _keep(cache, _good())
+    _keep(cache, _bad("api_key bb"), b"bad")
+    assert not cache.confirmed
     assert cache.get(_KEY) is None
-    channel.confirmed_at = now - MAX_REFUSAL_STALENESS - 0.001
     assert cache.get_refusal(b"bad") is None
 
 
-def test_a_fresh_load_is_valid_without_a_channel(channel: Channel, cache: PrincipalCache) -> None:
-    """ID4: the load itself queried the database, at most 5 s ago."""
+def test_what_was_loaded_meanwhile_is_used_once_the_channel_is_confirmed(
+    channel: Channel, cache: PrincipalCache
+) -> None:
+    """ID14: a late heartbeat on the same connection; a new connection begins with a reset."""
     channel.confirmed_at = float("-inf")
     _keep(cache, _good())
+    channel.confirmed_at = time.monotonic()
     assert cache.get(_KEY) is not None
+
+
+def test_a_refusal_ends_without_a_change(cache: PrincipalCache) -> None:
+    """A refused token has no row that could change."""
+    _keep(cache, _bad())
+    entry = cache._refusals.get(_KEY)
+    assert entry is not None
+    entry.loaded_at -= _MAX_REFUSAL_AGE
+    assert cache.get_refusal(_KEY) is None
 
 
 def test_expiry_is_checked_at_every_use(cache: PrincipalCache) -> None:
