@@ -51,7 +51,7 @@ TENANTS = Edition(
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "An API key (`tn_live_…`), or the access token of a signed-in user.",
+            "description": "An API key (`tn_live_…`), or an access token: of a signed-in user, or of a program.",
         },
         "api_key": {
             "type": "apiKey",

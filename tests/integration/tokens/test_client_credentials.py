@@ -142,10 +142,10 @@ async def test_a_scope_narrows_and_never_widens(tokens: Tokens) -> None:
 
 
 async def test_a_token_ends_with_its_key_on_every_worker(tokens: Tokens, gateways: GatewayFactory) -> None:
-    """ID4, ID14: revoked and rotated, when both workers had cached the tokens. 20 of one key end as one does."""
+    """ID4, ID14: revoked, rotated, disabled, after both workers had cached the tokens. 20 of one key end as one does."""
     admin = tokens.gateway.acme.key("admin")
     async with gateways(**LOOPBACK) as other:
-        for ending in ("revoke", "rotate"):
+        for ending in ("revoke", "rotate", "disable"):
             made = await _made(tokens)
             several = [await tokens.token_of_key(made["secret"]) for _ in range(20)]
             for token in several:
@@ -155,6 +155,28 @@ async def test_a_token_ends_with_its_key_on_every_worker(tokens: Tokens, gateway
             for gateway in (tokens.gateway, other):
                 await gateway.catch_up()
                 assert {(await tokens.me(token, gateway)).status_code for token in several} == {401}
+
+
+async def test_a_token_is_narrowed_with_its_key(tokens: Tokens, gateways: GatewayFactory) -> None:
+    """ID4, ID16: by a change of the key's scopes, and by what its maker loses; a key that is enabled again works."""
+    gateway, owner = tokens.gateway, tokens.gateway.acme.key("owner")
+    made = await _made(tokens, role="member", scopes=["contacts:read", "deals:read", "deals:create"])
+    async with gateways(**LOOPBACK) as other:
+        whole, part = (
+            await tokens.token_of_key(made["secret"]),
+            await tokens.token_of_key(made["secret"], scope="deals:read"),
+        )
+        for token in (whole, part):
+            assert (await tokens.me(token, other)).status_code == 200
+        path, narrower = f"/v1/api-keys/{made['id']}", {"scopes": ["contacts:read", "deals:create"]}
+        assert (await gateway.client.patch(path, json=narrower, headers=owner)).status_code == 200
+        await other.catch_up()
+        assert (await tokens.me(whole, other)).json()["permissions"] == ["contacts:read", "deals:create"]
+        assert (await tokens.me(part, other)).json()["permissions"] == []
+        for change, status in (("disable", 401), ("enable", 200)):
+            await gateway.client.post(f"{path}/{change}", headers=owner)
+            await other.catch_up()
+            assert (await tokens.me(whole, other)).status_code == status
 
 
 async def test_a_token_never_outlives_its_key(tokens: Tokens) -> None:
