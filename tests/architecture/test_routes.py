@@ -124,6 +124,7 @@ def test_every_route_declares_its_terms(routes: list[Route]) -> None:
     """AZ1: default deny; what is open to everybody is listed here and declared as public there."""
     assert {route.template for route in routes if route.terms.guard == public} == _PUBLIC
     assert all(isinstance(route.terms, Terms) for route in routes)
+    assert {route.template for route in routes if route.terms.authenticates} == {"/v1/auth/token"}
 
 
 def test_an_endpoint_without_terms_cannot_be_registered() -> None:

@@ -142,7 +142,7 @@ async def test_a_scope_narrows_and_never_widens(tokens: Tokens) -> None:
 
 
 async def test_a_token_ends_with_its_key_on_every_worker(tokens: Tokens, gateways: GatewayFactory) -> None:
-    """ID4, ID14: revoked, rotated, disabled, after both workers had cached the tokens. 20 of one key end as one does."""
+    """ID4, ID14: revoked, rotated, disabled, after both workers had cached 20 tokens of the key."""
     admin = tokens.gateway.acme.key("admin")
     async with gateways(**LOOPBACK) as other:
         for ending in ("revoke", "rotate", "disable"):
