@@ -18,7 +18,7 @@ class UsageStage:
 
     def __init__(self, usage: UsageRecorder) -> None:
         self._journal = usage.journal
-        self._note = usage.key_uses.note
+        self._uses = usage.key_uses
 
     def __call__(self, request: RequestContext) -> None:
         route, principal = request.route, request.principal
@@ -29,4 +29,6 @@ class UsageStage:
                 raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
             request.cost = route.terms.cost
         if principal.kind is PrincipalKind.API_KEY:
-            self._note(principal, request.started, request.client, 0 if request.cost else 1)
+            noted = self._uses.noted.get(id(principal)) or self._uses.first(principal)
+            noted.requests += not request.cost
+            noted.at, noted.address = request.started, request.client

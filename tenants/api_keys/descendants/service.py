@@ -27,8 +27,8 @@ _BATCH = 100  # keys; some 10 ms of a worker's CPU
 
 class TooManyKeys(Conflict):
     message = (
-        f"More than {MOST_AT_ONCE:,} keys would change at once. Revoke some of them first, such as what one made"
-        " (`GET /v1/api-keys/{id}/descendants`). Disabling a key refuses all that it owns at once."
+        f"More than {MOST_AT_ONCE:,} keys would change at once. Revoke some of them first, such as what one of them"
+        " made. Disabling a key refuses all that it owns at once."
     )
 
 

@@ -8,10 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from gateway.development.redis import LocalRedis
-from tests.fixtures.databases import copy_database
-from tests.fixtures.gateways import Template, settings_for
-from tests.fixtures.workers import Worker, launch_worker, wait_ready
+from tests.fixtures.gateways import GatewayFactory
+from tests.fixtures.workers import launch_worker, wait_ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -27,42 +25,39 @@ _LAST = "SELECT 1 FROM tenantry.api_keys WHERE name = 'one of many' ORDER BY id 
 _WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
-async def _revoke(worker: Worker, template: Template) -> int:
-    """Revoke the admin's key with all that it made; the status of the response, 0 without one."""
-    base, headers = f"http://127.0.0.1:{worker.port}/v1/api-keys", template.acme.key("owner")
-    async with httpx.AsyncClient(timeout=20, headers=headers) as client:
-        listed = (await client.get(base, params={"name": "the admin key"})).json()["data"]
-        try:
-            answer = await client.post(f"{base}/{listed[0]['id']}/revoke?descendants=true")
-        except httpx.TransportError:
-            return 0
+async def _revoke(client: httpx.AsyncClient, key: str, headers: dict[str, str]) -> int:
+    """Revoke the key with all that it made; the status of the response, 0 without one."""
+    try:
+        answer = await client.post(f"/v1/api-keys/{key}/revoke?descendants=true", headers=headers)
+    except httpx.TransportError:
+        return 0
     return answer.status_code
 
 
-async def test_a_killed_cascade_is_undone_and_done_by_the_next(
-    gateway_template: Template, redis_server: LocalRedis, tmp_path: Path
-) -> None:
+async def test_a_killed_cascade_is_undone_and_done_by_the_next(gateways: GatewayFactory, tmp_path: Path) -> None:
     """OP2, ID16: kill -9 when two of three batches are written; nothing is revoked; again, everything is."""
-    with ExitStack() as stack:
-        urls = copy_database(gateway_template.urls, stack)
-        workers = []
-        for name in ("first", "second"):
-            settings = settings_for(urls, redis_url=redis_server.url, usage_folder=tmp_path / name)
-            workers.append(launch_worker(settings, tmp_path / f"{name}.log"))
-            stack.callback(workers[-1].child.stop)
-        for each in workers:
-            wait_ready(each)
-        holder = stack.enter_context(psycopg.connect(urls.superuser))
-        watcher = stack.enter_context(psycopg.connect(urls.superuser, autocommit=True))
-        watcher.execute(_INSERT, (_MADE, gateway_template.acme.ref.id))
-        holder.execute(_LAST)
-        revoking = asyncio.create_task(_revoke(workers[0], gateway_template))
-        async with asyncio.timeout(15):  # the last batch waits for the row
-            while watcher.execute(_WAITS).fetchall() == [(0,)]:  # noqa: ASYNC110 - no event
-                await asyncio.sleep(0.01)
-        workers[0].child.kill()
-        assert await revoking == 0
-        holder.rollback()
-        assert watcher.execute(_ALIVE).fetchall() == [(_MADE,)]
-        assert await _revoke(workers[1], gateway_template) == 204
-        assert watcher.execute(_ALIVE).fetchall() == [(0,)]
+    async with gateways() as gateway:
+        headers = gateway.acme.key("owner")
+        listed = await gateway.client.get("/v1/api-keys", params={"name": "the admin key"}, headers=headers)
+        key, settings = listed.json()["data"][0]["id"], gateway.services.settings
+        worker = launch_worker(
+            settings.model_copy(update={"usage_folder": tmp_path / "usage"}), tmp_path / "worker.log"
+        )
+        with ExitStack() as stack:
+            stack.callback(worker.child.stop)
+            wait_ready(worker)
+            holder = stack.enter_context(psycopg.connect(gateway.urls.superuser))
+            watcher = stack.enter_context(psycopg.connect(gateway.urls.superuser, autocommit=True))
+            watcher.execute(_INSERT, (_MADE, gateway.acme.ref.id))
+            holder.execute(_LAST)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{worker.port}", timeout=20) as client:
+                revoking = asyncio.create_task(_revoke(client, key, headers))
+                async with asyncio.timeout(15):  # the last batch waits for the row
+                    while watcher.execute(_WAITS).fetchall() == [(0,)]:  # noqa: ASYNC110 - no event
+                        await asyncio.sleep(0.01)
+                worker.child.kill()
+                assert await revoking == 0
+            holder.rollback()
+            assert watcher.execute(_ALIVE).fetchall() == [(_MADE,)]
+            assert await _revoke(gateway.client, key, headers) == 204
+            assert watcher.execute(_ALIVE).fetchall() == [(0,)]

@@ -1,8 +1,10 @@
 """A key never holds more than its owner holds now, and what it made can be ended with it (ID16)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from tenants.api_keys.descendants.service import MOST_AT_ONCE
@@ -12,9 +14,11 @@ from tests.fixtures.gateways import Gateway, GatewayFactory
 from tests.fixtures.lineage import (
     KEYS,
     MEMBERS,
+    Headers,
     MadeKey,
     change_member,
     create,
+    made_key,
     make,
     members,
     permissions,
@@ -212,12 +216,39 @@ async def _owned(gateway: Gateway, key: MadeKey) -> tuple[Any, str]:
 async def test_no_key_escapes_while_its_maker_is_revoked(gateway: Gateway) -> None:
     """ID16, ID4: keys make keys as fast as they can while the first is revoked with all that it made; none is left."""
     root = await make(gateway, gateway.acme.key("admin"), role="admin")
-    makers, made = [root, *[await make(gateway, root.headers, role="admin") for _ in range(7)]], []
+    makers = [root, *[await make(gateway, root.headers, role="admin") for _ in range(7)]]
+    made = await _made_while(
+        gateway,
+        [each.headers for each in makers],
+        lambda: gateway.client.post(f"{KEYS}/{root.id}/revoke?descendants=true", headers=gateway.acme.key("owner")),
+    )
+    assert {await permissions(gateway, each) for each in made} == {_REVOKED}
+    alive = "SELECT count(*) FROM tenantry.api_keys WHERE name = 'a key' AND revoked_at IS NULL"
+    assert execute(gateway, alive) == [(0,)]
+
+
+async def test_no_key_escapes_while_its_person_is_removed(gateway: Gateway) -> None:
+    """ID16, ID15: a person makes keys as fast as they can while they are removed; none is left for their return."""
+    person, user = await sign_in(gateway, "admin"), (await members(gateway))["admin"]
+    await _made_while(
+        gateway,
+        [person.headers] * 4,
+        lambda: gateway.client.delete(f"{MEMBERS}/{user}", headers=gateway.acme.key("owner")),
+    )
+    alive = "SELECT count(*) FROM tenantry.api_keys WHERE name = 'a key' AND revoked_at IS NULL"
+    assert execute(gateway, alive) == [(0,)]
+
+
+async def _made_while(
+    gateway: Gateway, makers: list[Headers], ending: Callable[[], Awaitable[httpx.Response]]
+) -> list[MadeKey]:
+    """The keys that these made at once, until the change ended all of them."""
+    made: list[MadeKey] = []
     enough = asyncio.Event()
 
-    async def keep_making(key: MadeKey) -> None:
-        while (answer := await create(gateway, key.headers)).status_code == 201:
-            made.append({"X-API-Key": answer.json()["secret"]})
+    async def keep_making(by: Headers) -> None:
+        while (answer := await create(gateway, by)).status_code == 201:
+            made.append(made_key(answer))
             if len(made) > 3 * len(makers):
                 enough.set()
         assert answer.json()["code"] == _REVOKED
@@ -226,13 +257,8 @@ async def test_no_key_escapes_while_its_maker_is_revoked(gateway: Gateway) -> No
         for each in makers:
             group.create_task(keep_making(each))
         await enough.wait()
-        path = f"{KEYS}/{root.id}/revoke?descendants=true"
-        assert (await gateway.client.post(path, headers=gateway.acme.key("owner"))).status_code == 204
-    await gateway.catch_up()
-    answers = [await gateway.client.get("/v1/me", headers=each) for each in made]
-    assert {each.status_code for each in answers} == {401}
-    alive = "SELECT count(*) FROM tenantry.api_keys WHERE name = 'a key' AND revoked_at IS NULL"
-    assert execute(gateway, alive) == [(0,)]
+        assert (await ending()).status_code == 204
+    return made
 
 
 async def test_a_cascade_is_whole_up_to_its_bound_and_refused_beyond(gateway: Gateway) -> None:

@@ -13,6 +13,7 @@ from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, 
 from tests.unit.identity.cache_model import Channel
 
 _KEY, _OWN, _TENANT, _USER = b"k" * 32, "api_key aa", "tenant 1", "user 9"
+_OWNER = "api_key bb"  # a key that owns the key
 
 
 def _operator() -> Operator:
@@ -20,7 +21,7 @@ def _operator() -> Operator:
 
 
 def _good(own: str = _OWN, tenant: str | None = _TENANT, expires_at: float | None = None) -> LookupResult:
-    return LookupResult(_operator(), (own,), tenant, _USER, expires_at)
+    return LookupResult(_operator(), (own,), tenant, _USER, expires_at, line=(_OWNER, "api_key cc"))
 
 
 def _bad(own: str = _OWN, refusal: Refusal = CredentialInvalid) -> LookupResult:
@@ -49,11 +50,11 @@ def test_a_kept_result_is_returned(cache: PrincipalCache) -> None:
     assert cache.get(_KEY) is answer.subject
 
 
-@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, "reset "])
+@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, _OWNER, "reset "])
 def test_a_change_of_any_row_behind_an_entry_invalidates_it(
     channel: Channel, cache: PrincipalCache, change: str
 ) -> None:
-    """ID4: key, tenant, user, and a reset after a lost channel. What is loaded afterwards is valid."""
+    """ID4, ID16: key, tenant, user, an owning key, and a reset after a lost channel. What is loaded then is valid."""
     _keep(cache, _good())
     channel.tell(*change.split(" "))
     assert cache.get(_KEY) is None
@@ -107,7 +108,7 @@ def test_a_refusal_and_a_subject_replace_each_other(cache: PrincipalCache) -> No
     assert cache.get_refusal(_KEY) is CredentialRevoked
 
 
-@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, "reset "])
+@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, _OWNER, "reset "])
 def test_a_result_outdated_by_a_change_is_not_kept(channel: Channel, cache: PrincipalCache, change: str) -> None:
     """ID4: a load that raced with a revocation does not restore the key."""
     began = cache.begin_load()
@@ -197,7 +198,7 @@ def test_ten_thousand_tenants_in_turn_stay_within_the_cache_size(channel: Channe
         _keep(cache, answer, key)
         assert cache.get(key) is answer.subject
     assert len(cache) == len(cache._subjects._by_own) == 100
-    assert len(cache._versions) == 100 + 1  # and the one user of all
+    assert len(cache._versions) == 100 + 3  # and the one user, and the two owning keys, of all
     recalled = {key: cache.get(key) for key in answers}
     assert sum(each is not None for each in recalled.values()) == 100
     assert all(each is None or each is answers[key].subject for key, each in recalled.items())
