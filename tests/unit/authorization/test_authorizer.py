@@ -74,7 +74,7 @@ def test_a_failure_inside_the_decision_is_a_denial_and_an_alarm(
     def explode(*_: object) -> bool:
         raise RuntimeError("the model is broken")
 
-    monkeypatch.setattr(casbin.Enforcer, "enforce", explode)
+    monkeypatch.setattr(casbin.Enforcer, "enforce_ex", explode)
     with capture_logs() as lines:
         assert authorizer.allows(_principal("owner"), "contacts:read") is False
     assert [line["event"] for line in lines] == ["authorization_failed"]
@@ -87,7 +87,7 @@ def test_a_decision_is_asked_of_casbin_once(authorizer: Authorizer, monkeypatch:
     def again(*_: object) -> bool:
         raise AssertionError("asked twice")
 
-    monkeypatch.setattr(casbin.Enforcer, "enforce", again)
+    monkeypatch.setattr(casbin.Enforcer, "enforce_ex", again)
     assert authorizer.allows(_principal("owner"), "contacts:read") is True
 
 
