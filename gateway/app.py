@@ -95,6 +95,7 @@ def _api(services: Services) -> FastAPI:
     api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi
     api.state.services = services
     api.state.authorizer = services.authorizer
+    api.state.confirm = services.features.confirmations.confirm
     data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     own = routers_of(services.registry)

@@ -30,11 +30,13 @@ from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
+from tenants.api_keys.changes import KeyChanges
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
 from tenants.audit.refusals import Refusals
+from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.directory.service import Directory
@@ -84,6 +86,7 @@ class Features:
     """One of each. Frozen: nothing is replaced while a process runs. ``close`` is due at its end."""
 
     database: Database
+    confirmations: Confirmations
     registry: Registry
     authorizer: Authorizer
     hasher: SecretHasher
@@ -94,6 +97,7 @@ class Features:
     roles: Roles
     people: People
     api_keys: ApiKeys
+    key_changes: KeyChanges
     operator_keys: OperatorKeys
     onboarding: Onboarding
     audit_log: AuditLog
@@ -139,6 +143,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
     return Features(
         database=database,
+        confirmations=Confirmations(database),
         registry=registry,
         authorizer=authorizer,
         hasher=hasher,
@@ -149,6 +154,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
+        key_changes=KeyChanges(authorizer.permissions_of_roles),
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),

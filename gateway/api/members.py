@@ -49,7 +49,7 @@ async def read_member(request: Request, user_id: UserInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=MemberResponse)
-@terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner))
+@terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner), ends_rights=True)
 async def update_member(request: Request, user_id: UserInPath, body: ChangeMember) -> Response:
     """Replace a member's roles, disable or enable the member in this tenant. Who loses rights has to sign in again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -69,7 +69,7 @@ async def update_member(request: Request, user_id: UserInPath, body: ChangeMembe
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires("members:remove", own="user_id"), tagged=True, errors=(ExceedsOwn, LastOwner))
+@terms(requires("members:remove", own="user_id"), tagged=True, errors=(ExceedsOwn, LastOwner), ends_rights=True)
 async def remove_member(request: Request, user_id: UserInPath) -> Response:
     """Remove a person from the tenant, or leave it. The person's sessions end; their account and their keys remain."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

@@ -31,7 +31,7 @@ async def read_own_tenant(request: Request) -> Response:
 
 
 @router.patch(_PATH, response_model=OwnTenantResponse)
-@terms(requires("tenant:update"), tagged=True, errors=(SecondFactorNeeded,))
+@terms(requires("tenant:update"), tagged=True, errors=(SecondFactorNeeded,), ends_rights=True)
 async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response:
     """Change your tenant. The plan is changed by buying another one, the slug never.
 

@@ -91,6 +91,8 @@ class Terms:
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
     browsers: bool = True  # pages of allowed origins may call it (CORS); never one of operators or operations
+    ends_rights: bool = False  # may take rights away: answered when every worker applies it (ID14)
+    ending_errors: tuple[type[TenantryError], ...] = ()  # raised after rights were taken away: answered likewise
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
     error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter`` changes it

@@ -3,12 +3,14 @@
 Recognising reads on its own connections; every other call runs in the caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from tenants.api_keys import repository
 from tenants.api_keys.family import join_as_child, join_as_successor
+from tenants.api_keys.filters import KeyFilter, ListedKey
 from tenants.api_keys.issuer import (
     ExceedsIssuer,
     Issuer,
@@ -18,16 +20,18 @@ from tenants.api_keys.issuer import (
     narrowed_expiry,
     narrowed_limits,
     narrowed_networks,
+    owner_for,
 )
+from tenants.api_keys.lineage import Owner, OwnerKind, columns_of, owner_of
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.schemas import ApiKeyResponse, CreateApiKey, KeyLimit, RotateApiKey, check_environment
+from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey, audited, check_environment
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound, ValidationFailed
-from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.identifiers import ApiKeyId, TenantId, new_id
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import PrincipalKind
 from tenants.secrets.hashing import SecretHasher
@@ -38,6 +42,10 @@ from tenants.values.errors import BadValue
 
 class KeyHasEnded(Conflict):
     message = "The key was rotated, revoked or has expired and cannot be rotated again. Create a new key."
+
+
+class KeyIsDisabled(Conflict):
+    message = "The key is disabled and cannot be rotated. Enable it first, or create a new key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +82,32 @@ class ApiKeys:
             id=ApiKeyId(new_id()),
             tenant_id=tenant,
             name=requested.name,
+            description=requested.description,
+            labels=dict(requested.metadata),
             role=requested.role,
             scopes=None if requested.scopes is None else sorted(set(requested.scopes)),
             environment=requested.environment,
             allowed_cidrs=narrowed_networks(issuer, requested.allowed_cidrs),
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, requested.limits)],
-            created_by_user_id=_person(issuer),
+            **_made_by(issuer),
+            **columns_of(owner_for(issuer)),
             expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
         join_as_child(key, requested.limits, await self._maker(session, issuer))
         return await self._issue(session, key, origin)
 
-    async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
-        """A page of this tenant's keys, revoked ones included."""
-        return await repository.page(session, tenant, keyset)
+    async def page(
+        self, session: ControlSession, tenant: TenantId, keyset: Keyset, filters: Sequence[KeyFilter] = ()
+    ) -> Sequence[ListedKey]:
+        """A page of this tenant's keys for which all conditions hold, revoked ones included."""
+        return await repository.page(session, tenant, keyset, filters)
+
+    async def listed(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ListedKey:
+        """One key of this tenant, with its use. Raises NotFound."""
+        found = await repository.find_listed(session, tenant, key)
+        if found is None:
+            raise NotFound
+        return found
 
     async def read(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey:
         """One key of this tenant. Raises NotFound."""
@@ -105,33 +125,48 @@ class ApiKeys:
     ) -> IssuedKey:
         """Create the successor of a key, which ends after the overlap.
 
-        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ValidationFailed for one of a test
-        environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret; TooManyLimits.
+        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; KeyIsDisabled; ValidationFailed for
+        one of a test environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret;
+        TooManyLimits.
         """
         old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
         if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
             raise KeyHasEnded
+        if old.disabled_at is not None:
+            raise KeyIsDisabled
         _check_environment(old)
         scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
         join_as_successor(successor, old, await self._maker(session, issuer))
-        before = _shown(old)
+        before = audited(old)
+        old.rotated_at = now
         await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
-        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=_shown(old))
-        return await self._issue(session, successor, origin)
+        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=audited(old))
+        issued = await self._issue(session, successor, origin)
+        await repository.pass_on(session, tenant, old.id, Owner(OwnerKind.KEY, key=successor.id))
+        return issued
 
     async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin) -> None:
         """Revoke a key for good; idempotent. Raises NotFound."""
         found = await self._found(session, tenant, key, lock=True)
         if found.revoked_at is not None:
             return
-        before, found.revoked_at = _shown(found), datetime.now(UTC)
-        await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=_shown(found))
+        before, found.revoked_at = audited(found), datetime.now(UTC)
+        await repository.pass_on(session, tenant, key, owner_of(found))
+        await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=audited(found))
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)
+
+    async def find_by_ids(self, database: Database, keys: Collection[ApiKeyId]) -> Sequence[RecognisedKey]:
+        """The keys with these ids, of any tenant, ended or not. Raises Unavailable."""
+        return await repository.find_by_ids(database.control_reads, keys)
+
+    async def find_with_owners(self, database: Database, keys: Collection[ApiKeyId]) -> Sequence[RecognisedKey]:
+        """The keys with these ids, and those that own them, directly or through others. Raises Unavailable."""
+        return await repository.find_with_owners(database.control_reads, keys)
 
     def _successor(self, old: ApiKey, issuer: Issuer, scopes: list[str] | None, now: datetime) -> ApiKey:
         limits = [KeyLimit.model_validate(limit) for limit in old.limits]
@@ -143,12 +178,15 @@ class ApiKeys:
             id=ApiKeyId(new_id()),
             tenant_id=old.tenant_id,
             name=old.name,
+            description=old.description,
+            labels=old.labels,
             role=old.role,
             scopes=scopes,
             environment=old.environment,
             allowed_cidrs=networks,
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, limits)],
-            created_by_user_id=_person(issuer),
+            **_made_by(issuer),
+            **columns_of(owner_of(old)),
             rotated_from_id=old.id,
             expires_at=expires_at,
         )
@@ -162,7 +200,7 @@ class ApiKeys:
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
-        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=_shown(key))
+        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=audited(key))
         return IssuedKey(key, secret)
 
     async def _maker(self, session: ControlSession, issuer: Issuer | None) -> ApiKey | None:
@@ -179,11 +217,6 @@ class ApiKeys:
         return found
 
 
-def _shown(key: ApiKey) -> audit.State:
-    """The key as the API shows it, without its secret."""
-    return ApiKeyResponse.of(key).model_dump(mode="json")
-
-
 def _check_environment(key: ApiKey) -> None:
     """Releases before test environments were reserved made such keys. Raises ValidationFailed, as for a new one."""
     try:
@@ -192,5 +225,11 @@ def _check_environment(key: ApiKey) -> None:
         raise ValidationFailed.at("/environment", error.code, error.message) from error
 
 
-def _person(issuer: Issuer | None) -> UserId | None:
-    return UserId(issuer.principal.user_id) if issuer and issuer.principal.user_id else None
+def _made_by(issuer: Issuer | None) -> dict[str, UUID | None]:
+    """The columns that record the maker for good: the key, and the person, whose key it may have been."""
+    principal = issuer.principal if issuer else None
+    is_key = principal is not None and principal.kind is PrincipalKind.API_KEY
+    return {
+        "created_by_user_id": principal.user_id if principal else None,
+        "created_by_key_id": principal.id if principal and is_key else None,
+    }

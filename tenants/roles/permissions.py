@@ -49,6 +49,7 @@ OWNERS_MANAGE = "owners:manage"
 MANAGEMENT = (
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
+    Permission("api_keys", "update", Grade.MANAGE),
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
     Permission("usage", "read", Grade.MANAGE),
