@@ -11,7 +11,7 @@ from copy import copy
 
 import structlog
 
-from gateway.authorization.enforcers import Enforcers, PolicyLine
+from gateway.authorization.enforcers import Enforcers, Judgement
 from tenants.policy import Policy
 from tenants.principal import Principal
 from tenants.roles.permissions import Permission, built_in_policy
@@ -52,15 +52,13 @@ class Authorizer:
         self._enforcers = self._enforcers.rehearsal()
         self._remembers = False
 
-    def lines(self, principal: Principal, permission: str) -> dict[str, PolicyLine | None]:
-        """For each role of the principal the line of its policy that holds the permission; scopes are not considered.
+    def judgements(self, principal: Principal, permission: str) -> dict[str, Judgement]:
+        """What decides for each role of the principal; empty for an unknown permission. Scopes are not considered.
 
         Raises whatever Casbin raises.
         """
-        target = self._by_name.get(permission)
-        if target is None:
-            return dict.fromkeys(principal.roles)
-        return {role: self._enforcers.line(principal.policy, role, target) for role in principal.roles}
+        target, policy = self._by_name.get(permission), principal.policy
+        return {role: self._enforcers.judge(policy, role, target) for role in principal.roles if target is not None}
 
     def permissions_of(self, principal: Principal) -> list[str]:
         """Names of all that the principal may do, sorted."""

@@ -42,13 +42,11 @@ class _TenantEnforcer:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyLine:
-    """``p, role, object, action``, and the policy that has it."""
+class Judgement:
+    """What a policy says of one role and one permission."""
 
     policy: Policy
-    role: str
-    object: str
-    action: str
+    line: tuple[str, ...] | None  # role, object and action of the line that allows it; None when there is none
 
 
 class Enforcers:
@@ -73,15 +71,15 @@ class Enforcers:
 
         Raises whatever Casbin raises.
         """
-        return self.line(policy, role, permission) is not None
+        return self.judge(policy, role, permission).line is not None
 
-    def line(self, policy: Policy, role: str, permission: Permission) -> PolicyLine | None:
-        """The line by which this role holds the permission, if it does, in the policy that ``allows`` decides by."""
+    def judge(self, policy: Policy, role: str, permission: Permission) -> Judgement:
+        """As ``allows``, with the policy that decided and its line."""
         own = self._shared if policy.tenant is None else self._own_enforcer(policy.tenant, policy)
         is_built_in = role in self._built_in.roles
         enforcer = self._shared if is_built_in else own
         allowed, line = enforcer.enforce_ex(role, permission.object, permission.action)
-        return PolicyLine(self._built_in if is_built_in else policy, *line) if allowed else None
+        return Judgement(self._built_in if is_built_in else policy, tuple(line) if allowed else None)
 
     def rehearsal(self) -> "Enforcers":
         """Decides as these do, and neither keeps nor drops an enforcer here."""
