@@ -140,7 +140,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
     people = build_people(settings, shared, plans.check_members)
-    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,
         confirmations=Confirmations(database),

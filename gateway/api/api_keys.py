@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.answers import answered, created, read
 from gateway.api.api_key_filters import ApiKeyQuery
-from gateway.api.pages import ListCursors, Page
+from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import ApiKeyInPath
 from gateway.authorization.guards import requires
 from gateway.request.context import principal_of
@@ -16,9 +17,11 @@ from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.api_keys.changes import KeyIsOver, WiderThanCaller
+from tenants.api_keys.descendants.service import TooManyKeys
 from tenants.api_keys.family import TooManyLimits
 from tenants.api_keys.filters import ListedKey
-from tenants.api_keys.issuer import Issuer
+from tenants.api_keys.issuer import Issuer, NoServiceKeys
+from tenants.api_keys.lineage import TooManyOwners
 from tenants.api_keys.schemas import ApiKeyCreated, ApiKeyResponse, ChangeApiKey, CreateApiKey, RotateApiKey
 from tenants.api_keys.service import IssuedKey, KeyHasEnded, KeyIsDisabled
 from tenants.database.sessions import ControlSession
@@ -33,7 +36,7 @@ router = ManagementRouter(tags=["api keys"])
 
 
 @router.post(_PATH, status_code=201, response_model=ApiKeyCreated)
-@terms(requires("api_keys:create"), errors=(TooManyLimits,))
+@terms(requires("api_keys:create"), errors=(NoServiceKeys, TooManyLimits, TooManyOwners))
 async def create_api_key(request: Request, body: CreateApiKey) -> Response:
     """Create an API key. The secret is returned once, in this response."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -89,7 +92,7 @@ async def rotate_api_key(request: Request, key_id: ApiKeyInPath, body: RotateApi
     """Rotate an API key. The response is its successor, with its secret; the old key expires after the overlap."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        issuer = await _issuer(request, session)
+        issuer = await _issuer(request, session, serialised=True)
         issued = await services.features.api_keys.rotate(
             session, tenant.id, issuer, key_id, body, origin=origin_of(request)
         )
@@ -117,14 +120,44 @@ async def enable_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     return Response(status_code=204)
 
 
+class RevokeQuery(BaseModel):
+    """Query of ``POST /v1/api-keys/{id}/revoke``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    descendants: Annotated[bool, Field(description="Whether all that the key made is revoked, too, transitively.")] = (
+        False
+    )
+
+
 @router.post(f"{_ONE}/revoke", status_code=204)
-@terms(requires("api_keys:revoke"), ends_rights=True)
-async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
-    """Revoke an API key. It is refused by every worker, permanently."""
+@terms(requires("api_keys:revoke"), errors=(TooManyKeys,), ends_rights=True)
+async def revoke_api_key(request: Request, key_id: ApiKeyInPath, query: Annotated[RevokeQuery, Query()]) -> Response:
+    """Revoke an API key. It is refused by every worker, permanently.
+
+    The keys that it made work on, bound by what it held; with `descendants=true` they are revoked with it, all of them
+    or none. `GET /v1/api-keys/{id}/descendants` shows them.
+    """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        await services.features.api_keys.revoke(session, tenant.id, key_id, origin=origin_of(request))
+        await services.features.api_keys.revoke(
+            session, tenant.id, key_id, origin=origin_of(request), descendants=query.descendants
+        )
     return Response(status_code=204)
+
+
+@router.get(f"{_ONE}/descendants", response_model=Page[ApiKeyResponse])
+@terms(requires("api_keys:read"))
+async def list_descendants(request: Request, key_id: ApiKeyInPath, query: Annotated[ListQuery, Query()]) -> Response:
+    """List what an API key made, transitively. Ended keys are included.
+
+    These are the keys that it created or rotated, those that it owns, and their successors.
+    """
+    services, tenant = services_of(request), principal_of(request.scope).tenant
+    cursors = ListCursors(services.settings.secret, f"descendants {key_id}", tenant.id, query)
+    async with services.database.control(tenant) as session:
+        rows = await services.features.api_keys.page_of_descendants(session, tenant.id, key_id, cursors.keyset())
+    return answered(cursors.page(rows, _shown))
 
 
 def _shown(found: ListedKey) -> ApiKeyResponse:
@@ -140,8 +173,9 @@ def _created(issued: IssuedKey) -> Response:
     return created(response, f"{_PATH}/{response.id}")
 
 
-async def _issuer(request: Request, session: ControlSession) -> Issuer:
+async def _issuer(request: Request, session: ControlSession, *, serialised: bool = False) -> Issuer:
     """The caller, with its tenant's own roles as they are until the transaction ends."""
     services, principal = services_of(request), principal_of(request.scope)
-    roles = await services.features.roles.held(session, principal.tenant.id)
-    return Issuer(principal, frozenset(services.authorizer.permissions_of(principal)), roles.policy)
+    roles = services.features.roles
+    held = await (roles.serialised if serialised else roles.held)(session, principal.tenant.id)
+    return Issuer(principal, frozenset(services.authorizer.permissions_of(principal)), held.policy)

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tenants.api_keys.lineage import Owner, OwnerKind
+from tenants.api_keys.lineage import Owner, OwnerKind, owner_of
+from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import KeyLimit
 from tenants.errors import Forbidden, ValidationFailed
-from tenants.identifiers import ApiKeyId, UserId
+from tenants.identifiers import UserId
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import Principal, PrincipalKind, Window
+from tenants.principal import Principal, Window
 from tenants.roles.builtin import BUILT_IN_ROLES
+from tenants.roles.permissions import SERVICE_KEYS_CREATE
 from tenants.values.networks import Network, contains, plain_network
 
 PermissionsOfRoles = Callable[[Policy, tuple[str, ...]], frozenset[str]]
@@ -25,6 +27,13 @@ class ExceedsIssuer(Forbidden):
 
 class NoOwnKeys(Forbidden):
     message = "Only people and API keys create keys."
+
+
+class NoServiceKeys(Forbidden):
+    message = (
+        f"A key of the tenant itself is created with the permission {SERVICE_KEYS_CREATE}, by a person or by a key that"
+        " the tenant owns."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +89,21 @@ def _existing(role: str, policy: Policy) -> str:
     return role
 
 
-def owner_for(issuer: Issuer | None) -> Owner:
-    """The owner of a new key: who issues it, or the tenant for what the SaaS's own staff issue. Raises NoOwnKeys."""
-    if issuer is None:
+def owner_for(issuer: Issuer | None, maker: ApiKey | None, requested: OwnerKind | None) -> Owner:
+    """The owner of a new key: who issues it, or the tenant for what the SaaS's own staff issue.
+
+    ``maker`` is the issuer's row when it is a key. Raises NoServiceKeys when the tenant is requested by an issuer
+    without the permission, or by a key that is not the tenant's own: what it makes would no longer be bound by anyone.
+    """
+    if requested is OwnerKind.TENANT and issuer is not None:
+        is_owned = maker is not None and owner_of(maker).kind is not OwnerKind.TENANT
+        if SERVICE_KEYS_CREATE not in issuer.permissions or is_owned:
+            raise NoServiceKeys
+    if issuer is None or requested is OwnerKind.TENANT:
         return Owner(OwnerKind.TENANT)
-    principal = issuer.principal
-    if principal.kind is PrincipalKind.API_KEY:
-        return Owner(OwnerKind.KEY, key=ApiKeyId(principal.id))
-    if principal.kind is PrincipalKind.USER:
-        return Owner(OwnerKind.USER, user=UserId(principal.id))
-    raise NoOwnKeys
+    if maker is not None:
+        return Owner(OwnerKind.KEY, key=maker.id)
+    return Owner(OwnerKind.USER, user=UserId(issuer.principal.id))
 
 
 def narrowed_expiry(issuer: Issuer | None, requested: datetime | None, now: datetime) -> datetime | None:

@@ -4,6 +4,9 @@ A key has a maker, which is recorded for good, and an owner, whose rights bound 
 it, until it is handed over. What a key may do is what its role and scopes hold, and every owner up the line holds too.
 It is computed when the key is loaded, from rows of that moment, so no change of an owner has to find its keys. A key
 of the tenant itself has no owner: nothing but its own row bounds it.
+
+A key that was revoked alone goes on to bound the keys that it owns, by what it held, and ends none of them. One that is
+disabled or has expired leaves them nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +18,7 @@ from typing import Protocol
 from uuid import UUID
 
 from tenants.api_keys.recognised import RecognisedKey
+from tenants.api_keys.status import has_expired
 from tenants.credentials import CredentialExpired, CredentialRevoked
 from tenants.errors import Conflict
 from tenants.identifiers import ApiKeyId, TenantId, UserId
@@ -145,7 +149,7 @@ def bounds_of(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf,
     line = [key, *owners.line(key)]
     person = owner_of(line[-1])
     roles = None if person.user is None else owners.people.get((key.tenant.id, person.user))
-    refusal = next((found for found in (refusal_of(each, now) for each in line[1:]) if found), None)
+    refusal = next((found for found in (_refusal_of_owned(each, now) for each in line[1:]) if found), None)
     if refusal is None and person.kind is not OwnerKind.TENANT and roles is None:
         refusal = CredentialRevoked  # the person has left or is disabled, or the line could not be followed
     if refusal is not None:
@@ -166,9 +170,14 @@ def refusal_of(key: RecognisedKey, now: datetime) -> Refusal | None:
     """Why a key is refused by its own row; None for one that works."""
     if key.revoked_at is not None or key.disabled_at is not None:
         return CredentialRevoked
-    if key.expires_at is not None and key.expires_at <= now:
-        return CredentialExpired
-    return None
+    return CredentialExpired if has_expired(key, now) else None
+
+
+def _refusal_of_owned(owner: RecognisedKey, now: datetime) -> Refusal | None:
+    """Disabled first: revoking such a key afterwards must not bring to life what it owns."""
+    if owner.disabled_at is not None:
+        return CredentialRevoked
+    return CredentialExpired if has_expired(owner, now) else None
 
 
 @lru_cache(maxsize=10_000)

@@ -115,6 +115,12 @@ async def find(session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock
     return await session.scalar(query.with_for_update() if lock else query)
 
 
+async def hold(session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey | None:
+    """One key of this tenant as it is now, which does not change before the transaction ends."""
+    query = select(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.id == key).with_for_update(read=True)
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
 async def find_listed(session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ListedKey | None:
     """One key of this tenant, as lists have it."""
     row = (await session.execute(_listed(tenant).where(ApiKey.id == key))).one_or_none()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tenants.api_keys.lineage import OwnerKind, owner_of
+from tenants.api_keys.lineage import Owner, OwnerKind, owner_of
 from tenants.api_keys.models import ApiKey, ApiKeyUse
 from tenants.api_keys.status import KeyStatus, status_of
 from tenants.identifiers import API_KEY, USER, example_of, show
@@ -84,6 +84,14 @@ class CreateApiKey(BaseModel):
     expires_at: Expiry = None
     allowed_cidrs: Networks = []
     limits: Limits = []
+    owner: Annotated[
+        Literal[OwnerKind.TENANT] | None,
+        Field(
+            description="`tenant` for a key of the tenant itself, which stays when people lose rights or leave; needs"
+            " the permission `service_keys:create`. Default: you.",
+            examples=[None],
+        ),
+    ] = None
     environment: Annotated[Literal["live"], BeforeValidator(with_pydantic_errors(check_environment))] = "live"
 
 
@@ -144,7 +152,8 @@ class ApiKeyResponse(BaseModel):
         str | None,
         Field(
             description="The user or the key whose rights bound this key, or `tenant` for a key of the tenant itself,"
-            " which is bound by its own role and scopes alone. Null when the user has no account any more: the key is refused.",
+            " which is bound by its own role and scopes alone. Null when the user has no account any more: the key is"
+            " refused.",
             examples=[example_of(USER)],
         ),
     ]
@@ -188,7 +197,7 @@ def _fields_of(key: ApiKey, use: ApiKeyUse | None) -> dict[str, Any]:
     return {
         "id": show(API_KEY, key.id),
         "created_by": _maker_of(key),
-        "owner": _owner_of(key),
+        "owner": shown_owner(owner_of(key)),
         "metadata": key.labels,
         "status": status_of(key, datetime.now(UTC)),
         "rotated_from": show(API_KEY, key.rotated_from_id) if key.rotated_from_id else None,
@@ -205,8 +214,8 @@ def _maker_of(key: ApiKey) -> str | None:
     return None if key.created_by_user_id is None else show(USER, key.created_by_user_id)
 
 
-def _owner_of(key: ApiKey) -> str | None:
-    owner = owner_of(key)
+def shown_owner(owner: Owner) -> str | None:
+    """The owner as the API shows it."""
     if owner.key is not None:
         return show(API_KEY, owner.key)
     if owner.user is not None:

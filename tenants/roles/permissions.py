@@ -46,6 +46,7 @@ class PermissionDeclaredTwice(ValueError):
 
 
 OWNERS_MANAGE = "owners:manage"
+SERVICE_KEYS_CREATE = "service_keys:create"
 MANAGEMENT = (
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
@@ -72,6 +73,8 @@ MANAGEMENT = (
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),
     Permission("sso", "manage", Grade.MANAGE),
+    # Keys of the tenant itself, which no later loss of rights narrows (docs/decisions/0039).
+    Permission("service_keys", "create", Grade.OWN),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )
