@@ -37,6 +37,8 @@ def _number() -> int:
 
 def _request(random: Random, routes: tuple[Route, ...]) -> tuple[str, str]:
     route, kind = random.choice(routes), random.random()
+    if kind > 0.95:  # costs more than the limit of one of the keys
+        return "POST", f"/v1/deals/deal_{_ID}/win"
     path = "/".join(f"x_{_ID}" if each.startswith("{") else each for each in route.template.split("/"))
     if kind < 0.7:
         return route.method, path
@@ -72,7 +74,7 @@ async def test_the_gate_does_what_the_explanation_says(gateway: Gateway) -> None
     plan = {"windows": [{"name": "hour", "quota": 100_000, "window_seconds": HOUR}], "concurrency": 1}
     changed = await gateway.client.patch("/operator/v1/plans/scale", json=plan, headers=gateway.operator)
     changed.raise_for_status()
-    people, gate, random, number = await Population(gateway).make(), RecordingGate.of(gateway), Random(11), _number()
+    people, gate, random, number = await Population(gateway).make(), RecordingGate.of(gateway), Random(11), _number()  # noqa: S311 - a seed
     outcomes: Counter[str] = Counter()
     differences: list[str] = []
 
