@@ -42,7 +42,7 @@ class WindowState:
 
     limit: Limit
     remaining: int
-    reset: float  # seconds until more remains
+    reset: float  # seconds until more remains, at most those of the window
 
 
 class Account(LeasedResource[TokenRequest]):
@@ -181,7 +181,8 @@ class Account(LeasedResource[TokenRequest]):
         else:
             remaining = tuple(left + self.leases.tokens for left in self._remaining)
             resets = tuple(max(0.0, moment - now) for moment in self._resets)
-        return [WindowState(*each) for each in zip(self.windows.limits, remaining, resets, strict=True)]
+        windows = zip(self.windows.limits, remaining, resets, strict=True)
+        return [WindowState(limit, left, min(limit.seconds, reset)) for limit, left, reset in windows]
 
     # -- header fields
 
