@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.answers import answered, created, read
 from gateway.api.api_key_filters import ApiKeyQuery
@@ -14,6 +13,7 @@ from gateway.request.context import principal_of
 from gateway.request.entity_tags import Tagged, representation_of
 from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
+from gateway.routing.query import flag_of, flag_parameter
 from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.api_keys.changes import KeyIsOver, WiderThanCaller
@@ -30,6 +30,7 @@ from tenants.identifiers import ApiKeyId, TenantId
 _PATH = "/v1/api-keys"
 _ONE = f"{_PATH}/{{key_id}}"
 _REPRESENTATION = representation_of(ApiKeyResponse)
+_DESCENDANTS = flag_parameter("descendants", "Whether all that the key made is revoked, too, transitively.")
 _DEFAULT_ROTATION = RotateApiKey()  # of a request without a body
 
 router = ManagementRouter(tags=["api keys"])
@@ -120,28 +121,19 @@ async def enable_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     return Response(status_code=204)
 
 
-class RevokeQuery(BaseModel):
-    """Query of ``POST /v1/api-keys/{id}/revoke``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    descendants: Annotated[bool, Field(description="Whether all that the key made is revoked, too, transitively.")] = (
-        False
-    )
-
-
 @router.post(f"{_ONE}/revoke", status_code=204)
-@terms(requires("api_keys:revoke"), errors=(TooManyKeys,), ends_rights=True)
-async def revoke_api_key(request: Request, key_id: ApiKeyInPath, query: Annotated[RevokeQuery, Query()]) -> Response:
+@terms(requires("api_keys:revoke"), query=(_DESCENDANTS,), errors=(TooManyKeys,), ends_rights=True)
+async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Revoke an API key. It is refused by every worker, permanently.
 
     The keys that it made work on, bound by what it held; with `descendants=true` they are revoked with it, all of them
     or none. `GET /v1/api-keys/{id}/descendants` shows them.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
+    descendants = flag_of(request.scope, _DESCENDANTS["name"])
     async with services.database.control(tenant) as session:
         await services.features.api_keys.revoke(
-            session, tenant.id, key_id, origin=origin_of(request), descendants=query.descendants
+            session, tenant.id, key_id, origin=origin_of(request), descendants=descendants
         )
     return Response(status_code=204)
 
