@@ -53,12 +53,17 @@ class Authorizer:
         self._remembers = False
 
     def judgements(self, principal: Principal, permission: str) -> dict[str, Judgement]:
-        """What decides for each role of the principal; empty for an unknown permission. Scopes are not considered.
+        """What decides for each role of the principal; scopes are not considered.
 
-        Raises whatever Casbin raises.
+        Empty for an unknown permission, and for a failure, which ``allows`` takes for a denial.
         """
         target, policy = self._by_name.get(permission), principal.policy
-        return {role: self._enforcers.judge(policy, role, target) for role in principal.roles if target is not None}
+        if target is None:
+            return {}
+        try:
+            return {role: self._enforcers.judge(policy, role, target) for role in principal.roles}
+        except Exception:  # noqa: BLE001 - as in _decide, which has logged it
+            return {}
 
     def permissions_of(self, principal: Principal) -> list[str]:
         """Names of all that the principal may do, sorted."""

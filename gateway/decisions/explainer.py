@@ -29,6 +29,7 @@ from gateway.http1.request_head import HeadReader, RequestHead
 from gateway.identity.stage import check_address, check_tenant
 from gateway.request.context import RequestContext
 from gateway.request.fields import RequestFields
+from gateway.request.route import Route
 from gateway.routing.stage import RoutingStage
 from gateway.throttle.limiter import RequestLimiter
 from gateway.throttle.stage import Plans, ThrottleStage
@@ -82,11 +83,12 @@ class Explainer:
     async def request(self, subject: Subject, asked: AskedRequest) -> Explanation:
         """What the gate would answer to this request of the subject."""
         trial = Trial()
+        await _judge_credential(subject, asked.client, trial)
         request = self._routed(asked, trial)
-        if request is None:
+        if request is None or request.route is None:
             return _explanation(subject, trial, asked.client)
         try:
-            return await self._judged(subject, request, asked.client, trial)
+            return await self._judged(subject, request, request.route, asked.client, trial)
         finally:
             request.close()
 
@@ -100,13 +102,11 @@ class Explainer:
         explanation.authorization = authorization_finding(subject, permission, authorizer, trial.code)
         return explanation
 
-    async def _judged(self, subject: Subject, request: RequestContext, client: str | None, trial: Trial) -> Explanation:
-        """The order of ``gateway/app.py``; tests/architecture/test_explained_stages.py compares the two."""
-        route = request.route
-        if route is None:
-            raise LookupError("no stage has found a route")
+    async def _judged(
+        self, subject: Subject, request: RequestContext, route: Route, client: str | None, trial: Trial
+    ) -> Explanation:
+        """The stages after identity, as in ``gateway/app.py``; tests/architecture/test_explained_stages.py compares."""
         limiter, authorizer = self.limiter.rehearsal(), self.authorizer.rehearsal()
-        await _judge_credential(subject, client, trial)
         is_limited = route.terms.per_source is None or client is not None
         if subject.principal is not None:
             request.principal = subject.principal
