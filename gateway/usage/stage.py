@@ -1,9 +1,13 @@
-"""The usage stage of the gate: requests that reach it are admitted; those that the plan pays for count as usage."""
+"""The usage stage of the gate: requests that reach it are admitted; those that the plan pays for count as usage.
+
+Every admitted request of an API key is a use of the key.
+"""
 
 from gateway.request.context import RequestContext
 from gateway.request.route import Budget
 from gateway.usage.errors import UsageJournalFull
-from gateway.usage.journal import Journal
+from gateway.usage.recorder import UsageRecorder
+from tenants.principal import PrincipalKind
 
 
 class UsageStage:
@@ -12,12 +16,17 @@ class UsageStage:
     Raises UsageJournalFull while such requests could not be counted. Management requests are not usage: they go on.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, usage: UsageRecorder) -> None:
+        self._journal = usage.journal
+        self._note = usage.key_uses.note
 
     def __call__(self, request: RequestContext) -> None:
-        route = request.route
-        if request.principal is not None and route is not None and route.terms.budget is Budget.PLAN:
+        route, principal = request.route, request.principal
+        if principal is None:
+            return
+        if route is not None and route.terms.budget is Budget.PLAN:
             if self._journal.full:
                 raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
             request.cost = route.terms.cost
+        if principal.kind is PrincipalKind.API_KEY:
+            self._note(principal, request.started, request.client, 0 if request.cost else 1)

@@ -13,6 +13,7 @@ from tenants.api_keys.issuer import Issuer, PermissionsOfRoles, RoleGrant, check
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.own_limits import change_own_limits
 from tenants.api_keys.schemas import ChangeApiKey, audited
+from tenants.api_keys.standing import RolesNow, Standings
 from tenants.api_keys.status import has_ended
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
@@ -35,8 +36,9 @@ class WiderThanCaller(Forbidden):
 class KeyChanges:
     """``permissions_of`` gives the permissions of roles, by the policy that requests are authorized with."""
 
-    def __init__(self, permissions_of: PermissionsOfRoles) -> None:
+    def __init__(self, permissions_of: PermissionsOfRoles, roles_now: RolesNow) -> None:
         self._permissions_of = permissions_of
+        self._standings = Standings(permissions_of, roles_now)
 
     async def change(
         self,
@@ -51,8 +53,11 @@ class KeyChanges:
     ) -> ApiKey:
         """Change the fields that were sent; in force on every worker within the bound of ID4.
 
-        Raises NotFound, PreconditionFailed, KeyIsOver, ValidationFailed, WiderThanCaller and TooManyLimits.
+        The caller has serialised the tenant (``Roles.serialised``): no key is made while limits of its maker change.
+        Raises NotFound, PreconditionFailed, KeyIsOver, ValidationFailed, WiderThanCaller and TooManyLimits;
+        CredentialRevoked and CredentialExpired for an issuer that has ended since.
         """
+        issuer = (await self._standings.read(session, issuer)).issuer or issuer
         line = await repository.line(session, key) if "limits" in requested.model_fields_set else frozenset()
         locked = {each.id: each for each in await repository.lock_with_bound(session, tenant, key, line)}
         before = {each.id: audited(each) for each in locked.values()}
@@ -84,8 +89,10 @@ class KeyChanges:
     ) -> None:
         """Accept the key again; idempotent. ``issuer`` is None only for the SaaS's own staff.
 
-        Raises NotFound, KeyIsOver, and WiderThanCaller for a key that holds more than the issuer.
+        The caller has serialised the tenant. Raises NotFound, KeyIsOver, and WiderThanCaller for a key that holds more
+        than the issuer; CredentialRevoked and CredentialExpired for an issuer that has ended since.
         """
+        issuer = (await self._standings.read(session, issuer)).issuer
         found = await self._locked(session, tenant, key)
         if issuer is not None:
             holding = holding_of_key(found, self._permissions_of, issuer.policy)

@@ -66,6 +66,7 @@ def _resets_soon(explanation: dict[str, Any]) -> bool:
     return bool(limits) and any(each["refuses"] and each["resets_in_seconds"] < _SOON for each in limits["windows"])
 
 
+@pytest.mark.timeout(1_800)  # of the soak, on a loaded machine
 async def test_the_gate_does_what_the_explanation_says(gateway: Gateway) -> None:
     """AZ10: status and code of every pair, over principals in every state, all routes, unknown paths and methods.
 
@@ -93,7 +94,7 @@ async def test_the_gate_does_what_the_explanation_says(gateway: Gateway) -> None
     (await gateway.client.patch(path, json={"plan": "free"}, headers=gateway.operator)).raise_for_status()
     await gateway.catch_up()
     await run(0.2)
-    assert differences == []
+    assert not differences, f"{len(differences)} of {number}: {differences[0]}"
     assert outcomes.keys() == {
         *("allowed", "forbidden", "not_found", "method_not_allowed", "rate_limited", "concurrency_limited"),
         *("credential_revoked", "credential_expired", "tenant_suspended", "ip_not_allowed", "entitlement_required"),
