@@ -83,7 +83,7 @@ def _explainer(table: RouteTable, services: Services) -> Explainer:
     """Decides as the gate does, on copies of what the stages change."""
     return Explainer(
         RoutingStage(table, services.settings.hosts),
-        UsageStage(services.usage.journal),
+        UsageStage(services.usage).rehearsal(),
         services.limiter,
         services.plan_cache,
         services.authorizer,
