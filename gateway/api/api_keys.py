@@ -69,7 +69,12 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=ApiKeyResponse)
-@terms(requires("api_keys:update"), tagged=True, errors=(KeyIsOver, TooManyLimits, WiderThanCaller), ends_rights=True)
+@terms(
+    requires("api_keys:update"),
+    tagged=True,
+    errors=(KeyIsOver, TooManyKeys, TooManyLimits, WiderThanCaller),
+    ends_rights=True,
+)
 async def update_api_key(request: Request, key_id: ApiKeyInPath, body: ChangeApiKey) -> Response:
     """Change an API key. A key that holds more than you do can only be narrowed.
 

@@ -3,16 +3,13 @@
 Every admitted request of an API key is a use of the key.
 """
 
-from collections.abc import Callable
 from copy import copy
 
 from gateway.request.context import RequestContext
 from gateway.request.route import Budget
 from gateway.usage.errors import UsageJournalFull
 from gateway.usage.recorder import UsageRecorder
-from tenants.principal import Principal, PrincipalKind
-
-Note = Callable[[Principal, float, str, int], None]
+from tenants.principal import PrincipalKind
 
 
 class UsageStage:
@@ -23,7 +20,7 @@ class UsageStage:
 
     def __init__(self, usage: UsageRecorder) -> None:
         self._journal = usage.journal
-        self._note: Note = usage.key_uses.note
+        self._uses = usage.key_uses
 
     def rehearsal(self) -> "UsageStage":
         """A stage that refuses as this one does, and notes no use."""
@@ -32,8 +29,8 @@ class UsageStage:
         return other
 
     def detach(self) -> None:
-        """Note nothing from now on."""
-        self._note = _ignore
+        """Note nothing where the stage that this is a copy of notes it."""
+        self._uses = self._uses.rehearsal()
 
     def __call__(self, request: RequestContext) -> None:
         route, principal = request.route, request.principal
@@ -44,8 +41,6 @@ class UsageStage:
                 raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
             request.cost = route.terms.cost
         if principal.kind is PrincipalKind.API_KEY:
-            self._note(principal, request.started, request.client, 0 if request.cost else 1)
-
-
-def _ignore(_principal: Principal, _started: float, _address: str, _requests: int) -> None:
-    """A rehearsed request uses no key."""
+            noted = self._uses.noted.get(id(principal)) or self._uses.first(principal)
+            noted.requests += not request.cost
+            noted.at, noted.address = request.started, request.client

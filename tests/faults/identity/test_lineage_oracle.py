@@ -53,10 +53,10 @@ class _Sequence:
 
     async def change(self) -> None:
         """Make a change that the services accept exactly when the oracle does."""
+        often = [self.create, self.create, self.create, self.narrow, self.rotate, self.edit_role]
+        people = [self.set_roles, self.set_disabled, self.remove, self.join, self.hand_over, self.choose]
         drawn: Callable[[], Awaitable[None]] = self.random.choice(
-            [self.create, self.create, self.create, self.set_roles, self.set_roles, self.narrow, self.rotate]
-            + [self.set_disabled, self.remove, self.join, self.join, self.revoke, self.hand_over]
-            + [self.edit_role, self.set_key_disabled, self.choose]
+            [*often, *often, *people, self.revoke, self.set_key_disabled]
         )
         await drawn()
 
@@ -81,16 +81,27 @@ class _Sequence:
         may = frozenset(self.gateway.services.authorizer.permissions_of(found.subject))
         return Issuer(found.subject, may, known.policy)
 
-    def anyone(self) -> "Person | Key":
-        holders: list[Person | Key] = [*self.world.people.values(), *self.world.keys]
-        return self.random.choice(holders) if self.random.random() < 0.7 else holders[0]
+    def anyone(self) -> Person | Key:
+        """Mostly keys that work and their makers, so that lines get long."""
+        keys = [key for key in self.world.keys if self.world.may(key) is not None]
+        if keys and self.random.random() < 0.5:
+            return self.random.choice(keys)
+        return self.random.choice(list(self.world.people.values()))
 
-    def scopes(self) -> list[str] | None:
-        return None if self.random.random() < 0.4 else self.random.sample(_DRAWN, self.random.randint(0, 4))
+    def grant(self, by: Person | Key) -> tuple[str, list[str] | None]:
+        """A role and scopes, mostly within what the maker may grant."""
+        world, roles = self.world, [*_OWN, *self.world.built_in]
+        own = world.held([by.role] if isinstance(by, Key) else by.roles)
+        within = [each for each in roles if world.held([each]) <= own]
+        role = self.random.choice(within if within and self.random.random() < 0.8 else roles)
+        if self.random.random() < 0.5:
+            return role, None
+        known = sorted(world.held([role]) & (world.may(by) or frozenset())) or [*_DRAWN]
+        return role, self.random.sample(known, self.random.randint(0, len(known)))
 
     async def create(self) -> None:
-        world, by, scopes = self.world, self.anyone(), self.scopes()
-        role = self.random.choice([*_OWN, *world.built_in])
+        world, by = self.world, self.anyone()
+        role, scopes = self.grant(by)
         of_tenant = self.random.random() < 0.2
         may, held = world.may(by), world.held([role])
         granted = held if scopes is None else frozenset(scopes)

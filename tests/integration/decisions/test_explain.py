@@ -204,7 +204,7 @@ def _state(gateway: Gateway, server: LocalRedis) -> dict[str, Any]:
     with redis.Redis.from_url(server.url) as counters:
         names = sorted(name for name in counters.scan_iter() if b"management" not in name)
         stored = [(name, counters.get(name)) for name in names]
-    noted = services.usage.key_uses._noted.values()
+    noted = services.usage.key_uses.noted.values()
     accounts = [each for each in services.limiter._leased.accounts if ":management:" not in each.name]
     return {
         "redis": stored,

@@ -312,6 +312,18 @@ async def test_a_tighter_limit_binds_the_whole_family(gateway: Gateway) -> None:
     assert sum([await _admitted(gateway, each, 1) for each in (grandchild, key, successor, child)]) == 2
 
 
+async def test_a_new_limit_binds_what_the_key_made_before(gateway: Gateway) -> None:
+    """ID16: a key without limits leaves no child behind, whose makers are recorded, and takes none along when lost."""
+    admin, key = gateway.acme.key("owner"), await _made(gateway, await _owner(gateway))
+    child = await _made(gateway, _holding(key))
+    grandchild = await _made(gateway, _holding(child))
+    sibling = await _made(gateway, await _owner(gateway))
+    assert (await _changed(gateway, child, admin, limits=[_FIVE])).status_code == 200
+    await gateway.catch_up()
+    assert sum([await _admitted(gateway, each, 3) for each in (grandchild, child)]) == 5
+    assert [await _admitted(gateway, each, 6) for each in (key, sibling)] == [6, 6]
+
+
 async def test_a_family_that_would_have_too_many_limits_is_not_changed(gateway: Gateway) -> None:
     """ID16: ten limits bind a key at most; a change that would bind a descendant by more is 409 and changes nothing."""
 

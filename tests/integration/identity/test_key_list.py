@@ -66,7 +66,7 @@ async def _seed(gateway: Gateway) -> dict[str, dict[str, Any]]:
 
 
 async def test_each_filter_selects_what_it_says(gateway: Gateway) -> None:
-    """CONTRACT's filters: status, role, maker, times and name, alone and together."""
+    """DA3: status, role, maker, times and name, alone and together."""
     keys = await _seed(gateway)
     everything = {"active", "disabled", "expired", "revoked", "rotating", "successor", "100% of_it"}
     person, admin_key = keys["active"]["created_by"], keys["revoked"]["created_by"]

@@ -42,7 +42,7 @@ def _version(gateway: Gateway) -> int:
 
 
 async def test_every_admitted_request_of_a_key_is_a_use(gateway: Gateway) -> None:
-    """US1: data, management and refused by role; neither people's requests nor refused credentials."""
+    """OP2: data, management and refused by role; neither people's requests nor refused credentials."""
     client, member = gateway.client, gateway.acme.key("member")
     before = _version(gateway)
     assert (await _shown(gateway, "member"))["last_used_at"] is None
@@ -65,7 +65,7 @@ async def test_every_admitted_request_of_a_key_is_a_use(gateway: Gateway) -> Non
 
 
 async def test_several_workers_add_to_one_key(gateways: GatewayFactory) -> None:
-    """US2: sums of all, and the last use of any, in whatever order they write."""
+    """OP2: sums of all, and the last use of any, in whatever order they write."""
     async with gateways() as first, gateways() as second:
         for worker in (first, second):
             for path in ("/v1/contacts", "/v1/me"):
@@ -80,7 +80,7 @@ async def test_several_workers_add_to_one_key(gateways: GatewayFactory) -> None:
 async def test_a_batch_whose_commit_was_not_confirmed_is_added_once(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """US2: the connection was lost after the commit; the batch is sent again under its own number."""
+    """OP2: the connection was lost after the commit; the batch is sent again under its own number."""
     recorder, usage = gateway.services.usage.key_uses, gateway.services.features.usage
     apply = usage.apply_key_uses
 
@@ -101,7 +101,7 @@ async def test_a_batch_whose_commit_was_not_confirmed_is_added_once(
 
 
 async def test_uses_go_with_their_key_and_fail_no_batch(gateway: Gateway) -> None:
-    """US2: a key of a tenant that was just deleted is left out; the row of a deleted key is deleted."""
+    """OP2: a key of a tenant that was just deleted is left out; the row of a deleted key is deleted."""
     member, theirs = await _shown(gateway, "member"), gateway.globex.key("member")
     for headers in (gateway.acme.key("member"), theirs):
         await gateway.client.get("/v1/me", headers=headers)
