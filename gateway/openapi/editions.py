@@ -42,6 +42,7 @@ TENANTS = Edition(
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
+        "decisions": "Why a request is allowed or refused.",
         "workload rules": "Programs that hold no key: outside issuers whose tokens the tenant trusts, and for what.",
         "tokens": "Short-lived access tokens for programs, by OAuth 2.0.",
         "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",

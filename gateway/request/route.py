@@ -34,7 +34,8 @@ class Guard:
 
     ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
     an operator route. ``people_only`` excludes API keys. ``own`` is the parameter of the path that is a person's id:
-    that person needs no permission.
+    that person needs no permission. ``for_others``: the caller needs none for what concerns itself; the endpoint asks
+    for it when the body names another principal.
     """
 
     audience: Audience
@@ -43,6 +44,7 @@ class Guard:
     operator_roles: frozenset[OperatorRole] = frozenset()
     people_only: bool = False
     own: str | None = None
+    for_others: bool = False
 
 
 PUBLIC = Guard(Audience.EVERYBODY)

@@ -257,6 +257,23 @@ async def test_a_workload_is_bounded_by_its_rule(tokens: Tokens, hostile: Hostil
     assert (await tokens.exchange(elsewhere, unused)).status_code == 200, "it was not used up"
 
 
+async def test_what_a_rule_gives_is_explained(tokens: Tokens, hostile: HostileProvider) -> None:
+    """AZ10: for the rule by its id, enabled or not, and for a token of it that asks about itself."""
+    client, owner = tokens.gateway.client, tokens.gateway.acme.key("owner")
+    rule = await tokens.rule(hostile.issuer, role="owner")
+    token, asked = await tokens.exchanged(rule, hostile.workload_token()), {"permission": "api_keys:create"}
+    for headers, body in ((owner, {**asked, "principal": rule}), (bearer(token), asked)):
+        answer = await client.post("/v1/decisions/explain", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["decision"]["allowed"]) == (200, False), answer.text
+        assert answer.json()["principal"] == {"kind": "workload", "id": rule, "is_caller": headers is not owner}
+    await tokens.change_rule(rule, enabled=False)
+    body = {"permission": "contacts:read", "principal": rule}
+    answer = await client.post("/v1/decisions/explain", json=body, headers=owner)
+    assert answer.json()["decision"]["code"] == "credential_revoked"
+    foreign = await client.post("/v1/decisions/explain", json=body, headers=tokens.gateway.globex.key("owner"))
+    assert foreign.status_code == 404
+
+
 async def test_a_token_ends_with_its_rule_on_every_worker(
     tokens: Tokens, hostile: HostileProvider, gateways: GatewayFactory
 ) -> None:
