@@ -53,6 +53,7 @@ from tenants.members import repository as members_repository
 from tenants.mfa.jobs import add_mfa_jobs
 from tenants.notices.jobs import add_notice_jobs
 from tenants.notices.service import Notices
+from tenants.oidc.discovery import Discovery
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
@@ -71,6 +72,9 @@ from tenants.sign_up.jobs import add_sign_up_jobs
 from tenants.sso import repository as sso_repository
 from tenants.sso.jobs import add_sso_jobs
 from tenants.users.passwords import PasswordHasher
+from tenants.workloads import repository as workloads_repository
+from tenants.workloads.feature import Workloads, build_workloads
+from tenants.workloads.jobs import add_workload_jobs
 
 _Result = TypeVar("_Result")
 
@@ -105,6 +109,7 @@ class Features:
     operator_keys: OperatorKeys
     leaked_keys: LeakedKeys
     notices: Notices
+    workloads: Workloads
     onboarding: Onboarding
     audit_log: AuditLog
     operator_log: OperatorLog
@@ -141,16 +146,25 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     assignments = (
         *(members_repository.has_role, api_keys_repository.has_role),
-        *(scim_repository.has_role, sso_repository.maps_role),
+        *(scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role),
     )
     roles, refusals = Roles(authorizer.permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
-    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
+    discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
+    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, discovery, queue, mail)
     people = build_people(settings, shared, plans.check_members)
     operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
+    workloads = build_workloads(
+        database,
+        authorizer.permissions_of_roles,
+        discovery,
+        refusals,
+        own_issuer=tokens.issuer,
+        allow_loopback_http=settings.sso.allow_loopback_http,
+    )
     return Features(
         database=database,
         confirmations=Confirmations(database),
@@ -168,6 +182,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         leaked_keys=LeakedKeys(database, api_keys, operator_keys, mail, product),
         notices=Notices(database, mail, product),
         key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
+        workloads=workloads,
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         operator_log=OperatorLog(database),
@@ -193,6 +208,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_invitation_jobs(app, features.database)
     add_sso_jobs(app, features.database, features.people.sso.domains)
     add_notice_jobs(app, features.notices)
+    add_workload_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:

@@ -15,7 +15,10 @@ from gateway.health.loop_monitor import LoopMonitor
 from gateway.identity.cache import Channel, PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader
 from gateway.identity.database_lookup import DatabaseLookup
+from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
+from gateway.identity.stage import IdentityStage
+from gateway.identity.token_lookup import TokenLookup
 from gateway.metrics.component_samples import (
     audit_samples,
     change_samples,
@@ -52,7 +55,9 @@ class Services:
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
+    identity: IdentityStage
     lookup: DatabaseLookup
+    token_lookup: TokenLookup
     limiter: RequestLimiter
     usage: UsageRecorder
     meter: RequestMeter
@@ -115,6 +120,8 @@ def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
+    token_lookup = TokenLookup(lookup, frozenset(each.name for each in features.authorizer.permissions))
+    principals = _principals(features, listener, token_lookup)
     return Services(
         settings=settings,
         features=features,
@@ -123,8 +130,10 @@ def build_services(settings: Settings) -> Services:
         origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
-        principals=_principals(features, listener, lookup),
+        principals=principals,
+        identity=IdentityStage(principals, FailedCredentials(), features.refusals),
         lookup=lookup,
+        token_lookup=token_lookup,
         limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=meter,
@@ -149,6 +158,6 @@ def _lookup(features: Features) -> DatabaseLookup:
     )
 
 
-def _principals(features: Features, channel: Channel, lookup: DatabaseLookup) -> Principals:
+def _principals(features: Features, channel: Channel, tokens: TokenLookup) -> Principals:
     cache = PrincipalCache(channel)
-    return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)
+    return Principals(cache, CredentialLoader(cache, tokens.load), features.tokens)

@@ -26,6 +26,7 @@ import tenants.sign_in_limits.models
 import tenants.sign_up.models
 import tenants.sso.models
 import tenants.users.models
+import tenants.workloads.models
 from tenants.database.base import ControlModel, TenantModel
 
 CONTROL_MODELS = (
@@ -53,6 +54,7 @@ CONTROL_MODELS = (
     tenants.sign_up.models,
     tenants.sso.models,
     tenants.users.models,
+    tenants.workloads.models,
 )
 
 CONTROL_METADATA: MetaData = ControlModel.metadata

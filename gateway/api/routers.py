@@ -4,6 +4,7 @@ from gateway.api import (
     api_keys,
     audit_events,
     auth,
+    decisions,
     docs,
     invitations,
     leaked_keys,
@@ -33,7 +34,9 @@ from gateway.api import (
     start_page,
     stripe_webhook,
     tenant,
+    token,
     usage,
+    workload_rules,
 )
 from gateway.routing.api_router import ManagementRouter
 
@@ -51,7 +54,11 @@ ROUTERS: tuple[ManagementRouter, ...] = (
     scim_management.router,
     usage.router,
     me.router,
+    decisions.router,
     sso.router,
+    workload_rules.router,
+    token.router,
+    token.metadata_router,
     auth.router,
     mfa.router,
     passkeys.router,

@@ -32,7 +32,7 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
             raise Forbidden if request.operator else CredentialMissing
         if guard.people_only and request.principal.kind is not PrincipalKind.USER:
             raise Forbidden("The access token of a person is required; an API key does not suffice.")
-        if guard.permission is None or authorizer.allows(request.principal, guard.permission):
+        if guard.permission is None or guard.for_others or authorizer.allows(request.principal, guard.permission):
             return
         if not _is_own(request, guard, request.principal):
             raise _missing(request, guard.permission)
@@ -41,6 +41,12 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
             raise Forbidden if request.principal else CredentialMissing
         if request.operator.role not in guard.operator_roles:
             raise _missing_role(guard)
+
+
+def check_permission(principal: Principal, permission: str, authorizer: Authorizer) -> None:
+    """Raise Forbidden unless the principal has the permission, where the body decides whether it is needed."""
+    if not authorizer.allows(principal, permission):
+        raise Forbidden(f"Permission {permission} is required.")
 
 
 def _is_own(request: RequestContext, guard: Guard, principal: Principal) -> bool:

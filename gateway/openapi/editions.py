@@ -42,6 +42,9 @@ TENANTS = Edition(
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
+        "decisions": "Why a request is allowed or refused.",
+        "workload rules": "Programs that hold no key: outside issuers whose tokens the tenant trusts, and for what.",
+        "tokens": "Short-lived access tokens for programs, by OAuth 2.0.",
         "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",
         "second factors": "A person's authenticator app, passkeys and recovery codes.",
     },
@@ -49,7 +52,7 @@ TENANTS = Edition(
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "An API key (`tn_live_…`), or the access token of a signed-in user.",
+            "description": "An API key (`tn_live_…`), or an access token: of a signed-in user, or of a program.",
         },
         "api_key": {
             "type": "apiKey",

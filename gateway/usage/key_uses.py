@@ -8,6 +8,7 @@ batch is lost, ten seconds of it by default; each batch is added exactly once.
 import asyncio
 import contextlib
 import time
+from copy import copy
 from itertools import count
 from uuid import UUID, uuid4
 
@@ -59,6 +60,16 @@ class KeyUses:
         if len(self.noted) < self._most:
             self.noted[id(principal)] = made
         return made
+
+    def rehearsal(self) -> "KeyUses":
+        """Uses that are written to nothing."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Keep nothing from now on."""
+        self.noted, self._most = {}, 0
 
     def start(self) -> None:
         """Begin to write batches."""

@@ -3,6 +3,8 @@
 Every admitted request of an API key is a use of the key.
 """
 
+from copy import copy
+
 from gateway.request.context import RequestContext
 from gateway.request.route import Budget
 from gateway.usage.errors import UsageJournalFull
@@ -19,6 +21,16 @@ class UsageStage:
     def __init__(self, usage: UsageRecorder) -> None:
         self._journal = usage.journal
         self._uses = usage.key_uses
+
+    def rehearsal(self) -> "UsageStage":
+        """A stage that refuses as this one does, and notes no use."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Note nothing where the stage that this is a copy of notes it."""
+        self._uses = self._uses.rehearsal()
 
     def __call__(self, request: RequestContext) -> None:
         route, principal = request.route, request.principal

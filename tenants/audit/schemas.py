@@ -20,6 +20,7 @@ from tenants.identifiers import (
     SCIM_GROUP,
     TENANT,
     USER,
+    WORKLOAD_RULE,
     example_of,
     read,
     show,
@@ -30,6 +31,7 @@ _ACTORS: Mapping[str, str] = {
     ActorKind.API_KEY: API_KEY,
     ActorKind.USER: USER,
     ActorKind.OPERATOR: OPERATOR_KEY,
+    ActorKind.WORKLOAD: WORKLOAD_RULE,
 }
 # First part of an action: type of the ids of its objects. Those of declared resources come from the registry.
 _OBJECTS: Mapping[str, str] = {
@@ -42,6 +44,7 @@ _OBJECTS: Mapping[str, str] = {
     "sign_in": USER,
     "tenant": TENANT,
     "users": USER,
+    "workload_rules": WORKLOAD_RULE,
 }
 COLUMNS = (
     *("id", "sequence", "created_at", "category", "action", "object", "actor_kind", "actor_id"),
@@ -54,7 +57,10 @@ class AuditActor(BaseModel):
     """Who caused an event."""
 
     kind: Annotated[ActorKind, Field(examples=["user"])]
-    id: Annotated[str | None, Field(description="Of a key, a person or an operator key.", examples=[example_of(USER)])]
+    id: Annotated[
+        str | None,
+        Field(description="Of a key, a person, an operator key or a workload rule.", examples=[example_of(USER)]),
+    ]
 
 
 class OperatorActor(BaseModel):

@@ -52,6 +52,7 @@ class ChangeKind(StrEnum):
     USER = "user"  # uuid
     TENANT = "tenant"  # uuid
     PLAN = "plan"  # code
+    WORKLOAD_RULE = "workload_rule"  # uuid
     RESET = "reset"  # no id: notifications may have been missed
 
 
