@@ -28,7 +28,7 @@ router = ManagementRouter(tags=["decisions"])
 @router.post("/v1/decisions/explain", response_model=Explanation)
 @terms(requires(_EXPLAIN, for_others=True), idempotent=False, errors=(NotFound,))
 async def explain_decision(request: Request, body: ExplainDecision) -> Response:
-    """Explain what the gate answers to a request of yours, or of another principal of the tenant, and why.
+    """Explain what the gate would answer to a principal of the tenant, and why.
 
     The stages of the gate decide, and nothing changes: no limit is charged, no use is recorded. `method` and `path` ask
     for a request, `permission` for one permission. You may always ask it about yourself; for another principal you need

@@ -15,12 +15,13 @@ _KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "update", "rotate", "
 _MEMBERS = {f"members:{verb}" for verb in ("read", "update", "remove")}
 _ROLES = {f"roles:{verb}" for verb in ("read", "create", "update", "delete")}
 _INVITATIONS = {f"invitations:{verb}" for verb in ("read", "create", "delete")}
-_TENANT = {"tenant:read", "tenant:update", "usage:read", "audit:read", "decisions:explain", "scim:manage", "sso:manage"}
-_MANAGED = _KEYS | _MEMBERS | _INVITATIONS | _ROLES | _TENANT
+_TENANT = {"tenant:read", "tenant:update", "usage:read", "audit:read", "decisions:explain"}
+_PROVIDERS = {"scim:manage", "sso:manage", "workloads:manage"}
+_MANAGED = _KEYS | _MEMBERS | _INVITATIONS | _ROLES | _TENANT | _PROVIDERS
 
 # Written by hand, so that it can disagree with the policy (AZ3).
 _ORACLE = {
-    "owner": _DATA | _MANAGED | {"owners:manage"},
+    "owner": _DATA | _MANAGED | {"owners:manage", "service_keys:create"},
     "admin": _DATA | _MANAGED,
     "member": _DATA,
     "viewer": {"contacts:read"},
