@@ -46,8 +46,8 @@ async def revoke_keys_of_member(request: Request, user_id: UserInPath) -> Respon
 async def hand_over_keys_of_member(request: Request, user_id: UserInPath, body: HandOverKeys) -> Response:
     """Give all API keys that a member owns to another member.
 
-    That member's rights bound them from then on. Both of you must hold what each of the keys holds. Secrets do not
-    change.
+    Their new owner's rights bound them from then on. You and the other member must hold what each of the keys holds.
+    Secrets do not change.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:

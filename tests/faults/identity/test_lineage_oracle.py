@@ -231,8 +231,7 @@ class _Sequence:
     async def hand_over(self) -> None:
         person, to, world = self.person(), self.person(), self.world
         passed = [key for key in world.keys if key.owner is person]
-        owning = {key.owner for key in world.keys}
-        checked = [key for key in passed if not key.revoked or key in owning]
+        checked = [key for key in passed if any(not each.revoked for each in {key, *world.owned(key)})]
         valid = person.member and to.member and not to.disabled and to is not person
         valid = valid and all(world.granted(key) <= world.held(to.roles) for key in checked)
         members = self.gateway.services.features.people.members

@@ -27,7 +27,7 @@ _OPERATION_IDS = {
         read_own_tenant update_own_tenant
         create_api_key list_api_keys read_api_key update_api_key
         rotate_api_key disable_api_key enable_api_key revoke_api_key list_descendants
-        list_members read_member update_member remove_member hand_over_keys_of_member revoke_keys_of_member
+        list_members read_member update_member remove_member revoke_keys_of_member hand_over_keys_of_member
         create_invitation list_invitations read_invitation resend_invitation revoke_invitation
         accept_invitation renew_invitation
         create_role list_roles read_role update_role delete_role list_permissions
