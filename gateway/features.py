@@ -37,6 +37,8 @@ from tenants.audit.log import AuditLog
 from tenants.audit.refusals import Refusals
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
+from tenants.decisions.jobs import add_decision_jobs
+from tenants.decisions.recorder import DecisionRecorder
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.invitations.jobs import add_invitation_jobs
@@ -99,6 +101,7 @@ class Features:
     audit_log: AuditLog
     refusals: Refusals
     checkpoints: CheckpointWriter
+    decisions: DecisionRecorder
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -154,6 +157,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         audit_log=AuditLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
+        decisions=DecisionRecorder(database),
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
@@ -168,6 +172,7 @@ def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
     add_audit_jobs(app, features.checkpoints)
+    add_decision_jobs(app, features.database)
     add_sign_in_jobs(app, features.database)
     add_mfa_jobs(app, features.database)
     add_link_jobs(app, features.database)

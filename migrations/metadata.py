@@ -9,6 +9,7 @@ import billing.usage.models
 import migrations.models
 import tenants.api_keys.models
 import tenants.audit.models
+import tenants.decisions.models
 import tenants.directory.models
 import tenants.events.models
 import tenants.invitations.models
@@ -32,6 +33,7 @@ CONTROL_MODELS = (
     migrations.models,
     tenants.api_keys.models,
     tenants.audit.models,
+    tenants.decisions.models,
     tenants.directory.models,
     tenants.events.models,
     tenants.invitations.models,

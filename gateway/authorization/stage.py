@@ -1,5 +1,7 @@
 """The stage that asks who may call the route: the last one before the route is called, and the only one that asks."""
 
+from typing import Protocol
+
 from gateway.authorization.authorizer import Authorizer
 from gateway.request.context import RequestContext
 from gateway.request.route import Audience, Guard
@@ -9,21 +11,30 @@ from tenants.identifiers import USER, read
 from tenants.principal import Principal, PrincipalKind
 
 
+class DecisionCounts(Protocol):
+    """Counts the decisions about a permission, for changes of roles to be judged against. Neither waits nor fails."""
+
+    def allowed(self, principal: Principal, permission: str) -> None: ...
+
+    def denied(self, principal: Principal, permission: str) -> None: ...
+
+
 class AuthorizationStage:
     """Applies the guard of the request's route. A request without a route may do nothing (AZ1)."""
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(self, authorizer: Authorizer, counts: DecisionCounts) -> None:
         self._authorizer = authorizer
+        self._counts = counts
 
     def __call__(self, request: RequestContext) -> None:
         """Raise CredentialMissing or Forbidden unless the guard admits the request."""
         if request.route is None:
             raise LookupError("no stage has found a route")
-        admit(request, request.route.terms.guard, self._authorizer)
+        admit(request, request.route.terms.guard, self._authorizer, self._counts)
 
 
-def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None:
-    """Return when the guard admits the request.
+def admit(request: RequestContext, guard: Guard, authorizer: Authorizer, counts: DecisionCounts) -> None:
+    """Return when the guard admits the request. The decision about its permission is counted, where it decides.
 
     Raises CredentialMissing without a credential, Forbidden for another audience or without the permission.
     """
@@ -32,10 +43,12 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
             raise Forbidden if request.operator else CredentialMissing
         if guard.people_only and request.principal.kind is not PrincipalKind.USER:
             raise Forbidden("The access token of a person is required; an API key does not suffice.")
-        if guard.permission is None or authorizer.allows(request.principal, guard.permission):
+        if guard.permission is None or (guard.own is not None and _is_own(request, guard, request.principal)):
             return
-        if not _is_own(request, guard, request.principal):
+        if not authorizer.allows(request.principal, guard.permission):
+            counts.denied(request.principal, guard.permission)
             raise _missing(request, guard.permission)
+        counts.allowed(request.principal, guard.permission)
     elif guard.audience is Audience.OPERATORS:
         if request.operator is None:
             raise Forbidden if request.principal else CredentialMissing
@@ -45,7 +58,7 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer) -> None
 
 def _is_own(request: RequestContext, guard: Guard, principal: Principal) -> bool:
     """Whether the path names the caller, who is a person. A key that the person has made is not the person."""
-    if guard.own is None or principal.kind is not PrincipalKind.USER:
+    if principal.kind is not PrincipalKind.USER:
         return False
     return read(USER, request.scope.get("path_params", {}).get(guard.own, "")) == principal.id
 
