@@ -61,7 +61,7 @@ class PrincipalCache:
     def get(self, key: bytes) -> Subject | None:
         """The subject, if it is cached and valid. Raises CredentialExpired."""
         entry = self._subjects.get(key)
-        if entry is None or not (entry.tenant.current and entry.user.current):
+        if entry is None or not (entry.tenant.current and entry.user.current) or (entry.line and not entry.current):
             return None
         now = monotonic()
         if now - self._channel.confirmed_at > MAX_STALENESS and now - entry.loaded_at > MAX_STALENESS:
@@ -129,7 +129,7 @@ class PrincipalCache:
         self._holders[key] = holder
 
     def _is_outdated(self, result: LookupResult, began: int) -> bool:
-        tags = (*result.own, result.tenant, result.user)
+        tags = (*result.own, *result.line, result.tenant, result.user)
         return self._all_changed > began or any(tag and self._changes.get(tag, 0) > began for tag in tags)
 
     def _fill(self, entries: ClockCache[Value], key: bytes, result: LookupResult, value: Value, at: float) -> None:
@@ -137,6 +137,7 @@ class PrincipalCache:
         entry.value = value
         entry.tenant = self._versions.of(result.tenant)
         entry.user = self._versions.of(result.user)
+        entry.line = tuple(map(self._versions.of, result.line))
         entry.loaded_at = at
         entry.expires_at = result.expires_at
 

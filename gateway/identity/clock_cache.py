@@ -17,7 +17,7 @@ _NO_ROW = RowVersion()
 class Entry(Generic[Value]):
     """One credential. Entries are reused: 100,000 of them stay allocated."""
 
-    __slots__ = ("expires_at", "key", "loaded_at", "own", "recently_used", "tenant", "user", "value")
+    __slots__ = ("expires_at", "key", "line", "loaded_at", "own", "recently_used", "tenant", "user", "value")
 
     def __init__(self) -> None:
         self.key = b""
@@ -28,6 +28,7 @@ class Entry(Generic[Value]):
         self.value: Value | None = None
         self.own: tuple[str, ...] = ()  # tags of the credential's own row
         self.tenant = self.user = _NO_ROW
+        self.line: tuple[RowVersion, ...] = ()  # keys that own it
         self.loaded_at = 0.0  # time.monotonic() before the database was queried
         self.expires_at: float | None = None  # seconds since the epoch; None is never
         self.recently_used = False  # since the clock hand last passed
@@ -35,7 +36,7 @@ class Entry(Generic[Value]):
     @property
     def current(self) -> bool:
         """No row that it was made from has changed."""
-        return self.tenant.current and self.user.current
+        return self.tenant.current and self.user.current and all(each.current for each in self.line)
 
 
 class ClockCache(Generic[Value]):

@@ -1,34 +1,28 @@
-"""Looks up credentials in the database, many with one query, and builds their subjects."""
+"""Looks up credentials in the database, many with one query, and what their subjects are made from."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import partial
+from math import inf
+from typing import Any
 
-from gateway.identity.lookup import Holder, KeySecret, Lookup, LookupResult, Refusal, Subject
+from gateway.identity.lookup import Holder, KeyId, KeySecret, Lookup, LookupResult, MemberId, Refusal, Subject
+from gateway.identity.subjects import epoch, interned, key_principal, operator, operator_refusal, person
 from migrations.servable import Servable
-from tenants.api_keys.family import binding_windows, family_name
+from tenants.api_keys.lineage import Owners, bounds_of, owner_of, people_of, refusal_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.service import ApiKeys
-from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
+from tenants.credentials import CredentialInvalid, CredentialRevoked
 from tenants.database.listener import ChangeKind
 from tenants.database.sessions import Database
 from tenants.directory import repository as directory
 from tenants.identifiers import TenantId, UserId
+from tenants.members import repository as members
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.operator_keys.service import OperatorKeys
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import (
-    Actor,
-    ActorKind,
-    Operator,
-    OperatorRole,
-    Principal,
-    PrincipalKind,
-    TenantRef,
-    TenantStatus,
-)
+from tenants.principal import Actor, ActorKind, TenantRef, TenantStatus
 from tenants.roles.builtin import BUILT_IN_ROLES
 from tenants.roles.role_set import RoleSet
 from tenants.roles.service import Roles
@@ -36,13 +30,9 @@ from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessClaims
-from tenants.values.networks import Network, plain_network
 
 Outcomes = Mapping[Lookup, LookupResult | Exception]
 OwnRoles = Mapping[TenantId, RoleSet]  # of those tenants whose own roles are needed
-Value = TypeVar("Value")
-
-_INTERNED = 10_000  # distinct parts of principals; equal parts share one object, which saves memory at 100,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +54,17 @@ class DatabaseLookup:
         secrets = [each for each in lookups if isinstance(each, KeySecret)]
         operators = [each for each in secrets if each.kind is SecretKind.OPERATOR]
         keys = [each for each in secrets if each.kind is not SecretKind.OPERATOR]
-        claims = [each for each in lookups if isinstance(each, AccessClaims)]
+        ids = [each for each in lookups if isinstance(each, KeyId)]
+        people = [each for each in lookups if isinstance(each, AccessClaims | MemberId)]
         found: dict[Lookup, LookupResult | Exception] = {}
         if keys:
             found |= await self._keys(keys)
+        if ids:
+            found |= await self._keys_by_id(ids)
         if operators:
             found |= await self._operators(operators)
-        if claims:
-            found |= await self._users(claims)
+        if people:
+            found |= await self._users(people)
         return [found[each] for each in lookups]
 
     async def tenant(self, tenant: TenantId) -> TenantRef | None:
@@ -84,19 +77,42 @@ class DatabaseLookup:
 
     async def _keys(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.api_keys.recognise(self.database, [each.text for each in secrets])
-        await self._learn(key.tenant for key in rows.values())
-        own = await self._own_roles((row.tenant.id, (row.role,)) for row in rows.values())
-        return {each: _guarded(self._key_result, each.text, rows.get(each.text), own) for each in secrets}
+        own = {each: self._own(ChangeKind.API_KEY, each.text) for each in secrets}
+        return await self._key_results({each: (rows.get(each.text), tags) for each, tags in own.items()})
+
+    async def _keys_by_id(self, ids: Sequence[KeyId]) -> Outcomes:
+        found = await self.api_keys.find_by_ids(self.database, [each.id for each in ids])
+        rows = {KeyId(row.tenant.id, row.id): row for row in found}
+        # Many credentials may be made from this row, so no result has it as its own.
+        return await self._key_results({each: (rows.get(each), ()) for each in ids})
+
+    async def _key_results(self, rows: Mapping[Lookup, tuple[RecognisedKey | None, tuple[str, ...]]]) -> Outcomes:
+        keys = [key for key, _ in rows.values() if key is not None]
+        owners = await self._owners(keys)
+        everyone = [*keys, *owners.keys.values()]
+        await self._learn(key.tenant for key in keys)
+        holders = [(key.tenant.id, (key.role,)) for key in everyone]
+        own = await self._own_roles([*holders, *((tenant, roles) for (tenant, _), roles in owners.people.items())])
+        return {each: _guarded(self._key_result, *row, owners, own) for each, row in rows.items()}
+
+    async def _owners(self, keys: Sequence[RecognisedKey]) -> Owners:
+        """Read after the keys that name them: a change in between is notified after the load began."""
+        makers = {key.owner_key_id for key in keys if key.owner_key_id is not None}
+        found = await self.api_keys.find_with_owners(self.database, makers) if makers else []
+        people = people_of([*keys, *found])
+        roles = await members.roles_now(self.database.control_reads, people) if people else {}
+        return Owners({key.id: key for key in found}, roles)
 
     async def _operators(self, secrets: Sequence[KeySecret]) -> Outcomes:
         rows = await self.operator_keys.recognise(self.database, [each.text for each in secrets])
         return {each: _guarded(self._operator_result, each.text, rows.get(each.text)) for each in secrets}
 
-    async def _users(self, claims: Sequence[AccessClaims]) -> Outcomes:
-        rows = await sign_ins.holders(self.database.control_reads, claims)
+    async def _users(self, people: Sequence[AccessClaims | MemberId]) -> Outcomes:
+        claims = {each: _claims(each) for each in people}
+        rows = await sign_ins.holders(self.database.control_reads, list(claims.values()))
         await self._learn(holder.tenant for holder in rows.values())
         own = await self._own_roles((each.tenant_id, row.roles) for each, row in rows.items())
-        return {each: _guarded(self._user_result, each, rows.get(each), own) for each in claims}
+        return {each: _guarded(self._user_result, of, rows.get(of), own) for each, of in claims.items()}
 
     async def _learn(self, tenants: Iterable[TenantRef]) -> None:
         await self.servable.learn(self.database.control_reads, {tenant.revisions for tenant in tenants})
@@ -109,27 +125,39 @@ class DatabaseLookup:
         tenants = {tenant for tenant, roles in holders if not BUILT_IN_ROLES.issuperset(roles)}
         return await self.roles.role_sets(self.database.control_reads, tenants) if tenants else {}
 
-    def _key_result(self, secret: str, key: RecognisedKey | None, roles: OwnRoles) -> LookupResult:
-        own = self._own(ChangeKind.API_KEY, secret)
+    def _key_result(
+        self, key: RecognisedKey | None, own: tuple[str, ...], owners: Owners, roles: OwnRoles
+    ) -> LookupResult:
         if key is None:
             return LookupResult(CredentialInvalid, own)
-        tenant = _tag(ChangeKind.TENANT, key.tenant.id)
+        now, policy, line = datetime.now(UTC), _policy(key.tenant.id, roles), list(owners.line(key))
+        made_from = LookupResult(
+            CredentialRevoked,
+            own,
+            tenant=_tag(ChangeKind.TENANT, key.tenant.id),
+            user=_user_tag(owner_of(line[-1] if line else key).user),
+            line=tuple(_digest_tag(each.digest) for each in (line if own else (key, *line))),
+        )
         if key.revoked_at is not None:
-            holder = Holder(key.tenant.id, Actor(ActorKind.API_KEY, key.id))
-            return LookupResult(CredentialRevoked, own, tenant, holder=holder)
-        principal = _ended(key) or _key_principal(key, self._judged(key.tenant), _policy(key.tenant.id, roles))
-        return LookupResult(principal, own, tenant, expires_at=_epoch(key.expires_at))
+            return replace(made_from, holder=Holder(key.tenant.id, Actor(ActorKind.API_KEY, key.id)))
+        refusal = refusal_of(key, now)
+        if refusal is not None:
+            return replace(made_from, subject=refusal, expires_at=epoch(key.expires_at))
+        bounds = bounds_of(key, owners, partial(self.roles.permissions_of, policy), now)
+        subject = bounds.refusal or key_principal(key, bounds, self._judged(key.tenant), policy)
+        return replace(made_from, subject=subject, expires_at=epoch(bounds.expires_at))
 
     def _operator_result(self, secret: str, key: RecognisedOperatorKey | None) -> LookupResult:
         own = self._own(ChangeKind.OPERATOR_KEY, secret)
         if key is None:
             return LookupResult(CredentialInvalid, own)
-        return LookupResult(_ended(key) or _operator(key), own, expires_at=_epoch(key.expires_at))
+        subject = operator_refusal(key, datetime.now(UTC)) or operator(key)
+        return LookupResult(subject, own, expires_at=epoch(key.expires_at))
 
     def _user_result(self, claims: AccessClaims, holder: sign_ins.Holder | None, roles: OwnRoles) -> LookupResult:
         subject: Subject | Refusal = CredentialRevoked
         if holder is not None and not (holder.is_disabled or holder.has_signed_out):
-            subject = _user(claims, holder.roles, self._judged(holder.tenant), _policy(claims.tenant_id, roles))
+            subject = person(claims, holder.roles, self._judged(holder.tenant), _policy(claims.tenant_id, roles))
         return LookupResult(
             subject,
             tenant=_tag(ChangeKind.TENANT, claims.tenant_id),
@@ -141,7 +169,7 @@ class DatabaseLookup:
         """With the status that its revisions give it. A suspended tenant stays suspended."""
         if tenant.status is TenantStatus.ACTIVE and not self.servable.serves(tenant.revisions):
             tenant = replace(tenant, status=TenantStatus.BEHIND)
-        return _interned(tenant)
+        return interned(tenant)
 
     def _own(self, kind: ChangeKind, secret: str) -> tuple[str, ...]:
         # Under every pepper: another worker may have created the key under a newer or older one.
@@ -156,71 +184,23 @@ def _guarded(build: Callable[..., LookupResult], *arguments: Any) -> LookupResul
         return error
 
 
-def _ended(key: RecognisedKey | RecognisedOperatorKey) -> Refusal | None:
-    if key.revoked_at is not None:
-        return CredentialRevoked
-    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-        return CredentialExpired
-    return None
-
-
-def _operator(key: RecognisedOperatorKey) -> Operator:
-    return Operator(key.id, key.name, OperatorRole(key.role))
-
-
-def _key_principal(key: RecognisedKey, tenant: TenantRef, policy: Policy) -> Principal:
-    return Principal(
-        kind=PrincipalKind.API_KEY,
-        id=key.id,
-        tenant=tenant,
-        roles=_interned((key.role,)),
-        scopes=None if key.scopes is None else _interned(frozenset(key.scopes)),
-        windows=_interned(binding_windows(key.id, key.limits, key.binding_limits)),
-        networks=_interned(tuple(_network(each) for each in key.allowed_cidrs)),
-        expires_at=_epoch(key.expires_at),
-        user_id=_interned(key.created_by_user_id),
-        family=_interned(family_name(key.id, key.family_id, made_by_key=key.made_by_key)),
-        policy=policy,
-    )
-
-
-def _user(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef, policy: Policy) -> Principal:
-    return Principal(
-        kind=PrincipalKind.USER,
-        id=claims.user_id,
-        tenant=tenant,
-        roles=_interned(roles),
-        expires_at=claims.expires_at,
-        user_id=claims.user_id,
-        sign_in_id=claims.session_id,
-        methods=_interned(claims.methods),
-        policy=policy,
-    )
+def _claims(asked: AccessClaims | MemberId) -> AccessClaims:
+    """Those of a person by id are of no sign-in, and do not expire."""
+    return asked if isinstance(asked, AccessClaims) else AccessClaims(asked.id, asked.tenant_id, None, inf, ())
 
 
 def _policy(tenant: TenantId, roles: OwnRoles) -> Policy:
     own = roles.get(tenant)
-    return NO_OWN_ROLES if own is None else _interned(own.policy)
+    return NO_OWN_ROLES if own is None else interned(own.policy)
 
 
-@lru_cache(maxsize=_INTERNED)
-def _same(value: object) -> object:
-    return value
+def _digest_tag(digest: bytes) -> str:
+    return f"{ChangeKind.API_KEY} {digest.hex()}"
 
 
-def _interned(value: Value) -> Value:
-    """One object for all equal values."""
-    return _same(value)  # type: ignore[return-value]  # the cached equal value has the same type
-
-
-@lru_cache(maxsize=_INTERNED)
-def _network(text: str) -> Network:
-    return plain_network(text)
+def _user_tag(user: UserId | None) -> str | None:
+    return None if user is None else _tag(ChangeKind.USER, user)
 
 
 def _tag(kind: ChangeKind, changed: TenantId | UserId) -> str:
     return f"{kind} {changed}"
-
-
-def _epoch(when: datetime | None) -> float | None:
-    return None if when is None else when.timestamp()

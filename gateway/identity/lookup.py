@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tenants.errors import TenantryError
-from tenants.identifiers import TenantId
+from tenants.identifiers import ApiKeyId, TenantId, UserId
 from tenants.principal import Actor, Operator, Principal
 from tenants.secrets.tokens import SecretKind
 from tenants.sign_in.access_tokens import AccessClaims
@@ -17,7 +17,23 @@ class KeySecret:
     text: str
 
 
-Lookup = KeySecret | AccessClaims
+@dataclass(frozen=True, slots=True)
+class KeyId:
+    """An API key by its id, within its tenant: for a token that was issued for it, and for questions about it."""
+
+    tenant_id: TenantId
+    id: ApiKeyId
+
+
+@dataclass(frozen=True, slots=True)
+class MemberId:
+    """A person by id, within a tenant: for questions about them. The principal has no sign-in and does not expire."""
+
+    tenant_id: TenantId
+    id: UserId
+
+
+Lookup = KeySecret | AccessClaims | KeyId | MemberId
 Subject = Principal | Operator
 Refusal = type[TenantryError]
 
@@ -37,6 +53,7 @@ class LookupResult:
     subject: Subject | Refusal
     own: tuple[str, ...] = ()  # "api_key <digest>": the credential's own row, under every pepper
     tenant: str | None = None  # "tenant <uuid>"
-    user: str | None = None  # "user <uuid>"
+    user: str | None = None  # "user <uuid>": the person, or the one who owns the key or its owners
+    line: tuple[str, ...] = ()  # "api_key <digest>": rows that other credentials are made from, too
     expires_at: float | None = None  # seconds since the epoch; None is never
     holder: Holder | None = None  # of a revoked API key

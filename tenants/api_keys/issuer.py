@@ -6,20 +6,25 @@ Otherwise a narrow key could issue a wide one, which would go on working after t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network
 
+from tenants.api_keys.lineage import Owner, OwnerKind
 from tenants.api_keys.schemas import KeyLimit
 from tenants.errors import Forbidden, ValidationFailed
+from tenants.identifiers import ApiKeyId, UserId
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import Principal, Window
+from tenants.principal import Principal, PrincipalKind, Window
 from tenants.roles.builtin import BUILT_IN_ROLES
-from tenants.values.networks import Network, plain_network
+from tenants.values.networks import Network, is_inside, plain_network
 
 PermissionsOfRoles = Callable[[Policy, tuple[str, ...]], frozenset[str]]
 
 
 class ExceedsIssuer(Forbidden):
     message = "A key cannot hold more than the credential that issues it."
+
+
+class NoOwnKeys(Forbidden):
+    message = "Only people and API keys create keys."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,18 @@ def _existing(role: str, policy: Policy) -> str:
     return role
 
 
+def owner_for(issuer: Issuer | None) -> Owner:
+    """The owner of a new key: who issues it, or the tenant for what the SaaS's own staff issue. Raises NoOwnKeys."""
+    if issuer is None:
+        return Owner(OwnerKind.TENANT)
+    principal = issuer.principal
+    if principal.kind is PrincipalKind.API_KEY:
+        return Owner(OwnerKind.KEY, key=ApiKeyId(principal.id))
+    if principal.kind is PrincipalKind.USER:
+        return Owner(OwnerKind.USER, user=UserId(principal.id))
+    raise NoOwnKeys
+
+
 def narrowed_expiry(issuer: Issuer | None, requested: datetime | None, now: datetime) -> datetime | None:
     """When the key ends: as requested, and never later than its issuer."""
     if requested is not None and requested <= now:
@@ -108,9 +125,4 @@ def _quota_of(window: Window) -> int:
 
 
 def _inside(network: Network, own: Sequence[Network]) -> bool:
-    for each in own:
-        if isinstance(network, IPv4Network) and isinstance(each, IPv4Network) and network.subnet_of(each):
-            return True
-        if isinstance(network, IPv6Network) and isinstance(each, IPv6Network) and network.subnet_of(each):
-            return True
-    return False
+    return any(is_inside(network, each) for each in own)

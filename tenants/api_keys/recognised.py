@@ -10,7 +10,7 @@ from tenants.principal import TenantRef
 
 @dataclass(frozen=True, slots=True)
 class RecognisedKey:
-    """The columns that authentication reads, and the tenant; the key can be revoked or expired."""
+    """The columns that authentication reads, and the tenant; the key can be disabled, revoked or expired."""
 
     tenant: TenantRef
     id: ApiKeyId
@@ -24,5 +24,10 @@ class RecognisedKey:
     made_by_key: bool
     allowed_cidrs: list[str]
     created_by_user_id: UserId | None
+    owned_by: str | None
+    owner_user_id: UserId | None
+    owner_key_id: ApiKeyId | None
     expires_at: datetime | None
+    disabled_at: datetime | None
+    rotated_at: datetime | None
     revoked_at: datetime | None

@@ -1,15 +1,17 @@
 """SQL of the control table ``api_keys``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, func, or_, select, update
+from sqlalchemy import ARRAY, LargeBinary, Select, Uuid, any_, bindparam, func, or_, select, update
 
+from tenants.api_keys.lineage import Owner, columns_of
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
-from tenants.database.statements import Work, prepare
+from tenants.database.statements import Row, Work, prepare
 from tenants.directory.models import Tenant
 from tenants.directory.reference import COLUMNS, reference_of
 from tenants.identifiers import ApiKeyId, TenantId
@@ -27,7 +29,12 @@ _KEY_COLUMNS = (
     ApiKey.made_by_key,
     ApiKey.allowed_cidrs,
     ApiKey.created_by_user_id,
+    ApiKey.owned_by,
+    ApiKey.owner_user_id,
+    ApiKey.owner_key_id,
     ApiKey.expires_at,
+    ApiKey.disabled_at,
+    ApiKey.rotated_at,
     ApiKey.revoked_at,
 )
 # Ordered, so that two workers which rehash the same keys cannot deadlock.
@@ -37,11 +44,43 @@ _BY_DIGESTS = prepare(
     .where(ApiKey.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary))))
     .order_by(ApiKey.id)
 )
+_BY_IDS = prepare(
+    select(*_KEY_COLUMNS, *COLUMNS)
+    .join(Tenant, Tenant.id == ApiKey.tenant_id)
+    .where(ApiKey.id == any_(bindparam("keys", type_=ARRAY(Uuid))))
+)
+
+
+def _with_owners() -> Select[*tuple[Any, ...]]:
+    """These keys, and those that own them, directly or through others. UNION: a circle would end, too."""
+    line = select(func.unnest(bindparam("keys", type_=ARRAY(Uuid))).label("id")).cte("line", recursive=True)
+    line = line.union(
+        select(ApiKey.owner_key_id).join(line, line.c.id == ApiKey.id).where(ApiKey.owner_key_id.is_not(None))
+    )
+    return (
+        select(*_KEY_COLUMNS, *COLUMNS).join(line, line.c.id == ApiKey.id).join(Tenant, Tenant.id == ApiKey.tenant_id)
+    )
+
+
+_WITH_OWNERS = prepare(_with_owners())
 
 
 async def find_by_digests(reads: Work, digests: Sequence[bytes]) -> list[RecognisedKey]:
     """The keys with these digests, ordered by id."""
-    rows = await reads.rows(_BY_DIGESTS, {"digests": digests})
+    return _recognised(await reads.rows(_BY_DIGESTS, {"digests": digests}))
+
+
+async def find_by_ids(reads: Work, keys: Collection[ApiKeyId]) -> list[RecognisedKey]:
+    """The keys with these ids, of any tenant, ended or not."""
+    return _recognised(await reads.rows(_BY_IDS, {"keys": list(keys)}))
+
+
+async def find_with_owners(reads: Work, keys: Collection[ApiKeyId]) -> list[RecognisedKey]:
+    """The keys with these ids, and all keys that own them, directly or through others."""
+    return _recognised(await reads.rows(_WITH_OWNERS, {"keys": list(keys)}))
+
+
+def _recognised(rows: Iterable[Row]) -> list[RecognisedKey]:
     count = len(_KEY_COLUMNS)
     return [RecognisedKey(reference_of(*row[count:]), *row[:count]) for row in rows]
 
@@ -81,3 +120,10 @@ async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:
     if key.expires_at is None or key.expires_at > when:
         key.expires_at = when
         await session.flush()
+
+
+async def pass_on(session: ControlSession, tenant: TenantId, key: ApiKeyId, owner: Owner) -> list[ApiKeyId]:
+    """Give the keys that this key owns to another owner; their ids."""
+    owned = update(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.owner_key_id == key)
+    changed = owned.values(**columns_of(owner)).returning(ApiKey.id)
+    return list(await session.scalars(changed.execution_options(synchronize_session="fetch")))

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tenants.api_keys.lineage import OwnerKind, owner_of
 from tenants.api_keys.models import ApiKey
 from tenants.identifiers import API_KEY, USER, example_of, show
 from tenants.values.errors import BadValue, with_pydantic_errors
@@ -94,7 +95,16 @@ class ApiKeyResponse(BaseModel):
     allowed_cidrs: list[Annotated[str, Field(examples=["192.0.2.0/24"])]]
     limits: list[KeyLimit]
     created_by: Annotated[
-        str | None, Field(description="The user who created the key, if any.", examples=[example_of(USER)])
+        str | None,
+        Field(description="The user or the key that created this key, if any; for good.", examples=[example_of(USER)]),
+    ]
+    owner: Annotated[
+        str | None,
+        Field(
+            description="The user or the key whose rights bound this key, or `tenant` for a key of the tenant itself,"
+            " which is bound by its own role and scopes alone. Null when the user has no account any more: the key is refused.",
+            examples=[example_of(USER)],
+        ),
     ]
     rotated_from: Annotated[str | None, Field(description="The key that this one replaces, if any.", examples=[None])]
     created_at: datetime
@@ -123,7 +133,23 @@ def _fields_of(key: ApiKey) -> dict[str, Any]:
     times = ("created_at", "expires_at", "revoked_at")
     return {
         "id": show(API_KEY, key.id),
-        "created_by": show(USER, key.created_by_user_id) if key.created_by_user_id else None,
+        "created_by": _maker_of(key),
+        "owner": _owner_of(key),
         "rotated_from": show(API_KEY, key.rotated_from_id) if key.rotated_from_id else None,
         **{name: getattr(key, name) for name in (*plain, *times)},
     }
+
+
+def _maker_of(key: ApiKey) -> str | None:
+    if key.created_by_key_id is not None:
+        return show(API_KEY, key.created_by_key_id)
+    return None if key.created_by_user_id is None else show(USER, key.created_by_user_id)
+
+
+def _owner_of(key: ApiKey) -> str | None:
+    owner = owner_of(key)
+    if owner.key is not None:
+        return show(API_KEY, owner.key)
+    if owner.user is not None:
+        return show(USER, owner.user)
+    return OwnerKind.TENANT.value if owner.kind is OwnerKind.TENANT else None

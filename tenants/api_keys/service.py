@@ -3,9 +3,10 @@
 Recognising reads on its own connections; every other call runs in the caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from tenants.api_keys import repository
 from tenants.api_keys.family import join_as_child, join_as_successor
@@ -18,7 +19,9 @@ from tenants.api_keys.issuer import (
     narrowed_expiry,
     narrowed_limits,
     narrowed_networks,
+    owner_for,
 )
+from tenants.api_keys.lineage import Owner, OwnerKind, columns_of, owner_of
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.schemas import ApiKeyResponse, CreateApiKey, KeyLimit, RotateApiKey, check_environment
@@ -27,7 +30,7 @@ from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Conflict, NotFound, ValidationFailed
-from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
+from tenants.identifiers import ApiKeyId, TenantId, new_id
 from tenants.policy import NO_OWN_ROLES, Policy
 from tenants.principal import PrincipalKind
 from tenants.secrets.hashing import SecretHasher
@@ -79,7 +82,8 @@ class ApiKeys:
             environment=requested.environment,
             allowed_cidrs=narrowed_networks(issuer, requested.allowed_cidrs),
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, requested.limits)],
-            created_by_user_id=_person(issuer),
+            **_made_by(issuer),
+            **columns_of(owner_for(issuer)),
             expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
         join_as_child(key, requested.limits, await self._maker(session, issuer))
@@ -119,7 +123,9 @@ class ApiKeys:
         before = _shown(old)
         await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
         await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=_shown(old))
-        return await self._issue(session, successor, origin)
+        issued = await self._issue(session, successor, origin)
+        await repository.pass_on(session, tenant, old.id, Owner(OwnerKind.KEY, key=successor.id))
+        return issued
 
     async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin) -> None:
         """Revoke a key for good; idempotent. Raises NotFound."""
@@ -127,11 +133,20 @@ class ApiKeys:
         if found.revoked_at is not None:
             return
         before, found.revoked_at = _shown(found), datetime.now(UTC)
+        await repository.pass_on(session, tenant, key, owner_of(found))
         await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=_shown(found))
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)
+
+    async def find_by_ids(self, database: Database, keys: Collection[ApiKeyId]) -> Sequence[RecognisedKey]:
+        """The keys with these ids, of any tenant, ended or not. Raises Unavailable."""
+        return await repository.find_by_ids(database.control_reads, keys)
+
+    async def find_with_owners(self, database: Database, keys: Collection[ApiKeyId]) -> Sequence[RecognisedKey]:
+        """The keys with these ids, and those that own them, directly or through others. Raises Unavailable."""
+        return await repository.find_with_owners(database.control_reads, keys)
 
     def _successor(self, old: ApiKey, issuer: Issuer, scopes: list[str] | None, now: datetime) -> ApiKey:
         limits = [KeyLimit.model_validate(limit) for limit in old.limits]
@@ -148,7 +163,8 @@ class ApiKeys:
             environment=old.environment,
             allowed_cidrs=networks,
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, limits)],
-            created_by_user_id=_person(issuer),
+            **_made_by(issuer),
+            **columns_of(owner_of(old)),
             rotated_from_id=old.id,
             expires_at=expires_at,
         )
@@ -192,5 +208,11 @@ def _check_environment(key: ApiKey) -> None:
         raise ValidationFailed.at("/environment", error.code, error.message) from error
 
 
-def _person(issuer: Issuer | None) -> UserId | None:
-    return UserId(issuer.principal.user_id) if issuer and issuer.principal.user_id else None
+def _made_by(issuer: Issuer | None) -> dict[str, UUID | None]:
+    """The columns that record the maker for good: the key, and the person, whose key it may have been."""
+    principal = issuer.principal if issuer else None
+    is_key = principal is not None and principal.kind is PrincipalKind.API_KEY
+    return {
+        "created_by_user_id": principal.user_id if principal else None,
+        "created_by_key_id": principal.id if principal and is_key else None,
+    }

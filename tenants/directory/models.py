@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, func, select,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenants.database.base import ControlModel, Versioned
-from tenants.identifiers import TenantId
+from tenants.identifiers import TenantId, UserId
 from tenants.principal import TenantStatus
 
 MigrationState = Literal["applied", "failed"]
@@ -20,6 +20,7 @@ class Tenant(Versioned, ControlModel):
     __table_args__ = (
         CheckConstraint("slug ~ '^[a-z][a-z0-9-]{1,38}[a-z0-9]$'", name="slug"),
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
+        CheckConstraint("member_keys IN ('narrow', 'hand_over')", name="member_keys"),
     )
 
     id: Mapped[TenantId] = mapped_column(primary_key=True)
@@ -33,6 +34,9 @@ class Tenant(Versioned, ControlModel):
     suspension_reason: Mapped[str | None]  # for operators only
     allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default=text("'{}'"))
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # What happens to the keys of members who lose rights, and to whom they are handed over.
+    member_keys: Mapped[str] = mapped_column(default="narrow", server_default="narrow")
+    member_keys_to: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

@@ -4,11 +4,27 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
+from tenants.database.statements import Work, prepare
 from tenants.directory.models import Tenant
 from tenants.identifiers import TenantId, UserId
 from tenants.members.models import Membership
@@ -43,6 +59,28 @@ class Member:
     def version(self) -> int:
         """Grows with every change of the person or the membership."""
         return self.user.version + self.membership.version
+
+
+_requested = (
+    func.unnest(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenants", "users")))
+    .table_valued(*(column(name, Uuid) for name in ("tenant_id", "user_id")))
+    .render_derived()
+)
+_ROLES_NOW = prepare(
+    select(_requested.c.tenant_id, _requested.c.user_id, Membership.roles + Membership.group_roles)
+    .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
+    .join(User, User.id == Membership.user_id)
+    .where(User.disabled_at.is_(None), Membership.disabled_at.is_(None))
+)
+
+
+async def roles_now(
+    reads: Work, people: Collection[tuple[TenantId, UserId]]
+) -> dict[tuple[TenantId, UserId], tuple[str, ...]]:
+    """The roles of those of these people who are members of the tenant beside them, and not disabled."""
+    given = {"tenants": [tenant for tenant, _ in people], "users": [user for _, user in people]}
+    rows = await reads.rows(_ROLES_NOW, given)
+    return {(tenant, user): tuple(dict.fromkeys(roles)) for tenant, user, roles in rows}
 
 
 async def find(session: ControlSession, tenant: TenantId, user: UserId, *, hold: bool = False) -> Member | None:

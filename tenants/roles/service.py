@@ -11,6 +11,7 @@ from tenants.database.statements import Work
 from tenants.directory import repository as directory
 from tenants.errors import NotFound, check_version
 from tenants.identifiers import RoleId, TenantId, new_id
+from tenants.policy import Policy
 from tenants.roles import repository
 from tenants.roles.builtin import BuiltInRole
 from tenants.roles.errors import BuiltInRoleFixed, RoleInUse
@@ -37,6 +38,11 @@ class Roles:
         """The roles of each of these tenants, with one query."""
         found = await repository.definitions(reads, tenants)
         return {tenant: RoleSet(tenant, own, self._vocabulary) for tenant, own in found.items()}
+
+    def permissions_of(self, policy: Policy, roles: Iterable[str]) -> frozenset[str]:
+        """All that these roles hold together: built-in ones, and the tenant's own by ``policy``. Plain sets, no I/O."""
+        nothing, built_in = frozenset[str](), self._vocabulary.built_in
+        return nothing.union(*(built_in.get(role) or policy.roles.get(role, nothing) for role in roles))
 
     async def held(self, session: ControlSession, tenant: TenantId) -> RoleSet:
         """The tenant's roles, which do not change before the transaction ends: for what refers to one of them."""

@@ -4,6 +4,7 @@ A network has no zone id (RFC 4007 section 11), which names an interface of one 
 and ignores it in comparisons.
 """
 
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
@@ -32,6 +33,26 @@ def plain_network(text: str) -> Network:
         mapped_bits = network.prefixlen - _MAPPED.prefixlen
         return IPv4Network((int(network.network_address) & 0xFFFF_FFFF, mapped_bits))
     return network
+
+
+def common_networks(some: Iterable[Network], others: Collection[Network]) -> tuple[Network, ...]:
+    """The networks whose addresses are in one of ``some`` and in one of ``others``; empty when there are none."""
+    smaller = (_smaller(one, other) for one in some for other in others)
+    return tuple(dict.fromkeys(network for network in smaller if network is not None))
+
+
+def _smaller(one: Network, other: Network) -> Network | None:
+    """Two networks are disjoint, or one has the other in it."""
+    if is_inside(one, other):
+        return one
+    return other if is_inside(other, one) else None
+
+
+def is_inside(network: Network, other: Network) -> bool:
+    """Whether all addresses of the network are the other's, too."""
+    if isinstance(network, IPv4Network) and isinstance(other, IPv4Network):
+        return network.subnet_of(other)
+    return isinstance(network, IPv6Network) and isinstance(other, IPv6Network) and network.subnet_of(other)
 
 
 def read_network(text: str) -> Network:
