@@ -39,6 +39,7 @@ from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.decisions.jobs import add_decision_jobs
 from tenants.decisions.recorder import DecisionRecorder
+from tenants.decisions.service import RoleDryRun
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.invitations.jobs import add_invitation_jobs
@@ -102,6 +103,7 @@ class Features:
     refusals: Refusals
     checkpoints: CheckpointWriter
     decisions: DecisionRecorder
+    role_dry_run: RoleDryRun
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -128,13 +130,12 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
     release = Release.of(registry)
-    authorizer = Authorizer(permissions_of(registry))
+    permissions = permissions_of(registry)
+    authorizer = Authorizer(permissions)
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
-    assignments = (
-        *(members_repository.has_role, api_keys_repository.has_role),
-        *(scim_repository.has_role, sso_repository.maps_role),
-    )
-    roles, refusals = Roles(authorizer.permissions, assignments), Refusals(database)
+    mappings = (scim_repository.has_role, sso_repository.maps_role)
+    assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
+    roles, refusals = Roles(permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
@@ -158,6 +159,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         decisions=DecisionRecorder(database),
+        role_dry_run=RoleDryRun(database, roles, lambda: Authorizer(permissions).permissions_of_roles, mappings),
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),

@@ -19,10 +19,21 @@ class DecisionCounts(Protocol):
     def denied(self, principal: Principal, permission: str) -> None: ...
 
 
+class _NoCounts:
+    """Of decisions that no request waits for."""
+
+    def allowed(self, principal: Principal, permission: str) -> None: ...
+
+    def denied(self, principal: Principal, permission: str) -> None: ...
+
+
+NO_COUNTS: DecisionCounts = _NoCounts()
+
+
 class AuthorizationStage:
     """Applies the guard of the request's route. A request without a route may do nothing (AZ1)."""
 
-    def __init__(self, authorizer: Authorizer, counts: DecisionCounts) -> None:
+    def __init__(self, authorizer: Authorizer, counts: DecisionCounts = NO_COUNTS) -> None:
         self._authorizer = authorizer
         self._counts = counts
 
@@ -33,7 +44,7 @@ class AuthorizationStage:
         admit(request, request.route.terms.guard, self._authorizer, self._counts)
 
 
-def admit(request: RequestContext, guard: Guard, authorizer: Authorizer, counts: DecisionCounts) -> None:
+def admit(request: RequestContext, guard: Guard, authorizer: Authorizer, counts: DecisionCounts = NO_COUNTS) -> None:
     """Return when the guard admits the request. The decision about its permission is counted, where it decides.
 
     Raises CredentialMissing without a credential, Forbidden for another audience or without the permission.

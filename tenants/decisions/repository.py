@@ -1,15 +1,51 @@
-"""SQL of the control table ``decision_counts``."""
+"""SQL of the control table ``decision_counts``, and of whose decisions they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Date, cast, delete, func, select, text, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Date,
+    Integer,
+    Row,
+    SQLColumnExpression,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    column,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.types import TypeEngine
 
+from tenants.api_keys.models import ApiKey
+from tenants.api_keys.recognised import RecognisedKey
 from tenants.database.sessions import ControlSession
-from tenants.decisions.models import DAYS, DecisionCount
-from tenants.identifiers import TenantId
+from tenants.decisions.models import DAYS, NOBODY, DecisionCount
+from tenants.identifiers import TenantId, UserId
+from tenants.members.models import Membership
+from tenants.principal import TenantRef
+from tenants.users.models import User
+
+
+def _list_of(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A parameter that is given as an array literal."""
+    return sql_cast(bindparam(name, type_=Text()), ARRAY(kind))
+
 
 _TODAY = "CAST(now() AT TIME ZONE 'UTC' AS date)"
 
@@ -44,6 +80,74 @@ _ADD = text(
     " last_seen_at = GREATEST(counted.last_seen_at, excluded.last_seen_at)"
 )
 
+_today = sql_cast(func.timezone("UTC", func.now()), Date)
+_since = bindparam("since", type_=Date)
+_judged = (
+    func.unnest(_list_of("principals", Uuid()))
+    .table_valued(column("principal_id", Uuid), name="judged")
+    .render_derived()
+)
+_changed = (
+    func.unnest(_list_of("affected", Uuid()), _list_of("bits", BIT(varying=True)))
+    .table_valued(column("principal_id", Uuid), column("bits", BIT(varying=True)), name="changed")
+    .render_derived()
+)
+_named = (
+    func.unnest(_list_of("permissions", Text()))
+    .table_valued(column("permission", Text), with_ordinality="number", name="named")
+    .render_derived()
+)
+_is_recent = and_(DecisionCount.tenant_id == bindparam("tenant", type_=Uuid), DecisionCount.day >= _since)
+# OFFSET keeps conditions on bits out of it: the planner, which cannot know how many bits are set, would expect hardly
+# any row and look up each pair of a principal and a permission by the index (6 s for 10,000 principals).
+_recent = (
+    select(DecisionCount, _changed.c.bits, sql_cast(_named.c.number, Integer).label("number"))
+    .join(_changed, _changed.c.principal_id == DecisionCount.principal_id)
+    .join(_named, _named.c.permission == DecisionCount.permission)
+    .where(_is_recent)
+    .offset(literal_column("0"))
+    .subquery("recent")
+)
+
+
+def _of_period(day: SQLColumnExpression[date], counts: SQLColumnExpression[list[int]]) -> ColumnElement[int]:
+    """The sum of the period's counts. Their first day may be an earlier one than today."""
+    days = (case((day - age >= _since, func.coalesce(counts[age + 1], 0)), else_=0) for age in range(DAYS))
+    return sum(days, literal(0))
+
+
+def _has_bit(offset: str) -> ColumnElement[bool]:
+    """Whether the principal's text of bits has that of the permission, beginning at this parameter."""
+    return func.get_bit(_recent.c.bits, _recent.c.number - 1 + bindparam(offset, type_=Integer)) == 1
+
+
+_UNCOUNTED = select(
+    _of_period(DecisionCount.day, DecisionCount.allowed) + _of_period(DecisionCount.day, DecisionCount.denied)
+).where(_is_recent, DecisionCount.principal_id == NOBODY)
+# Joined, since the planner would look up each of IN by the index: the ids are distinct.
+_PAIRS = (
+    select(func.count())
+    .select_from(DecisionCount)
+    .join(_judged, _judged.c.principal_id == DecisionCount.principal_id)
+    .where(_is_recent)
+)
+_CHANGED_PAIRS = select(func.count().filter(_has_bit("lost")), func.count().filter(_has_bit("gained")))
+_allowed, _denied = (_of_period(_recent.c.day, counts) for counts in (_recent.c.allowed, _recent.c.denied))
+_MOST_USED = (
+    select(
+        _recent.c.principal_id,
+        _recent.c.permission,
+        (_allowed + _denied).label("requests"),
+        _denied,
+        _recent.c.last_seen_at,
+    )
+    .where(_has_bit("offset"))
+    .order_by(text("requests DESC"), _recent.c.principal_id, _recent.c.permission)
+    .limit(bindparam("most", type_=Integer))
+)
+# What authentication reads of a key: the fields of RecognisedKey.
+_KEY_COLUMNS = [getattr(ApiKey, each.name) for each in fields(RecognisedKey) if each.name != "tenant"]
+
 
 class Counted(NamedTuple):
     """What is counted together."""
@@ -77,20 +181,34 @@ class Totals(NamedTuple):
     loses: int
     gains: int
     uncounted: int  # decisions that are recorded for nobody
+
+
+class Period(NamedTuple):
+    """Which decisions are considered: those since this day (UTC)."""
+
     since: date
+    until: datetime
 
 
-class Changes(NamedTuple):
-    """What changes, as parameters of a query: array literals.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changes for a tenant's principals, as array literals: the parameters of queries.
 
-    ``changes`` has a text of bits for each principal: for each permission whether it is lost, then for each whether it
-    is gained.
+    ``bits`` has a text of bits for each principal that is affected: for each permission whether it is lost, then for
+    each whether it is gained.
     """
 
-    principals: str
-    changes: str
+    tenant: TenantId
+    principals: str  # all that were judged
+    affected: str
+    bits: str
     permissions: str
     size: int  # number of permissions
+
+    def within(self, period: Period) -> dict[str, object]:
+        """The parameters."""
+        given = {"affected": self.affected, "bits": self.bits, "permissions": self.permissions}
+        return {"tenant": self.tenant, "since": period.since, **given}
 
 
 async def add(session: ControlSession, rows: Iterable[tuple[Counted, Counts]]) -> None:
@@ -108,11 +226,61 @@ async def add(session: ControlSession, rows: Iterable[tuple[Counted, Counts]]) -
     )
 
 
+async def period(session: ControlSession) -> Period:
+    """Today and the seven days before it."""
+    return Period(*(await session.execute(select(_today - (DAYS - 1), func.now()))).one())
+
+
+async def totals(session: ControlSession, changes: Changes, period: Period) -> Totals:
+    """How much was recorded for these principals, and how much of it changes."""
+    recent = {"tenant": changes.tenant, "since": period.since}
+    pairs = await session.scalar(_PAIRS, {"principals": changes.principals, **recent})
+    uncounted = await session.scalar(_UNCOUNTED, recent)
+    given = {"lost": 0, "gained": changes.size, **changes.within(period)}
+    loses, gains = (await session.execute(_CHANGED_PAIRS, given)).one()
+    return Totals(pairs or 0, loses, gains, uncounted or 0)
+
+
+async def most_used(session: ControlSession, changes: Changes, period: Period, *, gained: bool, most: int) -> list[Use]:
+    """What is recorded of the permissions that these principals lose, or gain: the most requests first."""
+    given = {"offset": changes.size if gained else 0, "most": most, **changes.within(period)}
+    return [Use(*row) for row in (await session.execute(_MOST_USED, given)).all()]
+
+
+async def page_of_people(
+    session: ControlSession, tenant: TenantId, after: UUID, most: int
+) -> Sequence[Row[UserId, list[str], list[str], bool]]:
+    """People of this tenant with the next ids: roles given by hand, those of groups, whether they may sign in."""
+    query = (
+        select(
+            Membership.user_id,
+            Membership.roles,
+            Membership.group_roles,
+            Membership.disabled_at.is_(None) & User.disabled_at.is_(None),
+        )
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.tenant_id == tenant, Membership.user_id > after)
+    )
+    return (await session.execute(query.order_by(Membership.user_id).limit(most))).all()
+
+
+async def page_of_keys(session: ControlSession, tenant: TenantRef, after: UUID, most: int) -> list[RecognisedKey]:
+    """Keys of this tenant with the next ids that have not ended by their own rows."""
+    query = select(*_KEY_COLUMNS).where(
+        ApiKey.tenant_id == tenant.id,
+        ApiKey.id > after,
+        ApiKey.revoked_at.is_(None),
+        ApiKey.disabled_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+    )
+    rows = (await session.execute(query.order_by(ApiKey.id).limit(most))).all()
+    return [RecognisedKey(tenant, *row) for row in rows]
+
+
 async def delete_old(session: ControlSession, most: int) -> int:
     """Delete rows without a decision of the last days, at most so many; how many they were."""
     key = tuple_(DecisionCount.tenant_id, DecisionCount.principal_id, DecisionCount.permission)
-    oldest = cast(func.timezone("UTC", func.now()), Date) - (DAYS - 1)
-    old = select(*key.clauses).where(DecisionCount.day < oldest).limit(most)
+    old = select(*key.clauses).where(DecisionCount.day <= _today - DAYS).limit(most)
     return len((await session.scalars(delete(DecisionCount).where(key.in_(old)).returning(DecisionCount.day))).all())
 
 

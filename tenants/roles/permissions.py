@@ -66,6 +66,8 @@ MANAGEMENT = (
     Permission("roles", "create", Grade.MANAGE),
     Permission("roles", "update", Grade.MANAGE),
     Permission("roles", "delete", Grade.MANAGE),
+    # Of other principals: what they are allowed and why, what they have asked for, what changes would make of it.
+    Permission("decisions", "explain", Grade.MANAGE),
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),
     Permission("sso", "manage", Grade.MANAGE),

@@ -70,6 +70,10 @@ class RoleSet:
         built_in = self._vocabulary.built_in
         return nothing.union(*(built_in.get(role) or self.own.get(role, nothing) for role in roles))
 
+    def alone(self, name: str) -> "RoleSet":
+        """One own role, which names all that it holds here. Equal roles give equal policies."""
+        return RoleSet(self.tenant, [RoleDefinition(name, tuple(sorted(self.own[name])))], self._vocabulary)
+
     def added(self, definition: RoleDefinition) -> "RoleSet":
         """With one more role. Raises RoleNameTaken, TooManyRoles and ValidationFailed."""
         self._check_name(definition.name)

@@ -4,11 +4,11 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.authorization.authorizer import Authorizer
 from gateway.authorization.stage import AuthorizationStage
 from gateway.identity.acting import ActingStage
 from gateway.request.route import Route
 from gateway.routing.routes import routes_of
-from gateway.services import Services
 from tenants.audit.origin import Origin
 from tenants.audit.service import State
 from tenants.database.names import tenant_role, tenant_schema
@@ -45,12 +45,12 @@ async def _record(_tenant: TenantRef, origin: Origin, _shown: State) -> None:
     assert origin.reason == "Ticket 4711"
 
 
-async def _is_admitted(services: Services, role: OperatorRole, route: Route) -> bool:
+async def _is_admitted(authorizer: Authorizer, role: OperatorRole, route: Route) -> bool:
     request = request_context(http_scope(route.method, route.template, headers=_FIELDS))
     request.route, request.operator = route, Operator(uuid4(), "staff", role)
     try:
         await run_stage(ActingStage(_find, _record), request)
-        await run_stage(AuthorizationStage(services.authorizer, services.features.decisions), request)
+        await run_stage(AuthorizationStage(authorizer), request)
     except Forbidden:
         return False
     return True
@@ -61,5 +61,5 @@ async def test_what_operators_may_call_for_a_tenant_agrees_with_a_table_by_hand(
     """AZ3: no route of data is open to them, and none whose answer has a token or a key."""
     services = unconnected_services()
     routes = list(routes_of(unconnected_api(services)))
-    admitted = {route: await _is_admitted(services, role, route) for route in routes}
+    admitted = {route: await _is_admitted(services.authorizer, role, route) for route in routes}
     assert admitted == {route: _may_act(role, route) for route in routes}

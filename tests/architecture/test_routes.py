@@ -263,7 +263,7 @@ def _may_call(caller: str, route: Route) -> bool:
 @pytest.mark.parametrize("caller", _CALLERS)
 def test_who_may_call_what_agrees_with_a_table_by_hand(caller: str, services: Services, routes: list[Route]) -> None:
     """AZ3: every route, for every kind of caller, decided by the stage that guards them."""
-    stage = AuthorizationStage(services.authorizer, services.features.decisions)
+    stage = AuthorizationStage(services.authorizer)
     decisions = {route: _is_admitted(stage, caller, route) for route in routes}
     assert decisions == {route: _may_call(caller, route) for route in routes}
 

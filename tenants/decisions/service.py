@@ -1,0 +1,164 @@
+"""The dry run: what staged changes of roles would make of the requests of the last seven days. It writes nothing."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, time
+from typing import NamedTuple
+from uuid import UUID
+
+from tenants.api_keys.issuer import PermissionsOfRoles
+from tenants.api_keys.recognised import RecognisedKey
+from tenants.database.sessions import ControlSession, Database
+from tenants.decisions import repository
+from tenants.decisions.judgement import Change, Holders, Judgement, RolePermissions, judge
+from tenants.decisions.repository import Changes, Period, Totals, Use, array
+from tenants.decisions.schemas import (
+    EXAMPLES,
+    DryRun,
+    DryRunResponse,
+    PrincipalResponse,
+    RightsResponse,
+    TotalsResponse,
+    UseResponse,
+)
+from tenants.decisions.staging import Assignments, Person, staged
+from tenants.fair_queue import FairSlots
+from tenants.identifiers import ApiKeyId, TenantId, UserId
+from tenants.principal import TenantRef
+from tenants.roles.errors import RoleInUse
+from tenants.roles.service import IsAssigned, Roles
+
+_PAGE = 1_000  # rows: some 10 ms of the event loop
+_SLOTS, _WAITING, _WAITING_OF_ONE = 1, 100, 4  # dry runs of a process
+_LONGEST_WAIT = 10.0  # seconds
+_FIRST = UUID(int=0)  # before every id
+
+
+class _Recorded(NamedTuple):
+    """What is recorded of the requests that changes concern."""
+
+    period: Period
+    totals: Totals
+    loses: Sequence[Use]
+    gains: Sequence[Use]
+
+
+class RoleDryRun:
+    """Holds the database: no connection is held while it judges.
+
+    One dry run of a process is judged at a time, in turns between tenants. ``authorizer`` makes an authorizer that
+    nobody else uses; ``mappings`` are the features that assign roles to people when they sign in.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        roles: Roles,
+        authorizer: Callable[[], PermissionsOfRoles],
+        mappings: Sequence[IsAssigned],
+    ) -> None:
+        self._database = database
+        self._roles = roles
+        self._authorizer = authorizer
+        self._mappings = mappings
+        self._slots = FairSlots(_SLOTS, most=_WAITING, most_of_one=_WAITING_OF_ONE, longest_wait=_LONGEST_WAIT)
+
+    async def run(self, tenant: TenantRef, requested: DryRun) -> DryRunResponse:
+        """Judge the changes as one.
+
+        Raises ValidationFailed, RoleNameTaken, TooManyRoles, RoleInUse and LastOwner as the changes themselves do,
+        RateLimited while too many dry runs of the tenant wait, and Unavailable.
+        """
+        async with self._slots.held(tenant.id):
+            async with self._database.control(tenant) as session:
+                before = await self._read(session, tenant)
+                after = staged(before, requested)
+                await self._check_unmapped(session, tenant.id, requested.remove)
+            judged, changes = await asyncio.to_thread(self._judge, before.holders, after.holders)
+            async with self._database.control(tenant) as session:
+                recorded = await _recorded(session, changes, requested.limit)
+            return await asyncio.to_thread(_answer, judged, recorded, requested.limit)
+
+    async def _read(self, session: ControlSession, tenant: TenantRef) -> Assignments:
+        roles = await self._roles.known(session, tenant.id)
+        people: dict[UserId, Person] = {}
+        keys: dict[ApiKeyId, RecognisedKey] = {}
+        while rows := await repository.page_of_people(session, tenant.id, next(reversed(people), _FIRST), _PAGE):
+            people |= {user: Person(tuple(hand), tuple(groups), enabled) for user, hand, groups, enabled in rows}
+        while found := await repository.page_of_keys(session, tenant, next(reversed(keys), _FIRST), _PAGE):
+            keys |= {key.id: key for key in found}
+        return Assignments(roles, people, keys)
+
+    async def _check_unmapped(self, session: ControlSession, tenant: TenantId, removed: Iterable[str]) -> None:
+        for name in removed:
+            for is_assigned in self._mappings:
+                if await is_assigned(session, tenant, name):
+                    raise RoleInUse
+
+    def _judge(self, before: Holders, after: Holders) -> tuple[Judgement, Changes]:
+        judged = judge(before, after, RolePermissions(self._authorizer()), datetime.now(UTC))
+        return judged, _literals(before.roles.tenant, judged)
+
+
+def _literals(tenant: TenantId, judged: Judgement) -> Changes:
+    texts = {change: _bits(change, judged.permissions) for change, _ in judged.groups}
+    return Changes(
+        tenant,
+        principals=array(principal.hex for principal in judged.principals),
+        affected=array(principal.hex for principal in judged.changes),
+        bits=array(texts[change] for change in judged.changes.values()),
+        permissions=array(f'"{name}"' for name in judged.permissions),
+        size=len(judged.permissions),
+    )
+
+
+def _bits(change: Change, permissions: Sequence[str]) -> str:
+    return "".join("01"[name in names] for names in change for name in permissions)
+
+
+async def _recorded(session: ControlSession, changes: Changes, most: int) -> _Recorded:
+    period = await repository.period(session)
+    totals = await repository.totals(session, changes, period)
+    loses = await repository.most_used(session, changes, period, gained=False, most=most) if totals.loses else []
+    gains = await repository.most_used(session, changes, period, gained=True, most=most) if totals.gains else []
+    return _Recorded(period, totals, loses, gains)
+
+
+def _answer(judged: Judgement, recorded: _Recorded, limit: int) -> DryRunResponse:
+    period, totals, loses, gains = recorded
+    return DryRunResponse(
+        since=datetime.combine(period.since, time(), UTC),
+        until=period.until,
+        principals=len(judged.principals),
+        totals=TotalsResponse(
+            loses=totals.loses, gains=totals.gains, unchanged=totals.pairs - totals.loses - totals.gains
+        ),
+        loses=[_use(use, judged) for use in loses],
+        gains=[_use(use, judged) for use in gains],
+        rights=[_rights(change, principals, judged) for change, principals in judged.groups[:limit]],
+        has_more=max(totals.loses, totals.gains, len(judged.groups)) > limit,
+        uncounted=totals.uncounted,
+    )
+
+
+def _use(use: Use, judged: Judgement) -> UseResponse:
+    return UseResponse(
+        principal=_principal(use.principal, judged),
+        permission=use.permission,
+        requests=use.requests,
+        denied=use.denied,
+        last_seen=use.last_seen_at,
+    )
+
+
+def _rights(change: Change, principals: Sequence[UUID], judged: Judgement) -> RightsResponse:
+    return RightsResponse(
+        loses=sorted(change.loses),
+        gains=sorted(change.gains),
+        principals=len(principals),
+        examples=[_principal(each, judged) for each in principals[:EXAMPLES]],
+    )
+
+
+def _principal(principal: UUID, judged: Judgement) -> PrincipalResponse:
+    return PrincipalResponse.of(principal, is_key=principal in judged.keys)

@@ -1,0 +1,330 @@
+"""``POST /v1/roles/dry-run`` says who loses and gains what, the real change does just that, and nothing is written."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import settings
+
+from tenants.identifiers import API_KEY, USER, new_id, read, show
+from tenants.roles.builtin import BuiltInRole
+from tests.fixtures.events import events_of
+from tests.fixtures.gateways import Gateway
+from tests.fixtures.people import execute, sign_in
+
+pytestmark = pytest.mark.anyio
+
+_PATH = "/v1/roles/dry-run"
+_CASES_OF_A_STEP = 20  # principals and permissions: steps are examples / this
+_UNKNOWN = "/v1/contacts/" + show("contact", new_id())
+# One request for each permission, which changes nothing when it is allowed: the body or the id is refused afterwards.
+_PROBES = {
+    "contacts:read": ("GET", "/v1/contacts"),
+    "contacts:create": ("POST", "/v1/contacts"),
+    "contacts:update": ("PATCH", _UNKNOWN),
+    "contacts:delete": ("DELETE", _UNKNOWN),
+    "deals:read": ("GET", "/v1/deals"),
+    "members:read": ("GET", "/v1/members"),
+    "usage:read": ("GET", "/v1/usage"),
+}
+_Pair = tuple[str, str]  # principal, permission
+
+
+@dataclass
+class _World:
+    """Principals of acme that ask for things, and what they were answered."""
+
+    gateway: Gateway
+    random: Random
+    principals: dict[str, dict[str, str]] = field(default_factory=dict)  # id: headers
+    people: dict[str, str] = field(default_factory=dict)  # id: role by which the person was seeded
+    keys: dict[str, str] = field(default_factory=dict)  # id: role
+    roles: dict[str, str] = field(default_factory=dict)  # name: id
+    asked: Counter[_Pair] = field(default_factory=Counter)
+    denied: Counter[_Pair] = field(default_factory=Counter)
+
+    @property
+    def owner(self) -> dict[str, str]:
+        return self.gateway.acme.key("owner")
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+        return await self.gateway.client.request(method, path, json=body, headers=headers or self.owner)
+
+    async def post(self, path: str, body: object, **headers: str) -> Any:
+        answer = await self.send("POST", path, body, **headers)
+        assert answer.status_code in {200, 201}, answer.text
+        return answer.json()
+
+    async def add_key(self, role: str, maker: Mapping[str, str], **more: Any) -> str:
+        made = await self.post("/v1/api-keys", {"name": "test", "role": role, **more}, **maker)
+        self.principals[made["id"]] = {"X-API-Key": made["secret"]}
+        self.keys[made["id"]] = role
+        return str(made["id"])
+
+    async def sign_in(self, role: str) -> str:
+        person = await sign_in(self.gateway, role)
+        identifier = (await person.get("/v1/me")).json()["principal"]["id"]
+        self.principals[identifier], self.people[identifier] = person.headers, role
+        return str(identifier)
+
+    async def allowed(self) -> dict[_Pair, bool]:
+        """Ask for everything once."""
+        found = {}
+        for (principal, headers), (permission, (method, path)) in itertools.product(
+            self.principals.items(), _PROBES.items()
+        ):
+            answer = await self.send(method, path, {} if method in {"POST", "PATCH"} else None, **headers)
+            assert answer.status_code != 401, (principal, answer.text)
+            found[principal, permission] = answer.status_code != 403
+            self.asked[principal, permission] += 1
+            self.denied[principal, permission] += answer.status_code == 403
+        return found
+
+    async def tried(self, **staged: Any) -> Any:
+        await self.gateway.services.features.decisions.flush()
+        return await self.post(_PATH, {"limit": 500, **staged})
+
+    async def change(self, staged: Mapping[str, Any]) -> None:
+        """Make the changes for real."""
+        for role in staged["roles"]:
+            if role["name"] in self.roles:
+                fields = {"permissions": role["permissions"], "inherits": role["inherits"]}
+                answer = await self.send("PATCH", f"/v1/roles/{self.roles[role['name']]}", fields)
+                assert answer.status_code == 200, answer.text
+            else:
+                self.roles[role["name"]] = (await self.post("/v1/roles", role))["id"]
+        for member in staged["members"]:
+            answer = await self.send("PATCH", f"/v1/members/{member['id']}", {"roles": member["roles"]})
+            assert answer.status_code == 200, answer.text
+        for key in staged["keys"]:
+            statement = "UPDATE tenantry.api_keys SET role = %s, scopes = %s WHERE id = %s"
+            execute(self.gateway, statement, key["role"], key["scopes"], read(API_KEY, key["id"]))
+            self.keys[key["id"]] = key["role"]
+        for name in staged["remove"]:
+            answer = await self.send("DELETE", f"/v1/roles/{self.roles.pop(name)}")
+            assert answer.status_code == 204, answer.text
+        await self.gateway.catch_up()
+        for member in staged["members"]:  # whose sessions have ended
+            await self.sign_in(self.people[member["id"]])
+
+    def draw(self) -> dict[str, Any]:
+        """Staged changes: valid ones, or the removal of a role that may be in use."""
+        random, names = self.random, ["a", "b", "c"]
+        if self.roles and random.random() < 0.3:
+            return {"roles": [], "members": [], "keys": [], "remove": [random.choice(sorted(self.roles))]}
+        roles = [
+            {
+                "name": name,
+                "permissions": random.sample(sorted(_PROBES), random.randint(0, 4)),
+                "inherits": random.sample([*self._below(name), "viewer"], random.randint(0, 1)),
+            }
+            for name in random.sample(names, random.randint(1, 2))
+        ]
+        known = [*BuiltInRole, *self.roles, *(each["name"] for each in roles)]
+        members = [
+            {"id": person, "roles": random.sample(sorted(set(map(str, known))), random.randint(1, 2))}
+            for person in random.sample(sorted(self.people), random.randint(0, 1))
+        ]
+        keys = [
+            {"id": key, "role": random.choice(known), "scopes": None}
+            for key in random.sample(sorted(self.keys), random.randint(0, 1))
+        ]
+        return {"roles": roles, "members": members, "keys": keys, "remove": []}
+
+    def _below(self, name: str) -> list[str]:
+        """Roles that the role can inherit from without a cycle."""
+        return [each for each in self.roles if each > name]
+
+
+async def _world(gateway: Gateway, seed: int) -> _World:
+    """Two people, a key of the tenant's, and keys that are bound by one of the people, directly and through a key."""
+    world = _World(gateway, Random(f"dry run {seed}"))  # noqa: S311 - no secret is drawn
+    admin, _ = await world.sign_in("admin"), await world.sign_in("member")
+    await world.add_key("admin", world.owner)
+    await world.add_key("member", world.principals[admin], scopes=["contacts:read", "contacts:update"])
+    maker = await world.add_key("admin", world.principals[admin])
+    await world.add_key("member", world.principals[maker])
+    await gateway.services.features.decisions.flush()
+    execute(gateway, "DELETE FROM tenantry.decision_counts")  # what making them took
+    return world
+
+
+def _uses(listed: Iterable[Mapping[str, Any]]) -> dict[_Pair, tuple[int, int]]:
+    found = {(each["principal"]["id"], each["permission"]): (each["requests"], each["denied"]) for each in listed}
+    assert [each["requests"] for each in listed] == sorted((each["requests"] for each in listed), reverse=True)
+    return found
+
+
+async def _permissions(world: _World) -> dict[str, set[str]]:
+    found = {}
+    for principal, headers in world.principals.items():
+        me = await world.send("GET", "/v1/me", **headers)
+        found[principal] = set(me.json()["permissions"])
+    return found
+
+
+async def test_a_dry_run_says_exactly_what_the_real_change_then_does(gateway: Gateway) -> None:
+    """AZ10: who loses and gains what of all that was asked for, in some hundred pairs of principal and permission.
+
+    Roles with inheritance, members, keys, and keys that are bound by a person whose roles change (ID16).
+    """
+    world = await _world(gateway, 1)
+    now, before, changed = await world.allowed(), await _permissions(world), 0
+    for step in range(max(settings().max_examples // _CASES_OF_A_STEP, 2) * 2):
+        staged = world.draw()
+        await gateway.services.features.decisions.flush()
+        answer = await world.send("POST", _PATH, {"limit": 500, **staged})
+        if answer.status_code == 409:
+            (removed,) = staged["remove"]
+            refused = await world.send("DELETE", f"/v1/roles/{world.roles[removed]}")
+            assert refused.status_code == 409, f"step {step}"
+            continue
+        assert answer.status_code == 200, (step, staged, answer.text)
+        told = answer.json()
+        await world.change(staged)
+        recorded = {pair: (world.asked[pair], world.denied[pair]) for pair in now}
+        then, after = await world.allowed(), await _permissions(world)
+        lost, gained = ({pair for pair in now if now[pair] is was and then[pair] is not was} for was in (True, False))
+        assert _uses(told["loses"]) == {pair: recorded[pair] for pair in lost}, f"step {step}"
+        assert _uses(told["gains"]) == {pair: recorded[pair] for pair in gained}, f"step {step}"
+        assert told["totals"]["loses"] == len(lost)
+        assert told["totals"]["gains"] == len(gained)
+        changes = {each: (before[each] - after[each], after[each] - before[each]) for each in before}
+        groups = [(set(each["loses"]), set(each["gains"])) for each in told["rights"]]
+        assert all(change in groups for change in changes.values() if any(change)), f"step {step}"
+        for each, group in zip(told["rights"], groups, strict=True):
+            assert all(changes.get(one["id"], group) == group for one in each["examples"]), f"step {step}"
+        now, before, changed = then, after, changed + len(lost) + len(gained)
+    assert changed > 10, "hardly anything changed: it is no test"
+
+
+async def test_what_a_person_loses_their_keys_lose_too(gateway: Gateway) -> None:
+    """ID16: a key made by a person, and one made by that key; with what was never used in ``rights`` alone."""
+    world = await _world(gateway, 2)
+    admin = next(person for person, role in world.people.items() if role == "admin")
+    bound = list(world.keys)[1:]
+    for key in (admin, *bound):
+        for _ in range(3):
+            await world.send("PATCH", _UNKNOWN, {}, **world.principals[key])
+    told = await world.tried(members=[{"id": admin, "roles": ["viewer"]}])
+    assert _uses(told["loses"]) == {(each, "contacts:update"): (3, 0) for each in (admin, *bound)}
+    assert told["gains"] == []
+    kinds = {each["principal"]["id"]: each["principal"]["kind"] for each in told["loses"]}
+    assert kinds == {admin: "user"} | dict.fromkeys(bound, "api_key")
+    unused = [each for each in told["rights"] if "roles:delete" in each["loses"]]
+    assert sorted(one["id"] for each in unused for one in each["examples"]) == sorted([admin, bound[1]])
+    assert sum(each["principals"] for each in told["rights"]) == 4
+    assert told["principals"] == 9 + len(world.keys)  # with those of the template
+
+
+async def test_decisions_of_older_days_and_of_those_who_left_are_not_judged(gateway: Gateway) -> None:
+    """AZ10: the period begins at midnight, seven days ago; what belongs to no principal any more is left out."""
+    world = await _world(gateway, 3)
+    gone, *kept = list(world.keys)[:3]
+    for key in (gone, *kept):
+        await world.send("DELETE", _UNKNOWN, **world.principals[key])
+    await gateway.services.features.decisions.flush()
+    moved = "UPDATE tenantry.decision_counts SET day = day - %s WHERE principal_id = %s AND permission = %s"
+    for key, days in zip(kept, (7, 8), strict=True):
+        execute(gateway, moved, days, read(API_KEY, key), "contacts:delete")
+    assert (await world.send("POST", f"/v1/api-keys/{gone}/revoke")).status_code == 204
+    # Of the first, what is seven days old is judged; the second has lost it by its own scopes already.
+    told = await world.tried(keys=[{"id": kept[0], "role": "member", "scopes": None}])
+    assert _uses(told["gains"]) == {(kept[0], "contacts:delete"): (1, 1)}
+    execute(gateway, moved, 1, read(API_KEY, kept[0]), "contacts:delete")
+    told = await world.tried(keys=[{"id": kept[0], "role": "member", "scopes": None}])
+    assert (told["gains"], told["totals"]["gains"]) == ([], 0)
+
+
+_TABLES = ("roles", "memberships", "api_keys", "sign_ins", "tenants", "decision_counts", "procrastinate_jobs")
+
+
+def _rows(gateway: Gateway) -> list[Any]:
+    rows = (execute(gateway, f"SELECT t.xmin::text, t FROM tenantry.{each} t ORDER BY 2") for each in _TABLES)  # noqa: S608
+    return [*rows, events_of(gateway.urls, gateway.acme.ref)]
+
+
+async def test_a_dry_run_changes_nothing(gateway: Gateway) -> None:
+    """AZ10: no row, no decision that the gate remembers, and no enforcer that it keeps; the same answer again."""
+    world = await _world(gateway, 4)
+    await world.change(world.draw() | {"remove": []})
+    await world.allowed()
+    admin = next(person for person, role in world.people.items() if role == "admin")
+    staged = {"roles": [{"name": "a", "permissions": ["contacts:delete"]}], "members": [{"id": admin, "roles": ["a"]}]}
+    await gateway.services.features.decisions.flush()
+    authorizer = gateway.services.authorizer
+    rows, kept = _rows(gateway), (dict(authorizer._decisions), dict(authorizer._enforcers._own))
+    first, second = [await world.tried(**staged) for _ in range(2)]
+    execute(gateway, "DELETE FROM tenantry.decision_counts WHERE permission = 'decisions:explain'")
+    assert [each for each in _rows(gateway) if each] == [each for each in rows if each]
+    assert (authorizer._decisions.items() - kept[0].items()) <= {
+        (("built-in:0", ("owner",), "decisions:explain"), True)
+    }
+    assert dict(authorizer._enforcers._own) == kept[1]
+    assert {key: value for key, value in first.items() if key not in {"until", "totals"}} == {
+        key: value for key, value in second.items() if key not in {"until", "totals"}
+    }
+
+
+_BAD: list[tuple[dict[str, Any], int, str, str]] = [
+    ({"unknown": 1}, 422, "/unknown", "unknown_field"),
+    ({"roles": [{"name": "a", "permissions": ["contacts:fly"]}]}, 422, "/roles/0/permissions/0", "unknown_permission"),
+    ({"roles": [{"name": "a", "permissions": [], "inherits": ["nobody"]}]}, 422, "/roles/0/inherits/0", "unknown_role"),
+    ({"roles": [{"name": "a", "permissions": [], "inherits": ["a"]}]}, 422, "/roles", "cycle"),
+    ({"roles": [{"name": "Owner", "permissions": []}]}, 422, "/roles/0/name", "built_in_role"),
+    ({"roles": [{"name": "a b", "permissions": []}]}, 422, "/roles/0/name", ""),
+    ({"roles": [{"name": "a", "permissions": []}, {"name": "A", "permissions": []}]}, 422, "", "duplicate"),
+    ({"roles": [{"name": "TEAM", "permissions": []}]}, 409, "/name", "not_unique"),
+    ({"remove": ["nobody"]}, 422, "/remove/0", "unknown_role"),
+    ({"remove": ["viewer"]}, 422, "/remove/0", "built_in_role"),
+    ({"remove": ["team"]}, 409, "", ""),
+    ({"members": [{"id": show(USER, new_id()), "roles": ["viewer"]}]}, 422, "/members/0/id", "unknown_member"),
+    ({"members": [{"id": "x", "roles": ["viewer"]}]}, 422, "/members/0/id", "bad_format"),
+    ({"members": [{"id": "OWNER", "roles": ["viewer"]}]}, 409, "", ""),
+    ({"members": [{"id": "OWNER", "roles": ["owner", "nobody"]}]}, 422, "/members/0/roles/1", "unknown_role"),
+    ({"members": [{"id": "OWNER", "roles": []}]}, 422, "/members/0/roles", ""),
+    ({"keys": [{"id": show(API_KEY, new_id())}]}, 422, "/keys/0/id", "unknown_key"),
+    ({"keys": [{"id": "KEY", "role": "nobody"}]}, 422, "/keys/0/role", "unknown_role"),
+    ({"keys": [{"id": "KEY", "role": "viewer", "scopes": ["deals:update"]}]}, 422, "/keys/0/scopes/0", "unknown_scope"),
+    ({"keys": [{"id": "KEY"}, {"id": "KEY"}]}, 422, "", "duplicate"),
+    ({"limit": 0}, 422, "/limit", ""),
+    ({"limit": 501}, 422, "/limit", ""),
+    ({"remove": ["a"] * 101}, 422, "/remove", ""),
+]
+
+
+async def test_what_a_real_change_refuses_is_refused(gateway: Gateway) -> None:
+    """AZ5, AZ7: names, references, cycles, bounds, the last owner, roles in use; ids of another tenant are unknown."""
+    world = await _world(gateway, 5)
+    owner = await world.sign_in("owner")
+    await world.post("/v1/roles", {"name": "team", "permissions": ["contacts:read"]})
+    key = await world.add_key("team", world.owner)
+    for body, status, pointer, code in _BAD:
+        text = str(body)
+        filled = eval(text.replace("'OWNER'", repr(owner)).replace("'KEY'", repr(key)))  # noqa: S307 - written above
+        answer = await world.send("POST", _PATH, filled)
+        assert answer.status_code == status, (body, answer.text)
+        errors = answer.json().get("errors", [])
+        if pointer or code:
+            assert (errors[0]["pointer"], errors[0]["code"] if code else "") == (pointer, code), (body, answer.text)
+    foreign = execute(gateway, "SELECT id FROM tenantry.api_keys WHERE tenant_id = %s", gateway.globex.ref.id)[0][0]
+    answers = [await world.send("POST", _PATH, {"keys": [{"id": show(API_KEY, each)}]}) for each in (foreign, new_id())]
+    first, second = ({**each.json(), "request_id": ""} for each in answers)
+    assert (answers[0].status_code, first) == (422, second)
+
+
+async def test_a_mapped_role_is_in_use_and_the_permission_is_needed(gateway: Gateway) -> None:
+    """AZ5: a role that a directory gives to new people; AZ1: a dry run needs ``decisions:explain``."""
+    world = await _world(gateway, 6)
+    await world.post("/v1/roles", {"name": "team", "permissions": ["decisions:explain"]})
+    execute(gateway, "UPDATE tenantry.tenants SET scim_default_role = 'team' WHERE id = %s", gateway.acme.ref.id)
+    assert (await world.send("POST", _PATH, {"remove": ["team"]})).status_code == 409
+    assert (await world.send("POST", _PATH, {}, **gateway.acme.key("member"))).status_code == 403
+    explainer = await world.add_key("team", world.owner)
+    told = await world.post(_PATH, {}, **world.principals[explainer])
+    assert (told["loses"], told["gains"], told["rights"], told["has_more"]) == ([], [], [], False)
