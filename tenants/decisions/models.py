@@ -14,7 +14,7 @@ from tenants.identifiers import TenantId
 DAYS = 8
 
 # In place of a principal: decisions that are in no other row, since a worker's memory for counts was full.
-NOBODY = UUID(int=0)
+NO_PRINCIPAL = UUID(int=0)
 
 
 class DecisionCount(ControlModel):
@@ -27,7 +27,7 @@ class DecisionCount(ControlModel):
     __tablename__ = "decision_counts"
 
     tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenantry.tenants.id", ondelete="CASCADE"), primary_key=True)
-    principal_id: Mapped[UUID] = mapped_column(primary_key=True)  # of a person or a key; or ``NOBODY``
+    principal_id: Mapped[UUID] = mapped_column(primary_key=True)  # of a person or a key; or ``NO_PRINCIPAL``
     permission: Mapped[str] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(Date, index=True)
     allowed: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))

@@ -12,7 +12,7 @@ import structlog
 
 from tenants.database.sessions import Database
 from tenants.decisions import repository
-from tenants.decisions.models import NOBODY
+from tenants.decisions.models import NO_PRINCIPAL
 from tenants.decisions.repository import Counted, Counts
 from tenants.errors import Unavailable
 from tenants.identifiers import TenantId
@@ -22,7 +22,7 @@ from tenants.principal import Principal, PrincipalKind
 _FLUSH = 15.0  # seconds
 _BATCH = 1_000  # rows of one transaction: some 30 ms of PostgreSQL
 MOST = 20_000  # pairs of a principal and a permission in memory: some 8 MB
-_SHARE = 4  # one tenant has at most this part of them, so that its flood leaves room for others
+_SHARE = 4  # one tenant has at most this part of them, so that its flood does not displace others
 
 _Cell = list[int]  # decisions: allowed, denied
 
@@ -46,7 +46,7 @@ class DecisionRecorder:
         self._flushes = Periodic("decision-counts", _FLUSH, self.flush)
         self._is_down = False
         self.recorded = 0  # decisions that are in the table
-        self.dropped = 0  # those that are not, or only for nobody: too many pairs at once
+        self.dropped = 0  # those that are not, or without their principal: too many pairs at once
 
     @property
     def waiting(self) -> int:
@@ -92,27 +92,30 @@ class DecisionRecorder:
             return [0, 0]  # staff are in the audit log, and in no role of the tenant
         counted = Counted(principal.tenant.id, principal.id, permission)
         cell = self._cells.get(counted) or self._new(counted)
+        if cell is None:
+            self.dropped += 1
+            return [0, 0]
         if len(self._by_identity) >= 2 * self._most:  # few principals, but new objects for every request
             self._by_identity, self._kept_alive = {}, []
         self._by_identity[id(principal), permission] = cell
         self._kept_alive.append(principal)
         return cell
 
-    def _new(self, counted: Counted) -> _Cell:
-        if not self._has_room(counted.tenant):
-            counted = Counted(counted.tenant, NOBODY, "")
+    def _new(self, counted: Counted) -> _Cell | None:
+        """Add a cell, or find that of decisions without their principal. None when there are too many of these, too."""
+        if not self._fits(counted.tenant):
+            counted = Counted(counted.tenant, NO_PRINCIPAL, "")
             if counted in self._cells:
                 return self._cells[counted]
             if len(self._cells) >= 2 * self._most:  # of as many tenants
-                self.dropped += 1
-                return [0, 0]
+                return None
         elif len(self._cells) == self._most // 2 and not self._is_down:
             self._flushes.hurry()
         self._pairs_of[counted.tenant] += 1
         cell = self._cells[counted] = [0, 0]
         return cell
 
-    def _has_room(self, tenant: TenantId) -> bool:
+    def _fits(self, tenant: TenantId) -> bool:
         return len(self._cells) < self._most and self._pairs_of[tenant] < max(self._most // _SHARE, 1)
 
     async def _is_settled(self, rows: Sequence[tuple[Counted, _Cell]]) -> bool:
@@ -130,14 +133,17 @@ class DecisionRecorder:
             _log.error("decision_counts_refused", rows=len(rows), error=f"{type(error).__name__}: {error}")
             self.dropped += count
         else:
-            nobodys = sum(sum(cell) for counted, cell in rows if counted.principal == NOBODY)
-            self.recorded += count - nobodys
-            self.dropped += nobodys
+            unassigned = sum(sum(cell) for counted, cell in rows if counted.principal == NO_PRINCIPAL)
+            self.recorded += count - unassigned
+            self.dropped += unassigned
         self._is_down = False
         return True
 
     def _put_back(self, rows: Sequence[tuple[Counted, _Cell]]) -> None:
         for counted, (allowed, denied) in rows:
             cell = self._cells.get(counted) or self._new(counted)
+            if cell is None:
+                self.dropped += allowed + denied
+                continue
             cell[0] += allowed
             cell[1] += denied

@@ -35,7 +35,7 @@ from sqlalchemy.types import TypeEngine
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.database.sessions import ControlSession
-from tenants.decisions.models import DAYS, NOBODY, DecisionCount
+from tenants.decisions.models import DAYS, NO_PRINCIPAL, DecisionCount
 from tenants.identifiers import TenantId, UserId
 from tenants.members.models import Membership
 from tenants.principal import TenantRef
@@ -123,7 +123,7 @@ def _has_bit(offset: str) -> ColumnElement[bool]:
 
 _UNCOUNTED = select(
     _of_period(DecisionCount.day, DecisionCount.allowed) + _of_period(DecisionCount.day, DecisionCount.denied)
-).where(_is_recent, DecisionCount.principal_id == NOBODY)
+).where(_is_recent, DecisionCount.principal_id == NO_PRINCIPAL)
 # Joined, since the planner would look up each of IN by the index: the ids are distinct.
 _PAIRS = (
     select(func.count())
@@ -180,7 +180,7 @@ class Totals(NamedTuple):
     pairs: int
     loses: int
     gains: int
-    uncounted: int  # decisions that are recorded for nobody
+    uncounted: int  # decisions that are recorded without their principal
 
 
 class Period(NamedTuple):

@@ -28,7 +28,7 @@ from tenants.principal import TenantRef
 from tenants.roles.errors import RoleInUse
 from tenants.roles.service import IsAssigned, Roles
 
-_PAGE = 1_000  # rows: some 10 ms of the event loop
+_PAGE = 500  # rows: some 10 ms of the event loop
 _SLOTS, _WAITING, _WAITING_OF_ONE = 1, 100, 4  # dry runs of a process
 _LONGEST_WAIT = 10.0  # seconds
 _FIRST = UUID(int=0)  # before every id
@@ -47,7 +47,7 @@ class RoleDryRun:
     """Holds the database: no connection is held while it judges.
 
     One dry run of a process is judged at a time, in turns between tenants. ``authorizer`` makes an authorizer that
-    nobody else uses; ``mappings`` are the features that assign roles to people when they sign in.
+    no other code uses; ``mappings`` are the features that assign roles to people when they sign in.
     """
 
     def __init__(
@@ -75,8 +75,7 @@ class RoleDryRun:
                 after = staged(before, requested)
                 await self._check_unmapped(session, tenant.id, requested.remove)
             judged, changes = await asyncio.to_thread(self._judge, before.holders, after.holders)
-            async with self._database.control(tenant) as session:
-                recorded = await _recorded(session, changes, requested.limit)
+            recorded = await self._recorded(tenant, changes, requested.limit)
             return await asyncio.to_thread(_answer, judged, recorded, requested.limit)
 
     async def _read(self, session: ControlSession, tenant: TenantRef) -> Assignments:
@@ -94,6 +93,21 @@ class RoleDryRun:
             for is_assigned in self._mappings:
                 if await is_assigned(session, tenant, name):
                     raise RoleInUse
+
+    async def _recorded(self, tenant: TenantRef, changes: Changes, most: int) -> _Recorded:
+        """In a transaction for each query, since each takes some 0.4 s for 10,000 principals with 30 permissions."""
+        loses: Sequence[Use] = ()
+        gains: Sequence[Use] = ()
+        async with self._database.control(tenant) as session:
+            period = await repository.period(session)
+            totals = await repository.totals(session, changes, period)
+        if totals.loses:
+            async with self._database.control(tenant) as session:
+                loses = await repository.most_used(session, changes, period, gained=False, most=most)
+        if totals.gains:
+            async with self._database.control(tenant) as session:
+                gains = await repository.most_used(session, changes, period, gained=True, most=most)
+        return _Recorded(period, totals, loses, gains)
 
     def _judge(self, before: Holders, after: Holders) -> tuple[Judgement, Changes]:
         judged = judge(before, after, RolePermissions(self._authorizer()), datetime.now(UTC))
@@ -114,14 +128,6 @@ def _literals(tenant: TenantId, judged: Judgement) -> Changes:
 
 def _bits(change: Change, permissions: Sequence[str]) -> str:
     return "".join("01"[name in names] for names in change for name in permissions)
-
-
-async def _recorded(session: ControlSession, changes: Changes, most: int) -> _Recorded:
-    period = await repository.period(session)
-    totals = await repository.totals(session, changes, period)
-    loses = await repository.most_used(session, changes, period, gained=False, most=most) if totals.loses else []
-    gains = await repository.most_used(session, changes, period, gained=True, most=most) if totals.gains else []
-    return _Recorded(period, totals, loses, gains)
 
 
 def _answer(judged: Judgement, recorded: _Recorded, limit: int) -> DryRunResponse:

@@ -13,7 +13,7 @@ import pytest
 
 from tenants.database.sessions import Database
 from tenants.decisions.jobs import forget_old_decisions
-from tenants.decisions.models import DAYS, NOBODY
+from tenants.decisions.models import DAYS, NO_PRINCIPAL
 from tenants.decisions.recorder import DecisionRecorder
 from tenants.errors import Unavailable
 from tenants.identifiers import TenantId, new_id
@@ -88,24 +88,24 @@ async def test_every_decision_is_counted_once(database: Database, urls: Database
     assert (recorder.recorded, recorder.dropped, recorder.waiting) == (2_000, 0, 0)
 
 
-async def test_what_has_no_room_is_counted_for_nobody(database: Database, urls: DatabaseUrls) -> None:
+async def test_what_exceeds_the_bounds_is_counted_without_its_principal(database: Database, urls: DatabaseUrls) -> None:
     """LD2: at the bounds of one tenant and of all, and one beyond each; known pairs are counted on."""
     flooding, *others = [await _tenant(database) for _ in range(8)]
     recorder = DecisionRecorder(database, most=8)
     first, second, third = (_principal(flooding) for _ in range(3))
-    _count(recorder, [first, second])  # a quarter of the room
+    _count(recorder, [first, second])  # a quarter of all
     assert set(recorder._cells) == {(flooding.id, each.id, _READ) for each in (first, second)}
     _count(recorder, [third, third, first])
-    room = [_principal(tenant) for tenant in others[:5]]
-    _count(recorder, [*room, _principal(others[5])])
+    fitting = [_principal(tenant) for tenant in others[:5]]
+    _count(recorder, [*fitting, _principal(others[5])])
     await recorder.flush()
     assert _stored(urls, flooding) == {
         (first.id, _READ): ([2], [0]),
         (second.id, _READ): ([1], [0]),
-        (NOBODY, ""): ([2], [0]),
+        (NO_PRINCIPAL, ""): ([2], [0]),
     }
-    assert [list(_stored(urls, tenant)) for tenant in others[:5]] == [[(each.id, _READ)] for each in room]
-    assert list(_stored(urls, others[5])) == [(NOBODY, "")]
+    assert [list(_stored(urls, tenant)) for tenant in others[:5]] == [[(each.id, _READ)] for each in fitting]
+    assert list(_stored(urls, others[5])) == [(NO_PRINCIPAL, "")]
     assert (recorder.recorded, recorder.dropped) == (8, 3)
 
 
@@ -114,11 +114,12 @@ async def test_nothing_grows_without_a_bound(database: Database) -> None:
     recorder = DecisionRecorder(database, most=8)
     for number in range(100):
         tenant = TenantRef(TenantId(new_id()), str(number), TenantStatus.ACTIVE, "t", "t", "free")
-        _count(recorder, [_principal(tenant), _principal(tenant)])
+        first, second = _principal(tenant), _principal(tenant)
+        _count(recorder, [first, second, first, second])
     assert len(recorder._cells) == 16
     assert len(recorder._by_identity) <= 16
     assert len(recorder._kept_alive) <= 16
-    assert recorder.dropped + recorder.waiting == 200
+    assert recorder.dropped + recorder.waiting == 400
 
 
 async def test_an_outage_loses_nothing(database: Database, urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> None:
