@@ -15,7 +15,7 @@ _KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "rotate", "revoke")}
 _MEMBERS = {f"members:{verb}" for verb in ("read", "update", "remove")}
 _ROLES = {f"roles:{verb}" for verb in ("read", "create", "update", "delete")}
 _INVITATIONS = {f"invitations:{verb}" for verb in ("read", "create", "delete")}
-_TENANT = {"tenant:read", "tenant:update", "usage:read", "audit:read", "scim:manage", "sso:manage"}
+_TENANT = {"tenant:read", "tenant:update", "usage:read", "audit:read", "scim:manage", "sso:manage", "decisions:explain"}
 _MANAGED = _KEYS | _MEMBERS | _INVITATIONS | _ROLES | _TENANT
 
 # Written by hand, so that it can disagree with the policy (AZ3).
