@@ -12,6 +12,7 @@ from gateway.api.routers import ROUTERS
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
+from gateway.decisions.explainer import Explainer
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
 from gateway.health.readiness import START_DRAINING, Readiness
@@ -49,7 +50,9 @@ def compose(services: Services, access: AccessLog, routes: Iterable[Route] = ())
     """The gate in front of the API of these services, and of ``routes`` that other applications answer."""
     api = _api(services)
     problems = Problems(services.settings.public_url)
-    return _gate(api, RouteTable((*routes_of(api), *routes)), services, problems, access)
+    table = RouteTable((*routes_of(api), *routes))
+    api.state.explainer = _explainer(table, services)
+    return _gate(api, table, services, problems, access)
 
 
 def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
@@ -76,6 +79,17 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
     )
 
 
+def _explainer(table: RouteTable, services: Services) -> Explainer:
+    """Decides as the gate does, on copies of what the stages change."""
+    return Explainer(
+        RoutingStage(table, services.settings.hosts),
+        UsageStage(services.usage.journal),
+        services.limiter,
+        services.plan_cache,
+        services.authorizer,
+    )
+
+
 def _api(services: Services) -> FastAPI:
     """Management, data and the SaaS team's own endpoints: FastAPI routers, every route with its terms."""
     readiness = Readiness(
@@ -95,6 +109,7 @@ def _api(services: Services) -> FastAPI:
     api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi
     api.state.services = services
     api.state.authorizer = services.authorizer
+    api.state.confirm = services.features.confirmations.confirm
     data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
     own = routers_of(services.registry)

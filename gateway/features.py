@@ -30,11 +30,13 @@ from gateway.settings import Settings
 from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
+from tenants.api_keys.changes import KeyChanges
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
 from tenants.audit.refusals import Refusals
+from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.decisions.jobs import add_decision_jobs
@@ -87,6 +89,7 @@ class Features:
     """One of each. Frozen: nothing is replaced while a process runs. ``close`` is due at its end."""
 
     database: Database
+    confirmations: Confirmations
     registry: Registry
     authorizer: Authorizer
     hasher: SecretHasher
@@ -97,6 +100,7 @@ class Features:
     roles: Roles
     people: People
     api_keys: ApiKeys
+    key_changes: KeyChanges
     operator_keys: OperatorKeys
     onboarding: Onboarding
     audit_log: AuditLog
@@ -140,9 +144,10 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
     people = build_people(settings, shared, plans.check_members)
-    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles)
+    api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,
+        confirmations=Confirmations(database),
         registry=registry,
         authorizer=authorizer,
         hasher=hasher,
@@ -153,6 +158,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
+        key_changes=KeyChanges(authorizer.permissions_of_roles),
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),

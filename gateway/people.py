@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.settings import Settings
+from tenants.api_keys.descendants.service import Descendants
 from tenants.audit.refusals import Refusals
 from tenants.database.sessions import Database
 from tenants.invitations.acceptance import Acceptance
@@ -10,6 +11,7 @@ from tenants.invitations.service import Invitations
 from tenants.jobs.queue import JobQueue
 from tenants.links.service import Links
 from tenants.mail.service import Mail
+from tenants.members.keys import MemberKeys
 from tenants.members.service import CheckSeats, Members
 from tenants.mfa.feature import Mfa, build_sign_in
 from tenants.outbound.client import OutboundClient
@@ -70,7 +72,8 @@ def build_people(settings: Settings, shared: Shared, check_seats: CheckSeats) ->
     """Build, connect to nothing. ``check_seats`` is the limit of a tenant's members."""
     database, roles, hasher, mail = shared.database, shared.roles, shared.hasher, shared.mail
     users = Users(shared.passwords, sign_ins.end_all_sign_ins)
-    members, links = Members(roles, sign_ins.end_sign_ins_of, check_seats), Links(hasher, settings.link_pages)
+    members = Members(roles, MemberKeys(roles, Descendants()), sign_ins.end_sign_ins_of, check_seats)
+    links = Links(hasher, settings.link_pages)
     sign_in, mfa = build_sign_in(
         database,
         settings.sign_in,

@@ -13,6 +13,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
+from tenants.sign_in.errors import TokenReused
 from tenants.sign_in.schemas import Grant, LoginRequest, LogoutRequest, MfaChallenge, RefreshRequest
 from tenants.sign_in.second_factor import SecondFactorNeeded
 from tenants.sign_in.service import SignInRefused
@@ -73,6 +74,7 @@ async def log_in(request: Request, body: LoginRequest) -> Response:
     public,
     per_source=_REFRESHES,
     errors=(CredentialInvalid, CredentialExpired, CredentialRevoked, TenantSuspended),
+    ending_errors=(TokenReused,),
 )
 async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
     """Exchange a refresh token for new tokens. A refresh token is valid once; reuse revokes the sign-in."""
@@ -80,7 +82,7 @@ async def refresh_tokens(request: Request, body: RefreshRequest) -> Response:
 
 
 @router.post("/v1/auth/logout", status_code=204)
-@terms(public, per_source=_REFRESHES)
+@terms(public, per_source=_REFRESHES, ends_rights=True)
 async def log_out(request: Request, body: LogoutRequest) -> Response:
     """Sign out. The refresh token and the access tokens of the sign-in are revoked.
 

@@ -15,6 +15,7 @@ from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
+from tenants.api_keys.descendants.service import TooManyKeys
 from tenants.identifiers import TenantId, UserId
 from tenants.members.errors import LastOwner
 from tenants.members.schemas import ChangeMember, MemberResponse
@@ -49,7 +50,7 @@ async def read_member(request: Request, user_id: UserInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=MemberResponse)
-@terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner))
+@terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner, TooManyKeys), ends_rights=True)
 async def update_member(request: Request, user_id: UserInPath, body: ChangeMember) -> Response:
     """Replace a member's roles, disable or enable the member in this tenant. Who loses rights has to sign in again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -69,9 +70,17 @@ async def update_member(request: Request, user_id: UserInPath, body: ChangeMembe
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires("members:remove", own="user_id"), tagged=True, errors=(ExceedsOwn, LastOwner))
+@terms(
+    requires("members:remove", own="user_id"),
+    tagged=True,
+    errors=(ExceedsOwn, LastOwner, TooManyKeys),
+    ends_rights=True,
+)
 async def remove_member(request: Request, user_id: UserInPath) -> Response:
-    """Remove a person from the tenant, or leave it. The person's sessions end; their account and their keys remain."""
+    """Remove a person from the tenant, or leave it. The person's sessions and API keys end; their account remains.
+
+    Keys are handed over first if the tenant has chosen that (`member_keys`).
+    """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     expected = services.tags.expected(_tagged(user_id, tenant.id), request.scope)
     async with services.database.control(tenant) as session:

@@ -84,7 +84,12 @@ async def begin_totp(request: Request, body: BeginTotp) -> Response:
 
 
 @router.post(f"{_PATH}/totp/confirm", response_model=TotpConfirmed)
-@terms(public, per_source=_ATTEMPTS, errors=(CredentialMissing, MfaRefused, NothingToConfirm, TenantSuspended))
+@terms(
+    public,
+    per_source=_ATTEMPTS,
+    errors=(CredentialMissing, MfaRefused, NothingToConfirm, TenantSuspended),
+    ends_rights=True,
+)
 async def confirm_totp(request: Request, body: ConfirmTotp) -> Response:
     """Confirm an authenticator app with its current code. Your other sessions end.
 
@@ -100,7 +105,7 @@ async def confirm_totp(request: Request, body: ConfirmTotp) -> Response:
 
 
 @router.delete(f"{_PATH}/totp", status_code=204)
-@terms(requires_person, errors=(NotEnrolled, LastFactor, ProofRefused, MfaDelayed))
+@terms(requires_person, errors=(NotEnrolled, LastFactor, ProofRefused, MfaDelayed), ends_rights=True)
 async def remove_totp(request: Request, body: Proof) -> Response:
     """Remove your authenticator app. Your other sessions end."""
     await services_of(request).features.people.mfa.own.remove_totp(factor_caller(request), body)
@@ -108,7 +113,7 @@ async def remove_totp(request: Request, body: Proof) -> Response:
 
 
 @router.post(f"{_PATH}/recovery-codes", response_model=RecoveryCodes)
-@terms(requires_person, errors=(NotEnrolled, ProofRefused, MfaDelayed))
+@terms(requires_person, errors=(NotEnrolled, ProofRefused, MfaDelayed), ends_rights=True)
 async def renew_recovery_codes(request: Request, body: Proof) -> Response:
     """Make new recovery codes. They are returned once; earlier ones and your other sessions end."""
     codes = await services_of(request).features.people.mfa.own.renew_recovery_codes(factor_caller(request), body)
@@ -116,7 +121,7 @@ async def renew_recovery_codes(request: Request, body: Proof) -> Response:
 
 
 @router.delete("/v1/members/{user_id}/mfa", status_code=204)
-@terms(requires("members:update"), errors=(ExceedsOwn, OwnReset, FactorsBeyondTenant, NotFound))
+@terms(requires("members:update"), errors=(ExceedsOwn, OwnReset, FactorsBeyondTenant, NotFound), ends_rights=True)
 async def reset_member_mfa(request: Request, user_id: UserInPath) -> Response:
     """Remove all second factors of a member who has lost them. Their sessions end.
 

@@ -54,7 +54,7 @@ async def read_operator_key(request: Request, key_id: OperatorKeyInPath) -> Resp
 
 
 @router.post(f"{_ONE}/revoke", status_code=204)
-@terms(requires_operator)
+@terms(requires_operator, ends_rights=True)
 async def revoke_operator_key(request: Request, key_id: OperatorKeyInPath) -> Response:
     """Revoke the key permanently, on every worker. Also the calling key's own."""
     services = services_of(request)

@@ -97,7 +97,7 @@ async def read_plan(request: Request, code: PlanInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=PlanResponse)
-@terms(requires_operator, tagged=True, errors=(PriceTaken, DefaultPlanRequired))
+@terms(requires_operator, tagged=True, errors=(PriceTaken, DefaultPlanRequired), ends_rights=True)
 async def update_plan(request: Request, code: PlanInPath, body: PlanChange) -> Response:
     """Update a plan. Members that are not sent stay. The change is in force on every worker within a second."""
     services = services_of(request)

@@ -63,7 +63,7 @@ async def read_tenant(request: Request, tenant_id: TenantInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=TenantResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator, tagged=True, ends_rights=True)
 async def update_tenant(request: Request, tenant_id: TenantInPath, body: ChangeTenant) -> Response:
     """Move a tenant to another plan."""
     services, expected = services_of(request), _expected(request, tenant_id)
@@ -75,7 +75,7 @@ async def update_tenant(request: Request, tenant_id: TenantInPath, body: ChangeT
 
 
 @router.post(f"{_ONE}/suspend", response_model=TenantResponse)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator, tagged=True, ends_rights=True)
 async def suspend_tenant(request: Request, tenant_id: TenantInPath, body: ChangeStatus = _NO_REASON) -> Response:
     """Suspend a tenant. All its credentials are refused until it is resumed; its data stays.
 
@@ -98,7 +98,7 @@ async def resume_tenant(request: Request, tenant_id: TenantInPath, body: ChangeS
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires_operator, tagged=True)
+@terms(requires_operator, tagged=True, ends_rights=True)
 async def delete_tenant(request: Request, tenant_id: TenantInPath) -> Response:
     """Delete a tenant. All its data is deleted permanently."""
     services, expected = services_of(request), _expected(request, tenant_id)

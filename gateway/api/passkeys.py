@@ -83,7 +83,7 @@ async def begin_passkey(request: Request, body: Proof) -> Response:
 
 
 @router.post(_PATH, status_code=201, response_model=PasskeyCreated)
-@terms(requires_person, errors=(PasskeyNotAccepted, PasskeyKnown, TooManyPasskeys))
+@terms(requires_person, errors=(PasskeyNotAccepted, PasskeyKnown, TooManyPasskeys), ends_rights=True)
 async def create_passkey(request: Request, body: CreatePasskey) -> Response:
     """Register the passkey that the browser has made. Your other sessions end; recovery codes are returned once."""
     own_factors = services_of(request).features.people.mfa.own
@@ -127,7 +127,7 @@ async def update_passkey(request: Request, passkey_id: PasskeyInPath, body: Chan
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires_person, tagged=True, errors=(LastFactor, ProofRefused, MfaDelayed))
+@terms(requires_person, tagged=True, errors=(LastFactor, ProofRefused, MfaDelayed), ends_rights=True)
 async def remove_passkey(request: Request, passkey_id: PasskeyInPath, body: Proof) -> Response:
     """Remove one of your passkeys. Your other sessions end."""
     services = services_of(request)

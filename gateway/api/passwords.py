@@ -37,7 +37,7 @@ async def forgot_password(request: Request, body: ForgotPasswordRequest) -> Resp
 
 
 @router.post("/v1/auth/password/reset", status_code=204)
-@terms(public, per_source=_RESETS, errors=(LinkInvalid,))
+@terms(public, per_source=_RESETS, errors=(LinkInvalid,), ends_rights=True)
 async def reset_password(request: Request, body: ResetPasswordRequest) -> Response:
     """Set a new password by a link. All sessions of the person end, in all tenants; none begins."""
     changes = services_of(request).features.people.password_changes
@@ -46,7 +46,7 @@ async def reset_password(request: Request, body: ResetPasswordRequest) -> Respon
 
 
 @router.post("/v1/auth/password/change", response_model=Grant)
-@terms(requires_person, errors=(WrongPassword, SignInDelayed))
+@terms(requires_person, errors=(WrongPassword, SignInDelayed), ends_rights=True)
 async def change_password(request: Request, body: ChangePasswordRequest) -> Response:
     """Change your password. All your sessions end, in all tenants, this one too: go on with the tokens of the response.
 

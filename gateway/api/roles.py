@@ -65,7 +65,7 @@ async def read_role(request: Request, role_id: RoleInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=RoleResponse)
-@terms(requires("roles:update"), tagged=True, errors=(ExceedsOwn, BuiltInRoleFixed))
+@terms(requires("roles:update"), tagged=True, errors=(ExceedsOwn, BuiltInRoleFixed), ends_rights=True)
 async def update_role(request: Request, role_id: RoleInPath, body: ChangeRole) -> Response:
     """Change a role. It takes effect for all its members and keys at once."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -79,7 +79,7 @@ async def update_role(request: Request, role_id: RoleInPath, body: ChangeRole) -
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires("roles:delete"), tagged=True, errors=(ExceedsOwn, BuiltInRoleFixed, RoleInUse))
+@terms(requires("roles:delete"), tagged=True, errors=(ExceedsOwn, BuiltInRoleFixed, RoleInUse), ends_rights=True)
 async def delete_role(request: Request, role_id: RoleInPath) -> Response:
     """Delete a role that no member, no API key and no other role uses."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

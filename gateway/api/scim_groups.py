@@ -95,6 +95,7 @@ async def read_scim_group(
     body_limit=_BYTES,
     value_limit=MOST_VALUES,
     errors=(GroupNameTaken, NoSuchUser, TooManyGroupMembers),
+    ends_rights=True,
 )
 async def replace_scim_group(request: Request, group_id: ScimGroupInPath, body: _Group) -> Response:
     """Replace a group's attributes, and its members where the body has `members`."""
@@ -114,6 +115,7 @@ async def replace_scim_group(request: Request, group_id: ScimGroupInPath, body: 
     body_limit=_BYTES,
     value_limit=MOST_VALUES,
     errors=(InvalidPath, NoTarget, ReadOnlyAttribute, GroupNameTaken, NoSuchUser, TooManyGroupMembers),
+    ends_rights=True,
 )
 async def update_scim_group(request: Request, group_id: ScimGroupInPath, body: _Patch) -> Response:
     """Rename a group, add and remove members. A person whose roles change by it has to sign in again."""
@@ -127,7 +129,7 @@ async def update_scim_group(request: Request, group_id: ScimGroupInPath, body: _
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires("scim:manage"), tagged=True)
+@terms(requires("scim:manage"), tagged=True, ends_rights=True)
 async def delete_scim_group(request: Request, group_id: ScimGroupInPath) -> Response:
     """Delete a group. Its members lose the role that it gave them."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

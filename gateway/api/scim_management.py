@@ -40,7 +40,7 @@ async def read_scim_settings(request: Request) -> Response:
 
 
 @router.patch(_SETTINGS, response_model=ScimSettingsResponse)
-@terms(requires("scim:manage"), tagged=True, errors=(ExceedsOwn,))
+@terms(requires("scim:manage"), tagged=True, errors=(ExceedsOwn,), ends_rights=True)
 async def update_scim_settings(request: Request, body: ChangeScimSettings) -> Response:
     """Change the role of users that SCIM creates from now on. Only to a role that you hold."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -76,7 +76,7 @@ async def read_group_role(request: Request, group_id: ScimGroupInPath) -> Respon
 
 
 @router.patch(_GROUP, response_model=GroupRoleResponse)
-@terms(requires("scim:manage"), tagged=True, errors=(ExceedsOwn,))
+@terms(requires("scim:manage"), tagged=True, errors=(ExceedsOwn,), ends_rights=True)
 async def update_group_role(request: Request, group_id: ScimGroupInPath, body: ChangeGroupRole) -> Response:
     """Map a group to a role, which its members have while they are in it; null takes the role away.
 

@@ -40,7 +40,11 @@ router = ScimRouter(tags=["scim"])
 
 
 @router.post(_PATH, status_code=201, response_model=ScimUser)
-@terms(requires("scim:manage"), errors=(UserNameTaken, AlreadyProvisioned, LastOwner, NoAddress, TooManyMembers))
+@terms(
+    requires("scim:manage"),
+    errors=(UserNameTaken, AlreadyProvisioned, LastOwner, NoAddress, TooManyMembers),
+    ends_rights=True,
+)
 async def create_scim_user(request: Request, body: _User) -> Response:
     """Create a user. The person with the e-mail address becomes a member; an account is created if there is none."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -73,7 +77,7 @@ async def read_scim_user(request: Request, user_id: UserInPath, query: Annotated
 
 
 @router.put(_ONE, response_model=ScimUser)
-@terms(requires("scim:manage"), tagged=True, errors=(UserNameTaken, LastOwner))
+@terms(requires("scim:manage"), tagged=True, errors=(UserNameTaken, LastOwner), ends_rights=True)
 async def replace_scim_user(request: Request, user_id: UserInPath, body: _User) -> Response:
     """Replace a user's attributes. The account, its e-mail address and its password never change."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -90,6 +94,7 @@ async def replace_scim_user(request: Request, user_id: UserInPath, body: _User) 
     requires("scim:manage"),
     tagged=True,
     errors=(InvalidPath, NoTarget, ReadOnlyAttribute, UserNameTaken, LastOwner),
+    ends_rights=True,
 )
 async def update_scim_user(request: Request, user_id: UserInPath, body: _Patch) -> Response:
     """Change a user. `active` false disables the person in this tenant, and ends their sessions there."""
@@ -103,7 +108,7 @@ async def update_scim_user(request: Request, user_id: UserInPath, body: _Patch) 
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires("scim:manage"), tagged=True, errors=(LastOwner,))
+@terms(requires("scim:manage"), tagged=True, errors=(LastOwner,), ends_rights=True)
 async def delete_scim_user(request: Request, user_id: UserInPath) -> Response:
     """Remove a user from the tenant. The account remains, as it may belong to other tenants."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

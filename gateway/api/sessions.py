@@ -37,7 +37,7 @@ async def list_sessions(request: Request, query: Annotated[ListQuery, Query()]) 
 
 
 @router.delete(f"{_SESSIONS}/{{session_id}}", status_code=204)
-@terms(requires_person)
+@terms(requires_person, ends_rights=True)
 async def end_session(request: Request, session_id: SessionInPath) -> Response:
     """End one of your own sessions, with its refresh and access tokens."""
     services, caller = services_of(request), principal_of(request.scope)

@@ -53,7 +53,7 @@ async def read_sso_connection(request: Request) -> Response:
 
 
 @router.put(_CONNECTION, response_model=ConnectionResponse, responses=_ALSO_CREATED)
-@terms(requires("sso:manage"), tagged=True, errors=(ExceedsOwn, NothingToEnforce))
+@terms(requires("sso:manage"), tagged=True, errors=(ExceedsOwn, NothingToEnforce), ends_rights=True)
 async def configure_sso_connection(request: Request, body: ConfigureConnection) -> Response:
     """Create or replace the connection to an OpenID Connect provider. A new issuer is asked for its metadata first.
 
@@ -72,7 +72,7 @@ async def configure_sso_connection(request: Request, body: ConfigureConnection) 
 
 
 @router.delete(_CONNECTION, status_code=204)
-@terms(requires("sso:manage"), tagged=True, errors=(ExceedsOwn,))
+@terms(requires("sso:manage"), tagged=True, errors=(ExceedsOwn,), ends_rights=True)
 async def remove_sso_connection(request: Request) -> Response:
     """Remove the connection. The sessions that it has opened end; a later connection links people again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant

@@ -59,6 +59,7 @@ async def start_sso(request: Request, body: StartSso) -> Response:
     query=_PARAMETERS,
     per_source=_SIGN_INS,
     errors=(SsoRefused, NoSingleSignOn, ProviderUnavailable, TenantSuspended, TooManyMembers),
+    ends_rights=True,  # the provider's groups may give fewer roles than before
 )
 async def end_sso(request: Request) -> Response:
     """Receive the browser from the identity provider. It goes on to `return_to` with a `code` or an `error`.

@@ -31,7 +31,7 @@ async def read_own_tenant(request: Request) -> Response:
 
 
 @router.patch(_PATH, response_model=OwnTenantResponse)
-@terms(requires("tenant:update"), tagged=True, errors=(SecondFactorNeeded,))
+@terms(requires("tenant:update"), tagged=True, errors=(SecondFactorNeeded,), ends_rights=True)
 async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response:
     """Change your tenant. The plan is changed by buying another one, the slug never.
 
@@ -47,6 +47,7 @@ async def update_own_tenant(request: Request, body: ChangeOwnTenant) -> Response
     if requires_mfa:
         mfa.check_may_require(principal_of(request.scope))
     async with services.database.control(own) as session:
+        await services.features.people.members.keys.check_choice(session, own.id, body)
         tenant = await services.features.directory.change(session, own.id, body, expected, origin=origin_of(request))
     if requires_mfa:
         async with services.database.control(own) as session:

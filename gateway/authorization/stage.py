@@ -54,17 +54,31 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer, counts:
             raise Forbidden if request.operator else CredentialMissing
         if guard.people_only and request.principal.kind is not PrincipalKind.USER:
             raise Forbidden("The access token of a person is required; an API key does not suffice.")
-        if guard.permission is None or (guard.own is not None and _is_own(request, guard, request.principal)):
+        if guard.permission is None or guard.for_others:
+            return
+        if guard.own is not None and _is_own(request, guard, request.principal):
             return
         if not authorizer.allows(request.principal, guard.permission):
             counts.denied(request.principal, guard.permission)
-            raise _missing(request, guard.permission)
+            # The permission is the route's, which the OpenAPI document names too: it tells the caller nothing new.
+            request.log["missing_permission"] = guard.permission
+            raise _missing(guard.permission)
         counts.allowed(request.principal, guard.permission)
     elif guard.audience is Audience.OPERATORS:
         if request.operator is None:
             raise Forbidden if request.principal else CredentialMissing
         if request.operator.role not in guard.operator_roles:
             raise _missing_role(guard)
+
+
+def check_permission(
+    principal: Principal, permission: str, authorizer: Authorizer, counts: DecisionCounts = NO_COUNTS
+) -> None:
+    """Raise Forbidden unless the principal has the permission, where the body decides whether it is needed."""
+    if not authorizer.allows(principal, permission):
+        counts.denied(principal, permission)
+        raise _missing(permission)
+    counts.allowed(principal, permission)
 
 
 def _is_own(request: RequestContext, guard: Guard, principal: Principal) -> bool:
@@ -79,7 +93,5 @@ def _missing_role(guard: Guard) -> Forbidden:
     return Forbidden(f"An operator key with the role {roles} is required.")
 
 
-def _missing(request: RequestContext, permission: str) -> Forbidden:
-    """The permission is the route's, which the OpenAPI document names too: it tells the caller nothing new."""
-    request.log["missing_permission"] = permission
+def _missing(permission: str) -> Forbidden:
     return Forbidden(f"Permission {permission} is required.")

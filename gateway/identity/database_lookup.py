@@ -10,7 +10,7 @@ from typing import Any
 from gateway.identity.lookup import Holder, KeyId, KeySecret, Lookup, LookupResult, MemberId, Refusal, Subject
 from gateway.identity.subjects import epoch, interned, key_principal, operator, operator_refusal, person
 from migrations.servable import Servable
-from tenants.api_keys.lineage import Owners, bounds_of, owner_of, people_of, refusal_of
+from tenants.api_keys.lineage import Granted, Owners, bounds_of, granted_by, owner_of, people_of, refusal_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialInvalid, CredentialRevoked
@@ -66,6 +66,16 @@ class DatabaseLookup:
         if people:
             found |= await self._users(people)
         return [found[each] for each in lookups]
+
+    async def line(self, asked: KeyId) -> list[Granted]:
+        """What a key and its owners grant it, ended or not; empty when the tenant has no such key."""
+        found = await self.api_keys.find_by_ids(self.database, [asked.id])
+        keys = [key for key in found if key.tenant.id == asked.tenant_id]
+        owners = await self._owners(keys)
+        holders = [(asked.tenant_id, (key.role,)) for key in (*keys, *owners.keys.values())]
+        roles = await self._own_roles([*holders, *((tenant, of) for (tenant, _), of in owners.people.items())])
+        permissions_of = partial(self.roles.permissions_of, _policy(asked.tenant_id, roles))
+        return [granted for key in keys for granted in granted_by(key, owners, permissions_of)]
 
     async def tenant(self, tenant: TenantId) -> TenantRef | None:
         """The tenant with this id, with the status that its revisions give it. Raises Unavailable."""

@@ -15,7 +15,7 @@ from tenants.credentials import CredentialRevoked
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.identifiers import TenantId
-from tenants.principal import Actor, Operator, Principal, TenantStatus
+from tenants.principal import Actor, Operator, Principal, TenantRef, TenantStatus
 from tenants.values.networks import Address, Network, plain_address
 
 _MIGRATION_RETRY = 60  # seconds: Retry-After of a tenant whose schema is older than this release can serve
@@ -97,22 +97,33 @@ class IdentityStage:
             return
         request.principal = subject  # before the checks: the access log names the refused principal
         if subject.tenant.status is not TenantStatus.ACTIVE:
-            _refuse_tenant(subject)
-        if subject.networks and not _is_inside(request.client, subject.networks):
-            self._note(request, subject.tenant.id, subject.actor, ADDRESS_REFUSED)
-            raise IpNotAllowed
+            check_tenant(subject.tenant)
+        if subject.networks:
+            try:
+                check_address(subject, request.client)
+            except IpNotAllowed:
+                self._note(request, subject.tenant.id, subject.actor, ADDRESS_REFUSED)
+                raise
 
     def _note(self, request: RequestContext, tenant: TenantId, actor: Actor, action: str) -> None:
         if actor.id is not None:
             self._refusals.note(tenant, action, actor.id, Origin(actor, request.request_id, request.client))
 
 
-def _refuse_tenant(principal: Principal) -> None:
-    if principal.tenant.status is TenantStatus.SUSPENDED:
+def check_tenant(tenant: TenantRef) -> None:
+    """Return when requests of this tenant are served. Raises TenantSuspended and Unavailable."""
+    if tenant.status is TenantStatus.SUSPENDED:
         raise TenantSuspended
-    revisions = ", ".join(principal.tenant.revisions) or "none"
-    detail = f"tenant {principal.tenant.id} must be migrated first; its schema is at {revisions}"
-    raise Unavailable(detail=detail, retry_after=_MIGRATION_RETRY)
+    if tenant.status is TenantStatus.BEHIND:
+        revisions = ", ".join(tenant.revisions) or "none"
+        detail = f"tenant {tenant.id} must be migrated first; its schema is at {revisions}"
+        raise Unavailable(detail=detail, retry_after=_MIGRATION_RETRY)
+
+
+def check_address(principal: Principal, client: str) -> None:
+    """Return when the principal may be used from this address. Raises IpNotAllowed."""
+    if principal.networks and not _is_inside(client, principal.networks):
+        raise IpNotAllowed
 
 
 def _is_inside(client: str, networks: tuple[Network, ...]) -> bool:

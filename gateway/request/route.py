@@ -34,7 +34,8 @@ class Guard:
 
     ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
     an operator route. ``people_only`` excludes API keys. ``own`` is the parameter of the path that is a person's id:
-    that person needs no permission.
+    that person needs no permission. ``for_others``: the caller needs none for what concerns itself; the endpoint asks
+    for it when the body names another principal.
     """
 
     audience: Audience
@@ -43,6 +44,7 @@ class Guard:
     operator_roles: frozenset[OperatorRole] = frozenset()
     people_only: bool = False
     own: str | None = None
+    for_others: bool = False
 
 
 PUBLIC = Guard(Audience.EVERYBODY)
@@ -91,6 +93,8 @@ class Terms:
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
     browsers: bool = True  # pages of allowed origins may call it (CORS); never one of operators or operations
+    ends_rights: bool = False  # may take rights away: answered when every worker applies it (ID14)
+    ending_errors: tuple[type[TenantryError], ...] = ()  # raised after rights were taken away: answered likewise
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
     error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter`` changes it

@@ -3,7 +3,7 @@
 A misspelt filter, or one on the wrong path, must not be taken for a filter that matched everything.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 from urllib.parse import unquote_plus
@@ -17,6 +17,7 @@ from tenants.crud.faults import query_fault, repetitions
 from tenants.errors import MOST_ERRORS, ValidationFailed
 
 _MOST_PAIRS = 200
+_FLAGS = {"true": True, "false": False}
 _SEQUENCES = (list, set, frozenset, tuple)
 
 Check = Callable[[Scope], None]
@@ -55,6 +56,28 @@ def _decoded(text: str) -> str:
 def refuse_parameters(scope: Scope) -> None:
     """For routes that take none. Raises ValidationFailed when there are some."""
     _refuse_unknown(query_of(scope), frozenset())
+
+
+def flag_parameter(name: str, description: str) -> Mapping[str, Any]:
+    """An optional parameter that is true or false, for the terms of a route whose endpoint calls ``flag_of``."""
+    schema = {"type": "boolean", "default": False}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def flag_of(scope: Scope, name: str) -> bool:
+    """The value of the only parameter that a route takes, false when it is left out. Raises ValidationFailed.
+
+    For routes with ``ends_rights``, whose query FastAPI does not read.
+    """
+    given = query_of(scope)
+    _refuse_unknown(given, frozenset({name}))
+    faults = tuple(repetitions(each for each, _ in given))
+    if faults:
+        raise ValidationFailed(faults)
+    value = dict(given).get(name, "false")
+    if value not in _FLAGS:
+        raise ValidationFailed((query_fault(name, "bad_format", "Must be true or false."),))
+    return _FLAGS[value]
 
 
 def check_of(dependant: Dependant) -> Check:

@@ -3,6 +3,8 @@
 FastAPI injects and serializes for any endpoint, which takes longer than fetching a row. An endpoint that takes nothing
 but its request, parameters of the path and one body model, and that returns a response, needs neither: it is called
 directly. Every other one is called by FastAPI, past its router and middleware, which the gate replaces.
+
+A change that takes rights away (``ends_rights``) is answered when every worker applies it (docs/decisions/0040).
 """
 
 import inspect
@@ -27,6 +29,9 @@ from gateway.request.route import Terms
 from gateway.routing.body import NO_BODY, StrictRequest, bounded, read_document, uncoded
 from gateway.routing.query import Check, check_of
 from tenants.errors import NotFound
+from tenants.resources.errors import DeclarationError
+
+_Endpoint = Callable[..., Awaitable[Response]]
 
 _MISSING = ({"type": "missing", "loc": ("body",)},)
 
@@ -44,21 +49,29 @@ class _Body:
 class _DirectCall:
     """How an endpoint is called without FastAPI."""
 
-    endpoint: Callable[..., Awaitable[Response]]
+    endpoint: _Endpoint
     request: str | None  # names of its parameters
     path: tuple[ModelField, ...]
     body: _Body | None
 
 
 def runner_of(route: RouteContext, terms: Terms, app: FastAPI) -> ASGIApp:
-    """The application that answers this route, given a scope with ``path_params`` in it."""
+    """The application that answers this route, given a scope with ``path_params`` in it.
+
+    Raises DeclarationError for ``ends_rights`` on an endpoint whose answer is not made before it is sent.
+    """
     check = check_of(route.dependant) if terms.query == () else None
     call = None if terms.streams else _direct_call(route)
-    answer = _injected(route, check, app) if call is None else _direct(call, check, app, terms.value_limit)
+    if call is None and (terms.ends_rights or terms.ending_errors):
+        raise DeclarationError(f"Route {route.path}", "ends_rights needs an endpoint that returns a Response itself")
+    answer = _injected(route, check, app) if call is None else _direct(call, check, app, terms)
     return answer if terms.body_limit is None else bounded(answer, terms.body_limit)
 
 
-def _direct(call: _DirectCall, check: Check | None, app: FastAPI, value_limit: int) -> ASGIApp:
+def _direct(call: _DirectCall, check: Check | None, app: FastAPI, terms: Terms) -> ASGIApp:
+    value_limit, confirmed = terms.value_limit, terms.ends_rights or terms.ending_errors
+    endpoint = _confirmed(call.endpoint, terms, app) if confirmed else call.endpoint
+
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if check is not None and scope["query_string"]:
             check(scope)
@@ -72,10 +85,26 @@ def _direct(call: _DirectCall, check: Check | None, app: FastAPI, value_limit: i
                 values[call.body.name] = body
         if call.request is not None:
             values[call.request] = request
-        response = await call.endpoint(**values)
+        response = await endpoint(**values)
         await response(scope, receive, send)
 
     return answer
+
+
+def _confirmed(endpoint: _Endpoint, terms: Terms, app: FastAPI) -> _Endpoint:
+    """The endpoint, which returns when every worker applies what it has committed. Another error has taken nothing."""
+
+    async def confirmed(**values: Any) -> Response:
+        try:
+            response = await endpoint(**values)
+        except terms.ending_errors:
+            await app.state.confirm()
+            raise
+        if terms.ends_rights:
+            await app.state.confirm()
+        return response
+
+    return confirmed
 
 
 def _injected(route: RouteContext, check: Check | None, app: FastAPI) -> ASGIApp:

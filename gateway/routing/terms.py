@@ -30,6 +30,8 @@ def terms(
     errors: Sequence[type[TenantryError]] = (),
     operations: bool = False,
     browsers: bool = True,
+    ends_rights: bool = False,
+    ending_errors: Sequence[type[TenantryError]] = (),
     per_source: Quota | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
@@ -52,6 +54,8 @@ def terms(
         errors=tuple(errors),
         operations=operations,
         browsers=browsers,
+        ends_rights=ends_rights,
+        ending_errors=tuple(ending_errors),
         per_source=per_source,
     )
 

@@ -9,7 +9,7 @@ For management requests, the keys that a key has made count as one, however many
 leaked key cannot multiply its share, and no key can use up the share of the one that has made it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tenants.api_keys.models import ApiKey
@@ -51,7 +51,7 @@ def join_as_child(key: ApiKey, limits: Iterable[KeyLimit], maker: ApiKey | None)
     """Bind a new key by ``limits`` of its own, and by its maker's. Raises TooManyLimits."""
     inherited = _windows_of(maker)
     own = [Window(each.name, each.quota, each.window_seconds, key.id.hex) for each in limits]
-    _bind(key, [*(each for each in own if not _follows(each, inherited)), *inherited])
+    bind(key, [*own, *inherited])  # one that an inherited limit is tighter than too: that one may be widened
     if maker is not None:
         _join(key, maker, made_by_key=True)
 
@@ -61,7 +61,7 @@ def join_as_successor(key: ApiKey, old: ApiKey, maker: ApiKey | None) -> None:
 
     Made by a key of another family, which then has its secret, it counts as made by that family.
     """
-    _bind(key, dict.fromkeys((*_windows_of(old), *_windows_of(maker))))
+    bind(key, dict.fromkeys((*_windows_of(old), *_windows_of(maker))))
     if maker is None or _place(maker) == _place(old):
         _join(key, old, made_by_key=old.made_by_key)
     else:
@@ -72,7 +72,7 @@ def _windows_of(key: ApiKey | None) -> tuple[Window, ...]:
     return () if key is None else binding_windows(key.id, key.limits, key.binding_limits)
 
 
-def _bind(key: ApiKey, windows: Iterable[Window]) -> None:
+def bind(key: ApiKey, windows: Iterable[Window]) -> None:
     key.binding_limits = [
         {"name": each.name, "quota": each.quota, "window_seconds": each.seconds, "key_id": each.counter}
         for each in windows
@@ -87,8 +87,3 @@ def _join(key: ApiKey, other: ApiKey, *, made_by_key: bool) -> None:
 
 def _place(key: ApiKey) -> tuple[ApiKeyId, bool]:
     return key.family_id or key.id, key.made_by_key
-
-
-def _follows(limit: Window, inherited: Sequence[Window]) -> bool:
-    """The limit never refuses what an inherited one admits: whatever it counts is counted there too."""
-    return any(each.seconds == limit.seconds and each.quota <= limit.quota for each in inherited)

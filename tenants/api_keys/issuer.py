@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tenants.api_keys.lineage import Owner, OwnerKind
+from tenants.api_keys.lineage import Owner, OwnerKind, owner_of
+from tenants.api_keys.models import ApiKey
 from tenants.api_keys.schemas import KeyLimit
 from tenants.errors import Forbidden, ValidationFailed
-from tenants.identifiers import ApiKeyId, UserId
+from tenants.identifiers import UserId
 from tenants.policy import NO_OWN_ROLES, Policy
-from tenants.principal import Principal, PrincipalKind, Window
+from tenants.principal import Principal, Window
 from tenants.roles.builtin import BUILT_IN_ROLES
-from tenants.values.networks import Network, is_inside, plain_network
+from tenants.roles.permissions import SERVICE_KEYS_CREATE
+from tenants.values.networks import Network, contains, plain_network
 
 PermissionsOfRoles = Callable[[Policy, tuple[str, ...]], frozenset[str]]
 
@@ -27,6 +29,13 @@ class NoOwnKeys(Forbidden):
     message = "Only people and API keys create keys."
 
 
+class NoServiceKeys(Forbidden):
+    message = (
+        f"A key of the tenant itself is created with the permission {SERVICE_KEYS_CREATE}, by a person or by a key that"
+        " the tenant owns."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """The principal that issues a key, all that it may do itself, and its tenant's own roles, which it may grant."""
@@ -34,6 +43,13 @@ class Issuer:
     principal: Principal
     permissions: frozenset[str]
     policy: Policy = NO_OWN_ROLES
+
+    @property
+    def ends(self) -> datetime | None:
+        """When the principal ends. An access token ends in minutes, its person does not."""
+        if self.principal.expires_at is None or self.principal.user_id == self.principal.id:
+            return None
+        return datetime.fromtimestamp(self.principal.expires_at, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +89,29 @@ def _existing(role: str, policy: Policy) -> str:
     return role
 
 
-def owner_for(issuer: Issuer | None) -> Owner:
-    """The owner of a new key: who issues it, or the tenant for what the SaaS's own staff issue. Raises NoOwnKeys."""
-    if issuer is None:
+def owner_for(issuer: Issuer | None, maker: ApiKey | None, requested: OwnerKind | None) -> Owner:
+    """The owner of a new key: who issues it, or the tenant for what the SaaS's own staff issue.
+
+    ``maker`` is the issuer's row when it is a key. Raises NoServiceKeys when the tenant is requested by an issuer
+    without the permission, or by a key that is not the tenant's own: what it makes would no longer be bound by anyone.
+    """
+    if requested is OwnerKind.TENANT and issuer is not None:
+        is_owned = maker is not None and owner_of(maker).kind is not OwnerKind.TENANT
+        if SERVICE_KEYS_CREATE not in issuer.permissions or is_owned:
+            raise NoServiceKeys
+    if issuer is None or requested is OwnerKind.TENANT:
         return Owner(OwnerKind.TENANT)
-    principal = issuer.principal
-    if principal.kind is PrincipalKind.API_KEY:
-        return Owner(OwnerKind.KEY, key=ApiKeyId(principal.id))
-    if principal.kind is PrincipalKind.USER:
-        return Owner(OwnerKind.USER, user=UserId(principal.id))
-    raise NoOwnKeys
+    if maker is not None:
+        return Owner(OwnerKind.KEY, key=maker.id)
+    return Owner(OwnerKind.USER, user=UserId(issuer.principal.id))
 
 
 def narrowed_expiry(issuer: Issuer | None, requested: datetime | None, now: datetime) -> datetime | None:
     """When the key ends: as requested, and never later than its issuer."""
     if requested is not None and requested <= now:
         raise ValidationFailed.at("/expires_at", "not_in_future", "Must be in the future.")
-    if issuer is None or issuer.principal.expires_at is None or issuer.principal.user_id == issuer.principal.id:
-        return requested  # an access token ends in minutes, its person does not
-    end = datetime.fromtimestamp(issuer.principal.expires_at, UTC)
-    if requested is not None and requested > end:
+    end = None if issuer is None else issuer.ends
+    if requested is not None and end is not None and requested > end:
         raise ExceedsIssuer
     return requested or end
 
@@ -102,7 +121,7 @@ def narrowed_networks(issuer: Issuer | None, requested: Sequence[str]) -> list[s
     own = issuer.principal.networks if issuer else ()
     if not own:
         return list(requested)
-    if any(not _inside(plain_network(each), own) for each in requested):
+    if any(not is_inside(plain_network(each), own) for each in requested):
         raise ExceedsIssuer
     return list(requested) or [str(each) for each in own]
 
@@ -124,5 +143,6 @@ def _quota_of(window: Window) -> int:
     return window.quota
 
 
-def _inside(network: Network, own: Sequence[Network]) -> bool:
-    return any(is_inside(network, each) for each in own)
+def is_inside(network: Network, own: Sequence[Network]) -> bool:
+    """Whether one of ``own`` contains the whole network."""
+    return any(contains(each, network) for each in own)

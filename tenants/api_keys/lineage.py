@@ -4,6 +4,9 @@ A key has a maker, which is recorded for good, and an owner, whose rights bound 
 it, until it is handed over. What a key may do is what its role and scopes hold, and every owner up the line holds too.
 It is computed when the key is loaded, from rows of that moment, so no change of an owner has to find its keys. A key
 of the tenant itself has no owner: nothing but its own row bounds it.
+
+A key that was revoked alone goes on to bound the keys that it owns, by what it held, and ends none of them. One that is
+disabled or has expired leaves them nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +18,7 @@ from typing import Protocol
 from uuid import UUID
 
 from tenants.api_keys.recognised import RecognisedKey
+from tenants.api_keys.status import has_expired
 from tenants.credentials import CredentialExpired, CredentialRevoked
 from tenants.errors import Conflict
 from tenants.identifiers import ApiKeyId, TenantId, UserId
@@ -119,19 +123,39 @@ def people_of(keys: Iterable[RecognisedKey]) -> set[tuple[TenantId, UserId]]:
     return {(tenant, user) for tenant, user in owners if user is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What the key's own row grants it, or one of its owners. A key has what all of them grant."""
+
+    holder: Owner
+    permissions: Permissions
+    key: RecognisedKey | None = None  # of a holder that is a key
+    is_gone: bool = False  # of a holder who is a person: no member any longer, or disabled
+
+
+def granted_by(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf) -> list[Granted]:
+    """The key itself first, then its owners, the nearest first."""
+    line = [key, *owners.line(key)]
+    found = [Granted(Owner(OwnerKind.KEY, key=each.id), _granted(each, permissions_of), each) for each in line]
+    person = owner_of(line[-1])
+    if person.user is not None:
+        roles = owners.people.get((key.tenant.id, person.user))
+        found.append(Granted(person, permissions_of(roles or ()), is_gone=roles is None))
+    return found
+
+
 def bounds_of(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf, now: datetime) -> Bounds:
     """What the owners leave of a key that has not ended itself. ``permissions_of`` gives what roles hold now."""
     line = [key, *owners.line(key)]
     person = owner_of(line[-1])
     roles = None if person.user is None else owners.people.get((key.tenant.id, person.user))
-    refusal = next((found for found in (refusal_of(each, now) for each in line[1:]) if found), None)
+    refusal = next((found for found in (_refusal_of_owned(each, now) for each in line[1:]) if found), None)
     if refusal is None and person.kind is not OwnerKind.TENANT and roles is None:
         refusal = CredentialRevoked  # the person has left or is disabled, or the line could not be followed
     if refusal is not None:
         return Bounds(refusal)
     held = permissions_of((key.role,))
-    limits = [_granted(each, permissions_of) for each in line] + ([] if roles is None else [permissions_of(roles)])
-    scopes = reduce(frozenset.__and__, limits, held)
+    scopes = reduce(frozenset.__and__, (each.permissions for each in granted_by(key, owners, permissions_of)), held)
     networks = [tuple(_network(text) for text in each.allowed_cidrs) for each in line if each.allowed_cidrs]
     common = reduce(common_networks, networks) if networks else ()
     return Bounds(
@@ -146,9 +170,14 @@ def refusal_of(key: RecognisedKey, now: datetime) -> Refusal | None:
     """Why a key is refused by its own row; None for one that works."""
     if key.revoked_at is not None or key.disabled_at is not None:
         return CredentialRevoked
-    if key.expires_at is not None and key.expires_at <= now:
-        return CredentialExpired
-    return None
+    return CredentialExpired if has_expired(key, now) else None
+
+
+def _refusal_of_owned(owner: RecognisedKey, now: datetime) -> Refusal | None:
+    """Disabled first: revoking such a key afterwards must not bring to life what it owns."""
+    if owner.disabled_at is not None:
+        return CredentialRevoked
+    return CredentialExpired if has_expired(owner, now) else None
 
 
 @lru_cache(maxsize=10_000)

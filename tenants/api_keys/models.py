@@ -21,6 +21,11 @@ class ApiKey(Versioned, ControlModel):
     __table_args__ = (
         CheckConstraint("environment IN ('live', 'test')", name="environment"),
         CheckConstraint("owned_by IN ('user', 'key', 'tenant')", name="owned_by"),
+        Index(
+            "ix_api_keys_of_older_releases",
+            "created_by_user_id",
+            postgresql_where=text("owned_by IS NULL AND created_by_user_id IS NOT NULL"),
+        ),
         *(_present(column) for column in ("created_by_key_id", "owner_key_id", "rotated_from_id", "owner_user_id")),
     )
 

@@ -1,14 +1,32 @@
-"""SQL of the control table ``api_keys``."""
+"""SQL of the control tables ``api_keys`` and ``api_key_uses``."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import eq, ge, gt, le, lt
 from typing import Any
 
-from sqlalchemy import ARRAY, LargeBinary, Select, Uuid, any_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    Select,
+    SQLColumnExpression,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from tenants.api_keys.lineage import Owner, columns_of
-from tenants.api_keys.models import ApiKey
+from tenants.api_keys.filters import KeyField, KeyFilter, ListedKey
+from tenants.api_keys.models import ApiKey, ApiKeyUse
 from tenants.api_keys.recognised import RecognisedKey
+from tenants.api_keys.status import KeyStatus
+from tenants.crud.filters import Operator
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Row, Work, prepare
@@ -97,10 +115,86 @@ async def find(session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def page(session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
-    """A page of this tenant's keys by creation time, which is the order of their ids."""
-    query = select(ApiKey).where(ApiKey.tenant_id == tenant)
-    return (await session.scalars(keyset.of(query, ApiKey.id))).all()
+async def hold(session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey | None:
+    """One key of this tenant as it is now, which does not change before the transaction ends."""
+    query = select(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.id == key).with_for_update(read=True)
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
+async def find_listed(session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ListedKey | None:
+    """One key of this tenant, as lists have it."""
+    row = (await session.execute(_listed(tenant).where(ApiKey.id == key))).one_or_none()
+    return None if row is None else ListedKey(row[0], row[1])
+
+
+async def page(
+    session: ControlSession, tenant: TenantId, keyset: Keyset, filters: Sequence[KeyFilter] = ()
+) -> Sequence[ListedKey]:
+    """A page of this tenant's keys by creation time, which is the order of their ids; all conditions hold for each."""
+    query = _listed(tenant).where(*map(_condition, filters))
+    return [ListedKey(key, use) for key, use in await session.execute(keyset.of(query, ApiKey.id))]
+
+
+def _listed(tenant: TenantId) -> Select[ApiKey, ApiKeyUse]:
+    query = select(ApiKey, ApiKeyUse).outerjoin(ApiKeyUse, ApiKeyUse.key_id == ApiKey.id)
+    return query.where(ApiKey.tenant_id == tenant)
+
+
+# As ``status.py`` decides.
+_STATUS = case(
+    (ApiKey.revoked_at.is_not(None), KeyStatus.REVOKED.value),
+    (ApiKey.expires_at <= func.now(), KeyStatus.EXPIRED.value),
+    (ApiKey.disabled_at.is_not(None), KeyStatus.DISABLED.value),
+    (ApiKey.rotated_at.is_not(None), KeyStatus.ROTATING.value),
+    else_=KeyStatus.ACTIVE.value,
+)
+_FILTERED: Mapping[KeyField, SQLColumnExpression[Any]] = {
+    KeyField.STATUS: _STATUS,
+    KeyField.ROLE: ApiKey.role,
+    KeyField.NAME: ApiKey.name,
+    KeyField.CREATED_BY: ApiKey.created_by_user_id,
+    KeyField.CREATED_AT: ApiKey.created_at,
+    KeyField.EXPIRES_AT: ApiKey.expires_at,
+    KeyField.LAST_USED_AT: ApiKeyUse.last_used_at,
+}
+_COMPARED: Mapping[Operator, Callable[[SQLColumnExpression[Any], Any], ColumnElement[bool]]] = {
+    Operator.EQ: eq,
+    Operator.NE: lambda column, value: column.is_distinct_from(value),
+    Operator.GT: gt,
+    Operator.GTE: ge,
+    Operator.LT: lt,
+    Operator.LTE: le,
+    Operator.IN: lambda column, values: column.in_(values),
+    Operator.CONTAINS: lambda column, text: column.icontains(text, autoescape=True),
+    Operator.STARTS_WITH: lambda column, text: column.istartswith(text, autoescape=True),
+    Operator.IS_NULL: lambda column, wanted: column.is_(None) if wanted else column.is_not(None),
+}
+
+
+def _condition(wanted: KeyFilter) -> ColumnElement[bool]:
+    return _COMPARED[wanted.operator](_FILTERED[wanted.field], wanted.value)
+
+
+async def line(session: ControlSession, key: ApiKeyId) -> frozenset[ApiKeyId]:
+    """The key, the key that it replaces, and so on."""
+    first = select(ApiKey.id, ApiKey.rotated_from_id).where(ApiKey.id == key).cte("line", recursive=True)
+    older = select(ApiKey.id, ApiKey.rotated_from_id).join(first, ApiKey.id == first.c.rotated_from_id)
+    return frozenset((await session.scalars(select(first.union(older).c.id))).all())
+
+
+async def lock_with_bound(
+    session: ControlSession, tenant: TenantId, key: ApiKeyId, line: frozenset[ApiKeyId]
+) -> Sequence[ApiKey]:
+    """The key, and the other keys that work and are bound by limits that were given to a key of ``line``.
+
+    Locked in the order of ids, so that two such changes cannot deadlock.
+    """
+    limit = func.jsonb_array_elements(ApiKey.binding_limits).table_valued("value").render_derived(name="bound")
+    given_to: ColumnElement[str] = literal_column("bound.value ->> 'key_id'")
+    is_bound = select(limit.c.value).where(given_to.in_([each.hex for each in line])).exists()
+    works = ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+    query = select(ApiKey).where(ApiKey.tenant_id == tenant, or_(ApiKey.id == key, works & is_bound))
+    return (await session.scalars(query.order_by(ApiKey.id).with_for_update())).all()
 
 
 async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
@@ -119,11 +213,4 @@ async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:
     """Expire the key at this time, unless it expires earlier."""
     if key.expires_at is None or key.expires_at > when:
         key.expires_at = when
-        await session.flush()
-
-
-async def pass_on(session: ControlSession, tenant: TenantId, key: ApiKeyId, owner: Owner) -> list[ApiKeyId]:
-    """Give the keys that this key owns to another owner; their ids."""
-    owned = update(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.owner_key_id == key)
-    changed = owned.values(**columns_of(owner)).returning(ApiKey.id)
-    return list(await session.scalars(changed.execution_options(synchronize_session="fetch")))
+    await session.flush()

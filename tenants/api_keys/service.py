@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tenants.api_keys import repository
+from tenants.api_keys.descendants import repository as lineage_repository
+from tenants.api_keys.descendants.service import Descendants
 from tenants.api_keys.family import join_as_child, join_as_successor
+from tenants.api_keys.filters import KeyFilter, ListedKey
 from tenants.api_keys.issuer import (
     ExceedsIssuer,
     Issuer,
@@ -21,14 +24,16 @@ from tenants.api_keys.issuer import (
     narrowed_networks,
     owner_for,
 )
-from tenants.api_keys.lineage import Owner, OwnerKind, columns_of, owner_of
+from tenants.api_keys.lineage import MOST_OWNERS, OwnerKind, TooManyOwners, columns_of, owner_of
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.api_keys.schemas import ApiKeyResponse, CreateApiKey, KeyLimit, RotateApiKey, check_environment
+from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey, audited, check_environment
+from tenants.api_keys.standing import RolesNow, Standings
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
+from tenants.directory import repository as directory
 from tenants.errors import Conflict, NotFound, ValidationFailed
 from tenants.identifiers import ApiKeyId, TenantId, new_id
 from tenants.policy import NO_OWN_ROLES, Policy
@@ -43,6 +48,10 @@ class KeyHasEnded(Conflict):
     message = "The key was rotated, revoked or has expired and cannot be rotated again. Create a new key."
 
 
+class KeyIsDisabled(Conflict):
+    message = "The key is disabled and cannot be rotated. Enable it first, or create a new key."
+
+
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
     """A new key and its secret, which is stored nowhere."""
@@ -54,9 +63,11 @@ class IssuedKey:
 class ApiKeys:
     """``permissions_of`` gives the permissions of roles, by the policy that requests are authorized with."""
 
-    def __init__(self, hasher: SecretHasher, permissions_of: PermissionsOfRoles) -> None:
+    def __init__(self, hasher: SecretHasher, permissions_of: PermissionsOfRoles, roles_now: RolesNow) -> None:
         self._hasher = hasher
         self._permissions_of = permissions_of
+        self._standings = Standings(permissions_of, roles_now)
+        self.descendants = Descendants()
 
     async def create(
         self,
@@ -70,28 +81,45 @@ class ApiKeys:
     ) -> IssuedKey:
         """Create a key. ``issuer`` is None only for the SaaS's own staff; ``policy`` then has the tenant's own roles.
 
-        Raises ValidationFailed, ExceedsIssuer and TooManyLimits.
+        The caller holds the tenant's roles and members. Raises ValidationFailed, ExceedsIssuer, NoServiceKeys,
+        TooManyLimits and TooManyOwners; CredentialRevoked and CredentialExpired for an issuer that has ended since.
         """
+        standing = await self._standings.read(session, issuer)
+        issuer, maker = standing.issuer, standing.key
+        owner = owner_for(issuer, maker, requested.owner)
+        if owner.kind is OwnerKind.KEY and standing.keys > MOST_OWNERS:
+            raise TooManyOwners
         check_grant(issuer, RoleGrant(requested.role, requested.scopes), self._permissions_of, policy)
         key = ApiKey(
             id=ApiKeyId(new_id()),
             tenant_id=tenant,
             name=requested.name,
+            description=requested.description,
+            labels=dict(requested.metadata),
             role=requested.role,
             scopes=None if requested.scopes is None else sorted(set(requested.scopes)),
             environment=requested.environment,
             allowed_cidrs=narrowed_networks(issuer, requested.allowed_cidrs),
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, requested.limits)],
             **_made_by(issuer),
-            **columns_of(owner_for(issuer)),
+            **columns_of(owner),
             expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
-        join_as_child(key, requested.limits, await self._maker(session, issuer))
+        join_as_child(key, requested.limits, maker)
         return await self._issue(session, key, origin)
 
-    async def page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ApiKey]:
-        """A page of this tenant's keys, revoked ones included."""
-        return await repository.page(session, tenant, keyset)
+    async def page(
+        self, session: ControlSession, tenant: TenantId, keyset: Keyset, filters: Sequence[KeyFilter] = ()
+    ) -> Sequence[ListedKey]:
+        """A page of this tenant's keys for which all conditions hold, revoked ones included."""
+        return await repository.page(session, tenant, keyset, filters)
+
+    async def listed(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ListedKey:
+        """One key of this tenant, with its use. Raises NotFound."""
+        found = await repository.find_listed(session, tenant, key)
+        if found is None:
+            raise NotFound
+        return found
 
     async def read(self, session: ControlSession, tenant: TenantId, key: ApiKeyId) -> ApiKey:
         """One key of this tenant. Raises NotFound."""
@@ -107,34 +135,56 @@ class ApiKeys:
         *,
         origin: Origin,
     ) -> IssuedKey:
-        """Create the successor of a key, which ends after the overlap.
+        """Create the successor of a key, which ends after the overlap; what it owns is the successor's at once.
 
-        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; ValidationFailed for one of a test
-        environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret; TooManyLimits.
+        The caller has serialised the tenant (``Roles.serialised``): rotating changes the owners of other keys.
+        Raises NotFound; KeyHasEnded for a key that has ended or has a successor; KeyIsDisabled; ValidationFailed for
+        one of a test environment; ExceedsIssuer for one that holds more than the issuer, who would get its secret;
+        TooManyLimits.
         """
+        standing = await self._standings.read(session, issuer)
+        issuer = standing.issuer or issuer
         old, now = await self._found(session, tenant, key, lock=True), datetime.now(UTC)
         if old.revoked_at or (old.expires_at and old.expires_at <= now) or await repository.has_successor(session, key):
             raise KeyHasEnded
+        if old.disabled_at is not None:
+            raise KeyIsDisabled
         _check_environment(old)
         scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
-        join_as_successor(successor, old, await self._maker(session, issuer))
-        before = _shown(old)
+        join_as_successor(successor, old, standing.key)
+        before = audited(old)
+        old.rotated_at = now
         await repository.end_at(session, old, now + timedelta(seconds=requested.overlap_seconds))
-        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=_shown(old))
+        await audit.record(session, tenant, origin, "api_keys.rotated", key, before=before, after=audited(old))
         issued = await self._issue(session, successor, origin)
-        await repository.pass_on(session, tenant, old.id, Owner(OwnerKind.KEY, key=successor.id))
+        await lineage_repository.pass_on(session, tenant, old.id, successor.id)
         return issued
 
-    async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin) -> None:
-        """Revoke a key for good; idempotent. Raises NotFound."""
-        found = await self._found(session, tenant, key, lock=True)
-        if found.revoked_at is not None:
-            return
-        before, found.revoked_at = _shown(found), datetime.now(UTC)
-        await repository.pass_on(session, tenant, key, owner_of(found))
-        await audit.record(session, tenant, origin, "api_keys.revoked", key, before=before, after=_shown(found))
+    async def revoke(
+        self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin, descendants: bool = False
+    ) -> Sequence[ApiKeyId]:
+        """Revoke a key for good, and with ``descendants`` all that it made, transitively; the keys that were ended.
+
+        What it owns works on otherwise, bound by what the key held. Idempotent. Raises NotFound and TooManyKeys.
+        """
+        if descendants:
+            await directory.serialise(session, tenant)
+        found = await self._found(session, tenant, key, lock=not descendants)
+        if descendants:
+            ended = await self.descendants.made_by(session, tenant, [key])
+        else:
+            ended = [] if found.revoked_at is not None else [key]
+        await self.descendants.revoke(session, tenant, ended, origin=origin)
+        return ended
+
+    async def page_of_descendants(
+        self, session: ControlSession, tenant: TenantId, key: ApiKeyId, keyset: Keyset
+    ) -> Sequence[ListedKey]:
+        """A page of what the key made, transitively, revoked ones included. Raises NotFound."""
+        await self._found(session, tenant, key)
+        return await self.descendants.page(session, tenant, key, keyset)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
@@ -158,6 +208,8 @@ class ApiKeys:
             id=ApiKeyId(new_id()),
             tenant_id=old.tenant_id,
             name=old.name,
+            description=old.description,
+            labels=old.labels,
             role=old.role,
             scopes=scopes,
             environment=old.environment,
@@ -178,26 +230,14 @@ class ApiKeys:
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
-        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=_shown(key))
+        await audit.record(session, key.tenant_id, origin, "api_keys.created", key.id, after=audited(key))
         return IssuedKey(key, secret)
-
-    async def _maker(self, session: ControlSession, issuer: Issuer | None) -> ApiKey | None:
-        """The key that issues another; None for people and the SaaS's own staff."""
-        if issuer is None or issuer.principal.kind is not PrincipalKind.API_KEY:
-            return None
-        principal = issuer.principal
-        return await self._found(session, principal.tenant.id, ApiKeyId(principal.id))
 
     async def _found(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, lock: bool = False) -> ApiKey:
         found = await repository.find(session, tenant, key, lock=lock)
         if found is None:
             raise NotFound
         return found
-
-
-def _shown(key: ApiKey) -> audit.State:
-    """The key as the API shows it, without its secret."""
-    return ApiKeyResponse.of(key).model_dump(mode="json")
 
 
 def _check_environment(key: ApiKey) -> None:

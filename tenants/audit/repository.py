@@ -1,6 +1,7 @@
 """SQL of the audit log in the control schema: the rows that are written from there, and the ends of the chains."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
@@ -25,34 +26,47 @@ _RECORD = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object, as the API shows it before and after."""
+
+    object_id: UUID
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
+
+
 async def add(
     session: ControlSession,
     tenant: TenantId,
     origin: Origin,
+    changes: Sequence[Change],
     *,
     category: Category,
     action: str,
-    object_id: UUID,
-    before: Mapping[str, object] | None,
-    after: Mapping[str, object] | None,
 ) -> None:
-    """Insert the row. Raises NotFound for a tenant that is gone, Unavailable for one that must be migrated first."""
-    values = {
+    """Insert a row for each change. Raises NotFound for a tenant that is gone, Unavailable for one to be migrated."""
+    common = {
         "tenant": tenant,
-        "id": new_id(),
         "category": category.value,
         "type": action,
-        "object_id": object_id,
         "actor_kind": origin.actor.kind.value,
         "actor_id": origin.actor.id,
         "request_id": origin.request_id,
         "source": origin.source,
         "reason": origin.reason,
-        "before": _document(before),
-        "after": _document(after),
     }
+    rows = [
+        common
+        | {
+            "id": new_id(),
+            "object_id": each.object_id,
+            "before": _document(each.before),
+            "after": _document(each.after),
+        }
+        for each in changes
+    ]
     try:
-        await session.execute(_RECORD, values)
+        await session.execute(_RECORD, rows)
     except ProgrammingError as error:
         if isinstance(error.orig, errors.InvalidSchemaName):
             raise NotFound(detail=f"tenant {tenant} has no schema") from error

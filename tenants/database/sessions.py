@@ -51,6 +51,11 @@ class ControlSession(AsyncSession):
 
     sync_session_class = _ScopedSession
 
+    async def rows(self, prepared: Prepared, given: Mapping[str, object]) -> list[Row]:
+        """Run it inside this transaction, which continues. Raises sqlalchemy.exc.DBAPIError."""
+        form = driver_form(prepared.call(given))
+        return [tuple(row) for row in (await (await self.connection()).exec_driver_sql(*form)).all()]
+
 
 class TenantWork(Work, Protocol):
     """What the shared CRUD service needs of a tenant's transaction: a request's own, or a session that others share."""

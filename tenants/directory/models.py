@@ -1,6 +1,7 @@
 """Control tables of the tenants: who they are, and at which revisions their schemas are."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, func, select, text
@@ -9,6 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tenants.database.base import ControlModel, Versioned
 from tenants.identifiers import TenantId, UserId
 from tenants.principal import TenantStatus
+
+
+class MemberKeysChoice(StrEnum):
+    """What happens to the keys of members who lose rights, are disabled or leave."""
+
+    NARROW = "narrow"  # they hold what their owner holds, and end when the owner leaves
+    HAND_OVER = "hand_over"  # they pass to another member first
+
 
 MigrationState = Literal["applied", "failed"]
 
@@ -34,8 +43,7 @@ class Tenant(Versioned, ControlModel):
     suspension_reason: Mapped[str | None]  # for operators only
     allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default=text("'{}'"))
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
-    # What happens to the keys of members who lose rights, and to whom they are handed over.
-    member_keys: Mapped[str] = mapped_column(default="narrow", server_default="narrow")
+    member_keys: Mapped[str] = mapped_column(default=MemberKeysChoice.NARROW, server_default=MemberKeysChoice.NARROW)
     member_keys_to: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tenants.database.names import tenant_schema
-from tenants.directory.models import Tenant
-from tenants.identifiers import TENANT, example_of, show
+from tenants.directory.models import MemberKeysChoice, Tenant
+from tenants.identifiers import TENANT, USER, example_of, pattern_of, show
 from tenants.principal import TenantStatus
 from tenants.values.origins import OriginText
 from tenants.values.shown import SHOWN
@@ -84,6 +84,17 @@ AllowedOrigins = Annotated[
 ]
 
 
+MemberKeys = Annotated[
+    MemberKeysChoice,
+    Field(
+        description="What happens to the API keys of a member who loses rights, is disabled or leaves. `narrow`: they"
+        " hold what the member holds, and are revoked when the member leaves. `hand_over`: they pass to the member"
+        " `member_keys_to` first.",
+        examples=["narrow"],
+    ),
+]
+
+
 class ChangeOwnTenant(BaseModel):
     """Body of ``PATCH /v1/tenant``; what is left out stays as it is."""
 
@@ -92,6 +103,16 @@ class ChangeOwnTenant(BaseModel):
     name: TenantName = Field(default_factory=_not_sent)
     allowed_origins: AllowedOrigins = Field(default_factory=_not_sent)
     require_mfa: RequireMfa = Field(default_factory=_not_sent)
+    member_keys: MemberKeys = Field(default_factory=_not_sent)
+    member_keys_to: Annotated[
+        str | None,
+        Field(
+            pattern=pattern_of(USER),
+            description="The member to whom keys are handed over.",
+            examples=[example_of(USER)],
+            default_factory=_not_sent,
+        ),
+    ]
 
 
 class OwnTenantResponse(BaseModel):
@@ -104,6 +125,10 @@ class OwnTenantResponse(BaseModel):
     plan: Annotated[str, Field(examples=["pro"])]
     allowed_origins: Annotated[list[str], Field(examples=[["https://app.example.com"]])]
     require_mfa: RequireMfa
+    member_keys: MemberKeys
+    member_keys_to: Annotated[
+        str | None, Field(description="The member to whom keys are handed over.", examples=[None])
+    ]
     created_at: datetime
 
     @classmethod
@@ -123,6 +148,8 @@ def _fields_of(tenant: Tenant) -> dict[str, object]:
         "suspension": _suspension_of(tenant),
         "plan": tenant.plan_code,
         "require_mfa": tenant.require_mfa,
+        "member_keys": MemberKeysChoice(tenant.member_keys),
+        "member_keys_to": show(USER, tenant.member_keys_to) if tenant.member_keys_to else None,
         "schema": tenant_schema(tenant.id),
         "stripe_customer": tenant.stripe_customer_id,
         "allowed_origins": tenant.allowed_origins,

@@ -11,10 +11,10 @@ from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.errors import NoSuchTenant
-from tenants.directory.models import Tenant
+from tenants.directory.models import MemberKeysChoice, Tenant
 from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse, TenantResponse
-from tenants.errors import NotFound, check_version
-from tenants.identifiers import TENANT, TenantId, read, show
+from tenants.errors import NotFound, ValidationFailed, check_version
+from tenants.identifiers import TENANT, USER, TenantId, read, show
 from tenants.principal import TenantStatus
 
 _log = structlog.get_logger(__name__)
@@ -78,13 +78,15 @@ class Directory:
     ) -> Tenant:
         """Change what a tenant decides about itself: the fields that were sent.
 
-        Only at one of ``versions``; None allows any. Raises NotFound and PreconditionFailed.
+        Only at one of ``versions``; None allows any. Raises NotFound, PreconditionFailed and ValidationFailed.
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
         before = audited(found)
         for name, value in requested.model_dump(exclude_unset=True).items():
-            setattr(found, name, value)
+            setattr(found, name, read(USER, value) if name == "member_keys_to" and value else value)
+        if found.member_keys == MemberKeysChoice.HAND_OVER and found.member_keys_to is None:
+            raise ValidationFailed.at("/member_keys_to", "missing", "Required: name the member who takes keys over.")
         await self._record(session, found, origin, "tenant.updated", before)
         return found
 

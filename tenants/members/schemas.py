@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tenants.identifiers import USER, example_of, show
+from tenants.identifiers import USER, example_of, pattern_of, show
 from tenants.members.repository import Member
 
 MOST_ROLES = 20  # of one member
@@ -28,6 +28,21 @@ class ChangeMember(BaseModel):
     disabled: Annotated[
         bool, Field(description="Whether the person cannot sign in to this tenant.", examples=[False])
     ] = False
+
+
+class HandOverKeys(BaseModel):
+    """Body of ``POST /v1/members/{id}/api-keys/hand-over``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Annotated[
+        str,
+        Field(
+            pattern=pattern_of(USER),
+            description="The member who owns the keys from then on.",
+            examples=[example_of(USER)],
+        ),
+    ]
 
 
 class MemberResponse(BaseModel):

@@ -8,10 +8,13 @@ from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
+from tenants.directory import repository as directory
+from tenants.directory.models import MemberKeysChoice
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.identifiers import USER, TenantId, UserId, read
 from tenants.members import repository
 from tenants.members.errors import LastOwner, NoSuchMember, NoSuchPerson, PersonDisabled
+from tenants.members.keys import MemberKeys
 from tenants.members.repository import Member
 from tenants.members.schemas import MemberResponse
 from tenants.roles.builtin import BuiltInRole
@@ -33,7 +36,8 @@ class Members:
     A person whose roles change, or who is disabled or removed, has to sign in again (ID11, ID15).
     """
 
-    def __init__(self, roles: Roles, end_sign_ins: EndSignIns, check_seats: CheckSeats) -> None:
+    def __init__(self, roles: Roles, keys: MemberKeys, end_sign_ins: EndSignIns, check_seats: CheckSeats) -> None:
+        self.keys = keys
         self._roles = roles
         self._end_sign_ins = end_sign_ins
         self._check_seats = check_seats
@@ -60,6 +64,7 @@ class Members:
         Raises what ``CheckSeats`` raises.
         """
         if await repository.insert_unless_member(session, tenant, user, roles):
+            await self.keys.end(session, tenant, user, origin=origin)  # of an earlier membership, before this release
             await self.check_seats(session, tenant)
             member = _found(await repository.find(session, tenant, user))
             await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))
@@ -135,6 +140,9 @@ class Members:
         if disables or has_new_roles:
             await self._keep_an_owner(session, member, () if disables else after)
         shown = _shown(member)
+        left = known.permissions_of((*after, *member.membership.group_roles))
+        if disables or not known.permissions_of(member.roles) <= left:
+            await self.keys.before_loss(session, member.tenant, known, {user: member.roles}, origin=origin)
         if has_new_roles:
             await repository.set_roles(session, member, after)
         if disabled is not None and disabled is not was_disabled:
@@ -180,13 +188,15 @@ class Members:
         check_version(member.version, versions)
         check_assignment(grantor, known, member.roles, ())
         await self._keep_an_owner(session, member, ())
+        await self.keys.before_loss(session, member.tenant, known, {user: member.roles}, origin=origin)
+        await self.keys.end(session, tenant, user, origin=origin)
         # The membership first: a sign-in that holds it is complete by then, and its session is ended with the others.
         await repository.remove(session, tenant, user)
         await self._end_sign_ins(session, tenant, [user], datetime.now(UTC))
         await audit.record(session, tenant, origin, "members.removed", user, before=_shown(member))
 
     async def set_group_roles(
-        self, session: ControlSession, tenant: TenantId, roles: Mapping[UserId, Sequence[str]]
+        self, session: ControlSession, tenant: TenantId, roles: Mapping[UserId, Sequence[str]], *, origin: Origin
     ) -> None:
         """Replace the roles that members have from groups. The caller serialises.
 
@@ -197,6 +207,7 @@ class Members:
         for user, (_, group_roles) in before.items():
             if set(group_roles) != set(roles[user]):
                 given[tuple(roles[user])].append(user)
+        await self._hand_over_keys(session, tenant, before, roles, origin)
         for after, holders in given.items():
             await repository.set_group_roles(session, tenant, holders, after)
         affected = [
@@ -205,6 +216,26 @@ class Members:
             if {*by_hand, *group_roles} != {*by_hand, *roles[user]}
         ]
         await self._end_sign_ins(session, tenant, affected, datetime.now(UTC))
+
+    async def _hand_over_keys(
+        self,
+        session: ControlSession,
+        tenant: TenantId,
+        before: Mapping[UserId, tuple[Sequence[str], Sequence[str]]],
+        roles: Mapping[UserId, Sequence[str]],
+        origin: Origin,
+    ) -> None:
+        """Those of members who lose rights with these roles of groups."""
+        row = await directory.find(session, tenant)
+        if row is None or row.member_keys != MemberKeysChoice.HAND_OVER:
+            return
+        known = await self._roles.serialised(session, tenant)
+        losses = {
+            user: (*by_hand, *group_roles)
+            for user, (by_hand, group_roles) in before.items()
+            if not known.permissions_of((*by_hand, *group_roles)) <= known.permissions_of((*by_hand, *roles[user]))
+        }
+        await self.keys.before_loss(session, row, known, losses, origin=origin)
 
     async def _keep_an_owner(self, session: ControlSession, member: Member, roles: Sequence[str]) -> None:
         """Raise LastOwner if no owner would be left (AZ6)."""

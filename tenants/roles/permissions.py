@@ -46,9 +46,11 @@ class PermissionDeclaredTwice(ValueError):
 
 
 OWNERS_MANAGE = "owners:manage"
+SERVICE_KEYS_CREATE = "service_keys:create"
 MANAGEMENT = (
     Permission("api_keys", "read", Grade.MANAGE),
     Permission("api_keys", "create", Grade.MANAGE),
+    Permission("api_keys", "update", Grade.MANAGE),
     Permission("api_keys", "rotate", Grade.MANAGE),
     Permission("api_keys", "revoke", Grade.MANAGE),
     Permission("usage", "read", Grade.MANAGE),
@@ -66,11 +68,14 @@ MANAGEMENT = (
     Permission("roles", "create", Grade.MANAGE),
     Permission("roles", "update", Grade.MANAGE),
     Permission("roles", "delete", Grade.MANAGE),
-    # Of other principals: what they are allowed and why, what they have asked for, what changes would make of it.
+    # Why another principal of the tenant may do something or not (everybody may ask it about themselves), and what
+    # changes of roles would make of what it has asked for.
     Permission("decisions", "explain", Grade.MANAGE),
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),
     Permission("sso", "manage", Grade.MANAGE),
+    # Keys of the tenant itself, which no later loss of rights narrows (docs/decisions/0039).
+    Permission("service_keys", "create", Grade.OWN),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).
     Permission("owners", "manage", Grade.OWN),
 )

@@ -56,7 +56,7 @@ class ScimGroups:
         session.add(row)
         await session.flush()
         members = _ids([each.value for each in requested.members or ()])
-        await self._set_members(session, row, set(), members)
+        await self._set_members(session, row, set(), members, origin)
         await _record(session, origin, "created", row, after=_recorded(row, added=members))
         return await self._with_members(session, row)
 
@@ -137,7 +137,7 @@ class ScimGroups:
         await _record(session, origin, "deleted", row, before=_recorded(row, removed=users))
         await repository.remove_group(session, group)
         if row.role is not None:
-            await self._refresh_roles(session, tenant, users)
+            await self._refresh_roles(session, tenant, users, origin)
 
     async def keyset_page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ScimGroupRow]:
         """A page of the tenant's groups, for those who map them to roles."""
@@ -168,7 +168,7 @@ class ScimGroups:
             before, row.role = _recorded(row), role
             await session.flush()
             await _record(session, origin, "mapped", row, before=before, after=_recorded(row))
-            await self._refresh_roles(session, tenant, await repository.member_ids(session, group))
+            await self._refresh_roles(session, tenant, await repository.member_ids(session, group), origin)
         return row
 
     async def set_default_role(
@@ -220,7 +220,7 @@ class ScimGroups:
             await self._check_name_is_free(session, row.tenant_id, requested.display_name)
         row.display_name, row.external_id = requested.display_name, requested.external_id
         await session.flush()
-        await self._set_members(session, row, before, after)
+        await self._set_members(session, row, before, after, origin)
         state = _recorded(row, added=after - before, removed=before - after)
         if state != recorded:
             await _record(session, origin, "updated", row, before=recorded, after=state)
@@ -230,7 +230,7 @@ class ScimGroups:
             raise GroupNameTaken
 
     async def _set_members(
-        self, session: ControlSession, row: ScimGroupRow, before: set[UserId], after: set[UserId]
+        self, session: ControlSession, row: ScimGroupRow, before: set[UserId], after: set[UserId], origin: Origin
     ) -> None:
         added, removed = after - before, before - after
         if not (added or removed):
@@ -243,11 +243,13 @@ class ScimGroups:
         await repository.add_members(session, row.tenant_id, row.id, added)
         await repository.touch(session, row)
         if row.role is not None:
-            await self._refresh_roles(session, row.tenant_id, added | removed)
+            await self._refresh_roles(session, row.tenant_id, added | removed, origin)
 
-    async def _refresh_roles(self, session: ControlSession, tenant: TenantId, users: Collection[UserId]) -> None:
+    async def _refresh_roles(
+        self, session: ControlSession, tenant: TenantId, users: Collection[UserId], origin: Origin
+    ) -> None:
         roles = await repository.group_roles(session, tenant, users)
-        await self._members.set_group_roles(session, tenant, roles)
+        await self._members.set_group_roles(session, tenant, roles, origin=origin)
 
     async def _bounded(self, session: ControlSession, rows: Sequence[ScimGroupRow]) -> Sequence[ScimGroupRow]:
         """The first rows whose members a page can hold, at least one."""

@@ -25,6 +25,7 @@ from tenants.sign_in import repository, trail
 from tenants.sign_in.access_tokens import AccessTokens
 from tenants.sign_in.attempts import Attempt, SignInAttempts
 from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
+from tenants.sign_in.errors import TokenReused
 from tenants.sign_in.limits import Source
 from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.policy import CheckPolicy, SsoRequired
@@ -248,7 +249,7 @@ class SignIn:
             return CredentialRevoked
         if token.used_at is not None:
             repeated = await self._repeated(session, token, token.used_at, now)
-            if repeated is CredentialRevoked:
+            if repeated is TokenReused:
                 await _record(session, "sign_in.token_reused", opened, (client or UNKNOWN_CLIENT).origin)
             return repeated
         if token.expires_at <= now:
@@ -264,7 +265,7 @@ class SignIn:
             if plain is not None:
                 return Grant.model_validate_json(plain)
         await repository.end_session(session, token.family_id, now)
-        return CredentialRevoked
+        return TokenReused
 
     async def _next(self, session: ControlSession, token: RefreshToken, now: datetime) -> Grant | type[TenantryError]:
         member = await members.find(session, token.tenant_id, token.user_id, hold=True)

@@ -43,16 +43,16 @@ def common_networks(some: Iterable[Network], others: Collection[Network]) -> tup
 
 def _smaller(one: Network, other: Network) -> Network | None:
     """Two networks are disjoint, or one has the other in it."""
-    if is_inside(one, other):
+    if contains(other, one):
         return one
-    return other if is_inside(other, one) else None
+    return other if contains(one, other) else None
 
 
-def is_inside(network: Network, other: Network) -> bool:
-    """Whether all addresses of the network are the other's, too."""
+def contains(network: Network, other: Network) -> bool:
+    """Whether all addresses of ``other`` are the network's, too."""
     if isinstance(network, IPv4Network) and isinstance(other, IPv4Network):
-        return network.subnet_of(other)
-    return isinstance(network, IPv6Network) and isinstance(other, IPv6Network) and network.subnet_of(other)
+        return other.subnet_of(network)
+    return isinstance(network, IPv6Network) and isinstance(other, IPv6Network) and other.subnet_of(network)
 
 
 def read_network(text: str) -> Network:

@@ -33,6 +33,10 @@ _SETTING = """
         ADD COLUMN member_keys_to uuid
             CONSTRAINT fk_tenants_member_keys_to REFERENCES tenantry.users (id) ON DELETE SET NULL
 """
+_OF_OLDER_RELEASES = """
+    CREATE INDEX ix_api_keys_of_older_releases ON tenantry.api_keys (created_by_user_id)
+        WHERE owned_by IS NULL AND created_by_user_id IS NOT NULL
+"""
 
 
 def upgrade() -> None:
@@ -44,3 +48,4 @@ def upgrade() -> None:
             connection,
             f"CREATE INDEX ix_api_keys_{column} ON tenantry.api_keys ({column}) WHERE {column} IS NOT NULL",
         )
+    run(connection, _OF_OLDER_RELEASES)

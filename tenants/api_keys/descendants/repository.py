@@ -1,0 +1,100 @@
+"""SQL that follows the columns of lineage in the control table ``api_keys``.
+
+Rows are locked in the order of their ids, so that two such changes cannot deadlock.
+"""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ARRAY, CTE, ColumnElement, Uuid, and_, any_, bindparam, exists, or_, select, update
+from sqlalchemy.orm import aliased
+
+from tenants.api_keys.filters import ListedKey
+from tenants.api_keys.models import ApiKey, ApiKeyUse
+from tenants.database.keyset import Keyset
+from tenants.database.sessions import ControlSession
+from tenants.identifiers import ApiKeyId, TenantId, UserId
+
+_BOUNDS = ("revoked_at", "owned_by", "owner_user_id", "owner_key_id", "scopes", "allowed_cidrs", "expires_at")
+_SAVE = (
+    update(ApiKey.__table__)  # type: ignore[arg-type]  # a table, by SQLAlchemy's annotations any selectable
+    .where(ApiKey.id == bindparam("key"))
+    .values({name: bindparam(name) for name in _BOUNDS})
+)
+
+
+async def made_by(
+    session: ControlSession, tenant: TenantId, keys: Collection[ApiKeyId], most: int
+) -> Sequence[ApiKeyId]:
+    """These keys and all that they made, transitively, which have not been revoked; at most so many, the oldest first.
+
+    What a key made are the keys that it created or rotated, those that it owns, and the keys that have replaced it. One
+    that was revoked is followed, too: what it made can be at work. UNION: a key that rotates its owner makes a circle.
+    """
+    line = _made_by(tenant, keys)
+    query = select(ApiKey.id).join(line, line.c.id == ApiKey.id).where(ApiKey.revoked_at.is_(None))
+    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+
+
+async def page_of_made(session: ControlSession, tenant: TenantId, key: ApiKeyId, keyset: Keyset) -> Sequence[ListedKey]:
+    """A page of what this key made, as ``made_by`` has it, those included that were revoked, without the key itself."""
+    line = _made_by(tenant, [key])
+    query = select(ApiKey, ApiKeyUse).join(line, line.c.id == ApiKey.id)
+    query = query.outerjoin(ApiKeyUse, ApiKeyUse.key_id == ApiKey.id).where(ApiKey.id != key)
+    return [ListedKey(found, use) for found, use in await session.execute(keyset.of(query, ApiKey.id))]
+
+
+def _made_by(tenant: TenantId, keys: Collection[ApiKeyId]) -> CTE:
+    line = select(ApiKey.id).where(ApiKey.tenant_id == tenant, _one_of(keys)).cte("line", recursive=True)
+    made = or_(
+        ApiKey.owner_key_id == line.c.id, ApiKey.created_by_key_id == line.c.id, ApiKey.rotated_from_id == line.c.id
+    )
+    return line.union(select(ApiKey.id).join(line, made).where(ApiKey.tenant_id == tenant))
+
+
+async def owned_by(session: ControlSession, tenant: TenantId, user: UserId, most: int) -> Sequence[ApiKeyId]:
+    """The keys of a person, and those that these own, without revoked ones; at most so many, the oldest first."""
+    line = select(ApiKey.id).where(_persons(tenant, user)).cte("line", recursive=True)
+    owned = select(ApiKey.id).join(line, ApiKey.owner_key_id == line.c.id).where(ApiKey.tenant_id == tenant)
+    line = line.union(owned)
+    query = select(ApiKey.id).join(line, line.c.id == ApiKey.id).where(ApiKey.revoked_at.is_(None))
+    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+
+
+async def directly_owned_by(session: ControlSession, tenant: TenantId, user: UserId, most: int) -> Sequence[ApiKeyId]:
+    """The keys of a person that have not been revoked, or own others; at most so many, the oldest first."""
+    other = aliased(ApiKey)
+    owns = exists().where(other.owner_key_id == ApiKey.id)
+    query = select(ApiKey.id).where(_persons(tenant, user), or_(ApiKey.revoked_at.is_(None), owns))
+    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+
+
+def _persons(tenant: TenantId, user: UserId) -> ColumnElement[bool]:
+    """As ``owner_of`` reads the row."""
+    by_an_older_release = and_(ApiKey.owned_by.is_(None), ApiKey.created_by_user_id == user)
+    return and_(ApiKey.tenant_id == tenant, or_(ApiKey.owner_user_id == user, by_an_older_release))
+
+
+async def lock(session: ControlSession, tenant: TenantId, keys: Collection[ApiKeyId]) -> Sequence[ApiKey]:
+    """These keys, as they are by now, locked until the transaction ends; in the order of their ids."""
+    query = select(ApiKey).where(ApiKey.tenant_id == tenant, _one_of(keys)).order_by(ApiKey.id)
+    locked = query.with_for_update().execution_options(populate_existing=True)
+    return (await session.scalars(locked)).all()
+
+
+async def save(session: ControlSession, keys: Sequence[ApiKey]) -> None:
+    """Write what bounds these keys, which are changed and locked, with one statement; the session forgets them."""
+    for each in keys:
+        session.expunge(each)
+    if keys:
+        values = [{"key": each.id, **{name: getattr(each, name) for name in _BOUNDS}} for each in keys]
+        await (await session.connection()).execute(_SAVE, values)
+
+
+async def pass_on(session: ControlSession, tenant: TenantId, key: ApiKeyId, successor: ApiKeyId) -> None:
+    """Give the keys that this key owns to its successor."""
+    owned = update(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.owner_key_id == key)
+    await session.execute(owned.values(owner_key_id=successor).execution_options(synchronize_session=False))
+
+
+def _one_of(keys: Collection[ApiKeyId]) -> ColumnElement[bool]:
+    return ApiKey.id == any_(bindparam("keys", list(keys), type_=ARRAY(Uuid), unique=True))
