@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from tenants.identifiers import API_KEY, USER, ApiKeyId, UserId, example_of, pattern_of, read, show
@@ -32,8 +32,8 @@ def _schema(prefix: str) -> dict[str, Any]:
     return {"type": "string", "pattern": pattern_of(prefix), "examples": [example_of(prefix)]}
 
 
-_PersonId = Annotated[UserId, BeforeValidator(_id(USER)), Field(json_schema_extra=_schema(USER))]
-_KeyId = Annotated[ApiKeyId, BeforeValidator(_id(API_KEY)), Field(json_schema_extra=_schema(API_KEY))]
+_PersonId = Annotated[UserId, BeforeValidator(_id(USER)), WithJsonSchema(_schema(USER))]
+_KeyId = Annotated[ApiKeyId, BeforeValidator(_id(API_KEY)), WithJsonSchema(_schema(API_KEY))]
 _Roles = Annotated[
     list[Annotated[str, Field(max_length=50, examples=["viewer"])]],
     Field(min_length=1, max_length=MOST_ROLES_OF_A_MEMBER, description="All roles that are given by hand."),
@@ -79,7 +79,10 @@ class DryRun(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     roles: Annotated[list[StagedRole], Field(max_length=MOST_STAGED)] = []
-    remove: Annotated[list[OwnName], Field(max_length=MOST_STAGED, description="Names of the tenant's own roles.")] = []
+    remove: Annotated[
+        list[OwnName],
+        Field(max_length=MOST_STAGED, description="Names of the tenant's own roles.", examples=[["trial"]]),
+    ] = []
     members: Annotated[list[StagedMember], Field(max_length=MOST_STAGED)] = []
     keys: Annotated[list[StagedKey], Field(max_length=MOST_STAGED)] = []
     limit: Annotated[
