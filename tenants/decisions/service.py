@@ -22,6 +22,8 @@ from tenants.decisions.schemas import (
     UseResponse,
 )
 from tenants.decisions.staging import Assignments, Person, staged
+from tenants.directory import repository as directory
+from tenants.directory.models import MemberKeysChoice
 from tenants.fair_queue import FairSlots
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 from tenants.principal import TenantRef
@@ -86,7 +88,9 @@ class RoleDryRun:
             people |= {user: Person(tuple(hand), tuple(groups), enabled) for user, hand, groups, enabled in rows}
         while found := await repository.page_of_keys(session, tenant, next(reversed(keys), _FIRST), _PAGE):
             keys |= {key.id: key for key in found}
-        return Assignments(roles, people, keys)
+        row = await directory.find(session, tenant.id)
+        hands_over = row is not None and row.member_keys == MemberKeysChoice.HAND_OVER
+        return Assignments(roles, people, keys, row.member_keys_to if row and hands_over else None)
 
     async def _check_unmapped(self, session: ControlSession, tenant: TenantId, removed: Iterable[str]) -> None:
         for name in removed:

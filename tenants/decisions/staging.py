@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from tenants.api_keys.lineage import OwnerKind, owner_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.decisions.judgement import Holders
 from tenants.decisions.schemas import DryRun, StagedKey
@@ -35,6 +36,7 @@ class Assignments:
     roles: RoleSet
     people: Mapping[UserId, Person]
     keys: Mapping[ApiKeyId, RecognisedKey]
+    keys_to: UserId | None = None  # who gets the keys of members who lose rights, if the tenant chose that
 
     @property
     def holders(self) -> Holders:
@@ -62,14 +64,47 @@ def staged(before: Assignments, requested: DryRun) -> Assignments:
     definitions = [RoleDefinition(each.name, tuple(each.permissions), tuple(each.inherits)) for each in requested.roles]
     roles = before.roles.staged(definitions, requested.remove)
     members = {each.id: replace(before.people[each.id], by_hand=tuple(each.roles)) for each in requested.members}
-    keys = {each.id: _changed(before.keys[each.id], each) for each in requested.keys}
-    after = Assignments(roles, {**before.people, **members}, {**before.keys, **keys})
+    keys = {**before.keys, **_handed_over(before, roles, members)}
+    keys |= {each.id: _changed(keys[each.id], each) for each in requested.keys}
+    after = Assignments(roles, {**before.people, **members}, keys, before.keys_to)
     _refuse(_not_granted(after, requested))
     if any(after.assign(name) for name in requested.remove):
         raise RoleInUse
     if requested.members and before.has_owner and not after.has_owner:
         raise LastOwner
     return after
+
+
+def _handed_over(
+    before: Assignments, roles: RoleSet, members: Mapping[UserId, Person]
+) -> dict[ApiKeyId, RecognisedKey]:
+    """Keys that pass to another member, as ``MemberKeys.before_loss`` hands them over."""
+    receiver = None if before.keys_to is None else before.people.get(before.keys_to)
+    if receiver is None or not receiver.is_enabled:
+        return {}
+    held = {
+        user: roles.permissions_of(before.people[user].roles)
+        for user, person in members.items()
+        if user != before.keys_to
+        and not roles.permissions_of(before.people[user].roles) <= roles.permissions_of(person.roles)
+    }
+    return {
+        key.id: replace(
+            _narrowed(key, roles, held[user]),
+            owned_by=OwnerKind.USER.value,
+            owner_user_id=before.keys_to,
+            owner_key_id=None,
+        )
+        for key in before.keys.values()
+        if (user := owner_of(key).user) is not None and user in held
+    }
+
+
+def _narrowed(key: RecognisedKey, roles: RoleSet, held: frozenset[str]) -> RecognisedKey:
+    granted = roles.permissions_of((key.role,))
+    if key.scopes is not None:
+        granted = granted.intersection(key.scopes)
+    return key if granted <= held else replace(key, scopes=sorted(granted & held))
 
 
 def _changed(key: RecognisedKey, change: StagedKey) -> RecognisedKey:

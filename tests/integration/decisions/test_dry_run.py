@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from hypothesis import settings
 
@@ -222,6 +223,31 @@ async def test_what_a_person_loses_their_keys_lose_too(gateway: Gateway) -> None
     assert told["principals"] == 9 + len(world.keys)  # with those of the template
 
 
+async def test_keys_that_pass_to_another_member_lose_nothing(gateway: Gateway) -> None:
+    """ID16: as the tenant chose; a disabled member gets none. The real change does the same."""
+    world, owner = await _world(gateway, 7), await sign_in(gateway, "owner")
+    admin = next(person for person, role in world.people.items() if role == "admin")
+    choice = {"member_keys": "hand_over", "member_keys_to": (await owner.get("/v1/me")).json()["principal"]["id"]}
+    assert (await world.send("PATCH", "/v1/tenant", choice)).status_code == 200
+    before, staged = await _permissions(world), [{"id": admin, "roles": ["viewer"]}]
+    told = await world.tried(members=staged)
+    assert [[one["id"] for one in each["examples"]] for each in told["rights"]] == [[admin]]
+    execute(
+        gateway,
+        "UPDATE tenantry.memberships SET disabled_at = now() WHERE user_id = %s",
+        read(USER, choice["member_keys_to"]),
+    )
+    assert len((await world.tried(members=staged))["rights"]) > 1
+    execute(
+        gateway,
+        "UPDATE tenantry.memberships SET disabled_at = null WHERE user_id = %s",
+        read(USER, choice["member_keys_to"]),
+    )
+    await world.change({"roles": [], "members": staged, "keys": [], "remove": []})
+    after = await _permissions(world)
+    assert {each for each in before if before[each] != after[each]} == {admin}
+
+
 async def test_decisions_of_older_days_and_of_those_who_left_are_not_judged(gateway: Gateway) -> None:
     """AZ10: the period begins at midnight, seven days ago; what belongs to no principal any more is left out."""
     world = await _world(gateway, 3)
@@ -305,8 +331,7 @@ async def test_what_a_real_change_refuses_is_refused(gateway: Gateway) -> None:
     await world.post("/v1/roles", {"name": "team", "permissions": ["contacts:read"]})
     key = await world.add_key("team", world.owner)
     for body, status, pointer, code in _BAD:
-        text = str(body)
-        filled = eval(text.replace("'OWNER'", repr(owner)).replace("'KEY'", repr(key)))  # noqa: S307 - written above
+        filled = orjson.loads(orjson.dumps(body).replace(b"OWNER", owner.encode()).replace(b"KEY", key.encode()))
         answer = await world.send("POST", _PATH, filled)
         assert answer.status_code == status, (body, answer.text)
         errors = answer.json().get("errors", [])
