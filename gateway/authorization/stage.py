@@ -50,20 +50,19 @@ def admit(request: RequestContext, guard: Guard, authorizer: Authorizer, counts:
     Raises CredentialMissing without a credential, Forbidden for another audience or without the permission.
     """
     if guard.audience is Audience.TENANTS:
-        if request.principal is None:
+        principal, permission = request.principal, guard.permission
+        if principal is None:
             raise Forbidden if request.operator else CredentialMissing
-        if guard.people_only and request.principal.kind is not PrincipalKind.USER:
+        if guard.people_only and principal.kind is not PrincipalKind.USER:
             raise Forbidden("The access token of a person is required; an API key does not suffice.")
-        if guard.permission is None or guard.for_others:
+        if permission is None or guard.for_others or (guard.own is not None and _is_own(request, guard, principal)):
             return
-        if guard.own is not None and _is_own(request, guard, request.principal):
-            return
-        if not authorizer.allows(request.principal, guard.permission):
-            counts.denied(request.principal, guard.permission)
+        if not authorizer.allows(principal, permission):
+            counts.denied(principal, permission)
             # The permission is the route's, which the OpenAPI document names too: it tells the caller nothing new.
-            request.log["missing_permission"] = guard.permission
-            raise _missing(guard.permission)
-        counts.allowed(request.principal, guard.permission)
+            request.log["missing_permission"] = permission
+            raise _missing(permission)
+        counts.allowed(principal, permission)
     elif guard.audience is Audience.OPERATORS:
         if request.operator is None:
             raise Forbidden if request.principal else CredentialMissing

@@ -45,7 +45,6 @@ class Judgement:
     keys: frozenset[UUID]  # those of the principals that are keys
     changes: Mapping[UUID, Change]  # without those who neither lose nor gain
     groups: Sequence[tuple[Change, Sequence[UUID]]]  # principals with the same change, the largest group first
-    permissions: Sequence[str]  # all that anybody loses or gains
 
 
 class RolePermissions:
@@ -84,7 +83,6 @@ def judge(before: Holders, after: Holders, decided: RolePermissions, now: dateti
         frozenset(held).intersection(before.keys),
         changes,
         sorted(groups.items(), key=_by_size),
-        sorted({name for change in groups for names in change for name in names}),
     )
 
 

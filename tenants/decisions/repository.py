@@ -116,11 +116,6 @@ def _of_period(day: SQLColumnExpression[date], counts: SQLColumnExpression[list[
     return sum(days, literal(0))
 
 
-def _has_bit(offset: str) -> ColumnElement[bool]:
-    """Whether the principal's text of bits has that of the permission, beginning at this parameter."""
-    return func.get_bit(_recent.c.bits, _recent.c.number - 1 + bindparam(offset, type_=Integer)) == 1
-
-
 _UNCOUNTED = select(
     _of_period(DecisionCount.day, DecisionCount.allowed) + _of_period(DecisionCount.day, DecisionCount.denied)
 ).where(_is_recent, DecisionCount.principal_id == NO_PRINCIPAL)
@@ -131,7 +126,6 @@ _PAIRS = (
     .join(_judged, _judged.c.principal_id == DecisionCount.principal_id)
     .where(_is_recent)
 )
-_CHANGED_PAIRS = select(func.count().filter(_has_bit("lost")), func.count().filter(_has_bit("gained")))
 _allowed, _denied = (_of_period(_recent.c.day, counts) for counts in (_recent.c.allowed, _recent.c.denied))
 _MOST_USED = (
     select(
@@ -140,8 +134,9 @@ _MOST_USED = (
         (_allowed + _denied).label("requests"),
         _denied,
         _recent.c.last_seen_at,
+        func.count().over(),
     )
-    .where(_has_bit("offset"))
+    .where(func.get_bit(_recent.c.bits, _recent.c.number - 1) == 1)
     .order_by(text("requests DESC"), _recent.c.principal_id, _recent.c.permission)
     .limit(bindparam("most", type_=Integer))
 )
@@ -174,12 +169,17 @@ class Use(NamedTuple):
     last_seen_at: datetime
 
 
+class MostUsed(NamedTuple):
+    """The most used of what changes, and how many pairs of a principal and a permission with decisions change."""
+
+    uses: Sequence[Use]
+    total: int
+
+
 class Totals(NamedTuple):
-    """How many pairs of principal and permission have recorded decisions, and how many of them change."""
+    """How many pairs of a principal and a permission have recorded decisions."""
 
     pairs: int
-    loses: int
-    gains: int
     uncounted: int  # decisions that are recorded without their principal
 
 
@@ -191,24 +191,13 @@ class Period(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What changes for a tenant's principals, as array literals: the parameters of queries.
-
-    ``bits`` has a text of bits for each principal that is affected: for each permission whether it is lost, then for
-    each whether it is gained.
-    """
+class Changed:
+    """What principals lose, or what they gain, as array literals: the parameters of a query."""
 
     tenant: TenantId
-    principals: str  # all that were judged
-    affected: str
-    bits: str
+    principals: str
+    bits: str  # for each of them a text of bits: one for each of the permissions
     permissions: str
-    size: int  # number of permissions
-
-    def within(self, period: Period) -> dict[str, object]:
-        """The parameters."""
-        given = {"affected": self.affected, "bits": self.bits, "permissions": self.permissions}
-        return {"tenant": self.tenant, "since": period.since, **given}
 
 
 async def add(session: ControlSession, rows: Iterable[tuple[Counted, Counts]]) -> None:
@@ -231,20 +220,25 @@ async def period(session: ControlSession) -> Period:
     return Period(*(await session.execute(select(_today - (DAYS - 1), func.now()))).one())
 
 
-async def totals(session: ControlSession, changes: Changes, period: Period) -> Totals:
-    """How much was recorded for these principals, and how much of it changes."""
-    recent = {"tenant": changes.tenant, "since": period.since}
-    pairs = await session.scalar(_PAIRS, {"principals": changes.principals, **recent})
-    uncounted = await session.scalar(_UNCOUNTED, recent)
-    given = {"lost": 0, "gained": changes.size, **changes.within(period)}
-    loses, gains = (await session.execute(_CHANGED_PAIRS, given)).one()
-    return Totals(pairs or 0, loses, gains, uncounted or 0)
+async def totals(session: ControlSession, tenant: TenantId, period: Period, principals: str) -> Totals:
+    """How much was recorded for these principals, given as an array literal."""
+    recent = {"tenant": tenant, "since": period.since}
+    pairs = await session.scalar(_PAIRS, {"principals": principals, **recent})
+    return Totals(pairs or 0, await session.scalar(_UNCOUNTED, recent) or 0)
 
 
-async def most_used(session: ControlSession, changes: Changes, period: Period, *, gained: bool, most: int) -> list[Use]:
+async def most_used(session: ControlSession, changed: Changed, period: Period, most: int) -> MostUsed:
     """What is recorded of the permissions that these principals lose, or gain: the most requests first."""
-    given = {"offset": changes.size if gained else 0, "most": most, **changes.within(period)}
-    return [Use(*row) for row in (await session.execute(_MOST_USED, given)).all()]
+    given = {
+        "tenant": changed.tenant,
+        "since": period.since,
+        "affected": changed.principals,
+        "bits": changed.bits,
+        "permissions": changed.permissions,
+        "most": most,
+    }
+    rows = (await session.execute(_MOST_USED, given)).all()
+    return MostUsed([Use(*row[:-1]) for row in rows], rows[0][-1] if rows else 0)
 
 
 async def page_of_people(
