@@ -16,6 +16,7 @@ from tenants.identifiers import API_KEY, USER, new_id, read, show
 from tenants.roles.builtin import BuiltInRole
 from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
+from tests.fixtures.loops import measured_loop
 from tests.fixtures.people import execute, sign_in
 
 pytestmark = pytest.mark.anyio
@@ -353,3 +354,34 @@ async def test_a_mapped_role_is_in_use_and_the_permission_is_needed(gateway: Gat
     explainer = await world.add_key("team", world.owner)
     told = await world.post(_PATH, {}, **world.principals[explainer])
     assert (told["loses"], told["gains"], told["rights"], told["has_more"]) == ([], [], [], False)
+
+
+_CROWD = """
+    WITH people AS (
+        INSERT INTO tenantry.users (id, email, name)
+        SELECT gen_random_uuid(), n || '@crowd.example', '' FROM generate_series(1, 2000) AS n RETURNING id
+    ), members AS (
+        INSERT INTO tenantry.memberships (tenant_id, user_id, roles) SELECT %s, id, ARRAY['team'] FROM people
+        RETURNING tenant_id, user_id
+    )
+    INSERT INTO tenantry.decision_counts
+    SELECT tenant_id, user_id, permission, CAST(now() AT TIME ZONE 'UTC' AS date), ARRAY[1], ARRAY[0], now()
+    FROM members, unnest(ARRAY['contacts:read', 'contacts:update', 'contacts:delete', 'usage:read']) AS permission
+"""
+
+
+async def test_a_large_tenant_does_not_hold_the_event_loop(gateway: Gateway) -> None:
+    """LD1: 2,000 people, of whom each loses and gains something; the answer is bounded and says what it leaves out."""
+    world = await _world(gateway, 8)
+    await world.post("/v1/roles", {"name": "team", "permissions": ["contacts:read", "contacts:update"]})
+    execute(gateway, _CROWD, gateway.acme.ref.id)
+    staged = {"roles": [{"name": "team", "permissions": ["contacts:read", "contacts:delete"]}]}
+    await world.post(_PATH, {})
+    async with measured_loop() as hold:
+        told = await world.post(_PATH, {"limit": 50, **staged})
+    assert (told["totals"]["loses"], told["totals"]["gains"]) == (2_000, 2_000)
+    assert (len(told["loses"]), len(told["gains"]), told["has_more"]) == (50, 50, True)
+    assert [(each["loses"], each["gains"], each["principals"]) for each in told["rights"]] == [
+        (["contacts:update"], ["contacts:delete"], 2_000)
+    ]
+    assert hold.longest < 0.05
