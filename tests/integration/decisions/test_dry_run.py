@@ -1,168 +1,31 @@
 """``POST /v1/roles/dry-run`` says who loses and gains what, the real change does just that, and nothing is written."""
 
-import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from hypothesis import settings
 
 from tenants.identifiers import API_KEY, USER, new_id, read, show
-from tenants.roles.builtin import BuiltInRole
 from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.loops import measured_loop
 from tests.fixtures.people import execute, sign_in
+from tests.fixtures.role_world import DRY_RUN, UNKNOWN_CONTACT, Pair, RoleWorld, role_world
 
 pytestmark = pytest.mark.anyio
 
-_PATH = "/v1/roles/dry-run"
 _CASES_OF_A_STEP = 20  # principals and permissions: steps are examples / this
-_UNKNOWN = "/v1/contacts/" + show("contact", new_id())
-# One request for each permission, which changes nothing when it is allowed: the body or the id is refused afterwards.
-_PROBES = {
-    "contacts:read": ("GET", "/v1/contacts"),
-    "contacts:create": ("POST", "/v1/contacts"),
-    "contacts:update": ("PATCH", _UNKNOWN),
-    "contacts:delete": ("DELETE", _UNKNOWN),
-    "deals:read": ("GET", "/v1/deals"),
-    "members:read": ("GET", "/v1/members"),
-    "usage:read": ("GET", "/v1/usage"),
-}
-_Pair = tuple[str, str]  # principal, permission
 
 
-@dataclass
-class _World:
-    """Principals of acme that ask for things, and what they were answered."""
-
-    gateway: Gateway
-    random: Random
-    principals: dict[str, dict[str, str]] = field(default_factory=dict)  # id: headers
-    people: dict[str, str] = field(default_factory=dict)  # id: role by which the person was seeded
-    keys: dict[str, str] = field(default_factory=dict)  # id: role
-    roles: dict[str, str] = field(default_factory=dict)  # name: id
-    asked: Counter[_Pair] = field(default_factory=Counter)
-    denied: Counter[_Pair] = field(default_factory=Counter)
-
-    @property
-    def owner(self) -> dict[str, str]:
-        return self.gateway.acme.key("owner")
-
-    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
-        return await self.gateway.client.request(method, path, json=body, headers=headers or self.owner)
-
-    async def post(self, path: str, body: object, **headers: str) -> Any:
-        answer = await self.send("POST", path, body, **headers)
-        assert answer.status_code in {200, 201}, answer.text
-        return answer.json()
-
-    async def add_key(self, role: str, maker: Mapping[str, str], **more: Any) -> str:
-        made = await self.post("/v1/api-keys", {"name": "test", "role": role, **more}, **maker)
-        self.principals[made["id"]] = {"X-API-Key": made["secret"]}
-        self.keys[made["id"]] = role
-        return str(made["id"])
-
-    async def sign_in(self, role: str) -> str:
-        person = await sign_in(self.gateway, role)
-        identifier = (await person.get("/v1/me")).json()["principal"]["id"]
-        self.principals[identifier], self.people[identifier] = person.headers, role
-        return str(identifier)
-
-    async def allowed(self) -> dict[_Pair, bool]:
-        """Ask for everything once."""
-        found = {}
-        for (principal, headers), (permission, (method, path)) in itertools.product(
-            self.principals.items(), _PROBES.items()
-        ):
-            answer = await self.send(method, path, {} if method in {"POST", "PATCH"} else None, **headers)
-            assert answer.status_code != 401, (principal, answer.text)
-            found[principal, permission] = answer.status_code != 403
-            self.asked[principal, permission] += 1
-            self.denied[principal, permission] += answer.status_code == 403
-        return found
-
-    async def tried(self, **staged: Any) -> Any:
-        await self.gateway.services.features.decisions.flush()
-        return await self.post(_PATH, {"limit": 500, **staged})
-
-    async def change(self, staged: Mapping[str, Any]) -> None:
-        """Make the changes for real."""
-        for role in staged["roles"]:
-            if role["name"] in self.roles:
-                fields = {"permissions": role["permissions"], "inherits": role["inherits"]}
-                answer = await self.send("PATCH", f"/v1/roles/{self.roles[role['name']]}", fields)
-                assert answer.status_code == 200, answer.text
-            else:
-                self.roles[role["name"]] = (await self.post("/v1/roles", role))["id"]
-        for member in staged["members"]:
-            answer = await self.send("PATCH", f"/v1/members/{member['id']}", {"roles": member["roles"]})
-            assert answer.status_code == 200, answer.text
-        for key in staged["keys"]:
-            statement = "UPDATE tenantry.api_keys SET role = %s, scopes = %s WHERE id = %s"
-            execute(self.gateway, statement, key["role"], key["scopes"], read(API_KEY, key["id"]))
-            self.keys[key["id"]] = key["role"]
-        for name in staged["remove"]:
-            answer = await self.send("DELETE", f"/v1/roles/{self.roles.pop(name)}")
-            assert answer.status_code == 204, answer.text
-        await self.gateway.catch_up()
-        for member in staged["members"]:  # whose sessions have ended
-            await self.sign_in(self.people[member["id"]])
-
-    def draw(self) -> dict[str, Any]:
-        """Staged changes: valid ones, or the removal of a role that may be in use."""
-        random, names = self.random, ["a", "b", "c"]
-        if self.roles and random.random() < 0.3:
-            return {"roles": [], "members": [], "keys": [], "remove": [random.choice(sorted(self.roles))]}
-        roles = [
-            {
-                "name": name,
-                "permissions": random.sample(sorted(_PROBES), random.randint(0, 4)),
-                "inherits": random.sample([*self._below(name), "viewer"], random.randint(0, 1)),
-            }
-            for name in random.sample(names, random.randint(1, 2))
-        ]
-        known = [*BuiltInRole, *self.roles, *(each["name"] for each in roles)]
-        members = [
-            {"id": person, "roles": random.sample(sorted(set(map(str, known))), random.randint(1, 2))}
-            for person in random.sample(sorted(self.people), random.randint(0, 1))
-        ]
-        keys = [
-            {"id": key, "role": random.choice(known), "scopes": None}
-            for key in random.sample(sorted(self.keys), random.randint(0, 1))
-        ]
-        return {"roles": roles, "members": members, "keys": keys, "remove": []}
-
-    def _below(self, name: str) -> list[str]:
-        """Roles that the role can inherit from without a cycle."""
-        return [each for each in self.roles if each > name]
-
-
-async def _world(gateway: Gateway, seed: int) -> _World:
-    """Two people, a key of the tenant's, and keys that are bound by one of the people, directly and through a key."""
-    world = _World(gateway, Random(f"dry run {seed}"))  # noqa: S311 - no secret is drawn
-    admin, _ = await world.sign_in("admin"), await world.sign_in("member")
-    await world.add_key("admin", world.owner)
-    await world.add_key("member", world.principals[admin], scopes=["contacts:read", "contacts:update"])
-    maker = await world.add_key("admin", world.principals[admin])
-    await world.add_key("member", world.principals[maker])
-    await gateway.services.features.decisions.flush()
-    execute(gateway, "DELETE FROM tenantry.decision_counts")  # what making them took
-    return world
-
-
-def _uses(listed: Iterable[Mapping[str, Any]]) -> dict[_Pair, tuple[int, int]]:
+def _uses(listed: Iterable[Mapping[str, Any]]) -> dict[Pair, tuple[int, int]]:
     found = {(each["principal"]["id"], each["permission"]): (each["requests"], each["denied"]) for each in listed}
     assert [each["requests"] for each in listed] == sorted((each["requests"] for each in listed), reverse=True)
     return found
 
 
-async def _permissions(world: _World) -> dict[str, set[str]]:
+async def _permissions(world: RoleWorld) -> dict[str, set[str]]:
     found = {}
     for principal, headers in world.principals.items():
         me = await world.send("GET", "/v1/me", **headers)
@@ -175,12 +38,12 @@ async def test_a_dry_run_says_exactly_what_the_real_change_then_does(gateway: Ga
 
     Roles with inheritance, members, keys, and keys that are bound by a person whose roles change (ID16).
     """
-    world = await _world(gateway, 1)
+    world = await role_world(gateway, 1)
     now, before, changed = await world.allowed(), await _permissions(world), 0
     for step in range(max(settings().max_examples // _CASES_OF_A_STEP, 2) * 2):
         staged = world.draw()
         await gateway.services.features.decisions.flush()
-        answer = await world.send("POST", _PATH, {"limit": 500, **staged})
+        answer = await world.send("POST", DRY_RUN, {"limit": 500, **staged})
         if answer.status_code == 409:
             (removed,) = staged["remove"]
             refused = await world.send("DELETE", f"/v1/roles/{world.roles[removed]}")
@@ -207,12 +70,12 @@ async def test_a_dry_run_says_exactly_what_the_real_change_then_does(gateway: Ga
 
 async def test_what_a_person_loses_their_keys_lose_too(gateway: Gateway) -> None:
     """ID16: a key made by a person, and one made by that key; with what was never used in ``rights`` alone."""
-    world = await _world(gateway, 2)
+    world = await role_world(gateway, 2)
     admin = next(person for person, role in world.people.items() if role == "admin")
     bound = list(world.keys)[1:]
     for key in (admin, *bound):
         for _ in range(3):
-            await world.send("PATCH", _UNKNOWN, {}, **world.principals[key])
+            await world.send("PATCH", UNKNOWN_CONTACT, {}, **world.principals[key])
     told = await world.tried(members=[{"id": admin, "roles": ["viewer"]}])
     assert _uses(told["loses"]) == {(each, "contacts:update"): (3, 0) for each in (admin, *bound)}
     assert told["gains"] == []
@@ -226,7 +89,7 @@ async def test_what_a_person_loses_their_keys_lose_too(gateway: Gateway) -> None
 
 async def test_keys_that_pass_to_another_member_lose_nothing(gateway: Gateway) -> None:
     """ID16: as the tenant chose; a disabled member gets none. The real change does the same."""
-    world, owner = await _world(gateway, 7), await sign_in(gateway, "owner")
+    world, owner = await role_world(gateway, 7), await sign_in(gateway, "owner")
     admin = next(person for person, role in world.people.items() if role == "admin")
     choice = {"member_keys": "hand_over", "member_keys_to": (await owner.get("/v1/me")).json()["principal"]["id"]}
     assert (await world.send("PATCH", "/v1/tenant", choice)).status_code == 200
@@ -251,10 +114,10 @@ async def test_keys_that_pass_to_another_member_lose_nothing(gateway: Gateway) -
 
 async def test_decisions_of_older_days_and_of_those_who_left_are_not_judged(gateway: Gateway) -> None:
     """AZ10: the period begins at midnight, seven days ago; what belongs to no principal any more is left out."""
-    world = await _world(gateway, 3)
+    world = await role_world(gateway, 3)
     gone, *kept = list(world.keys)[:3]
     for key in (gone, *kept):
-        await world.send("DELETE", _UNKNOWN, **world.principals[key])
+        await world.send("DELETE", UNKNOWN_CONTACT, **world.principals[key])
     await gateway.services.features.decisions.flush()
     moved = "UPDATE tenantry.decision_counts SET day = day - %s WHERE principal_id = %s AND permission = %s"
     for key, days in zip(kept, (7, 8), strict=True):
@@ -278,7 +141,7 @@ def _rows(gateway: Gateway) -> list[Any]:
 
 async def test_a_dry_run_changes_nothing(gateway: Gateway) -> None:
     """AZ10: no row, no decision that the gate remembers, and no enforcer that it keeps; the same answer again."""
-    world = await _world(gateway, 4)
+    world = await role_world(gateway, 4)
     await world.change(world.draw() | {"remove": []})
     await world.allowed()
     admin = next(person for person, role in world.people.items() if role == "admin")
@@ -327,32 +190,34 @@ _BAD: list[tuple[dict[str, Any], int, str, str]] = [
 
 async def test_what_a_real_change_refuses_is_refused(gateway: Gateway) -> None:
     """AZ5, AZ7: names, references, cycles, bounds, the last owner, roles in use; ids of another tenant are unknown."""
-    world = await _world(gateway, 5)
+    world = await role_world(gateway, 5)
     owner = await world.sign_in("owner")
     await world.post("/v1/roles", {"name": "team", "permissions": ["contacts:read"]})
     key = await world.add_key("team", world.owner)
     for body, status, pointer, code in _BAD:
         filled = orjson.loads(orjson.dumps(body).replace(b"OWNER", owner.encode()).replace(b"KEY", key.encode()))
-        answer = await world.send("POST", _PATH, filled)
+        answer = await world.send("POST", DRY_RUN, filled)
         assert answer.status_code == status, (body, answer.text)
         errors = answer.json().get("errors", [])
         if pointer or code:
             assert (errors[0]["pointer"], errors[0]["code"] if code else "") == (pointer, code), (body, answer.text)
     foreign = execute(gateway, "SELECT id FROM tenantry.api_keys WHERE tenant_id = %s", gateway.globex.ref.id)[0][0]
-    answers = [await world.send("POST", _PATH, {"keys": [{"id": show(API_KEY, each)}]}) for each in (foreign, new_id())]
+    answers = [
+        await world.send("POST", DRY_RUN, {"keys": [{"id": show(API_KEY, each)}]}) for each in (foreign, new_id())
+    ]
     first, second = ({**each.json(), "request_id": ""} for each in answers)
     assert (answers[0].status_code, first) == (422, second)
 
 
 async def test_a_mapped_role_is_in_use_and_the_permission_is_needed(gateway: Gateway) -> None:
     """AZ5: a role that a directory gives to new people; AZ1: a dry run needs ``decisions:explain``."""
-    world = await _world(gateway, 6)
+    world = await role_world(gateway, 6)
     await world.post("/v1/roles", {"name": "team", "permissions": ["decisions:explain"]})
     execute(gateway, "UPDATE tenantry.tenants SET scim_default_role = 'team' WHERE id = %s", gateway.acme.ref.id)
-    assert (await world.send("POST", _PATH, {"remove": ["team"]})).status_code == 409
-    assert (await world.send("POST", _PATH, {}, **gateway.acme.key("member"))).status_code == 403
+    assert (await world.send("POST", DRY_RUN, {"remove": ["team"]})).status_code == 409
+    assert (await world.send("POST", DRY_RUN, {}, **gateway.acme.key("member"))).status_code == 403
     explainer = await world.add_key("team", world.owner)
-    told = await world.post(_PATH, {}, **world.principals[explainer])
+    told = await world.post(DRY_RUN, {}, **world.principals[explainer])
     assert (told["loses"], told["gains"], told["rights"], told["has_more"]) == ([], [], [], False)
 
 
@@ -372,13 +237,13 @@ _CROWD = """
 
 async def test_a_large_tenant_does_not_hold_the_event_loop(gateway: Gateway) -> None:
     """LD1: 2,000 people, of whom each loses and gains something; the answer is bounded and says what it leaves out."""
-    world = await _world(gateway, 8)
+    world = await role_world(gateway, 8)
     await world.post("/v1/roles", {"name": "team", "permissions": ["contacts:read", "contacts:update"]})
     execute(gateway, _CROWD, gateway.acme.ref.id)
     staged = {"roles": [{"name": "team", "permissions": ["contacts:read", "contacts:delete"]}]}
-    await world.post(_PATH, {})
+    await world.post(DRY_RUN, {})
     async with measured_loop() as hold:
-        told = await world.post(_PATH, {"limit": 50, **staged})
+        told = await world.post(DRY_RUN, {"limit": 50, **staged})
     assert (told["totals"]["loses"], told["totals"]["gains"]) == (2_000, 2_000)
     assert (len(told["loses"]), len(told["gains"]), told["has_more"]) == (50, 50, True)
     assert [(each["loses"], each["gains"], each["principals"]) for each in told["rights"]] == [
