@@ -69,7 +69,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             ),  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
-            UsageStage(services.usage.journal),  # an admitted request counts
+            UsageStage(services.usage),  # an admitted request counts
             AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
         ),
         closers=(services.usage.count, services.meter.close),
@@ -83,7 +83,7 @@ def _explainer(table: RouteTable, services: Services) -> Explainer:
     """Decides as the gate does, on copies of what the stages change."""
     return Explainer(
         RoutingStage(table, services.settings.hosts),
-        UsageStage(services.usage.journal),
+        UsageStage(services.usage).rehearsal(),
         services.limiter,
         services.plan_cache,
         services.authorizer,

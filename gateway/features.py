@@ -122,6 +122,7 @@ class Features:
             await self.stripe.payments.close()
         self.passwords.close()
         await self.outbound.close()
+        await self.confirmations.close()
         await self.database.close()
 
 
@@ -158,7 +159,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         roles=roles,
         people=people,
         api_keys=api_keys,
-        key_changes=KeyChanges(authorizer.permissions_of_roles),
+        key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
         operator_keys=OperatorKeys(hasher),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
@@ -205,12 +206,20 @@ async def opened(settings: Settings) -> AsyncIterator[Features]:
         await features.close()
 
 
-def administer(settings: Settings, work: Callable[[Features], Awaitable[_Result]]) -> _Result:
-    """Open the features, do the work, close them. Raises Unavailable when PostgreSQL does not answer."""
+def administer(
+    settings: Settings, work: Callable[[Features], Awaitable[_Result]], *, ends_rights: bool = False
+) -> _Result:
+    """Open the features, do the work, close them. Raises Unavailable when PostgreSQL does not answer.
+
+    With ``ends_rights`` it returns when every worker applies what the work has committed (ID14).
+    """
 
     async def run() -> _Result:
         async with opened(settings) as features:
-            return await work(features)
+            result = await work(features)
+            if ends_rights:
+                await features.confirmations.confirm()
+            return result
 
     return asyncio.run(run())
 

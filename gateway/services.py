@@ -106,7 +106,7 @@ class Services:
             self.meter.samples,
             lambda: throttle_samples(self.limiter),
             lambda: identity_samples(self.principals, self.features.passwords),
-            lambda: change_samples(self.listener, self.plan_cache),
+            lambda: change_samples(self.listener, self.features.confirmations, self.plan_cache),
             lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
             lambda: audit_samples(self.features.refusals),

@@ -9,6 +9,7 @@ import billing.usage.models
 import migrations.models
 import tenants.api_keys.models
 import tenants.audit.models
+import tenants.database.models
 import tenants.decisions.models
 import tenants.directory.models
 import tenants.events.models
@@ -33,6 +34,7 @@ CONTROL_MODELS = (
     migrations.models,
     tenants.api_keys.models,
     tenants.audit.models,
+    tenants.database.models,
     tenants.decisions.models,
     tenants.directory.models,
     tenants.events.models,

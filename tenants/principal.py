@@ -75,6 +75,14 @@ ANONYMOUS_ACTOR = Actor(ActorKind.ANONYMOUS)
 
 
 @dataclass(frozen=True, slots=True)
+class KeyEnding:
+    """When an API key ends, of which its responses warn; and when it got a successor, if it did."""
+
+    at: float  # seconds since the epoch, as below
+    rotated_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller of one tenant. Contains no secret; log its id."""
 
@@ -91,6 +99,7 @@ class Principal:
     family: str = ""  # principals that count as one for management requests; empty is this one alone
     sign_in_id: SignInId | None = None  # of a person: the sign-in that issued the access token
     methods: tuple[str, ...] = ()  # of a person: how they signed in (RFC 8176)
+    ending: KeyEnding | None = None  # of the API key that the credential is, or is issued for
 
     @property
     def actor(self) -> Actor:

@@ -10,7 +10,7 @@ from gateway.api.pages import ListQuery
 from tenants.api_keys.filters import KeyField, KeyFilter
 from tenants.api_keys.status import KeyStatus
 from tenants.crud.filters import Operator
-from tenants.identifiers import USER, example_of, read
+from tenants.identifiers import API_KEY, USER, example_of, read
 from tenants.values.timestamps import Timestamp
 
 _MOST_VALUES = 20  # of one `[in]`
@@ -23,17 +23,17 @@ def _parts(value: object) -> object:
     return [part for text in value for part in (text.split(",") if isinstance(text, str) else (text,))]
 
 
-def _person(value: object) -> object:
-    found = read(USER, value) if isinstance(value, str) else None
+def _maker(value: object) -> object:
+    found = (read(USER, value) or read(API_KEY, value)) if isinstance(value, str) else None
     if found is None:
-        raise PydanticCustomError("bad_format", "Must be the id of a person.")
+        raise PydanticCustomError("bad_format", "Must be the id of a person or of an API key.")
     return found
 
 
 _SPLIT = BeforeValidator(_parts)
-_Person = Annotated[
+_Maker = Annotated[
     UUID,
-    BeforeValidator(_person),
+    BeforeValidator(_maker),
     WithJsonSchema({"type": "string", "format": "typeid", "examples": [example_of(USER)]}),
 ]
 _Text = Annotated[str, Field(max_length=100)]
@@ -59,15 +59,16 @@ class ApiKeyFilters(BaseModel):
         Field(alias="role[in]", max_length=_MOST_VALUES, description="One of these, separated by commas."),
     ] = None
     name: Annotated[_Text | None, Field(description="Only keys with exactly this name.")] = None
+    name_ne: Annotated[_Text | None, Field(alias="name[ne]", description="Only keys with another name.")] = None
     name_contains: Annotated[
         _Text | None, Field(alias="name[contains]", description="Only keys whose name contains this, in any case.")
     ] = None
     name_starts_with: Annotated[
         _Text | None, Field(alias="name[starts_with]", description="Only keys whose name begins so, in any case.")
     ] = None
-    created_by: Annotated[_Person | None, Field(description="Only keys that this person made.")] = None
+    created_by: Annotated[_Maker | None, Field(description="Only keys that this person or this key made.")] = None
     created_by_none: Annotated[
-        bool | None, Field(alias="created_by[is_null]", description="Only keys that no person made, or that one did.")
+        bool | None, Field(alias="created_by[is_null]", description="Only keys of the SaaS's staff, or others.")
     ] = None
     created_at_gt: Annotated[Timestamp | None, Field(alias="created_at[gt]", description="Made after this.")] = None
     created_at_gte: Annotated[Timestamp | None, Field(alias="created_at[gte]", description="Made then or later.")] = (

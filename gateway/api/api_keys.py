@@ -69,7 +69,12 @@ async def read_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=ApiKeyResponse)
-@terms(requires("api_keys:update"), tagged=True, errors=(KeyIsOver, TooManyLimits, WiderThanCaller), ends_rights=True)
+@terms(
+    requires("api_keys:update"),
+    tagged=True,
+    errors=(KeyIsOver, TooManyKeys, TooManyLimits, WiderThanCaller),
+    ends_rights=True,
+)
 async def update_api_key(request: Request, key_id: ApiKeyInPath, body: ChangeApiKey) -> Response:
     """Change an API key. A key that holds more than you do can only be narrowed.
 
@@ -79,7 +84,7 @@ async def update_api_key(request: Request, key_id: ApiKeyInPath, body: ChangeApi
     tagged = _tagged(key_id, tenant.id)
     expected = services.tags.expected(tagged, request.scope)
     async with services.database.control(tenant) as session:
-        issuer = await _issuer(request, session)
+        issuer = await _issuer(request, session, serialised=True)
         await services.features.key_changes.change(
             session, tenant.id, issuer, key_id, body, origin=origin_of(request), versions=expected
         )
@@ -116,7 +121,7 @@ async def enable_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Enable an API key that was disabled. It must not hold more than you do."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:
-        issuer = await _issuer(request, session)
+        issuer = await _issuer(request, session, serialised=True)
         await services.features.key_changes.enable(session, tenant.id, issuer, key_id, origin=origin_of(request))
     return Response(status_code=204)
 

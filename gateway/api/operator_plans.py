@@ -99,7 +99,7 @@ async def read_plan(request: Request, code: PlanInPath) -> Response:
 @router.patch(_ONE, response_model=PlanResponse)
 @terms(requires_operator, tagged=True, errors=(PriceTaken, DefaultPlanRequired), ends_rights=True)
 async def update_plan(request: Request, code: PlanInPath, body: PlanChange) -> Response:
-    """Update a plan. Members that are not sent stay. The change is in force on every worker within a second."""
+    """Update a plan. Members that are not sent stay. The change is in force on every worker when it is answered."""
     services = services_of(request)
     expected = services.tags.expected(_tagged(code), request.scope)
     async with services.database.control() as session:

@@ -13,7 +13,7 @@ from gateway.routing.saas import permissions_of
 from gateway.settings import Mode, Settings
 from migrations.servable import Release
 from migrations.status import control_status, fleet_status
-from tenants.database.inspection import Inspection, inspect
+from tenants.database.inspection import Inspection, confirmed_ago, inspect
 from tenants.database.names import GATEWAY_ROLE
 from tenants.resources.errors import DeclarationError
 from tenants.resources.registry import Registry, load_registry
@@ -21,6 +21,7 @@ from tenants.resources.registry import Registry, load_registry
 _OLDEST_SERVER = 150000  # PostgreSQL 15: PUBLIC may not create in schema public any more
 _REDIS_TIMEOUT = 2.0  # seconds
 _SHOWN_TENANTS = 10
+_SILENT_AFTER = 10.0  # seconds without a heartbeat of a worker, which sends more than two a second
 
 
 class Verdict(StrEnum):
@@ -79,6 +80,7 @@ def _database(settings: Settings, registry: Registry) -> Iterator[Check]:
     yield from _revokes(found)
     yield _control_schema(settings, found)
     yield _tenants(settings, registry, found)
+    yield _workers(settings, found)
 
 
 def _login_role(found: Inspection) -> Check:
@@ -139,6 +141,23 @@ def _tenants(settings: Settings, registry: Registry, found: Inspection) -> Check
     if not found.control_schema_exists or not found.may_become_control:
         return Check(name, Verdict.WARNING, "cannot be checked before the control schema")
     return _queried(name, lambda: _behind(name, settings, registry))
+
+
+def _workers(settings: Settings, found: Inspection) -> Check:
+    name = "workers"
+    if not found.control_schema_exists or not found.may_become_control:
+        return Check(name, Verdict.WARNING, "cannot be checked before the control schema")
+    try:
+        workers = confirmed_ago(str(settings.database_url))
+    except psycopg.Error as error:
+        return Check(name, Verdict.WARNING, f"cannot be read before `tenantry migrate`: {_first_line(error)}")
+    if not workers:
+        return Check(name, Verdict.GOOD, "none is running")
+    (oldest, seconds), running = workers[0], f"{len(workers)} running"
+    if seconds > _SILENT_AFTER:
+        what = f"{running}; {oldest} has sent no heartbeat for {seconds:.0f} s: one change of rights will wait for it"
+        return Check(name, Verdict.WARNING, what)
+    return Check(name, Verdict.GOOD, f"{running}; oldest confirmation {seconds:.1f} s ago, of {oldest}")
 
 
 def _behind(name: str, settings: Settings, registry: Registry) -> Check:

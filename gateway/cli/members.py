@@ -124,14 +124,14 @@ def reset_mfa(
 
 
 def _with_member(context: typer.Context, tenant: str, member: str, work: _Work, *, as_json: bool) -> None:
-    """Do the work on the named member of the named tenant in one transaction, and print its result."""
+    """Do the work on the named member in one transaction, and print its result when every worker applies it."""
 
     async def run(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
             return await work(features, session, await features.people.members.read_named(session, owner.id, member))
 
-    print_object(administer(load_settings(context), run), as_json=as_json)
+    print_object(administer(load_settings(context), run, ends_rights=True), as_json=as_json)
 
 
 async def _invited(

@@ -56,7 +56,7 @@ def revoke(
     key: Annotated[str, typer.Argument(help="Id of the key (opk_…), from `tenantry operator-keys list`.")],
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Revoke a key permanently, on every worker within a second."""
+    """Revoke a key permanently. Returns when every worker refuses it."""
 
     async def work(features: Features) -> dict[str, Any]:
         identifier = read(OPERATOR_KEY, key)
@@ -68,7 +68,7 @@ def revoke(
             return OperatorKeyResponse.of(found).model_dump(mode="json")
 
     shown = ("id", "name", "role", "revoked_at")
-    print_object(administer(load_settings(context), work), shown, as_json=as_json)
+    print_object(administer(load_settings(context), work, ends_rights=True), shown, as_json=as_json)
 
 
 async def _all(features: Features) -> list[dict[str, Any]]:

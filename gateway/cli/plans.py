@@ -42,7 +42,7 @@ def seed_plans(
         async with features.database.control() as session:
             return await features.plans.seed(session, catalogue)
 
-    changed = administer(load_settings(context), work)
+    changed = administer(load_settings(context), work, ends_rights=True)
     answer = {"plans": [each.code for each in catalogue.plans], "changed": changed}
     if as_json:
         print_json(answer)

@@ -92,13 +92,13 @@ def set_plan(
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="Code of the plan, from `tenantry plans list`.")],
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Move a tenant to another plan, which applies on every worker within a second."""
+    """Move a tenant to another plan. Returns when every worker applies it."""
     request = ChangeTenant(plan=plan)
 
     async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
         return await features.directory.change_plan(session, found, request.plan, origin=COMMAND_LINE)
 
-    _print(_changed(context, tenant, change), as_json=as_json)
+    _print(_changed(context, tenant, change, ends_rights=True), as_json=as_json)
 
 
 @app.command()
@@ -134,7 +134,7 @@ def suspend(
     async def change(features: Features, session: ControlSession, found: TenantId) -> Tenant:
         return await features.directory.suspend(session, found, origin=replace(COMMAND_LINE, reason=request.reason))
 
-    _print(_changed(context, tenant, change), as_json=as_json)
+    _print(_changed(context, tenant, change, ends_rights=True), as_json=as_json)
 
 
 @app.command()
@@ -176,7 +176,7 @@ def delete(
     found = administer(load_settings(context), find)
     if not yes:
         _confirm(found)
-    administer(load_settings(context), remove)
+    administer(load_settings(context), remove, ends_rights=True)
     deleted = {"id": show(TENANT, found.id), "slug": found.slug, "deleted": True}
     print_object(deleted, as_json=as_json)
 
@@ -194,7 +194,7 @@ async def _all(features: Features) -> list[dict[str, Any]]:
     return [_fields(tenant) for tenant in await all_pages(features.database, features.directory.page)]
 
 
-def _changed(context: typer.Context, named: str, change: _Change) -> dict[str, Any]:
+def _changed(context: typer.Context, named: str, change: _Change, *, ends_rights: bool = False) -> dict[str, Any]:
     """The tenant of this slug or id after the change."""
 
     async def work(features: Features) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _changed(context: typer.Context, named: str, change: _Change) -> dict[str, A
             tenant = await features.directory.read_named(session, named)
             return _fields(await change(features, session, tenant.id))
 
-    return administer(load_settings(context), work)
+    return administer(load_settings(context), work, ends_rights=ends_rights)
 
 
 def _print(tenant: dict[str, Any], *, as_json: bool) -> None:

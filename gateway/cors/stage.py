@@ -17,7 +17,7 @@ _ORIGIN, _METHOD = b"origin", b"access-control-request-method"
 _NOT_KEPT: Header = (b"vary", b"Origin")  # a shared cache must not give one origin's answer to another
 _READABLE: Header = (
     b"access-control-expose-headers",
-    b"RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, ETag, Location, Idempotent-Replayed",
+    b"RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, ETag, Location, Idempotent-Replayed, Deprecation, Sunset",
 )
 # The same for every route: a method that a path does not offer is then answered by a 405 that the page can read.
 _PERMITTED: list[Header] = [

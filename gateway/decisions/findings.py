@@ -23,7 +23,7 @@ from gateway.decisions.schemas import (
 )
 from gateway.decisions.subjects import Subject
 from gateway.problems.documents import status_of
-from gateway.request.route import Route
+from gateway.request.route import Audience, Route
 from gateway.throttle.account import Account
 from gateway.throttle.errors import ConcurrencyLimited
 from gateway.throttle.limiter import RequestLimiter
@@ -34,6 +34,7 @@ from tenants.identifiers import API_KEY, USER, show
 from tenants.principal import Principal, PrincipalKind
 
 CodeOf = Callable[[Stage], str | None]
+_AUDIENCES = {Audience.EVERYBODY: "public", Audience.TENANTS: "tenants", Audience.OPERATORS: "operators"}
 _PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER}
 
 
@@ -64,7 +65,7 @@ def route_finding(route: Route, code: CodeOf) -> RouteFinding:
     return RouteFinding(
         template=route.template or None,
         permission=terms.guard.permission,
-        audience=terms.guard.audience.name.lower(),
+        audience=_AUDIENCES[terms.guard.audience],
         people_only=terms.guard.people_only,
         cost=terms.cost,
         budget="source" if terms.per_source is not None else terms.budget.name.lower(),

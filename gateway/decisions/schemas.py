@@ -106,7 +106,7 @@ class RouteFinding(BaseModel):
 
     template: Annotated[str | None, Field(description="Null for an unknown path.", examples=["/v1/usage"])]
     permission: Annotated[str | None, Field(examples=["usage:read"])]
-    audience: Annotated[str, Field(description="`everybody`, `tenants` or `operators`.", examples=["tenants"])]
+    audience: Annotated[str, Field(description="`public`, `tenants` or `operators`.", examples=["tenants"])]
     people_only: Annotated[bool, Field(description="API keys are refused.", examples=[False])]
     cost: Annotated[int, Field(examples=[1])]
     budget: Annotated[
@@ -116,7 +116,7 @@ class RouteFinding(BaseModel):
 
 
 class OwnerFinding(BaseModel):
-    """Somebody whose rights bound the key."""
+    """A key or a person whose rights bound the key."""
 
     kind: OwnerKind
     id: Annotated[str, Field(examples=[example_of(USER)])]
@@ -216,12 +216,15 @@ class LimitsFinding(BaseModel):
 class RoleFinding(BaseModel):
     """One role of the principal, and what its policy says."""
 
-    role: Annotated[str, Field(examples=["viewer"])]
+    role: Annotated[str, Field(examples=["admin"])]
     policy: Annotated[str, Field(description="`built_in`, or `tenant` for roles of its own.", examples=["built_in"])]
     revision: Annotated[int, Field(description="Of the policy.", examples=[1])]
     line: Annotated[
         list[str] | None,
-        Field(description="The policy line that allows: `p, role, object, action`. Null: no line does."),
+        Field(
+            description="The policy line that allows: `p, role, object, action`. Null: no line does.",
+            examples=[["p", "admin", "usage", "read"]],
+        ),
     ]
 
 

@@ -4,6 +4,9 @@ Each entry has tags of the rows that it was made from, in the form of notificati
 invalidated when one of them changes. A result that was loaded while a change was made must not be kept: every change
 has a generation number, a load remembers the generation at which it began, and a result with a tag that changed since
 is loaded again. Comparison and insertion are one step of the event loop, and so are changes: nothing interleaves.
+
+While it is not confirmed that changes arrive, nothing cached is used: not what was loaded a moment ago either, since a
+change is answered without waiting for a worker that does not listen (docs/decisions/0040).
 """
 
 from time import monotonic, time
@@ -13,12 +16,12 @@ from gateway.identity.clock_cache import ClockCache
 from gateway.identity.lookup import Holder, LookupResult, Refusal, Subject
 from gateway.identity.row_versions import RowVersions
 from tenants.credentials import CredentialExpired
-from tenants.database.listener import ChangeKind, Subscriber
+from tenants.database.listener import TRUSTED_FOR, ChangeKind, Subscriber
 from tenants.identifiers import TenantId
 from tenants.principal import Principal
 
-MAX_STALENESS = 5.0  # seconds after the last confirmation of the channel for which an entry is valid (ID4)
-MAX_REFUSAL_STALENESS = 2.5  # seconds; refusals are valid only while the channel is alive: a new key must not wait
+MAX_STALENESS = TRUSTED_FOR  # seconds after the last confirmation of the channel for which an entry is valid (ID14)
+_MAX_REFUSAL_AGE = 5.0  # seconds; a refused token has no row whose change would invalidate its refusal
 _MAX_HOLDERS = 10_000
 _MAX_CHANGES = 4096  # the latest, which pending loads may have missed; more than occur during a load
 
@@ -58,13 +61,17 @@ class PrincipalCache:
         """Number of good credentials, including those that must be loaded again before use."""
         return len(self._subjects)
 
+    @property
+    def confirmed(self) -> bool:
+        """Every change that was answered by now has arrived."""
+        return monotonic() - self._channel.confirmed_at <= MAX_STALENESS
+
     def get(self, key: bytes) -> Subject | None:
         """The subject, if it is cached and valid. Raises CredentialExpired."""
         entry = self._subjects.get(key)
         if entry is None or not (entry.tenant.current and entry.user.current) or (entry.line and not entry.current):
             return None
-        now = monotonic()
-        if now - self._channel.confirmed_at > MAX_STALENESS and now - entry.loaded_at > MAX_STALENESS:
+        if monotonic() - self._channel.confirmed_at > MAX_STALENESS:
             return None
         if entry.expires_at is not None and entry.expires_at <= time():
             raise CredentialExpired
@@ -76,7 +83,7 @@ class PrincipalCache:
         entry, now = self._refusals.get(key), monotonic()
         if entry is None or not entry.current:
             return None
-        if now - entry.loaded_at > MAX_STALENESS or now - self._channel.confirmed_at > MAX_REFUSAL_STALENESS:
+        if now - entry.loaded_at > _MAX_REFUSAL_AGE or now - self._channel.confirmed_at > MAX_STALENESS:
             return None
         return entry.value
 

@@ -5,6 +5,9 @@ A single load starts at once. Loads requested while others are pending share the
 loaded again, or a flood of unknown ones, leave the processor to known callers. Queries are also paced: after a burst
 the next one is due a moment after the last and includes everything requested meanwhile, so that a slow flood costs no
 more than a fast one (docs/decisions/0016).
+
+A result is for those who asked before its query began. It is for later ones too if by then every change that was
+answered has arrived: one that outdates the result would have done so (docs/decisions/0040).
 """
 
 import asyncio
@@ -35,7 +38,7 @@ class _PendingLoad:
     key: bytes
     lookup: Lookup
     source: Hashable
-    done: asyncio.Future[Outcome]
+    done: asyncio.Future[tuple[Outcome, bool]]  # and whether it is for those who asked after its query began, too
     callers: int = 0
     attempts: int = 0
 
@@ -60,20 +63,30 @@ class CredentialLoader:
 
     async def load(self, key: bytes, lookup: Lookup, source: Hashable) -> LookupResult:
         """Load the credential with this hash. Raises Unavailable when that is not possible in time."""
-        pending = self._by_key.get(key) or self._enqueue(key, lookup, source)
-        pending.callers += 1
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
-                outcome = await asyncio.shield(pending.done)  # a caller that disconnects cancels it for no other
+                outcome = await self._outcome(key, lookup, source)
         except TimeoutError as error:
             raise Unavailable(detail="a credential could not be loaded in time") from error
-        finally:
-            pending.callers -= 1
         if isinstance(outcome, Unavailable):
             raise Unavailable(detail=outcome.detail) from outcome
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def _outcome(self, key: bytes, lookup: Lookup, source: Hashable) -> Outcome:
+        while True:
+            pending = self._by_key.get(key) or self._enqueue(key, lookup, source)
+            begun = pending.attempts
+            pending.callers += 1
+            try:
+                outcome, for_all = await asyncio.shield(
+                    pending.done
+                )  # a caller that disconnects cancels it for no other
+            finally:
+                pending.callers -= 1
+            if for_all or pending.attempts > begun:
+                return outcome
 
     def _enqueue(self, key: bytes, lookup: Lookup, source: Hashable) -> _PendingLoad:
         if self._queue.length(source) >= _MAX_QUEUE:
@@ -139,7 +152,7 @@ class CredentialLoader:
     def _finish(self, pending: _PendingLoad, outcome: Outcome) -> None:
         # In the same step as the insertion: no caller may join a load whose result a change could outdate by then.
         self._unlink(pending)
-        pending.done.set_result(outcome)
+        pending.done.set_result((outcome, isinstance(outcome, Exception) or self._cache.confirmed))
 
     def _unlink(self, pending: _PendingLoad) -> None:
         if self._by_key.get(pending.key) is pending:

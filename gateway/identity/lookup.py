@@ -54,6 +54,6 @@ class LookupResult:
     own: tuple[str, ...] = ()  # "api_key <digest>": the credential's own row, under every pepper
     tenant: str | None = None  # "tenant <uuid>"
     user: str | None = None  # "user <uuid>": the person, or the one who owns the key or its owners
-    line: tuple[str, ...] = ()  # "api_key <digest>": rows that other credentials are made from, too
     expires_at: float | None = None  # seconds since the epoch; None is never
     holder: Holder | None = None  # of a revoked API key
+    line: tuple[str, ...] = ()  # "api_key <digest>": rows that other credentials are made from, too

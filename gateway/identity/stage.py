@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from gateway.identity.credential import read_credential, sent_credentials
+from gateway.identity.ending import warnings_of
 from gateway.identity.principals import Principals
 from gateway.identity.turns import Turn
 from gateway.request.context import RequestContext
@@ -104,6 +105,8 @@ class IdentityStage:
             except IpNotAllowed:
                 self._note(request, subject.tenant.id, subject.actor, ADDRESS_REFUSED)
                 raise
+        if subject.ending is not None:
+            request.response_headers.extend(warnings_of(subject.ending))
 
     def _note(self, request: RequestContext, tenant: TenantId, actor: Actor, action: str) -> None:
         if actor.id is not None:

@@ -15,7 +15,7 @@ from tenants.api_keys.recognised import RecognisedKey
 from tenants.credentials import CredentialExpired, CredentialRevoked
 from tenants.operator_keys.repository import RecognisedOperatorKey
 from tenants.policy import Policy
-from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, TenantRef
+from tenants.principal import KeyEnding, Operator, OperatorRole, Principal, PrincipalKind, TenantRef
 from tenants.sign_in.access_tokens import AccessClaims
 
 Value = TypeVar("Value")
@@ -37,7 +37,12 @@ def key_principal(key: RecognisedKey, bounds: Bounds, tenant: TenantRef, policy:
         user_id=interned(key.created_by_user_id),
         family=interned(family_name(key.id, key.family_id, made_by_key=key.made_by_key)),
         policy=policy,
+        ending=_ending(key, bounds),
     )
+
+
+def _ending(key: RecognisedKey, bounds: Bounds) -> KeyEnding | None:
+    return None if bounds.expires_at is None else KeyEnding(bounds.expires_at.timestamp(), epoch(key.rotated_at))
 
 
 def person(claims: AccessClaims, roles: tuple[str, ...], tenant: TenantRef, policy: Policy) -> Principal:

@@ -10,6 +10,7 @@ from gateway.metrics.metric import Metric, MetricKind, Sample
 from gateway.throttle.limiter import RequestLimiter
 from gateway.usage.recorder import UsageRecorder
 from tenants.audit.refusals import Refusals
+from tenants.database.confirmations import WAITS, Confirmations
 from tenants.database.listener import ChangeListener
 from tenants.database.use import PoolUse
 from tenants.decisions.recorder import DecisionRecorder
@@ -39,12 +40,25 @@ _PRINCIPAL_LOADS = Metric(MetricKind.COUNTER, "tenantry_principal_loads", "Crede
 _UNCONFIRMED = Metric(
     MetricKind.MAX,
     "tenantry_changes_unconfirmed_seconds",
-    "Time since a worker confirmed that it has received every change notification; after 5 its cache is invalid.",
+    "Time since a worker confirmed that it has received every change notification; after 1.6 its cache is invalid.",
 )
 _RESETS = Metric(
     MetricKind.COUNTER,
     "tenantry_changes_resets",
     "Times that a worker reconnected its change listener and invalidated its caches.",
+)
+_CONFIRMATION_SECONDS = Metric(
+    MetricKind.HISTOGRAM,
+    "tenantry_changes_confirmation_seconds",
+    "Time that the answer to a change which takes rights away has waited for all workers to apply it.",
+)
+_QUESTIONS = Metric(
+    MetricKind.COUNTER, "tenantry_changes_questions", "Times that all workers were asked; changes share a question."
+)
+_UNANSWERED = Metric(
+    MetricKind.COUNTER,
+    "tenantry_changes_unanswered",
+    "Workers that a question was not answered by: stopped, cut off or killed.",
 )
 _PLANS = Metric(MetricKind.MAX, "tenantry_plans", "Plans in memory.")
 _PLAN_LOADS = Metric(MetricKind.COUNTER, "tenantry_plan_loads", "Times that the plans were loaded from the database.")
@@ -127,10 +141,13 @@ def identity_samples(principals: Principals, passwords: PasswordHasher) -> Itera
     yield _PASSWORDS.sample(passwords.waiting)
 
 
-def change_samples(listener: ChangeListener, plan_cache: PlanCache) -> Iterator[Sample]:
-    """Change notifications, and the plans in memory."""
+def change_samples(listener: ChangeListener, confirmations: Confirmations, plan_cache: PlanCache) -> Iterator[Sample]:
+    """Change notifications, the wait for other workers, and the plans in memory."""
     yield _UNCONFIRMED.sample(time.monotonic() - listener.confirmed_at)
     yield _RESETS.sample(listener.resets)
+    yield from _CONFIRMATION_SECONDS.buckets(WAITS, confirmations.waits, confirmations.seconds)
+    yield _QUESTIONS.sample(confirmations.questions)
+    yield _UNANSWERED.sample(confirmations.unanswered)
     yield _PLANS.sample(len(plan_cache.plans()))
     yield _PLAN_LOADS.sample(plan_cache.loads)
 

@@ -42,6 +42,7 @@ TENANTS = Edition(
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
+        "decisions": "Why a request is allowed or refused.",
         "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",
         "second factors": "A person's authenticator app, passkeys and recovery codes.",
     },

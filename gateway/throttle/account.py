@@ -20,6 +20,7 @@ _MIN_INTERVAL = 0.0001  # seconds: a rate over less is meaningless
 _RATE_SMOOTHING = 0.5  # seconds: time constant of the measured rate, so that a single burst does not raise it
 _LATENESS_FACTOR = 4  # how many times longer the next token lives after one arrived too late to be spent
 _NEVER = -1
+_LONGEST_LATENESS = 1_000_000  # so that the window bounds the TTL
 _ROUND_TRIP = 0.01  # seconds of demand that must still be available when the next lease is requested
 _RESERVE_TOKENS = 50  # requests that one lease should serve, however low the rate
 _MAX_LEASE_TTL = 30.0  # seconds
@@ -137,6 +138,8 @@ class Account(LeasedResource[TokenRequest]):
         self.share.detach()
         self.permits = self.permits and self.permits.rehearsal()
         self.refill_below = _NEVER
+        # What Redis says that it would grant must not expire here: it would be reported as returned.
+        self._lateness = _LONGEST_LATENESS
 
     # -- for a request
 

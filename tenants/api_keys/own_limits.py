@@ -9,7 +9,8 @@ the keys that it replaces are its own. A limit that was given to a descendant st
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from tenants.api_keys.family import bind, binding_windows
 from tenants.api_keys.models import ApiKey
@@ -18,20 +19,26 @@ from tenants.identifiers import ApiKeyId
 from tenants.principal import Window
 
 
-def change_own_limits(
-    key: ApiKey, requested: Sequence[KeyLimit], line: frozenset[ApiKeyId], others: Iterable[ApiKey]
-) -> None:
-    """Give the key these limits in place of its own. ``line`` is the key and those that it replaces.
+@dataclass(frozen=True, slots=True)
+class LimitsChange:
+    """The limits that were given to keys of one line, and those that take their place."""
 
-    ``others`` are the keys that work and are bound by limits of the line. Raises TooManyLimits.
-    """
-    names = frozenset(each.hex for each in line)
-    own = [each for each in windows_of(key) if each.counter in names]
-    renewed = [_renewed(each, own, key.id) for each in requested]
-    for each in (key, *others):
-        kept = [window for window in _all_windows(each) if window.counter not in names]
-        bind(each, dict.fromkeys((*renewed, *kept)))
-        each.limits = _shown(windows_of(each))
+    keys: frozenset[ApiKeyId]  # the key, and those that it replaces
+    renewed: tuple[Window, ...]
+
+    @classmethod
+    def of(cls, key: ApiKey, requested: Sequence[KeyLimit], line: frozenset[ApiKeyId]) -> Self:
+        """``line`` is the key and those that it replaces."""
+        counters = {each.hex for each in line}
+        own = [each for each in windows_of(key) if each.counter in counters]
+        return cls(line, tuple(_renewed(each, own, key.id) for each in requested))
+
+    def apply(self, key: ApiKey) -> None:
+        """Change the limits of the key itself, or of one that is bound by them. Raises TooManyLimits."""
+        counters = {each.hex for each in self.keys}
+        kept = [each for each in _all_windows(key) if each.counter not in counters]
+        bind(key, dict.fromkeys((*self.renewed, *kept)))
+        key.limits = _shown(windows_of(key))
 
 
 def windows_of(key: ApiKey) -> tuple[Window, ...]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    cast,
     func,
     literal_column,
     or_,
@@ -152,7 +153,8 @@ _FILTERED: Mapping[KeyField, SQLColumnExpression[Any]] = {
     KeyField.STATUS: _STATUS,
     KeyField.ROLE: ApiKey.role,
     KeyField.NAME: ApiKey.name,
-    KeyField.CREATED_BY: ApiKey.created_by_user_id,
+    # As it is shown: a key that a key made is not also made by the person whose key that was.
+    KeyField.CREATED_BY: func.coalesce(ApiKey.created_by_key_id, ApiKey.created_by_user_id),
     KeyField.CREATED_AT: ApiKey.created_at,
     KeyField.EXPIRES_AT: ApiKey.expires_at,
     KeyField.LAST_USED_AT: ApiKeyUse.last_used_at,
@@ -182,19 +184,39 @@ async def line(session: ControlSession, key: ApiKeyId) -> frozenset[ApiKeyId]:
     return frozenset((await session.scalars(select(first.union(older).c.id))).all())
 
 
-async def lock_with_bound(
-    session: ControlSession, tenant: TenantId, key: ApiKeyId, line: frozenset[ApiKeyId]
-) -> Sequence[ApiKey]:
-    """The key, and the other keys that work and are bound by limits that were given to a key of ``line``.
+async def bound_by(
+    session: ControlSession, tenant: TenantId, line: frozenset[ApiKeyId], most: int
+) -> Sequence[ApiKeyId]:
+    """The keys that work and are bound by limits that are given to a key of ``line``; at most so many.
 
-    Locked in the order of ids, so that two such changes cannot deadlock.
+    Those are what the line made and what replaces it, directly or through others, as far as it is recorded; and the
+    keys of older releases that have such a limit.
     """
+    after = select(func.unnest(cast(list(line), ARRAY(Uuid))).label("id")).cte("after", recursive=True)
+    follows = or_(ApiKey.created_by_key_id == after.c.id, ApiKey.rotated_from_id == after.c.id)
+    after = after.union(select(ApiKey.id).join(after, follows))
     limit = func.jsonb_array_elements(ApiKey.binding_limits).table_valued("value").render_derived(name="bound")
     given_to: ColumnElement[str] = literal_column("bound.value ->> 'key_id'")
     is_bound = select(limit.c.value).where(given_to.in_([each.hex for each in line])).exists()
     works = ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
-    query = select(ApiKey).where(ApiKey.tenant_id == tenant, or_(ApiKey.id == key, works & is_bound))
-    return (await session.scalars(query.order_by(ApiKey.id).with_for_update())).all()
+    query = select(ApiKey.id).where(ApiKey.tenant_id == tenant, works, or_(is_bound, ApiKey.id.in_(select(after.c.id))))
+    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+
+
+_SAVE_LIMITS = (
+    update(ApiKey.__table__)  # type: ignore[arg-type]  # a table, by SQLAlchemy's annotations any selectable
+    .where(ApiKey.id == bindparam("key"))
+    .values(limits=bindparam("limits"), binding_limits=bindparam("binding_limits"))
+)
+
+
+async def save_limits(session: ControlSession, keys: Sequence[ApiKey]) -> None:
+    """Write the limits of these keys, which are changed and locked, with one statement; the session forgets them."""
+    for each in keys:
+        session.expunge(each)
+    if keys:
+        values = [{"key": each.id, "limits": each.limits, "binding_limits": each.binding_limits} for each in keys]
+        await (await session.connection()).execute(_SAVE_LIMITS, values)
 
 
 async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool:
@@ -207,6 +229,13 @@ async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool
 async def has_successor(session: ControlSession, key: ApiKeyId) -> bool:
     """Whether the key was rotated."""
     return await session.scalar(select(ApiKey.id).where(ApiKey.rotated_from_id == key).limit(1)) is not None
+
+
+async def count_by_pepper(session: ControlSession) -> Mapping[int, int]:
+    """How many keys of all tenants that have not ended are stored under each version of the pepper."""
+    works = ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+    query = select(ApiKey.pepper_version, func.count()).where(works).group_by(ApiKey.pepper_version)
+    return {row[0]: row[1] for row in await session.execute(query)}
 
 
 async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:

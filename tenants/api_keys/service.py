@@ -3,7 +3,7 @@
 Recognising reads on its own connections; every other call runs in the caller's transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -150,7 +150,7 @@ class ApiKeys:
         if old.disabled_at is not None:
             raise KeyIsDisabled
         _check_environment(old)
-        scopes = old.scopes if requested.scopes is None else sorted(set(requested.scopes))
+        scopes = self._scopes(old, issuer, requested)
         check_grant(issuer, RoleGrant(old.role, scopes), self._permissions_of)
         successor = self._successor(old, issuer, scopes, now)
         join_as_successor(successor, old, standing.key)
@@ -186,6 +186,10 @@ class ApiKeys:
         await self._found(session, tenant, key)
         return await self.descendants.page(session, tenant, key, keyset)
 
+    async def count_by_pepper(self, session: ControlSession) -> Mapping[int, int]:
+        """How many keys that have not ended need each version of the pepper."""
+        return await repository.count_by_pepper(session)
+
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedKey]:
         """See ``tenants/secrets/recognition.py``."""
         return await recognise(database, self._hasher, secrets, repository.find_by_digests, repository.rehash)
@@ -197,6 +201,12 @@ class ApiKeys:
     async def find_with_owners(self, database: Database, keys: Collection[ApiKeyId]) -> Sequence[RecognisedKey]:
         """The keys with these ids, and those that own them, directly or through others. Raises Unavailable."""
         return await repository.find_with_owners(database.control_reads, keys)
+
+    def _scopes(self, old: ApiKey, issuer: Issuer, requested: RotateApiKey) -> list[str] | None:
+        """Of the successor: those that are requested, else the old key's, without what its role has lost since."""
+        if requested.scopes is not None or old.scopes is None:
+            return old.scopes if requested.scopes is None else sorted(set(requested.scopes))
+        return sorted(self._permissions_of(issuer.policy, (old.role,)).intersection(old.scopes))
 
     def _successor(self, old: ApiKey, issuer: Issuer, scopes: list[str] | None, now: datetime) -> ApiKey:
         limits = [KeyLimit.model_validate(limit) for limit in old.limits]

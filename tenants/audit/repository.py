@@ -20,9 +20,11 @@ from tenants.identifiers import TenantId, new_id
 _MIGRATION_RETRY = 60  # seconds
 _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn)
 # The control role has no right on a tenant's tables: a function of the owner inserts the row (control revision 0017).
+# One statement for any number of rows: a pipeline of single ones cannot be cancelled cleanly.
 _RECORD = text(
-    "SELECT tenantry.record_audit(:tenant, :id, :category, :type, :object_id, :actor_kind, :actor_id, :request_id,"
-    " :source, :reason, CAST(CAST(:before AS text) AS jsonb), CAST(CAST(:after AS text) AS jsonb))"
+    "SELECT tenantry.record_audit(:tenant, row.id, :category, :type, row.object_id, :actor_kind, :actor_id,"
+    " :request_id, :source, :reason, row.before, row.after) FROM jsonb_to_recordset(CAST(CAST(:rows AS text) AS jsonb))"
+    " AS row (id uuid, object_id uuid, before jsonb, after jsonb)"
 )
 
 
@@ -45,7 +47,7 @@ async def add(
     action: str,
 ) -> None:
     """Insert a row for each change. Raises NotFound for a tenant that is gone, Unavailable for one to be migrated."""
-    common = {
+    values = {
         "tenant": tenant,
         "category": category.value,
         "type": action,
@@ -54,19 +56,12 @@ async def add(
         "request_id": origin.request_id,
         "source": origin.source,
         "reason": origin.reason,
+        "rows": orjson.dumps(
+            [{"id": new_id(), "object_id": each.object_id, **_states(each)} for each in changes]
+        ).decode(),
     }
-    rows = [
-        common
-        | {
-            "id": new_id(),
-            "object_id": each.object_id,
-            "before": _document(each.before),
-            "after": _document(each.after),
-        }
-        for each in changes
-    ]
     try:
-        await session.execute(_RECORD, rows)
+        await session.execute(_RECORD, values)
     except ProgrammingError as error:
         if isinstance(error.orig, errors.InvalidSchemaName):
             raise NotFound(detail=f"tenant {tenant} has no schema") from error
@@ -120,5 +115,7 @@ async def unchained_tenants(session: ControlSession) -> Sequence[TenantId]:
     return (await session.scalars(query.order_by(EventCounter.tenant_id))).all()
 
 
-def _document(state: Mapping[str, object] | None) -> str | None:
-    return None if state is None else orjson.dumps(state).decode()
+def _states(change: Change) -> dict[str, Mapping[str, object]]:
+    """Without those that there are not: a JSON null would be stored as one."""
+    states = {"before": change.before, "after": change.after}
+    return {name: state for name, state in states.items() if state is not None}

@@ -6,6 +6,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tenants.database.names import CONTROL_ROLE, CONTROL_SCHEMA
+from tenants.database.workers import CONFIRMED
 
 _TIMEOUT = 5  # seconds
 
@@ -68,3 +69,17 @@ def inspect(url: str) -> Inspection:
     if row is None:
         raise psycopg.OperationalError("the server does not know the role that logged in")
     return Inspection(**dict(zip((each.name for each in fields(Inspection)), row, strict=True)))
+
+
+def confirmed_ago(url: str) -> list[tuple[str, float]]:
+    """Each worker that may trust its cache, as ``host/pid``, and seconds since its last heartbeat; the oldest first.
+
+    Raises psycopg.Error, UndefinedTable before the migration of this release.
+    """
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    options = f"-c role={CONTROL_ROLE}"
+    with psycopg.connect(
+        plain, connect_timeout=_TIMEOUT, application_name="tenantry doctor", options=options
+    ) as connection:
+        rows = connection.execute(CONFIRMED).fetchall()
+    return [(f"{host}/{pid}", float(seconds)) for host, pid, seconds in rows]

@@ -1,4 +1,4 @@
-"""Keeps a cache of a worker current: loaded again when a change is announced, and each second without the listener.
+"""Keeps a cache of a worker current: loaded again when a change is announced, and all the time without the listener.
 
 While the database is down too, the last known contents remain (docs/architecture.md, "When a service is down").
 """
@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tenants.database.listener import ChangeListener
+from tenants.database.listener import TRUSTED_FOR, ChangeListener
 
-_TICK = 1.0  # seconds between two checks of the listener
-_UNCONFIRMED_AFTER = 2.5  # seconds without a confirmation; one arrives every second
+_TICK = 0.3  # seconds between two checks of the listener
+_PAUSE = 1.0  # seconds after a load that failed
+_UNCONFIRMED_AFTER = TRUSTED_FOR  # seconds without a confirmation
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +27,9 @@ class Reloading:
         self._listener = listener
         self._load = load
         self._stale = asyncio.Event()
+        self._current = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        listener.settle_before_confirming(self.settled)
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -36,10 +39,15 @@ class Reloading:
     def mark_stale(self) -> None:
         """Load again: something has changed."""
         self._stale.set()
+        self._current.clear()
+
+    async def settled(self) -> None:
+        """Return when everything that was marked stale by now is loaded again."""
+        await self._current.wait()
 
     async def start(self) -> None:
         """Does not require the database to be up."""
-        self._stale.set()
+        self.mark_stale()
         self._task = asyncio.create_task(self._run(), name=f"{self._name}-cache")
 
     async def close(self) -> None:
@@ -63,5 +71,8 @@ class Reloading:
             await self._load()
         except Exception as error:  # noqa: BLE001 - the background task must survive any error
             _log.warning("cache_not_reloaded", cache=self._name, error=f"{type(error).__name__}: {error}")
-            self._stale.set()
-            await asyncio.sleep(_TICK)
+            self.mark_stale()
+            await asyncio.sleep(_PAUSE)
+        else:
+            if not self._stale.is_set():
+                self._current.set()

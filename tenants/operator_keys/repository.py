@@ -1,11 +1,11 @@
 """SQL of the control table ``operator_keys``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, select, update
+from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, func, or_, select, update
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
@@ -64,3 +64,11 @@ async def find(session: ControlSession, key: OperatorKeyId, *, lock: bool = Fals
 async def page(session: ControlSession, keyset: Keyset) -> Sequence[OperatorKey]:
     """A page of the keys by creation time, which is the order of their ids."""
     return (await session.scalars(keyset.of(select(OperatorKey), OperatorKey.id))).all()
+
+
+async def count_by_pepper(session: ControlSession) -> Mapping[int, int]:
+    """How many keys that have not ended are stored under each version of the pepper."""
+    works = or_(OperatorKey.expires_at.is_(None), OperatorKey.expires_at > func.now())
+    query = select(OperatorKey.pepper_version, func.count()).where(OperatorKey.revoked_at.is_(None), works)
+    query = query.group_by(OperatorKey.pepper_version)
+    return {row[0]: row[1] for row in await session.execute(query)}

@@ -3,7 +3,7 @@
 ``recognise`` opens its own transaction; every other call runs in the caller's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -73,6 +73,10 @@ class OperatorKeys:
         if found.revoked_at is None:
             found.revoked_at = datetime.now(UTC)
             _log.warning("operator_key_revoked", key=show(OPERATOR_KEY, key), name=found.name)
+
+    async def count_by_pepper(self, session: ControlSession) -> Mapping[int, int]:
+        """How many keys that have not ended need each version of the pepper."""
+        return await repository.count_by_pepper(session)
 
     async def recognise(self, database: Database, secrets: Sequence[str]) -> dict[str, RecognisedOperatorKey]:
         """See ``tenants/secrets/recognition.py``."""

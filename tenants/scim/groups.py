@@ -137,7 +137,7 @@ class ScimGroups:
         await _record(session, origin, "deleted", row, before=_recorded(row, removed=users))
         await repository.remove_group(session, group)
         if row.role is not None:
-            await self._refresh_roles(session, tenant, users, origin)
+            await self._renew(session, tenant, users, origin)
 
     async def keyset_page(self, session: ControlSession, tenant: TenantId, keyset: Keyset) -> Sequence[ScimGroupRow]:
         """A page of the tenant's groups, for those who map them to roles."""
@@ -168,7 +168,7 @@ class ScimGroups:
             before, row.role = _recorded(row), role
             await session.flush()
             await _record(session, origin, "mapped", row, before=before, after=_recorded(row))
-            await self._refresh_roles(session, tenant, await repository.member_ids(session, group), origin)
+            await self._renew(session, tenant, await repository.member_ids(session, group), origin)
         return row
 
     async def set_default_role(
@@ -243,12 +243,10 @@ class ScimGroups:
         await repository.add_members(session, row.tenant_id, row.id, added)
         await repository.touch(session, row)
         if row.role is not None:
-            await self._refresh_roles(session, row.tenant_id, added | removed, origin)
+            await self._renew(session, row.tenant_id, added | removed, origin)
 
-    async def _refresh_roles(
-        self, session: ControlSession, tenant: TenantId, users: Collection[UserId], origin: Origin
-    ) -> None:
-        roles = await repository.group_roles(session, tenant, users)
+    async def _renew(self, session: ControlSession, tenant: TenantId, of: Collection[UserId], origin: Origin) -> None:
+        roles = await repository.group_roles(session, tenant, of)
         await self._members.set_group_roles(session, tenant, roles, origin=origin)
 
     async def _bounded(self, session: ControlSession, rows: Sequence[ScimGroupRow]) -> Sequence[ScimGroupRow]:

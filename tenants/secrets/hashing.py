@@ -26,6 +26,11 @@ class SecretHasher:
         self._peppers = {pepper.version: pepper.secret for pepper in peppers}
         self.newest = peppers[0].version
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions of the pepper that are known, newest first."""
+        return tuple(self._peppers)
+
     def digest(self, secret: str) -> SecretDigest:
         """What to store of a new token."""
         return self._under(self.newest, secret)

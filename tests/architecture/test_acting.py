@@ -24,7 +24,16 @@ _ID = TenantId(new_id())
 _TENANT = TenantRef(_ID, "acme", TenantStatus.SUSPENDED, tenant_schema(_ID), tenant_role(_ID), "scale")
 _FIELDS = [HOST, (b"tenantry-tenant", show(TENANT, _ID).encode()), (b"tenantry-reason", b"Ticket 4711")]
 _READ = ("/v1/tenant", "/v1/api-keys", "/v1/usage", "/v1/members", "/v1/roles", "/v1/permissions")
-_CHANGE = {"/v1/tenant", "/v1/api-keys/{key_id}/revoke", "/v1/members/{user_id}", "/v1/roles", "/v1/roles/{role_id}"}
+_CHANGE = {
+    "/v1/members/{user_id}/api-keys/revoke",
+    "/v1/members/{user_id}/api-keys/hand-over",
+    "/v1/tenant",
+    "/v1/api-keys/{key_id}/revoke",
+    "/v1/api-keys/{key_id}/disable",
+    "/v1/members/{user_id}",
+    "/v1/roles",
+    "/v1/roles/{role_id}",
+}
 _CHANGE |= {"/v1/members/{user_id}/mfa"}
 
 

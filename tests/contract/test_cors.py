@@ -19,6 +19,7 @@ _FRONT_END, _ACMES, _GLOBEXS = "https://console.example.com", "https://app.acme.
 _FOREIGN = "https://evil.example"
 _CONTACTS = "/v1/contacts"
 _READABLE = {"ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "etag", "location", "idempotent-replayed"}
+_READABLE |= {"deprecation", "sunset"}
 
 
 async def _allow(gateway: Gateway, tenant: SeededTenant, *origins: str) -> None:

@@ -35,6 +35,10 @@ def _value(metrics: dict[str, Metric], name: str, **labels: str) -> float:
 async def test_every_part_of_a_worker_has_metrics(gateway: Gateway) -> None:
     """Requests, throttle, caches, pools, event loop, process."""
     key = gateway.acme.key("admin")
+    made = (
+        await gateway.client.post("/v1/api-keys", json={"name": "short-lived", "role": "viewer"}, headers=key)
+    ).json()
+    assert (await gateway.client.post(f"/v1/api-keys/{made['id']}/revoke", headers=key)).status_code == 204
     for path, headers in (("/v1/me", key), ("/v1/contacts", key), ("/v1/me", {}), ("/v1/nowhere", key)):
         await gateway.client.get(path, headers=headers)
     found = await _read(gateway)
@@ -51,6 +55,8 @@ async def test_every_part_of_a_worker_has_metrics(gateway: Gateway) -> None:
     assert _value(found, "tenantry_principal_loads") == 1
     assert 0 <= _value(found, "tenantry_changes_unconfirmed_seconds") < 60
     assert _value(found, "tenantry_changes_resets") >= 1
+    assert _value(found, "tenantry_changes_questions") == 1
+    assert _value(found, "tenantry_changes_unanswered") == 0
     assert _value(found, "tenantry_plans") == 3
     assert _value(found, "tenantry_plan_loads") >= 1
     for pool, least in (("sessions", 0), ("statements", 1)):

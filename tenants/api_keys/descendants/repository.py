@@ -5,7 +5,23 @@ Rows are locked in the order of their ids, so that two such changes cannot deadl
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ARRAY, CTE, ColumnElement, Uuid, and_, any_, bindparam, exists, or_, select, update
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    text,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from tenants.api_keys.filters import ListedKey
@@ -14,12 +30,16 @@ from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 
-_BOUNDS = ("revoked_at", "owned_by", "owner_user_id", "owner_key_id", "scopes", "allowed_cidrs", "expires_at")
-_SAVE = (
-    update(ApiKey.__table__)  # type: ignore[arg-type]  # a table, by SQLAlchemy's annotations any selectable
-    .where(ApiKey.id == bindparam("key"))
-    .values({name: bindparam(name) for name in _BOUNDS})
-)
+_BOUNDS = ("id", "revoked_at", "owned_by", "owner_user_id", "owner_key_id", "scopes", "allowed_cidrs", "expires_at")
+# One statement for many rows: a pipeline of single ones cannot be cancelled cleanly.
+_SAVE = text("""
+    UPDATE tenantry.api_keys AS old SET revoked_at = new.revoked_at, owned_by = new.owned_by,
+        owner_user_id = new.owner_user_id, owner_key_id = new.owner_key_id, scopes = new.scopes,
+        allowed_cidrs = new.allowed_cidrs, expires_at = new.expires_at
+    FROM jsonb_to_recordset(CAST(CAST(:rows AS text) AS jsonb)) AS new (id uuid, revoked_at timestamptz, owned_by text,
+        owner_user_id uuid, owner_key_id uuid, scopes text[], allowed_cidrs text[], expires_at timestamptz)
+    WHERE old.id = new.id
+""")
 
 
 async def made_by(
@@ -44,11 +64,13 @@ async def page_of_made(session: ControlSession, tenant: TenantId, key: ApiKeyId,
 
 
 def _made_by(tenant: TenantId, keys: Collection[ApiKeyId]) -> CTE:
+    """One look-up in an index for each column of lineage: a join on any of the three compares all keys with all."""
     line = select(ApiKey.id).where(ApiKey.tenant_id == tenant, _one_of(keys)).cte("line", recursive=True)
-    made = or_(
-        ApiKey.owner_key_id == line.c.id, ApiKey.created_by_key_id == line.c.id, ApiKey.rotated_from_id == line.c.id
-    )
-    return line.union(select(ApiKey.id).join(line, made).where(ApiKey.tenant_id == tenant))
+    columns = (ApiKey.owner_key_id, ApiKey.created_by_key_id, ApiKey.rotated_from_id)
+    made = union_all(
+        *(select(ApiKey.id).where(ApiKey.tenant_id == tenant, each == line.c.id).correlate(line) for each in columns)
+    ).lateral("made")
+    return line.union(select(made.c.id).select_from(line).join(made, true()))
 
 
 async def owned_by(session: ControlSession, tenant: TenantId, user: UserId, most: int) -> Sequence[ApiKeyId]:
@@ -85,9 +107,8 @@ async def save(session: ControlSession, keys: Sequence[ApiKey]) -> None:
     """Write what bounds these keys, which are changed and locked, with one statement; the session forgets them."""
     for each in keys:
         session.expunge(each)
-    if keys:
-        values = [{"key": each.id, **{name: getattr(each, name) for name in _BOUNDS}} for each in keys]
-        await (await session.connection()).execute(_SAVE, values)
+    rows = [{name: getattr(each, name) for name in _BOUNDS} for each in keys]
+    await session.execute(_SAVE, {"rows": orjson.dumps(rows).decode()})
 
 
 async def pass_on(session: ControlSession, tenant: TenantId, key: ApiKeyId, successor: ApiKeyId) -> None:

@@ -21,14 +21,14 @@ from tenants.database.sessions import ControlSession
 from tenants.errors import Conflict
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 
-MOST_AT_ONCE = 5_000  # keys that one transaction changes: it must end well within the timeout of transactions
+MOST_AT_ONCE = 2_000  # keys that one transaction changes: it must end well within the timeout of transactions
 _BATCH = 100  # keys; some 10 ms of a worker's CPU
 
 
 class TooManyKeys(Conflict):
     message = (
-        f"More than {MOST_AT_ONCE:,} keys would change at once. Revoke some of them first: keys that were made by keys"
-        " (`GET /v1/api-keys/{id}/descendants`), or a member's (`POST /v1/members/{id}/api-keys/revoke`)."
+        f"More than {MOST_AT_ONCE:,} keys would change at once. Revoke some of them first, such as what one of them"
+        " made. Disabling a key refuses all that it owns at once."
     )
 
 

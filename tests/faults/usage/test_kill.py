@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ import redis
 from gateway.development.redis import LocalRedis
 from tests.fixtures.databases import DatabaseUrls, copy_database
 from tests.fixtures.gateways import SeededTenant, Template, settings_for
-from tests.fixtures.usage import stored_counts
+from tests.fixtures.usage import stored_counts, stored_uses
 from tests.fixtures.workers import Caller, Worker, launch_worker, wait_ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -74,6 +75,10 @@ class Deployment:
                 least = caller.answered[kind]
                 assert least <= requests <= least + caller.unanswered[kind], (route, least, requests)
                 assert count is None or count.cost == count.requests
+        uses: Counter[str] = Counter()
+        for (who, _, _), count in found.items():
+            uses[who] += count.requests
+        assert stored_uses(self.urls.superuser) == uses, "the keys' own counts are those of the usage"
 
     @property
     def answered(self) -> int:

@@ -100,6 +100,28 @@ def test_a_keys_secret_is_printed_once_and_the_key_revoked(migrated: Run) -> Non
     assert answer(migrated("keys", "revoke", "acme", created["id"], "--json"))["revoked_at"] is not None
 
 
+def test_commands_that_take_rights_away_wait_for_all_workers(migrated: Run, database_urls: DatabaseUrls) -> None:
+    """ID14: each asks the workers once; one that gives rights, or reads, does not."""
+    migrated("tenants", "create", "acme")
+    key = answer(migrated("keys", "create", "acme", "--name", "ci", "--json"))
+    operator = answer(migrated("operator-keys", "create", "ops", "--json"))
+    with psycopg.connect(database_urls.owner, autocommit=True) as connection:
+        for arguments, asked in (
+            (("keys", "revoke", "acme", key["id"]), 1),
+            (("tenants", "set-plan", "acme", "pro"), 1),
+            (("tenants", "suspend", "acme"), 1),
+            (("tenants", "show", "acme"), 0),
+            (("tenants", "resume", "acme"), 0),
+            (("operator-keys", "revoke", operator["id"]), 1),
+            (("tenants", "delete", "acme", "--yes"), 1),
+        ):
+            before = connection.execute("SELECT last_value FROM tenantry.confirmations").fetchone()
+            assert migrated(*arguments).exit_code == 0
+            after = connection.execute("SELECT last_value FROM tenantry.confirmations").fetchone()
+            assert before is not None
+            assert after == (before[0] + asked,), arguments
+
+
 def test_a_key_can_be_restricted(migrated: Run) -> None:
     migrated("tenants", "create", "acme")
     options = ("--scope", "contacts:read", "--allowed-cidr", "10.0.0.0/8", "--expires-in-days", "7")

@@ -27,6 +27,24 @@ def test_a_correct_deployment_is_healthy(migrated: Run) -> None:
     assert "tenantry_gateway has no rights of its own" in migrated("doctor").stdout
 
 
+def test_workers_and_their_last_confirmation_are_shown(migrated: Run, database_urls: DatabaseUrls) -> None:
+    """ID14: one that was killed is named; the next change removes it."""
+    assert detail(answer(migrated("doctor", "--json")), "workers") == "none is running"
+    row = (
+        "INSERT INTO tenantry.gateway_workers (id, host, pid, beat, seen, confirmed_at)"
+        " VALUES (gen_random_uuid(), %s, 7, 1, 1, now() - %s::interval)"
+    )
+    with psycopg.connect(database_urls.superuser, autocommit=True) as connection:
+        connection.execute(row, ("here", "1 second"))
+        report = answer(migrated("doctor", "--json"))
+        assert verdicts(report)["workers"] == "good"
+        assert detail(report, "workers").startswith("1 running; oldest confirmation")
+        connection.execute(row, ("there", "20 seconds"))
+    report = answer(migrated("doctor", "--json"))
+    assert verdicts(report)["workers"] == "warning"
+    assert detail(report, "workers").startswith("2 running; there/7 has sent no heartbeat for")
+
+
 @pytest.mark.parametrize(
     ("grant", "name"),
     [

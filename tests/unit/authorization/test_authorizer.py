@@ -11,7 +11,7 @@ from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.roles.permissions import catalogue
 
 _DATA = {f"contacts:{verb}" for verb in ("read", "create", "update", "delete")}
-_KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "rotate", "revoke")}
+_KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "update", "rotate", "revoke")}
 _MEMBERS = {f"members:{verb}" for verb in ("read", "update", "remove")}
 _ROLES = {f"roles:{verb}" for verb in ("read", "create", "update", "delete")}
 _INVITATIONS = {f"invitations:{verb}" for verb in ("read", "create", "delete")}

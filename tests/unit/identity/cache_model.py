@@ -20,7 +20,7 @@ from gateway.identity.lookup import KeySecret, Lookup, LookupResult, Refusal, Su
 from gateway.identity.principals import Principals
 from gateway.request.fields import Credential as Presented
 from tenants.credentials import CredentialInvalid, CredentialRevoked
-from tenants.database.listener import Subscriber
+from tenants.database.listener import Settle, Subscriber
 from tenants.identifiers import TenantId, UserId
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.secrets.tokens import SecretKind, generate
@@ -40,6 +40,9 @@ class Channel:
     def subscribe(self, subscriber: Subscriber) -> None:
         """As the listener does."""
         self.subscribers.append(subscriber)
+
+    def settle_before_confirming(self, settle: Settle) -> None:
+        """As the listener does, which alone waits for it."""
 
     def tell(self, kind: str, changed: str = "") -> None:
         """Deliver a notification."""
@@ -90,7 +93,8 @@ class CacheModel:
     def commit(self, row: str) -> None:
         """Change a row, without a notification yet."""
         self.rows[row] += 1
-        self._unsent.append(row)
+        if self.channel.confirmed_at > 0:
+            self._unsent.append(row)
 
     def tell(self, *, reset: bool = False) -> None:
         """Deliver the next notification, or a reset."""
@@ -102,6 +106,21 @@ class CacheModel:
             row = self._unsent.popleft()
             self.channel.tell(*row.split(" "))
             self.notified[row] = self.rows[row] - self._unsent.count(row)
+
+    @property
+    def answered(self) -> dict[str, int]:
+        """The state of each row after the answered changes, which wait for no worker that does not listen."""
+        return self.notified if self.channel.confirmed_at > 0 else self.rows
+
+    def lose(self) -> None:
+        """Lose the channel, with what it has not delivered."""
+        self._unsent.clear()
+        self.channel.confirmed_at = float("-inf")
+
+    def regain(self) -> None:
+        """Listen again: first all is reset."""
+        self.tell(reset=True)
+        self.channel.confirmed_at = time.monotonic()
 
     async def find(self, credential: Credential) -> Subject | Refusal:
         """As the identity stage does it."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.identity.cache import _MAX_CHANGES, MAX_REFUSAL_STALENESS, MAX_STALENESS, PrincipalCache
+from gateway.identity.cache import _MAX_CHANGES, _MAX_REFUSAL_AGE, MAX_STALENESS, PrincipalCache
 from gateway.identity.lookup import LookupResult, Refusal
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.identifiers import OperatorKeyId, TenantId, new_id
@@ -13,6 +13,7 @@ from tenants.principal import Operator, OperatorRole, Principal, PrincipalKind, 
 from tests.unit.identity.cache_model import Channel
 
 _KEY, _OWN, _TENANT, _USER = b"k" * 32, "api_key aa", "tenant 1", "user 9"
+_OWNER = "api_key bb"  # a key that owns the key
 
 
 def _operator() -> Operator:
@@ -20,7 +21,7 @@ def _operator() -> Operator:
 
 
 def _good(own: str = _OWN, tenant: str | None = _TENANT, expires_at: float | None = None) -> LookupResult:
-    return LookupResult(_operator(), (own,), tenant, _USER, expires_at)
+    return LookupResult(_operator(), (own,), tenant, _USER, expires_at, line=(_OWNER, "api_key cc"))
 
 
 def _bad(own: str = _OWN, refusal: Refusal = CredentialInvalid) -> LookupResult:
@@ -49,11 +50,11 @@ def test_a_kept_result_is_returned(cache: PrincipalCache) -> None:
     assert cache.get(_KEY) is answer.subject
 
 
-@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, "reset "])
+@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, _OWNER, "reset "])
 def test_a_change_of_any_row_behind_an_entry_invalidates_it(
     channel: Channel, cache: PrincipalCache, change: str
 ) -> None:
-    """ID4: key, tenant, user, and a reset after a lost channel. What is loaded afterwards is valid."""
+    """ID4, ID16: key, tenant, user, an owning key, and a reset after a lost channel. What is loaded then is valid."""
     _keep(cache, _good())
     channel.tell(*change.split(" "))
     assert cache.get(_KEY) is None
@@ -107,7 +108,7 @@ def test_a_refusal_and_a_subject_replace_each_other(cache: PrincipalCache) -> No
     assert cache.get_refusal(_KEY) is CredentialRevoked
 
 
-@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, "reset "])
+@pytest.mark.parametrize("change", [_OWN, _TENANT, _USER, _OWNER, "reset "])
 def test_a_result_outdated_by_a_change_is_not_kept(channel: Channel, cache: PrincipalCache, change: str) -> None:
     """ID4: a load that raced with a revocation does not restore the key."""
     began = cache.begin_load()
@@ -135,27 +136,41 @@ def test_the_list_of_changes_is_bounded(channel: Channel, cache: PrincipalCache)
     assert _keep(cache, _good())
 
 
-def test_entries_are_valid_for_five_seconds_without_a_channel(channel: Channel, cache: PrincipalCache) -> None:
-    """ID4: at most 5 s with a dead notification channel; refusals, which may hide a new key, shorter."""
+def test_nothing_is_used_without_a_confirmed_channel(channel: Channel, cache: PrincipalCache) -> None:
+    """ID14: 1.6 s after the last confirmation; not what was loaded a moment ago either, nor a refusal."""
+    assert MAX_STALENESS == 1.6
+    now = time.monotonic()
     _keep(cache, _good())
     _keep(cache, _bad("api_key bb"), b"bad")
-    long_ago = cache._subjects.get(_KEY)
-    assert long_ago is not None
-    long_ago.loaded_at -= 60
-    now = time.monotonic()
     channel.confirmed_at = now - MAX_STALENESS + 1
+    assert cache.confirmed
     assert cache.get(_KEY) is not None
+    assert cache.get_refusal(b"bad") is not None
     channel.confirmed_at = now - MAX_STALENESS - 0.001
+    _keep(cache, _good())
+    _keep(cache, _bad("api_key bb"), b"bad")
+    assert not cache.confirmed
     assert cache.get(_KEY) is None
-    channel.confirmed_at = now - MAX_REFUSAL_STALENESS - 0.001
     assert cache.get_refusal(b"bad") is None
 
 
-def test_a_fresh_load_is_valid_without_a_channel(channel: Channel, cache: PrincipalCache) -> None:
-    """ID4: the load itself queried the database, at most 5 s ago."""
+def test_what_was_loaded_meanwhile_is_used_once_the_channel_is_confirmed(
+    channel: Channel, cache: PrincipalCache
+) -> None:
+    """ID14: a late heartbeat on the same connection; a new connection begins with a reset."""
     channel.confirmed_at = float("-inf")
     _keep(cache, _good())
+    channel.confirmed_at = time.monotonic()
     assert cache.get(_KEY) is not None
+
+
+def test_a_refusal_ends_without_a_change(cache: PrincipalCache) -> None:
+    """A refused token has no row that could change."""
+    _keep(cache, _bad())
+    entry = cache._refusals.get(_KEY)
+    assert entry is not None
+    entry.loaded_at -= _MAX_REFUSAL_AGE
+    assert cache.get_refusal(_KEY) is None
 
 
 def test_expiry_is_checked_at_every_use(cache: PrincipalCache) -> None:
@@ -183,7 +198,7 @@ def test_ten_thousand_tenants_in_turn_stay_within_the_cache_size(channel: Channe
         _keep(cache, answer, key)
         assert cache.get(key) is answer.subject
     assert len(cache) == len(cache._subjects._by_own) == 100
-    assert len(cache._versions) == 100 + 1  # and the one user of all
+    assert len(cache._versions) == 100 + 3  # and the one user, and the two owning keys, of all
     recalled = {key: cache.get(key) for key in answers}
     assert sum(each is not None for each in recalled.values()) == 100
     assert all(each is None or each is answers[key].subject for key, each in recalled.items())

@@ -53,23 +53,32 @@ class _Race:
         while self._changing or self._model.notified != self._model.rows:
             await _turn()
             await self._pause()
-            self._model.tell(reset=self._choice.random() < 0.1)
+            await self._next()
+
+    async def _next(self) -> None:
+        chance = self._choice.random()
+        if chance > 0.8:
+            self._model.lose()
+            await self._pause()
+            self._model.regain()
+        else:
+            self._model.tell(reset=chance < 0.1)
 
     async def _ask(self) -> None:
         for _ in range(3):
             await self._pause()
-            credential, notified = self._choice.choice(_CREDENTIALS), dict(self._model.notified)
-            self._check(credential, notified, await self._model.find(credential))
+            credential, answered = self._choice.choice(_CREDENTIALS), dict(self._model.answered)
+            self._check(credential, answered, await self._model.find(credential))
             self.loads += 1
 
-    def _check(self, credential: Credential, notified: dict[str, int], found: object) -> None:
-        """A caller that asks after a notification never gets the state before it."""
+    def _check(self, credential: Credential, answered: dict[str, int], found: object) -> None:
+        """A caller that asks after a change was answered never gets the state before it."""
         for row, state in self._model.states_of(credential, found).items():  # type: ignore[arg-type]
-            assert state >= notified[row], (credential, row)
+            assert state >= answered[row], (credential, row)
 
 
 async def test_no_interleaving_of_loads_and_changes_restores_an_old_state() -> None:
-    """ID4: keys created, changed and revoked, users' roles, tenants' plans, resets; refusals too."""
+    """ID4, ID14: keys, users' roles, tenants' plans; resets, a lost channel; refusals too."""
     for seed in range(_RACES):
         race = _Race(seed)
         await race.run()

@@ -25,7 +25,8 @@ _OPERATION_IDS = {
         list_contacts create_contact read_contact update_contact delete_contact
         list_deals create_deal read_deal update_deal delete_deal win_deal read_contact_stats
         read_own_tenant update_own_tenant
-        create_api_key list_api_keys read_api_key rotate_api_key revoke_api_key
+        create_api_key list_api_keys read_api_key update_api_key
+        rotate_api_key disable_api_key enable_api_key revoke_api_key
         list_members read_member update_member remove_member
         create_invitation list_invitations read_invitation resend_invitation revoke_invitation
         accept_invitation renew_invitation
@@ -38,7 +39,7 @@ _OPERATION_IDS = {
         create_scim_group list_scim_groups read_scim_group replace_scim_group update_scim_group delete_scim_group
         read_scim_config list_scim_resource_types read_scim_resource_type list_scim_schemas read_scim_schema
         read_scim_settings update_scim_settings list_group_roles read_group_role update_group_role
-        list_usage read_me log_in refresh_tokens log_out read_signing_keys
+        list_usage read_me explain_decision log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
         change_password forgot_password reset_password sign_up verify_email
         verify_mfa read_mfa begin_totp confirm_totp remove_totp renew_recovery_codes reset_member_mfa
@@ -119,7 +120,7 @@ def test_tags_start_with_the_resources() -> None:
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
     ours = [
         *("tenant", "api keys", "members", "invitations", "roles", "single sign-on", "audit log", "scim", "usage"),
-        *("me", "sign-in", "second factors"),
+        *("me", "decisions", "sign-in", "second factors"),
     ]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"

@@ -47,7 +47,7 @@ class Counting:
 
         return Gate(
             app,
-            stages=(route_to(app, template, cost), recognise, UsageStage(self.usage.journal)),
+            stages=(route_to(app, template, cost), recognise, UsageStage(self.usage)),
             closers=(self.usage.count,),
             problems=Problems("https://gateway.test"),
             source=SourceReader(),

@@ -1,0 +1,1 @@
+"""How API keys are used: when last, from where, and how often."""
