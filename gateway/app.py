@@ -66,7 +66,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
             UsageStage(services.usage),  # an admitted request counts
-            AuthorizationStage(services.authorizer),  # the guard of the route
+            AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
         ),
         closers=(services.usage.count, services.meter.close),
         problems=problems,

@@ -40,6 +40,9 @@ from tenants.audit.refusals import Refusals
 from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
+from tenants.decisions.jobs import add_decision_jobs
+from tenants.decisions.recorder import DecisionRecorder
+from tenants.decisions.service import RoleDryRun
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.invitations.jobs import add_invitation_jobs
@@ -115,6 +118,8 @@ class Features:
     operator_log: OperatorLog
     refusals: Refusals
     checkpoints: CheckpointWriter
+    decisions: DecisionRecorder
+    role_dry_run: RoleDryRun
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -142,13 +147,12 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
     release = Release.of(registry)
-    authorizer = Authorizer(permissions_of(registry))
+    permissions = permissions_of(registry)
+    authorizer = Authorizer(permissions)
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
-    assignments = (
-        *(members_repository.has_role, api_keys_repository.has_role),
-        *(scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role),
-    )
-    roles, refusals = Roles(authorizer.permissions, assignments), Refusals(database)
+    mappings = (scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role)
+    assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
+    roles, refusals = Roles(permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
     discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
@@ -188,6 +192,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         operator_log=OperatorLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
+        decisions=DecisionRecorder(database),
+        role_dry_run=RoleDryRun(database, roles, lambda: Authorizer(permissions).permissions_of_roles, mappings),
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
@@ -202,6 +208,7 @@ def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
     add_audit_jobs(app, features.checkpoints)
+    add_decision_jobs(app, features.database)
     add_sign_in_jobs(app, features.database)
     add_mfa_jobs(app, features.database)
     add_link_jobs(app, features.database)

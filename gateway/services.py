@@ -22,6 +22,7 @@ from gateway.identity.token_lookup import TokenLookup
 from gateway.metrics.component_samples import (
     audit_samples,
     change_samples,
+    decision_samples,
     identity_samples,
     loop_samples,
     pool_samples,
@@ -90,6 +91,8 @@ class Services:
             stack.push_async_callback(self.metrics.close)
             self.features.refusals.start()
             stack.push_async_callback(self.features.refusals.close)
+            self.features.decisions.start()
+            stack.push_async_callback(self.features.decisions.close)
             await self.usage.start()
             stack.push_async_callback(self.usage.close)
             await self.limiter.start()
@@ -112,6 +115,7 @@ class Services:
             lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
             lambda: audit_samples(self.features.refusals),
+            lambda: decision_samples(self.features.decisions),
             lambda: loop_samples(self.watch),
         )
 

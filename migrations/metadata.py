@@ -10,6 +10,7 @@ import migrations.models
 import tenants.api_keys.models
 import tenants.audit.models
 import tenants.database.models
+import tenants.decisions.models
 import tenants.directory.models
 import tenants.events.models
 import tenants.invitations.models
@@ -38,6 +39,7 @@ CONTROL_MODELS = (
     tenants.api_keys.models,
     tenants.audit.models,
     tenants.database.models,
+    tenants.decisions.models,
     tenants.directory.models,
     tenants.events.models,
     tenants.invitations.models,

@@ -68,5 +68,5 @@ async def _subject(request: Request, body: ExplainDecision, services: Services) 
         raise ValidationFailed.at("/principal", "missing", "Required: an operator is no principal of the tenant.")
     if named is None or caller.id in {read(each, named) for each in (API_KEY, USER, WORKLOAD_RULE)}:
         return await subjects.caller(caller)
-    check_permission(caller, _EXPLAIN, services.authorizer)
+    check_permission(caller, _EXPLAIN, services.authorizer, services.features.decisions)
     return await subjects.named(caller.tenant, named)

@@ -68,7 +68,8 @@ MANAGEMENT = (
     Permission("roles", "create", Grade.MANAGE),
     Permission("roles", "update", Grade.MANAGE),
     Permission("roles", "delete", Grade.MANAGE),
-    # Why another principal of the tenant may do something or not; everybody may ask it about themselves.
+    # Why another principal of the tenant may do something or not (everybody may ask it about themselves), and what
+    # changes of roles would make of what it has asked for.
     Permission("decisions", "explain", Grade.MANAGE),
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),

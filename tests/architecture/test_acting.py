@@ -41,7 +41,7 @@ def _may_act(role: OperatorRole, route: Route) -> bool:
     """Everything else is closed: data, sign-in, pages, and what makes a credential."""
     if role is OperatorRole.VERIFIER:
         return False
-    if route.template == "/v1/decisions/explain":  # changes nothing
+    if route.template in {"/v1/decisions/explain", "/v1/roles/dry-run"}:  # change nothing
         return True
     if route.method == "GET":
         return route.template.startswith(_READ)

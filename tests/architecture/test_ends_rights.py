@@ -25,6 +25,7 @@ _UNCACHED = "no worker caches it: what it ends is read from the database with ea
 NO_RIGHTS_TAKEN = {
     "POST /v1/api-keys": _GIVES,
     "POST /v1/decisions/explain": "it changes nothing",
+    "POST /v1/roles/dry-run": "it changes nothing",
     "POST /v1/api-keys/{key_id}/enable": _GIVES,
     "POST /v1/invitations": _GIVES,
     "POST /v1/invitations/{invitation_id}/resend": _GIVES,

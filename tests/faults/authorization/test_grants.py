@@ -29,7 +29,7 @@ _MEMBER = _VIEWER | {"contacts:create", "contacts:update", "contacts:delete"}
 _ADMIN = _MEMBER | {
     *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read", "audit:read"),
     *("api_keys:update", "tenant:read", "tenant:update", "scim:manage", "sso:manage"),
-    *("members:read", "members:update", "members:remove"),
+    *("decisions:explain", "members:read", "members:update", "members:remove"),
     *("invitations:read", "invitations:create", "invitations:delete"),
     *("roles:read", "roles:create", "roles:update", "roles:delete"),
 }

@@ -30,7 +30,7 @@ _OPERATION_IDS = {
         list_members read_member update_member remove_member revoke_keys_of_member hand_over_keys_of_member
         create_invitation list_invitations read_invitation resend_invitation revoke_invitation
         accept_invitation renew_invitation
-        create_role list_roles read_role update_role delete_role list_permissions
+        create_role list_roles read_role update_role delete_role try_role_changes list_permissions
         read_sso_connection configure_sso_connection remove_sso_connection
         add_sso_domain list_sso_domains read_sso_domain verify_sso_domain remove_sso_domain
         start_sso end_sso redeem_sso
