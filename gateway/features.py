@@ -78,6 +78,7 @@ from tenants.users.passwords import PasswordHasher
 from tenants.workloads import repository as workloads_repository
 from tenants.workloads.feature import Workloads, build_workloads
 from tenants.workloads.jobs import add_workload_jobs
+from tenants.workloads.programs import Programs
 
 _Result = TypeVar("_Result")
 
@@ -193,7 +194,13 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         decisions=DecisionRecorder(database),
-        role_dry_run=RoleDryRun(database, roles, lambda: Authorizer(permissions).permissions_of_roles, mappings),
+        role_dry_run=RoleDryRun(
+            database,
+            roles,
+            lambda: Authorizer(permissions).permissions_of_roles,
+            mappings,
+            Programs(frozenset(each.name for each in permissions)).read,
+        ),
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),

@@ -16,18 +16,28 @@ from tenants.api_keys.lineage import Owners, bounds_of, refusal_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.identifiers import ApiKeyId, UserId
 from tenants.policy import NO_OWN_ROLES
+from tenants.principal import PrincipalKind
 from tenants.roles.role_set import RoleSet
 
 _Permissions = frozenset[str]
 
 
+class Program(NamedTuple):
+    """A workload that a rule of the tenant trusts, without a key: the rule is the principal."""
+
+    id: UUID
+    role: str
+    scopes: _Permissions
+
+
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """The roles of a tenant, and who holds them: people who are not disabled, and keys that have not ended."""
+    """The roles of a tenant, and who holds them: people who are not disabled, keys that have not ended, programs."""
 
     roles: RoleSet
     people: Mapping[UserId, tuple[str, ...]]
     keys: Mapping[ApiKeyId, RecognisedKey]
+    programs: Sequence[Program] = ()
 
 
 class Change(NamedTuple):
@@ -41,8 +51,7 @@ class Change(NamedTuple):
 class Judgement:
     """What staged changes make of a tenant's principals."""
 
-    principals: Sequence[UUID]
-    keys: frozenset[UUID]  # those of the principals that are keys
+    principals: Mapping[UUID, PrincipalKind]
     changes: Mapping[UUID, Change]  # without those who neither lose nor gain
     groups: Sequence[tuple[Change, Sequence[UUID]]]  # principals with the same change, the largest group first
 
@@ -78,9 +87,10 @@ def judge(before: Holders, after: Holders, decided: RolePermissions, now: dateti
     groups: defaultdict[Change, list[UUID]] = defaultdict(list)
     for principal, change in changes.items():
         groups[change].append(principal)
+    kinds: dict[UUID, PrincipalKind] = dict.fromkeys(before.keys, PrincipalKind.API_KEY)
+    kinds |= dict.fromkeys((each.id for each in before.programs), PrincipalKind.WORKLOAD)
     return Judgement(
-        list(held),
-        frozenset(held).intersection(before.keys),
+        {principal: kinds.get(principal, PrincipalKind.USER) for principal in held},
         changes,
         sorted(groups.items(), key=_by_size),
     )
@@ -110,10 +120,13 @@ def _rights(holders: Holders, decided: RolePermissions, now: datetime) -> Iterat
         else:
             held = of_role[key.role]
             yield identifier, held if bounds.scopes is None else held & bounds.scopes
+    for program in holders.programs:
+        yield program.id, of_role[program.role] & program.scopes
 
 
 def _assigned(holders: Holders) -> set[str]:
-    return {key.role for key in holders.keys.values()}.union(*set(holders.people.values()))
+    roles = {key.role for key in holders.keys.values()}.union(each.role for each in holders.programs)
+    return roles.union(*set(holders.people.values()))
 
 
 def _remembered(of: Callable[[tuple[str, ...]], _Permissions]) -> Callable[[tuple[str, ...]], _Permissions]:

@@ -8,13 +8,15 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from tenants.identifiers import API_KEY, USER, ApiKeyId, UserId, example_of, pattern_of, read, show
+from tenants.identifiers import API_KEY, USER, WORKLOAD_RULE, ApiKeyId, UserId, example_of, pattern_of, read, show
 from tenants.members.schemas import MOST_ROLES as MOST_ROLES_OF_A_MEMBER
+from tenants.principal import PrincipalKind
 from tenants.roles.schemas import Inherits, OwnName, Permissions
 
 MOST_STAGED = 100  # of each kind
 MOST_SHOWN = 500
 MOST_SCOPES = 200
+_PREFIXES = {PrincipalKind.USER: USER, PrincipalKind.API_KEY: API_KEY, PrincipalKind.WORKLOAD: WORKLOAD_RULE}
 EXAMPLES = 5  # principals that are named of a group
 
 
@@ -104,17 +106,15 @@ def _check_distinct(listed: Iterable[object]) -> None:
 
 
 class PrincipalResponse(BaseModel):
-    """A person or a key of the tenant."""
+    """A person or a key of the tenant, or a rule by which it trusts workloads."""
 
-    kind: Literal["user", "api_key"]
+    kind: Literal[PrincipalKind.USER, PrincipalKind.API_KEY, PrincipalKind.WORKLOAD]
     id: Annotated[str, Field(examples=[example_of(USER)])]
 
     @classmethod
-    def of(cls, principal: UUID, *, is_key: bool) -> "PrincipalResponse":
+    def of(cls, principal: UUID, kind: PrincipalKind) -> "PrincipalResponse":
         """Convert an id."""
-        return (
-            cls(kind="api_key", id=show(API_KEY, principal)) if is_key else cls(kind="user", id=show(USER, principal))
-        )
+        return cls.model_validate({"kind": kind, "id": show(_PREFIXES[kind], principal)})
 
 
 class UseResponse(BaseModel):
@@ -150,7 +150,7 @@ class DryRunResponse(BaseModel):
     since: Annotated[datetime, Field(description="Begin of the period: midnight (UTC), seven days ago.")]
     until: datetime
     principals: Annotated[
-        int, Field(description="People and keys that were judged; none that is disabled or has ended.", examples=[42])
+        int, Field(description="People, keys and workload rules that were judged; none that has ended.", examples=[42])
     ]
     totals: TotalsResponse
     loses: Annotated[

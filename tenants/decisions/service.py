@@ -1,7 +1,7 @@
 """The dry run: what staged changes of roles would make of the requests of the last seven days. It writes nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import NamedTuple
 from uuid import UUID
@@ -10,7 +10,7 @@ from tenants.api_keys.issuer import PermissionsOfRoles
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.database.sessions import ControlSession, Database
 from tenants.decisions import repository
-from tenants.decisions.judgement import Change, Holders, Judgement, RolePermissions, judge
+from tenants.decisions.judgement import Change, Holders, Judgement, Program, RolePermissions, judge
 from tenants.decisions.repository import Changed, MostUsed, Period, Totals, Use, array
 from tenants.decisions.schemas import (
     EXAMPLES,
@@ -35,6 +35,8 @@ _SLOTS, _WAITING, _WAITING_OF_ONE = 1, 100, 4  # dry runs of a process
 _LONGEST_WAIT = 10.0  # seconds
 _FIRST = UUID(int=0)  # before every id
 
+ReadPrograms = Callable[[ControlSession, TenantId], Awaitable[Sequence[Program]]]
+
 
 class _Recorded(NamedTuple):
     """What is recorded of the requests that changes concern."""
@@ -57,7 +59,8 @@ class RoleDryRun:
     """Holds the database: no connection is held while it judges.
 
     One dry run of a process is judged at a time, in turns between tenants. ``authorizer`` makes an authorizer that
-    no other code uses; ``mappings`` are the features that assign roles to people when they sign in.
+    no other code uses; ``mappings`` are the features that assign roles to people when they sign in, or to programs,
+    which ``programs`` reads.
     """
 
     def __init__(
@@ -66,11 +69,13 @@ class RoleDryRun:
         roles: Roles,
         authorizer: Callable[[], PermissionsOfRoles],
         mappings: Sequence[IsAssigned],
+        programs: ReadPrograms,
     ) -> None:
         self._database = database
         self._roles = roles
         self._authorizer = authorizer
         self._mappings = mappings
+        self._programs = programs
         self._slots = FairSlots(_SLOTS, most=_WAITING, most_of_one=_WAITING_OF_ONE, longest_wait=_LONGEST_WAIT)
 
     async def run(self, tenant: TenantRef, requested: DryRun) -> DryRunResponse:
@@ -98,7 +103,8 @@ class RoleDryRun:
             keys |= {key.id: key for key in found}
         row = await directory.find(session, tenant.id)
         hands_over = row is not None and row.member_keys == MemberKeysChoice.HAND_OVER
-        return Assignments(roles, people, keys, row.member_keys_to if row and hands_over else None)
+        programs = await self._programs(session, tenant.id)
+        return Assignments(roles, people, keys, programs, row.member_keys_to if row and hands_over else None)
 
     async def _check_unmapped(self, session: ControlSession, tenant: TenantId, removed: Iterable[str]) -> None:
         for name in removed:
@@ -178,4 +184,4 @@ def _rights(change: Change, principals: Sequence[UUID], judged: Judgement) -> Ri
 
 
 def _principal(principal: UUID, judged: Judgement) -> PrincipalResponse:
-    return PrincipalResponse.of(principal, is_key=principal in judged.keys)
+    return PrincipalResponse.of(principal, judged.principals[principal])

@@ -1,11 +1,11 @@
 """Staged changes of a tenant's roles, members and keys: valid by the rules of real changes. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tenants.api_keys.lineage import OwnerKind, owner_of
 from tenants.api_keys.recognised import RecognisedKey
-from tenants.decisions.judgement import Holders
+from tenants.decisions.judgement import Holders, Program
 from tenants.decisions.schemas import DryRun, StagedKey
 from tenants.errors import FieldError, ValidationFailed
 from tenants.identifiers import ApiKeyId, UserId
@@ -36,13 +36,14 @@ class Assignments:
     roles: RoleSet
     people: Mapping[UserId, Person]
     keys: Mapping[ApiKeyId, RecognisedKey]
+    programs: Sequence[Program] = ()
     keys_to: UserId | None = None  # who gets the keys of members who lose rights, if the tenant chose that
 
     @property
     def holders(self) -> Holders:
         """Without people who are disabled."""
         enabled = {user: person.roles for user, person in self.people.items() if person.is_enabled}
-        return Holders(self.roles, enabled, self.keys)
+        return Holders(self.roles, enabled, self.keys, self.programs)
 
     @property
     def has_owner(self) -> bool:
@@ -66,7 +67,7 @@ def staged(before: Assignments, requested: DryRun) -> Assignments:
     members = {each.id: replace(before.people[each.id], by_hand=tuple(each.roles)) for each in requested.members}
     keys = {**before.keys, **_handed_over(before, roles, members)}
     keys |= {each.id: _changed(keys[each.id], each) for each in requested.keys}
-    after = Assignments(roles, {**before.people, **members}, keys, before.keys_to)
+    after = replace(before, roles=roles, people={**before.people, **members}, keys=keys)
     _refuse(_not_granted(after, requested))
     if any(after.assign(name) for name in requested.remove):
         raise RoleInUse

@@ -72,6 +72,12 @@ async def has_role(session: ControlSession, tenant: TenantId, role: str) -> bool
     return await session.scalar(query.limit(1)) is not None
 
 
+async def enabled(session: ControlSession, tenant: TenantId) -> Sequence[WorkloadRule]:
+    """All rules of this tenant that work; their number is bounded."""
+    query = select(WorkloadRule).where(WorkloadRule.tenant_id == tenant, WorkloadRule.enabled)
+    return (await session.scalars(query.order_by(WorkloadRule.id))).all()
+
+
 async def remove(session: ControlSession, rule: WorkloadRuleId) -> None:
     """Delete the row, and what was remembered of its tokens."""
     await session.execute(delete(WorkloadRule).where(WorkloadRule.id == rule))

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from hypothesis import settings
 
-from tenants.identifiers import API_KEY, USER, new_id, read, show
+from tenants.identifiers import API_KEY, USER, WORKLOAD_RULE, new_id, read, show
 from tests.fixtures.events import events_of
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.loops import measured_loop
@@ -219,6 +219,34 @@ async def test_a_mapped_role_is_in_use_and_the_permission_is_needed(gateway: Gat
     explainer = await world.add_key("team", world.owner)
     told = await world.post(DRY_RUN, {}, **world.principals[explainer])
     assert (told["loses"], told["gains"], told["rights"], told["has_more"]) == ([], [], [], False)
+
+
+_RULE = """
+    INSERT INTO tenantry.workload_rules (id, tenant_id, name, issuer, audience, claims, role, token_seconds, enabled)
+    VALUES (%s, %s, 'builds', 'https://issuer.example', 'x', '{}', 'team', 300, %s)
+"""
+_COUNT = """
+    INSERT INTO tenantry.decision_counts
+    VALUES (%s, %s, %s, CAST(now() AT TIME ZONE 'UTC' AS date), ARRAY[7], ARRAY[0], now())
+"""
+
+
+async def test_workloads_lose_what_the_role_of_their_rule_loses(gateway: Gateway) -> None:
+    """AZ10: by a rule that works, and within what workloads may do at all; the role of a rule is in use."""
+    world, tenant = await role_world(gateway, 9), gateway.acme.ref.id
+    await world.post(
+        "/v1/roles", {"name": "team", "permissions": ["contacts:read", "contacts:update", "api_keys:create"]}
+    )
+    works, disabled = new_id(), new_id()
+    for rule in (works, disabled):
+        execute(gateway, _RULE, rule, tenant, rule == works)
+        for permission in ("contacts:update", "api_keys:create"):
+            execute(gateway, _COUNT, tenant, rule, permission)
+    told = await world.tried(roles=[{"name": "team", "permissions": ["contacts:read"]}])
+    assert _uses(told["loses"]) == {(show(WORKLOAD_RULE, works), "contacts:update"): (7, 0)}
+    assert [each["principal"]["kind"] for each in told["loses"]] == ["workload"]
+    assert [(each["loses"], each["principals"]) for each in told["rights"]] == [(["contacts:update"], 1)]
+    assert (await world.send("POST", DRY_RUN, {"remove": ["team"]})).status_code == 409
 
 
 _CROWD = """
