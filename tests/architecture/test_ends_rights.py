@@ -33,7 +33,6 @@ NO_RIGHTS_TAKEN = {
     "POST /v1/auth/invitations/accept": _GIVES,
     "POST /v1/auth/invitations/renew": _GIVES,
     "POST /v1/roles": _GIVES,
-    "POST /v1/roles/dry-run": "changes nothing",
     "POST /scim/v2/Groups": "a new group gives no role before an admin maps it",
     "POST /v1/sso/domains": _GIVES,
     "POST /v1/sso/domains/{domain_id}/verify": _GIVES,
