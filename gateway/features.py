@@ -6,7 +6,7 @@ for a password hash and holds no connection meanwhile) holds the database instea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -63,7 +63,8 @@ from tenants.outbound.addresses import AddressFilter
 from tenants.outbound.client import OutboundClient
 from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
-from tenants.roles.service import Roles
+from tenants.roles.permissions import Permission
+from tenants.roles.service import IsAssigned, Roles
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
@@ -162,14 +163,6 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
-    workloads = build_workloads(
-        database,
-        authorizer.permissions_of_roles,
-        discovery,
-        refusals,
-        own_issuer=tokens.issuer,
-        allow_loopback_http=settings.sso.allow_loopback_http,
-    )
     return Features(
         database=database,
         confirmations=Confirmations(database),
@@ -187,20 +180,14 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         leaked_keys=LeakedKeys(database, api_keys, operator_keys, mail, product),
         notices=Notices(database, mail, product),
         key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
-        workloads=workloads,
+        workloads=_workloads(settings, shared, authorizer),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
         operator_log=OperatorLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
         decisions=DecisionRecorder(database),
-        role_dry_run=RoleDryRun(
-            database,
-            roles,
-            lambda: Authorizer(permissions).permissions_of_roles,
-            mappings,
-            Programs(frozenset(each.name for each in permissions)).read,
-        ),
+        role_dry_run=_role_dry_run(shared, permissions, mappings),
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
@@ -258,6 +245,25 @@ def administer(
             return result
 
     return asyncio.run(run())
+
+
+def _workloads(settings: Settings, shared: Shared, authorizer: Authorizer) -> Workloads:
+    return build_workloads(
+        shared.database,
+        authorizer.permissions_of_roles,
+        shared.discovery,
+        shared.refusals,
+        own_issuer=shared.tokens.issuer,
+        allow_loopback_http=settings.sso.allow_loopback_http,
+    )
+
+
+def _role_dry_run(shared: Shared, permissions: Sequence[Permission], mappings: Sequence[IsAssigned]) -> RoleDryRun:
+    """With an authorizer of its own for each run: staged policies must not enter the gate's memory."""
+    programs = Programs(frozenset(each.name for each in permissions))
+    return RoleDryRun(
+        shared.database, shared.roles, lambda: Authorizer(permissions).permissions_of_roles, mappings, programs.read
+    )
 
 
 def _tokens(settings: Settings) -> AccessTokens:
