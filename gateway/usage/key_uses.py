@@ -6,7 +6,6 @@ batch is lost, ten seconds of it by default; each batch is added exactly once.
 """
 
 import asyncio
-import contextlib
 import time
 from copy import copy
 from itertools import count
@@ -18,6 +17,7 @@ from billing.usage.service import Usage
 from tenants.api_keys.uses.repository import KeyUse
 from tenants.database.sessions import Database
 from tenants.errors import Unavailable
+from tenants.periodic import Periodic
 from tenants.principal import Principal
 
 _MOST = 200_000  # keys of one batch; further ones are not noted
@@ -44,14 +44,13 @@ class KeyUses:
     def __init__(self, database: Database, usage: Usage, interval: float, *, most: int = _MOST) -> None:
         self._database = database
         self._usage = usage
-        self._interval = interval
         self._most = most
         # By the identity of the principal: hashing a UUID runs Python code (as in gateway/usage/journal.py).
         self.noted: dict[int, Noted] = {}
         self._unstored: dict[UUID, KeyUse] = {}  # of batches to write
         self._sent: tuple[int, list[KeyUse]] | None = None  # a batch whose commit was not confirmed, and its number
         self._recorder, self._numbers = uuid4(), count(1)
-        self._task: asyncio.Task[None] | None = None
+        self._flushes = Periodic("key-uses", interval, self.flush)
         self._down = False
 
     def first(self, principal: Principal) -> Noted:
@@ -73,14 +72,11 @@ class KeyUses:
 
     def start(self) -> None:
         """Begin to write batches."""
-        self._task = asyncio.create_task(self._run(), name="key-uses")
+        self._flushes.start()
 
     async def close(self) -> None:
         """Write what is left, if PostgreSQL is available."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._flushes.close()
         await self.flush()
 
     async def flush(self) -> None:
@@ -124,8 +120,3 @@ class KeyUses:
         async with self._database.control() as session:
             await self._usage.apply_key_uses(session, self._recorder, number, uses)
         self._sent = None
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval)
-            await self.flush()
