@@ -19,7 +19,8 @@ from gateway.throttle.leased_resource import CONCURRENCY
 _START = 1000.0  # our clock, seconds
 _SERVER_AHEAD = 1_795_000_000.0  # seconds that Redis's clock is ahead of ours
 _TIME = "local time = redis.call('TIME')"
-_GIVEN_TIME = "local time = {ARGV[2], ARGV[3]}"
+_STORES = ""  # in place of the argument by which a script stores nothing
+_GIVEN_TIME = "local time = {ARGV[3], ARGV[4]}"
 
 
 @dataclass(slots=True)
@@ -177,7 +178,7 @@ class PermitSimulation:
 
         def arrive(there: float) -> None:
             seconds, microseconds = divmod(int(self._server(there) * 1_000_000), 1_000_000)
-            reply = self._script(keys=permits.keys, args=[*request.arguments, seconds, microseconds])
+            reply = self._script(keys=permits.keys, args=[*request.arguments, _STORES, seconds, microseconds])
             self._at(now + trip, lambda later: self._answer(worker, reply, now, later, request))
 
         self._at(now + trip * self._rng.random(), arrive)

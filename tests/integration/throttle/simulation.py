@@ -25,7 +25,8 @@ _SERVER_AHEAD = 1_795_000_000.0  # seconds that Redis's clock is ahead of ours
 _FLAT_OUT = 0.0005  # seconds from a refusal to the next request of a worker under unlimited load
 _AT_ONCE = 0.00002  # and from an admission
 _TIME = "local time = redis.call('TIME')"
-_GIVEN_TIME = "local time = {ARGV[3], ARGV[4]}"
+_STORES = ""  # in place of the argument by which a script stores nothing
+_GIVEN_TIME = "local time = {ARGV[4], ARGV[5]}"
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class Simulation:
 
         def arrive(there: float) -> None:
             seconds, microseconds = divmod(int(self._server(there) * 1_000_000), 1_000_000)
-            reply = self._script(keys=account.keys, args=[*request.arguments, seconds, microseconds])
+            reply = self._script(keys=account.keys, args=[*request.arguments, _STORES, seconds, microseconds])
             self._at(now + trip, lambda later: self._answer(worker, reply, now, later, request))
 
         self._at(now + trip * self._rng.random(), arrive)
