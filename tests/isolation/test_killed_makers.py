@@ -20,7 +20,7 @@ from tests.fixtures.tenants import make_tenant, open_database
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
 
 _ROOT = Path(__file__).parents[2]
-_KILLS = 5 * int(os.environ.get("TENANTRY_TEST_ROUNDS", "1"))
+_KILLS = 3 * int(os.environ.get("TENANTRY_TEST_ROUNDS", "1"))
 
 # Makes and deletes tenants, four at a time, for ever; says so once the first is there.
 _MAKER = """
