@@ -36,7 +36,7 @@ bench: $(INSTALLED) ## Run the benchmarks
 	@exec $(BIN)/python -m benchmarks $(if $(BASE),--base "$(BASE)") $(ARGS)
 
 soak: $(INSTALLED) ## Run the race, fault and memory tests with more examples
-	@exec $(BIN)/python -m pytest tests/isolation tests/faults tests/contract/test_long_life.py --hypothesis-profile=soak $(ARGS)
+	@exec $(BIN)/python -m pytest tests/isolation tests/faults tests/contract/test_long_life.py tests/contract/test_explained_decisions.py --hypothesis-profile=soak $(ARGS)
 
 coverage: $(INSTALLED) ## Run the tests under coverage
 	$(BIN)/coverage erase

@@ -25,6 +25,7 @@ from benchmarks import (
     requests,
     revocation,
     sign_in,
+    tokens,
     writes,
 )
 from benchmarks.abuse import measure as abuse
@@ -44,6 +45,7 @@ _BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "fairness": fairness.measure,
     "revocation": revocation.measure,
     "sign_in": sign_in.measure,
+    "tokens": tokens.measure,
     "writes": writes.measure,
     "audit": audit.measure,
     "memory": memory.measure,

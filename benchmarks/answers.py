@@ -19,7 +19,7 @@ import uvloop
 from benchmarks.options import Options, log_progress
 from gateway.development.load import request_bytes
 
-_RATE = 3_000  # requests per second, over all workers
+_RATE = 2_000  # requests per second, over all workers
 _CONNECTIONS = 8  # to each worker
 _KEYS = 16  # in use at a time
 _LINGER = 1.0  # seconds for which a revoked key stays in use

@@ -121,7 +121,7 @@ async def _add_plans(environment: dict[str, str]) -> None:
         for rank, (code, count) in enumerate(_WINDOWS.items()):
             windows = [WindowSpec(name=name, quota=_QUOTA, window_seconds=each) for name, each in lengths[:count]]
             await services.features.plans.create(
-                session, PlanSpec(code=code, name=code, rank=rank, windows=tuple(windows))
+                session, PlanSpec(code=code, name=code, rank=rank, windows=tuple(windows)), origin=SYSTEM
             )
 
 
@@ -135,7 +135,7 @@ async def _add_tenant(environment: dict[str, str], slug: str, plan: str) -> Benc
 
 async def _add_plan(environment: dict[str, str], plan: PlanSpec) -> None:
     async with _services(environment) as services, services.database.control() as session:
-        await services.features.plans.create(session, plan)
+        await services.features.plans.create(session, plan, origin=SYSTEM)
 
 
 @asynccontextmanager

@@ -12,12 +12,11 @@ from gateway.api.routers import ROUTERS
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
+from gateway.decisions.explainer import Explainer
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate
 from gateway.health.readiness import START_DRAINING, Readiness
 from gateway.identity.acting import ActingStage, recorder
-from gateway.identity.failed_credentials import FailedCredentials
-from gateway.identity.stage import IdentityStage
 from gateway.logs.setup import configure_logging
 from gateway.logs.stream import standard_error
 from gateway.openapi.document import Describer
@@ -49,7 +48,9 @@ def compose(services: Services, access: AccessLog, routes: Iterable[Route] = ())
     """The gate in front of the API of these services, and of ``routes`` that other applications answer."""
     api = _api(services)
     problems = Problems(services.settings.public_url)
-    return _gate(api, RouteTable((*routes_of(api), *routes)), services, problems, access)
+    table = RouteTable((*routes_of(api), *routes))
+    api.state.explainer = _explainer(table, services)
+    return _gate(api, table, services, problems, access)
 
 
 def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
@@ -61,18 +62,27 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
             services.meter.begin,
             RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
             CorsStage(services.origins, table),  # preflights; which pages may read the answer
-            IdentityStage(
-                services.principals, FailedCredentials(), services.features.refusals
-            ),  # credential → principal
+            services.identity,  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
             UsageStage(services.usage),  # an admitted request counts
-            AuthorizationStage(services.authorizer),  # the guard of the route
+            AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
         ),
         closers=(services.usage.count, services.meter.close),
         problems=problems,
         source=SourceReader(settings.trusted_proxies),
         access=access,
+    )
+
+
+def _explainer(table: RouteTable, services: Services) -> Explainer:
+    """Decides as the gate does, on copies of what the stages change."""
+    return Explainer(
+        RoutingStage(table, services.settings.hosts),
+        UsageStage(services.usage).rehearsal(),
+        services.limiter,
+        services.plan_cache,
+        services.authorizer,
     )
 
 

@@ -6,7 +6,7 @@ for a password hash and holds no connection meanwhile) holds the database instea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -35,10 +35,14 @@ from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
 from tenants.audit.log import AuditLog
+from tenants.audit.operators import OperatorLog
 from tenants.audit.refusals import Refusals
 from tenants.database.confirmations import Confirmations
 from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
+from tenants.decisions.jobs import add_decision_jobs
+from tenants.decisions.recorder import DecisionRecorder
+from tenants.decisions.service import RoleDryRun
 from tenants.directory.service import Directory
 from tenants.events.jobs import add_event_jobs
 from tenants.invitations.jobs import add_invitation_jobs
@@ -52,13 +56,15 @@ from tenants.members import repository as members_repository
 from tenants.mfa.jobs import add_mfa_jobs
 from tenants.notices.jobs import add_notice_jobs
 from tenants.notices.service import Notices
+from tenants.oidc.discovery import Discovery
 from tenants.onboarding.service import Onboarding
 from tenants.operator_keys.service import OperatorKeys
 from tenants.outbound.addresses import AddressFilter
 from tenants.outbound.client import OutboundClient
 from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
-from tenants.roles.service import Roles
+from tenants.roles.permissions import Permission
+from tenants.roles.service import IsAssigned, Roles
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
@@ -70,6 +76,10 @@ from tenants.sign_up.jobs import add_sign_up_jobs
 from tenants.sso import repository as sso_repository
 from tenants.sso.jobs import add_sso_jobs
 from tenants.users.passwords import PasswordHasher
+from tenants.workloads import repository as workloads_repository
+from tenants.workloads.feature import Workloads, build_workloads
+from tenants.workloads.jobs import add_workload_jobs
+from tenants.workloads.programs import Programs
 
 _Result = TypeVar("_Result")
 
@@ -104,10 +114,14 @@ class Features:
     operator_keys: OperatorKeys
     leaked_keys: LeakedKeys
     notices: Notices
+    workloads: Workloads
     onboarding: Onboarding
     audit_log: AuditLog
+    operator_log: OperatorLog
     refusals: Refusals
     checkpoints: CheckpointWriter
+    decisions: DecisionRecorder
+    role_dry_run: RoleDryRun
     plans: Plans
     subscriptions: Subscriptions
     usage: Usage
@@ -135,16 +149,16 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
     release = Release.of(registry)
-    authorizer = Authorizer(permissions_of(registry))
+    permissions = permissions_of(registry)
+    authorizer = Authorizer(permissions)
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
-    assignments = (
-        *(members_repository.has_role, api_keys_repository.has_role),
-        *(scim_repository.has_role, sso_repository.maps_role),
-    )
-    roles, refusals = Roles(authorizer.permissions, assignments), Refusals(database)
+    mappings = (scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role)
+    assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
+    roles, refusals = Roles(permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
-    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, queue, mail)
+    discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
+    shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, discovery, queue, mail)
     people = build_people(settings, shared, plans.check_members)
     operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
@@ -166,10 +180,14 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         leaked_keys=LeakedKeys(database, api_keys, operator_keys, mail, product),
         notices=Notices(database, mail, product),
         key_changes=KeyChanges(authorizer.permissions_of_roles, members_repository.roles_now),
+        workloads=_workloads(settings, shared, authorizer),
         onboarding=Onboarding(api_keys, people.invitations),
         audit_log=AuditLog(database),
+        operator_log=OperatorLog(database),
         refusals=refusals,
         checkpoints=CheckpointWriter(database, tokens.keys, settings.audit_checkpoints),
+        decisions=DecisionRecorder(database),
+        role_dry_run=_role_dry_run(shared, permissions, mappings),
         plans=plans,
         subscriptions=subscriptions,
         usage=Usage(),
@@ -184,12 +202,14 @@ def add_jobs(app: App, features: Features) -> None:
     """Add the jobs of every feature that has some. The list of a deployment's jobs is here and nowhere else."""
     add_event_jobs(app, features.database)
     add_audit_jobs(app, features.checkpoints)
+    add_decision_jobs(app, features.database)
     add_sign_in_jobs(app, features.database)
     add_mfa_jobs(app, features.database)
     add_link_jobs(app, features.database)
     add_invitation_jobs(app, features.database)
     add_sso_jobs(app, features.database, features.people.sso.domains)
     add_notice_jobs(app, features.notices)
+    add_workload_jobs(app, features.database)
     if features.stripe is not None:
         add_stripe_jobs(app, features.stripe.applier, features.stripe.reconciler)
     if features.mail is not None:
@@ -225,6 +245,25 @@ def administer(
             return result
 
     return asyncio.run(run())
+
+
+def _workloads(settings: Settings, shared: Shared, authorizer: Authorizer) -> Workloads:
+    return build_workloads(
+        shared.database,
+        authorizer.permissions_of_roles,
+        shared.discovery,
+        shared.refusals,
+        own_issuer=shared.tokens.issuer,
+        allow_loopback_http=settings.sso.allow_loopback_http,
+    )
+
+
+def _role_dry_run(shared: Shared, permissions: Sequence[Permission], mappings: Sequence[IsAssigned]) -> RoleDryRun:
+    """With an authorizer of its own for each run: staged policies must not enter the gate's memory."""
+    programs = Programs(frozenset(each.name for each in permissions))
+    return RoleDryRun(
+        shared.database, shared.roles, lambda: Authorizer(permissions).permissions_of_roles, mappings, programs.read
+    )
 
 
 def _tokens(settings: Settings) -> AccessTokens:

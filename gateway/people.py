@@ -14,6 +14,7 @@ from tenants.mail.service import Mail
 from tenants.members.keys import MemberKeys
 from tenants.members.service import CheckSeats, Members
 from tenants.mfa.feature import Mfa, build_sign_in
+from tenants.oidc.discovery import Discovery
 from tenants.outbound.client import OutboundClient
 from tenants.password_changes.service import FORGOTTEN, AccountMail, PasswordChanges
 from tenants.roles.service import Roles
@@ -23,9 +24,9 @@ from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.service import SignIn
 from tenants.sign_in.sessions import Sessions
+from tenants.sign_in_limits.mail_pace import MailPace
 from tenants.sign_up.service import SignUp
 from tenants.sso.admission import Admission
 from tenants.sso.feature import SingleSignOn, build_single_sign_on
@@ -45,6 +46,7 @@ class Shared:
     roles: Roles
     refusals: Refusals
     outbound: OutboundClient
+    discovery: Discovery
     queue: JobQueue
     mail: Mail | None
 
@@ -89,6 +91,7 @@ def build_people(settings: Settings, shared: Shared, check_seats: CheckSeats) ->
         database,
         settings.sso,
         outbound=shared.outbound,
+        discovery=shared.discovery,
         hasher=hasher,
         roles=roles,
         admission=Admission(users, members, roles),

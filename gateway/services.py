@@ -15,10 +15,14 @@ from gateway.health.loop_monitor import LoopMonitor
 from gateway.identity.cache import Channel, PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader
 from gateway.identity.database_lookup import DatabaseLookup
+from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.principals import Principals
+from gateway.identity.stage import IdentityStage
+from gateway.identity.token_lookup import TokenLookup
 from gateway.metrics.component_samples import (
     audit_samples,
     change_samples,
+    decision_samples,
     identity_samples,
     loop_samples,
     pool_samples,
@@ -52,7 +56,9 @@ class Services:
     control_revision: ControlRevision
     tags: EntityTags
     principals: Principals
+    identity: IdentityStage
     lookup: DatabaseLookup
+    token_lookup: TokenLookup
     limiter: RequestLimiter
     usage: UsageRecorder
     meter: RequestMeter
@@ -85,6 +91,8 @@ class Services:
             stack.push_async_callback(self.metrics.close)
             self.features.refusals.start()
             stack.push_async_callback(self.features.refusals.close)
+            self.features.decisions.start()
+            stack.push_async_callback(self.features.decisions.close)
             await self.usage.start()
             stack.push_async_callback(self.usage.close)
             await self.limiter.start()
@@ -107,6 +115,7 @@ class Services:
             lambda: pool_samples(self.database.use),
             lambda: usage_samples(self.usage),
             lambda: audit_samples(self.features.refusals),
+            lambda: decision_samples(self.features.decisions),
             lambda: loop_samples(self.watch),
         )
 
@@ -115,6 +124,8 @@ def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
+    token_lookup = TokenLookup(lookup, frozenset(each.name for each in features.authorizer.permissions))
+    principals = _principals(features, listener, token_lookup)
     return Services(
         settings=settings,
         features=features,
@@ -123,8 +134,10 @@ def build_services(settings: Settings) -> Services:
         origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
-        principals=_principals(features, listener, lookup),
+        principals=principals,
+        identity=IdentityStage(principals, FailedCredentials(), features.refusals),
         lookup=lookup,
+        token_lookup=token_lookup,
         limiter=RequestLimiter(settings.throttle),
         usage=UsageRecorder(settings.usage, features.database, features.usage),
         meter=meter,
@@ -149,6 +162,6 @@ def _lookup(features: Features) -> DatabaseLookup:
     )
 
 
-def _principals(features: Features, channel: Channel, lookup: DatabaseLookup) -> Principals:
+def _principals(features: Features, channel: Channel, tokens: TokenLookup) -> Principals:
     cache = PrincipalCache(channel)
-    return Principals(cache, CredentialLoader(cache, lookup.load), features.tokens)
+    return Principals(cache, CredentialLoader(cache, tokens.load), features.tokens)

@@ -10,6 +10,7 @@ import migrations.models
 import tenants.api_keys.models
 import tenants.audit.models
 import tenants.database.models
+import tenants.decisions.models
 import tenants.directory.models
 import tenants.events.models
 import tenants.invitations.models
@@ -22,9 +23,11 @@ import tenants.operator_keys.models
 import tenants.roles.models
 import tenants.scim.models
 import tenants.sign_in.models
+import tenants.sign_in_limits.models
 import tenants.sign_up.models
 import tenants.sso.models
 import tenants.users.models
+import tenants.workloads.models
 from tenants.database.base import ControlModel, TenantModel
 
 CONTROL_MODELS = (
@@ -36,6 +39,7 @@ CONTROL_MODELS = (
     tenants.api_keys.models,
     tenants.audit.models,
     tenants.database.models,
+    tenants.decisions.models,
     tenants.directory.models,
     tenants.events.models,
     tenants.invitations.models,
@@ -48,9 +52,11 @@ CONTROL_MODELS = (
     tenants.roles.models,
     tenants.scim.models,
     tenants.sign_in.models,
+    tenants.sign_in_limits.models,
     tenants.sign_up.models,
     tenants.sso.models,
     tenants.users.models,
+    tenants.workloads.models,
 )
 
 CONTROL_METADATA: MetaData = ControlModel.metadata

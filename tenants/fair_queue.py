@@ -54,7 +54,8 @@ class FairQueue(Generic[Item]):
 class FairSlots:
     """At most ``slots`` callers work at once. The others wait in turns: of their lanes, and in a lane of the sources.
 
-    At most ``most`` callers wait, and ``most_of_one`` of one source: they are turned away at once.
+    At most ``most`` callers of a lane wait, so that no lane is closed by a flood in another one, and ``most_of_one`` of
+    one source in it: further ones are refused at once. Lanes are few, and named by the program.
     """
 
     def __init__(self, slots: int, *, most: int, most_of_one: int, longest_wait: float) -> None:
@@ -83,14 +84,14 @@ class FairSlots:
     async def acquire(self, source: Hashable, lane: Hashable = None) -> None:
         """Wait for a slot, which ends with ``release``.
 
-        Raises RateLimited when too many of this source wait, Unavailable when too many of all wait, or for too long.
+        Raises RateLimited when too many of this source wait, Unavailable when too many of its lane do, or for too long.
         """
         if self._used < self._slots:  # nobody waits: ``release`` hands a slot over before it frees it
             self._used += 1
             return
         if self._lanes[lane].length(source) >= self._most_of_one:
             raise RateLimited(detail="too many requests of one source wait for a slot")
-        if len(self._turns) >= self._most:
+        if len(self._lanes[lane]) >= self._most:
             raise Unavailable(detail="too many requests wait for a slot")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns.put(lane, lane)

@@ -21,6 +21,7 @@ ScimGroupId = NewType("ScimGroupId", UUID)
 InvitationId = NewType("InvitationId", UUID)
 SsoDomainId = NewType("SsoDomainId", UUID)
 PasskeyId = NewType("PasskeyId", UUID)
+WorkloadRuleId = NewType("WorkloadRuleId", UUID)
 
 TENANT = "tnt"
 USER = "usr"
@@ -32,6 +33,7 @@ SCIM_GROUP = "grp"
 INVITATION = "inv"
 SSO_DOMAIN = "dom"
 PASSKEY = "pky"
+WORKLOAD_RULE = "wlr"
 REQUEST = "req"
 EVENT = "evt"
 

@@ -19,6 +19,7 @@ class PrincipalKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
     OPERATOR = "operator"  # the SaaS's own staff, acting for a tenant
+    WORKLOAD = "workload"  # a program that a rule of the tenant trusts, by the token of an outside issuer
 
 
 class OperatorRole(StrEnum):
@@ -33,6 +34,7 @@ class ActorKind(StrEnum):
     API_KEY = "api_key"
     USER = "user"
     OPERATOR = "operator"  # the SaaS's own staff, by an operator key
+    WORKLOAD = "workload"  # a program, by the rule that trusts it
     CLI = "cli"  # somebody with the deployment's settings, by the command line
     STRIPE = "stripe"
     SYSTEM = "system"  # Tenantry itself, or a job of the SaaS
@@ -67,7 +69,7 @@ class Actor:
     """The author of a change, as recorded in its event."""
 
     kind: ActorKind
-    id: UUID | None = None  # of the API key, the user or the operator key
+    id: UUID | None = None  # of the API key, the user, the operator key or the workload rule
 
 
 SYSTEM_ACTOR = Actor(ActorKind.SYSTEM)

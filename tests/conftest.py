@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.invitations",
     "tests.fixtures.oidc",
     "tests.fixtures.single_sign_on",
+    "tests.fixtures.tokens",
 ]
 
 

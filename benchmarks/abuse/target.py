@@ -36,10 +36,11 @@ class Target:
         Both get names of this checkout, so that no checkout finds what another one left.
         """
         if isinstance(plan, PlanSpec):
-            plan = plan.model_copy(update={"code": self._own(plan.code)})
+            plan = plan.model_copy(update={"code": self.own(plan.code)})
             self.deployment.add_plan(plan)
             plan = plan.code
-        return self.deployment.add_tenant(self._own(slug), plan)
+        return self.deployment.add_tenant(self.own(slug), plan)
 
-    def _own(self, name: str) -> str:
+    def own(self, name: str) -> str:
+        """The name with that of the checkout."""
         return f"{name}-{self.checkout}"

@@ -15,7 +15,7 @@ class Counted(NamedTuple):
 
     minute: int  # minutes since the epoch
     tenant: bytes
-    principal: bytes  # the key's id, or the user's
+    principal: bytes  # the key's id, the user's, or that of the rule that trusts a workload
     route: str  # template, such as /v1/contacts/{id}
     status_class: int  # 2 for 2xx
     kind: PrincipalKind

@@ -18,7 +18,6 @@ class UsageMinute(ControlModel):
 
     __tablename__ = "usage_minutes"
     __table_args__ = (
-        CheckConstraint("kind IN ('api_key', 'user')", name="kind"),
         CheckConstraint("status_class BETWEEN 1 AND 5", name="status_class"),
         Index(None, "tenant_id", "principal_id", "minute"),
     )
@@ -28,7 +27,7 @@ class UsageMinute(ControlModel):
     principal_id: Mapped[UUID] = mapped_column(primary_key=True)
     route: Mapped[str] = mapped_column(primary_key=True)
     status_class: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    kind: Mapped[str]
+    kind: Mapped[str]  # a PrincipalKind
     requests: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[int] = mapped_column(BigInteger)
 

@@ -1,5 +1,6 @@
 """Usage in responses."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from billing.usage.query import Group
 from billing.usage.repository import UsageTotal
-from tenants.identifiers import API_KEY, USER, show
+from tenants.identifiers import API_KEY, USER, WORKLOAD_RULE, show
 from tenants.principal import PrincipalKind
 
 _EXAMPLE: dict[str, JsonValue] = {
@@ -18,12 +19,15 @@ _EXAMPLE: dict[str, JsonValue] = {
     "cost": 1204,
 }
 
+_PREFIXES: Mapping[str, str] = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.WORKLOAD: WORKLOAD_RULE}
+
 
 class UsageResponse(BaseModel):
     """Requests within one bucket, which begins at ``start``, in UTC.
 
     Of ``key``, ``route`` and ``status`` only the member that the response is grouped by is present. ``key`` is the id
-    of an API key, or of the user whose access token was used. ``route`` is ``unmatched`` for paths without a route.
+    of an API key, of the user whose access token was used, or of the rule that trusts a workload. ``route`` is
+    ``unmatched`` for paths without a route.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -44,5 +48,5 @@ class UsageResponse(BaseModel):
 
 def _group_value(row: UsageTotal, group: Group) -> str:
     if isinstance(row.value, UUID):
-        return show(API_KEY if row.kind == PrincipalKind.API_KEY else USER, row.value)
+        return show(_PREFIXES.get(row.kind or "", USER), row.value)
     return f"{row.value}xx" if group is Group.STATUS else str(row.value)

@@ -135,7 +135,7 @@ async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     or none. `GET /v1/api-keys/{id}/descendants` shows them.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
-    descendants = flag_of(request.scope, _DESCENDANTS["name"])
+    descendants = flag_of(request.scope, _DESCENDANTS)
     async with services.database.control(tenant) as session:
         await services.features.api_keys.revoke(
             session, tenant.id, key_id, origin=origin_of(request), descendants=descendants

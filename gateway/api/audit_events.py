@@ -46,7 +46,7 @@ def _id(value: object) -> object:
     return found
 
 
-_Id = Annotated[
+AnyId = Annotated[
     UUID, BeforeValidator(_id), WithJsonSchema({"type": "string", "format": "typeid", "examples": [example_of(USER)]})
 ]
 
@@ -61,8 +61,8 @@ class AuditFilters(BaseModel):
     ] = None
     category: Annotated[Category | None, Field(description="Only this category.")] = None
     actor_kind: Annotated[ActorKind | None, Field(description="Only what actors of this kind did.")] = None
-    actor: Annotated[_Id | None, Field(description="Only what this actor did.")] = None
-    object: Annotated[_Id | None, Field(description="Only events of this object.")] = None
+    actor: Annotated[AnyId | None, Field(description="Only what this actor did.")] = None
+    object: Annotated[AnyId | None, Field(description="Only events of this object.")] = None
     since: Annotated[
         Timestamp | None, Field(alias="created_at[gte]", description="Created at this time or later (RFC 3339).")
     ] = None

@@ -13,7 +13,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.credentials import CredentialExpired, CredentialInvalid, CredentialRevoked
 from tenants.directory.errors import TenantSuspended
-from tenants.sign_in.errors import TokenReused
+from tenants.sign_in.errors import LongerPasswordNeeded, TokenReused
 from tenants.sign_in.schemas import Grant, LoginRequest, LogoutRequest, MfaChallenge, RefreshRequest
 from tenants.sign_in.second_factor import SecondFactorNeeded
 from tenants.sign_in.service import SignInRefused
@@ -56,12 +56,13 @@ router = ManagementRouter(tags=["sign-in"])
 
 
 @router.post("/v1/auth/login", response_model=Grant | MfaChallenge)
-@terms(public, per_source=_SIGN_INS, errors=(SignInRefused, TenantSuspended, SecondFactorNeeded))
+@terms(public, per_source=_SIGN_INS, errors=(SignInRefused, TenantSuspended, SecondFactorNeeded, LongerPasswordNeeded))
 async def log_in(request: Request, body: LoginRequest) -> Response:
     """Sign in to one tenant. Every failure has the same response, whatever its reason.
 
     A person who has a second factor, or needs one in this tenant, gets an `mfa_token` in place of a session: go on at
     `/v1/auth/mfa/verify`, or at `/v1/auth/mfa/totp` if it says `enroll`.
+    A password of fewer than 15 characters, whose second factor is gone, signs in no more: reset it by a link.
     After too many failures for an account or in a tenant, attempts are delayed: retry after `Retry-After`.
     """
     sign_in = services_of(request).features.people.sign_in

@@ -12,8 +12,8 @@ from tenants.mfa.errors import FederatedSession
 from tenants.mfa.service import Caller
 from tenants.principal import PrincipalKind
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Source
 from tenants.sign_in.second_factor import FEDERATED
+from tenants.sign_in_limits.limits import Source
 
 
 def source_of(request: Request) -> Source:

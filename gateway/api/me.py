@@ -11,10 +11,10 @@ from gateway.request.context import principal_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import Services, services_of
-from tenants.identifiers import API_KEY, TENANT, USER, example_of, show
+from tenants.identifiers import API_KEY, TENANT, USER, WORKLOAD_RULE, example_of, show
 from tenants.principal import Principal, PrincipalKind
 
-_PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER}
+_PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER, PrincipalKind.WORKLOAD: WORKLOAD_RULE}
 
 
 class MeTenant(BaseModel):
@@ -24,7 +24,8 @@ class MeTenant(BaseModel):
 
 
 class MePrincipal(BaseModel):
-    kind: Literal[PrincipalKind.API_KEY, PrincipalKind.USER]  # an operator who acts for the tenant has no access
+    # An operator who acts for the tenant has no access.
+    kind: Literal[PrincipalKind.API_KEY, PrincipalKind.USER, PrincipalKind.WORKLOAD]
     id: Annotated[str, Field(examples=[example_of(API_KEY)])]
     roles: Annotated[list[str], Field(examples=[["member"]])]
 

@@ -44,9 +44,10 @@ async def revoke_keys_of_member(request: Request, user_id: UserInPath) -> Respon
 @router.post(f"{_KEYS}/hand-over", response_model=KeysChanged)
 @terms(requires("members:update"), errors=(ExceedsOwn, HoldsLess, TooManyKeys), ends_rights=True)
 async def hand_over_keys_of_member(request: Request, user_id: UserInPath, body: HandOverKeys) -> Response:
-    """Give all API keys that a member owns to another member, whose rights bound them from then on.
+    """Give all API keys that a member owns to another member.
 
-    You and the other member must hold what each of the keys holds. Secrets do not change.
+    Their new owner's rights bound them from then on. You and the other member must hold what each of the keys holds.
+    Secrets do not change.
     """
     services, tenant = services_of(request), principal_of(request.scope).tenant
     async with services.database.control(tenant) as session:

@@ -25,6 +25,7 @@ from tenants.mfa.errors import (
     NothingToConfirm,
     OwnReset,
     ProofRefused,
+    ShortPassword,
 )
 from tenants.mfa.schemas import (
     BeginTotp,
@@ -105,7 +106,7 @@ async def confirm_totp(request: Request, body: ConfirmTotp) -> Response:
 
 
 @router.delete(f"{_PATH}/totp", status_code=204)
-@terms(requires_person, errors=(NotEnrolled, LastFactor, ProofRefused, MfaDelayed), ends_rights=True)
+@terms(requires_person, errors=(NotEnrolled, LastFactor, ShortPassword, ProofRefused, MfaDelayed), ends_rights=True)
 async def remove_totp(request: Request, body: Proof) -> Response:
     """Remove your authenticator app. Your other sessions end."""
     await services_of(request).features.people.mfa.own.remove_totp(factor_caller(request), body)

@@ -9,6 +9,7 @@ from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import OperatorKeyInPath
 from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -27,7 +28,7 @@ async def create_operator_key(request: Request, body: CreateOperatorKey) -> Resp
     """Create an operator key. The secret is returned once, in this response."""
     services = services_of(request)
     async with services.database.control() as session:
-        issued = await services.features.operator_keys.create(session, body)
+        issued = await services.features.operator_keys.create(session, body, origin=origin_of(request))
     response = OperatorKeyCreated.with_secret(issued.key, issued.secret)
     return created(response, f"{_PATH}/{response.id}")
 
@@ -59,5 +60,5 @@ async def revoke_operator_key(request: Request, key_id: OperatorKeyInPath) -> Re
     """Revoke the key permanently, on every worker. Also the calling key's own."""
     services = services_of(request)
     async with services.database.control() as session:
-        await services.features.operator_keys.revoke(session, key_id)
+        await services.features.operator_keys.revoke(session, key_id, origin=origin_of(request))
     return Response(status_code=204)

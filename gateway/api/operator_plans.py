@@ -12,6 +12,7 @@ from gateway.api.answers import answered, created, read
 from gateway.api.pages import Page, complete_page
 from gateway.authorization.guards import requires_operator, requires_operator_read
 from gateway.request.entity_tags import Tagged, representation_of
+from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
@@ -71,7 +72,7 @@ async def create_plan(request: Request, body: PlanSpec) -> Response:
     """Create a plan. Tenants can be moved to it, or buy it by its Stripe price."""
     services = services_of(request)
     async with services.database.control() as session:
-        plan = await services.features.plans.create(session, body)
+        plan = await services.features.plans.create(session, body, origin=origin_of(request))
     tag = services.tags.of(_tagged(plan.code), plan.version)
     return created(PlanResponse.of(plan), f"{_PATH}/{plan.code}", tag)
 
@@ -103,7 +104,7 @@ async def update_plan(request: Request, code: PlanInPath, body: PlanChange) -> R
     services = services_of(request)
     expected = services.tags.expected(_tagged(code), request.scope)
     async with services.database.control() as session:
-        plan = await services.features.plans.change(session, code, body, expected)
+        plan = await services.features.plans.change(session, code, body, expected, origin=origin_of(request))
     return answered(PlanResponse.of(plan), services.tags.of(_tagged(code), plan.version))
 
 

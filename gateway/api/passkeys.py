@@ -26,6 +26,7 @@ from tenants.mfa.errors import (
     PasskeyKnown,
     PasskeyNotAccepted,
     ProofRefused,
+    ShortPassword,
     TooManyPasskeys,
 )
 from tenants.mfa.schemas import (
@@ -127,7 +128,7 @@ async def update_passkey(request: Request, passkey_id: PasskeyInPath, body: Chan
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires_person, tagged=True, errors=(LastFactor, ProofRefused, MfaDelayed), ends_rights=True)
+@terms(requires_person, tagged=True, errors=(LastFactor, ShortPassword, ProofRefused, MfaDelayed), ends_rights=True)
 async def remove_passkey(request: Request, passkey_id: PasskeyInPath, body: Proof) -> Response:
     """Remove one of your passkeys. Your other sessions end."""
     services = services_of(request)

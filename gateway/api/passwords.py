@@ -19,8 +19,8 @@ from tenants.password_changes.schemas import (
     ForgotPasswordRequest,
     ResetPasswordRequest,
 )
-from tenants.sign_in.attempts import SignInDelayed
 from tenants.sign_in.schemas import Grant
+from tenants.sign_in_limits.attempts import SignInDelayed
 
 # A minute from one address, which an office may share.
 _MESSAGES, _RESETS = Quota(10, 60), Quota(30, 60)

@@ -19,6 +19,7 @@ from tenants.identifiers import (
     SSO_DOMAIN,
     TENANT,
     USER,
+    WORKLOAD_RULE,
     ApiKeyId,
     InvitationId,
     OperatorKeyId,
@@ -29,6 +30,7 @@ from tenants.identifiers import (
     SsoDomainId,
     TenantId,
     UserId,
+    WorkloadRuleId,
     example_of,
     pattern_of,
     read,
@@ -65,3 +67,4 @@ UserInPath = Annotated[UserId, PathId(USER), Path(description="The id of the per
 SessionInPath = Annotated[SignInId, PathId(SESSION), Path(description="The id of the session.")]
 ScimGroupInPath = Annotated[ScimGroupId, PathId(SCIM_GROUP), Path(description="The id of the group.")]
 InvitationInPath = Annotated[InvitationId, PathId(INVITATION), Path(description="The id of the invitation.")]
+WorkloadRuleInPath = Annotated[WorkloadRuleId, PathId(WORKLOAD_RULE), Path(description="The id of the workload rule.")]

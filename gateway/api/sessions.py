@@ -16,7 +16,7 @@ from gateway.routing.terms import terms
 from gateway.services import services_of
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import NotFound
-from tenants.sign_in.errors import BoundToTenant
+from tenants.sign_in.errors import BoundToTenant, LongerPasswordNeeded
 from tenants.sign_in.schemas import Grant, MembershipResponse, MfaChallenge, SessionResponse, SwitchRequest
 from tenants.sign_in.second_factor import SecondFactorNeeded
 
@@ -58,7 +58,7 @@ async def list_own_tenants(request: Request, query: Annotated[ListQuery, Query()
 
 
 @router.post("/v1/auth/switch", response_model=Grant | MfaChallenge)
-@terms(requires_person, errors=(NotFound, TenantSuspended, BoundToTenant, SecondFactorNeeded))
+@terms(requires_person, errors=(NotFound, TenantSuspended, BoundToTenant, SecondFactorNeeded, LongerPasswordNeeded))
 async def switch_tenant(request: Request, body: SwitchRequest) -> Response:
     """Get tokens for another of your tenants. It is a session of its own; the current one goes on.
 

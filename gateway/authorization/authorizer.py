@@ -7,10 +7,11 @@ tenants are two keys, and a new revision of a policy has none of the decisions o
 
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 
 import structlog
 
-from gateway.authorization.enforcers import Enforcers
+from gateway.authorization.enforcers import Enforcers, Judgement
 from tenants.policy import Policy
 from tenants.principal import Principal
 from tenants.roles.permissions import Permission, built_in_policy
@@ -30,6 +31,7 @@ class Authorizer:
         self._by_name = {permission.name: permission for permission in permissions}
         self._enforcers = Enforcers(built_in_policy(permissions), permissions, on_drop=self._forget)
         self._decisions: dict[_DecisionKey, bool] = {}
+        self._remembers = True
         self._keys_of: defaultdict[str, list[_DecisionKey]] = defaultdict(list)  # by policy, to forget them together
 
     def allows(self, principal: Principal, permission: str) -> bool:
@@ -38,6 +40,30 @@ class Authorizer:
             return False
         key = (principal.policy.key, principal.roles, permission)
         return self._decisions.get(key) or self._decide(principal.policy, principal.roles, permission)
+
+    def rehearsal(self) -> "Authorizer":
+        """An authorizer that decides as this one does, and remembers nothing here."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Change nothing of the authorizer that this is a copy of."""
+        self._enforcers = self._enforcers.rehearsal()
+        self._remembers = False
+
+    def judgements(self, principal: Principal, permission: str) -> dict[str, Judgement]:
+        """What decides for each role of the principal; scopes are not considered.
+
+        Empty for an unknown permission, and for a failure, which ``allows`` takes for a denial.
+        """
+        target, policy = self._by_name.get(permission), principal.policy
+        if target is None:
+            return {}
+        try:
+            return {role: self._enforcers.judge(policy, role, target) for role in principal.roles}
+        except Exception:  # noqa: BLE001 - as in _decide, which has logged it
+            return {}
 
     def permissions_of(self, principal: Principal) -> list[str]:
         """Names of all that the principal may do, sorted."""
@@ -64,6 +90,8 @@ class Authorizer:
         return allowed
 
     def _remember(self, key: _DecisionKey, *, allowed: bool) -> None:
+        if not self._remembers:
+            return
         if len(self._decisions) >= MOST_DECISIONS:
             self._decisions.clear()
             self._keys_of.clear()

@@ -5,6 +5,7 @@ A decision of pycasbin takes time in proportion to the enforcer's lines, so no t
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,14 @@ class _TenantEnforcer:
     enforcer: casbin.Enforcer
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a policy says of one role and one permission."""
+
+    policy: Policy
+    line: tuple[str, ...] | None  # role, object and action of the line that allows it; None when there is none
+
+
 class Enforcers:
     """Keeps at most one revision of a tenant's policy: another revision takes its place.
 
@@ -62,9 +71,26 @@ class Enforcers:
 
         Raises whatever Casbin raises.
         """
+        return self.judge(policy, role, permission).line is not None
+
+    def judge(self, policy: Policy, role: str, permission: Permission) -> Judgement:
+        """As ``allows``, with the policy that decided and its line."""
         own = self._shared if policy.tenant is None else self._own_enforcer(policy.tenant, policy)
-        enforcer = self._shared if role in self._built_in.roles else own
-        return bool(enforcer.enforce(role, permission.object, permission.action))
+        is_built_in = role in self._built_in.roles
+        enforcer = self._shared if is_built_in else own
+        allowed, line = enforcer.enforce_ex(role, permission.object, permission.action)
+        return Judgement(self._built_in if is_built_in else policy, tuple(line) if allowed else None)
+
+    def rehearsal(self) -> "Enforcers":
+        """Decides as these do, and neither keeps nor drops an enforcer here."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Change nothing of the enforcers that these are a copy of."""
+        self._own = self._own.copy()
+        self._on_drop = _ignore
 
     def _own_enforcer(self, tenant: TenantId, policy: Policy) -> casbin.Enforcer:
         known = self._own.get(tenant)
@@ -79,3 +105,7 @@ class Enforcers:
 
     def _make(self, policy: Policy) -> casbin.Enforcer:
         return casbin.Enforcer(str(_MODEL), _PolicyAdapter(policy, self._permissions))
+
+
+def _ignore(_policy: Policy) -> None:
+    """What a rehearsal drops is kept by the original."""

@@ -19,13 +19,14 @@ signed_or_operator = Guard(Audience.EVERYBODY, operator_roles=frozenset({Operato
 public = PUBLIC  # open to everybody on purpose
 
 
-def requires(permission: str, *, grade: Grade | None = None, own: str | None = None) -> Guard:
+def requires(permission: str, *, grade: Grade | None = None, own: str | None = None, for_others: bool = False) -> Guard:
     """A tenant principal whose roles and scopes hold the permission, spelled ``<object>:<action>``.
 
     ``grade`` says which built-in roles hold a permission that the endpoint introduces; without it they are those that
     read data for GET, and those that write data for other methods. ``own`` is a parameter of the path: the person with
-    this id needs no permission. Raises ValueError for another spelling.
+    this id needs no permission. With ``for_others`` only what concerns another principal needs it, and the endpoint
+    calls ``check_permission``. Raises ValueError for another spelling.
     """
     if not _NAME.fullmatch(permission):
         raise ValueError(f"{permission!r} is not a permission; write <object>:<action>, such as contacts:read")
-    return Guard(Audience.TENANTS, permission, grade, own=own)
+    return Guard(Audience.TENANTS, permission, grade, own=own, for_others=for_others)

@@ -1,4 +1,4 @@
-"""``tenantry audit``: checks the audit logs of tenants."""
+"""``tenantry audit``: checks the audit logs of tenants, and that of the operators."""
 
 from dataclasses import asdict
 from functools import partial
@@ -14,21 +14,22 @@ from gateway.cli.output import CommandFailed, print_fields, print_json, print_ro
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
-from tenants.audit.checkpoints import Checkpoints, FindKey, read_checkpoints
+from tenants.audit.checkpoints import Chain, Checkpoints, FindKey, read_checkpoints
+from tenants.audit.operators import OperatorVerdict
 from tenants.audit.verification import Verdict, Verification
 from tenants.directory.models import Tenant
 from tenants.directory.reference import tenant_reference
-from tenants.identifiers import EVENT, TENANT, TenantId, show
+from tenants.identifiers import EVENT, TENANT, show
 from tenants.sign_in.signing_keys import load_earlier_keys
 
-app = typer.Typer(help="Check the audit logs of tenants.", no_args_is_help=True)
+app = typer.Typer(help="Check the audit logs of tenants, and that of the operators.", no_args_is_help=True)
 
 _COLUMNS = ("tenant", "events", "unchained", "signed up to", "result")
 
 
 @app.callback()
 def audit() -> None:
-    """Check the audit logs of tenants."""
+    """Check the audit logs of tenants, and that of the operators."""
 
 
 @app.command()
@@ -36,7 +37,8 @@ def verify(
     context: typer.Context,
     *,
     tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Slug or id (tnt_…).")] = None,
-    all_tenants: Annotated[bool, typer.Option("--all", help="Check every tenant.")] = False,
+    all_tenants: Annotated[bool, typer.Option("--all", help="Check every tenant and the operators.")] = False,
+    operators: Annotated[bool, typer.Option("--operators", help="Check the operators' log alone.")] = False,
     checkpoints: Annotated[
         Path | None,
         typer.Option(exists=True, help="Folder or file of signed checkpoints; by default TENANTRY_AUDIT_CHECKPOINTS."),
@@ -52,17 +54,18 @@ def verify(
     Finds edits, deletions, swaps and truncations, also of a log whose hashes were computed again. Exit 1 unless all is
     well. Events of the last second are not chained yet; they are counted, and are no fault.
     """
-    if (tenant is None) is not all_tenants:
-        raise CommandFailed("usage_invalid", "Name one tenant, or use --all.")
+    if [tenant is not None, all_tenants, operators].count(True) != 1:
+        raise CommandFailed("usage_invalid", "Name one tenant, or use --all or --operators.")
     settings = load_settings(context)
     path, earlier = checkpoints or settings.audit_checkpoints, _earlier(keys)
 
     async def work(features: Features) -> dict[str, Any]:
-        found = await _tenants(features, tenant)
-        chosen = None if all_tenants else {each.id for each in found}
+        found = [] if operators else await _tenants(features, tenant)
+        chosen: set[Chain] | None = {None} if operators else {each.id for each in found}
         known = features.tokens.keys
-        signed = _read(path, chosen, lambda kid: known.find(kid) or earlier.get(kid))
-        return _result(await _verified(features, found, signed), signed, path)
+        signed = _read(path, None if all_tenants else chosen, lambda kid: known.find(kid) or earlier.get(kid))
+        own = await features.operator_log.verify(signed.ends.get(None, [])) if tenant is None else None
+        return _result(await _verified(features, found, signed), own, signed, path)
 
     result = administer(settings, work)
     _show(result, as_json=as_json)
@@ -84,10 +87,10 @@ def _earlier(keys: Path | None) -> dict[str, OKPKey]:
         raise CommandFailed("validation_failed", f"{keys}: {error}") from error
 
 
-def _read(path: Path | None, tenants: set[TenantId] | None, find_key: FindKey) -> Checkpoints:
+def _read(path: Path | None, chains: set[Chain] | None, find_key: FindKey) -> Checkpoints:
     if path is None or not path.exists():
         return Checkpoints()
-    return read_checkpoints(path, tenants, find_key)
+    return read_checkpoints(path, chains, find_key)
 
 
 async def _verified(features: Features, tenants: list[Tenant], signed: Checkpoints) -> list[Verdict]:
@@ -103,9 +106,12 @@ async def _verified(features: Features, tenants: list[Tenant], signed: Checkpoin
     return verdicts
 
 
-def _result(verdicts: list[Verdict], signed: Checkpoints, path: Path | None) -> dict[str, Any]:
+def _result(
+    verdicts: list[Verdict], operators: OperatorVerdict | None, signed: Checkpoints, path: Path | None
+) -> dict[str, Any]:
+    good = all(verdict.good for verdict in verdicts) and (operators is None or operators.good)
     return {
-        "good": all(verdict.good for verdict in verdicts) and not signed.forged,
+        "good": good and not signed.forged,
         "checkpoints": {
             "read_from": None if path is None else str(path),
             "read": sum(map(len, signed.ends.values())),
@@ -114,21 +120,27 @@ def _result(verdicts: list[Verdict], signed: Checkpoints, path: Path | None) -> 
             "damaged_lines": signed.damaged,
         },
         "tenants": [_tenant(verdict) for verdict in verdicts],
+        "operators": None if operators is None else {"good": operators.good, **_found(operators)},
     }
 
 
 def _tenant(verdict: Verdict) -> dict[str, Any]:
-    faults = [{**asdict(fault), "event": _event(fault.event)} for fault in verdict.faults.named]
     return {
         "id": show(TENANT, verdict.tenant.id),
         "slug": verdict.tenant.slug,
         "good": verdict.good,
-        "events": verdict.events,
         "unchained": verdict.unchained,
         "oldest_unchained": verdict.oldest_unchained,
+        **_found(verdict),
+    }
+
+
+def _found(verdict: Verdict | OperatorVerdict) -> dict[str, Any]:
+    return {
+        "events": verdict.events,
         "signed_up_to": None if verdict.signed is None else verdict.signed.sequence,
         "signed_at": None if verdict.signed is None else verdict.signed.signed_at,
-        "faults": faults,
+        "faults": [{**asdict(fault), "event": _event(fault.event)} for fault in verdict.faults.named],
         "fault_count": verdict.faults.count,
     }
 
@@ -141,7 +153,9 @@ def _show(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    tenants = result["tenants"]
+    tenants = [*result["tenants"]]
+    if result["operators"] is not None:
+        tenants.append({"slug": "(operators)", "unchained": 0, **result["operators"]})
     print_rows(_COLUMNS, ([*_cells(each)] for each in tenants))
     faults = [(each["slug"], fault) for each in tenants for fault in each["faults"]]
     if faults:

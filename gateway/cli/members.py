@@ -74,7 +74,7 @@ def remove(
     member: Annotated[str, _MEMBER],
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Remove a person from a tenant and end their sessions there. The last owner cannot be removed."""
+    """Remove a person from a tenant and end their sessions and API keys there. The last owner cannot be removed."""
 
     async def work(features: Features, session: ControlSession, found: Member) -> dict[str, Any]:
         removed = {"id": show(USER, found.id), "email": found.user.email, "removed": True}

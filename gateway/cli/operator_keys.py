@@ -10,6 +10,7 @@ from gateway.cli.output import print_list, print_object
 from gateway.cli.pages import all_pages
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.audit.origin import COMMAND_LINE
 from tenants.errors import NotFound
 from tenants.identifiers import OPERATOR_KEY, OperatorKeyId, read
 from tenants.operator_keys.schemas import CreateOperatorKey, OperatorKeyCreated, OperatorKeyResponse
@@ -36,7 +37,7 @@ def create(
 
     async def work(features: Features) -> dict[str, Any]:
         async with features.database.control() as session:
-            created = await features.operator_keys.create(session, requested)
+            created = await features.operator_keys.create(session, requested, origin=COMMAND_LINE)
             return OperatorKeyCreated.with_secret(created.key, created.secret).model_dump(mode="json")
 
     shown = ("id", "name", "role", "expires_at", "secret")
@@ -63,7 +64,7 @@ def revoke(
         if identifier is None:
             raise NotFound("This is not the id of an operator key (opk_…).")
         async with features.database.control() as session:
-            await features.operator_keys.revoke(session, OperatorKeyId(identifier))
+            await features.operator_keys.revoke(session, OperatorKeyId(identifier), origin=COMMAND_LINE)
             found = await features.operator_keys.read(session, OperatorKeyId(identifier))
             return OperatorKeyResponse.of(found).model_dump(mode="json")
 

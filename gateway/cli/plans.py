@@ -11,6 +11,7 @@ from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import CommandFailed, print_fields, print_json
 from gateway.cli.settings import load_settings
 from gateway.features import Features, administer
+from tenants.audit.origin import COMMAND_LINE
 
 app = typer.Typer(help="Manage the plans that tenants can have.", no_args_is_help=True)
 
@@ -40,7 +41,7 @@ def seed_plans(
 
     async def work(features: Features) -> list[str]:
         async with features.database.control() as session:
-            return await features.plans.seed(session, catalogue)
+            return await features.plans.seed(session, catalogue, origin=COMMAND_LINE)
 
     changed = administer(load_settings(context), work, ends_rights=True)
     answer = {"plans": [each.code for each in catalogue.plans], "changed": changed}

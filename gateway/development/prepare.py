@@ -28,6 +28,7 @@ from migrations.fleet import Outcome
 from migrations.locks import LockWait, StillLocked
 from migrations.runner import migrate_control, migrate_tenants
 from migrations.servable import Release
+from tenants.audit.origin import SYSTEM
 from tenants.database.cluster import ClusterUrls, set_up_cluster
 from tenants.database.inspection import inspect
 from tenants.database.names import tenant_role, tenant_schema
@@ -136,7 +137,7 @@ class _Preparation:
         catalogue = self.project.catalogue.priced(self.state.stripe.prices)
         async with opened(self.settings) as features:
             async with features.database.control() as session:
-                await features.plans.seed(session, catalogue)
+                await features.plans.seed(session, catalogue, origin=SYSTEM)
             tenants = DemoTenants(features, self.project.registry, self.state, self._store)
             prepared = [await self._tenant(tenants, demo, resources) for demo in TENANTS]
             await self._ensure_operator_key(features)
@@ -157,7 +158,7 @@ class _Preparation:
         if saved and await operator_keys.recognise(features.database, [saved]):
             return
         async with features.database.control() as session:
-            self.state.operator_key = (await operator_keys.create(session, _DEMO_OPERATOR)).secret
+            self.state.operator_key = (await operator_keys.create(session, _DEMO_OPERATOR, origin=SYSTEM)).secret
 
     def _store(self) -> None:
         store_state(self.folder.state, self.state)

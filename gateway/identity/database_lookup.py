@@ -10,7 +10,7 @@ from typing import Any
 from gateway.identity.lookup import Holder, KeyId, KeySecret, Lookup, LookupResult, MemberId, Refusal, Subject
 from gateway.identity.subjects import epoch, interned, key_principal, operator, operator_refusal, person
 from migrations.servable import Servable
-from tenants.api_keys.lineage import Owners, bounds_of, owner_of, people_of, refusal_of
+from tenants.api_keys.lineage import Granted, Owners, bounds_of, granted_by, owner_of, people_of, refusal_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.service import ApiKeys
 from tenants.credentials import CredentialInvalid, CredentialRevoked
@@ -67,6 +67,16 @@ class DatabaseLookup:
             found |= await self._users(people)
         return [found[each] for each in lookups]
 
+    async def line(self, asked: KeyId) -> list[Granted]:
+        """What a key and its owners grant it, ended or not; empty when the tenant has no such key."""
+        found = await self.api_keys.find_by_ids(self.database, [asked.id])
+        keys = [key for key in found if key.tenant.id == asked.tenant_id]
+        owners = await self._owners(keys)
+        holders = [(asked.tenant_id, (key.role,)) for key in (*keys, *owners.keys.values())]
+        roles = await self._own_roles([*holders, *((tenant, of) for (tenant, _), of in owners.people.items())])
+        permissions_of = partial(self.roles.permissions_of, _policy(asked.tenant_id, roles))
+        return [granted for key in keys for granted in granted_by(key, owners, permissions_of)]
+
     async def tenant(self, tenant: TenantId) -> TenantRef | None:
         """The tenant with this id, with the status that its revisions give it. Raises Unavailable."""
         found = await directory.find_reference(self.database.control_reads, tenant)
@@ -113,6 +123,12 @@ class DatabaseLookup:
         await self._learn(holder.tenant for holder in rows.values())
         own = await self._own_roles((each.tenant_id, row.roles) for each, row in rows.items())
         return {each: _guarded(self._user_result, of, rows.get(of), own) for each, of in claims.items()}
+
+    async def judged(self, holders: Sequence[tuple[TenantRef, tuple[str, ...]]]) -> list[tuple[TenantRef, Policy]]:
+        """Each tenant with the status that its revisions give it, and its own roles where one of these is its own."""
+        await self._learn(tenant for tenant, _ in holders)
+        own = await self._own_roles((tenant.id, roles) for tenant, roles in holders)
+        return [(self._judged(tenant), _policy(tenant.id, own)) for tenant, _ in holders]
 
     async def _learn(self, tenants: Iterable[TenantRef]) -> None:
         await self.servable.learn(self.database.control_reads, {tenant.revisions for tenant in tenants})

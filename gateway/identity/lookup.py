@@ -6,7 +6,7 @@ from tenants.errors import TenantryError
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 from tenants.principal import Actor, Operator, Principal
 from tenants.secrets.tokens import SecretKind
-from tenants.sign_in.access_tokens import AccessClaims
+from tenants.sign_in.access_tokens import AccessClaims, KeyClaims, WorkloadClaims
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class MemberId:
     id: UserId
 
 
-Lookup = KeySecret | AccessClaims | KeyId | MemberId
+Lookup = KeySecret | AccessClaims | KeyClaims | WorkloadClaims | KeyId | MemberId
 Subject = Principal | Operator
 Refusal = type[TenantryError]
 
@@ -56,4 +56,5 @@ class LookupResult:
     user: str | None = None  # "user <uuid>": the person, or the one who owns the key or its owners
     expires_at: float | None = None  # seconds since the epoch; None is never
     holder: Holder | None = None  # of a revoked API key
-    line: tuple[str, ...] = ()  # "api_key <digest>": rows that other credentials are made from, too
+    # "api_key <digest>", "workload_rule <uuid>": rows that other credentials are made from, too.
+    line: tuple[str, ...] = ()

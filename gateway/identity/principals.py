@@ -9,7 +9,7 @@ from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
 from tenants.errors import TenantryError
 from tenants.secrets.tokens import SecretKind, kind_of
-from tenants.sign_in.access_tokens import AccessClaims, AccessTokens
+from tenants.sign_in.access_tokens import AccessTokens, Claims
 
 _TOKEN_DOTS = 2  # header.payload.signature
 _KEYS = frozenset({SecretKind.LIVE, SecretKind.TEST, SecretKind.OPERATOR})
@@ -62,7 +62,7 @@ class Principals:
             raise result.subject
         return result.subject
 
-    def _verified(self, token: Credential) -> AccessClaims:
+    def _verified(self, token: Credential) -> Claims:
         began = self._cache.begin_load()
         try:
             return self._tokens.verify(token.text)
@@ -75,7 +75,7 @@ class Principals:
     def _queue_of(self, key: bytes, lookup: Lookup, source: str) -> object:
         # A tenant's own flood queues behind itself. The tenant of an unknown key is not known yet: such keys queue by
         # source address.
-        known = lookup.tenant_id if isinstance(lookup, AccessClaims) else self._cache.tenant_of(key)
+        known = self._cache.tenant_of(key) if isinstance(lookup, KeySecret) else lookup.tenant_id
         return known or source
 
 

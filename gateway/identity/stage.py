@@ -16,7 +16,7 @@ from tenants.credentials import CredentialRevoked
 from tenants.directory.errors import TenantSuspended
 from tenants.errors import ErrorKind, TenantryError, Unavailable
 from tenants.identifiers import TenantId
-from tenants.principal import Actor, Operator, Principal, TenantStatus
+from tenants.principal import Actor, Operator, Principal, TenantRef, TenantStatus
 from tenants.values.networks import Address, Network, plain_address
 
 _MIGRATION_RETRY = 60  # seconds: Retry-After of a tenant whose schema is older than this release can serve
@@ -65,6 +65,8 @@ class IdentityStage:
 
     def __call__(self, request: RequestContext) -> Awaitable[None] | None:
         credential = request.fields.credential
+        if credential is None and request.route is not None and request.route.terms.authenticates:
+            return None
         sent = sent_credentials(request.fields) if credential is None else credential.sent
         if sent is None:
             return None
@@ -76,8 +78,29 @@ class IdentityStage:
             raise self._failures.refused(request.client, sent, error) from error.__cause__
         if subject is None:
             return self._load(request, credential)
-        self._identify(request, subject)
+        self.identify(request, subject)
         return None
+
+    async def authenticate(self, request: RequestContext, credential: Credential) -> None:
+        """As the stage does, for a credential that the endpoint has read from elsewhere."""
+        try:
+            subject = self._principals.get(credential.key)
+        except TenantryError as error:
+            raise self._failures.refused(request.client, credential.sent, error) from error.__cause__
+        if subject is None:
+            await self._load(request, credential)
+        else:
+            self.identify(request, subject)
+
+    async def turn(self, request: RequestContext, sent: bytes) -> None:
+        """Wait until a credential that the endpoint checks by itself may be checked. Raises RateLimited."""
+        turn = self._failures.turn(request.client, sent)
+        if turn is not None:
+            await turn("tokens")
+
+    def refused(self, request: RequestContext, sent: bytes, error: TenantryError) -> TenantryError:
+        """Count a credential that an endpoint has refused, and return what to answer."""
+        return self._failures.refused(request.client, sent, error)
 
     async def _load(self, request: RequestContext, credential: Credential) -> None:
         turn = self._failures.turn(request.client, credential.sent)
@@ -90,18 +113,22 @@ class IdentityStage:
                 self._note(request, holder.tenant, holder.actor, REVOKED_KEY_USED)
             raise self._failures.refused(request.client, credential.sent, error) from error.__cause__
         self._failures.record_success(credential.sent)
-        self._identify(request, subject)
+        self.identify(request, subject)
 
-    def _identify(self, request: RequestContext, subject: Principal | Operator) -> None:
+    def identify(self, request: RequestContext, subject: Principal | Operator) -> None:
+        """Store the subject in the context. Raises TenantSuspended, IpNotAllowed and Unavailable."""
         if isinstance(subject, Operator):
             request.operator = subject
             return
         request.principal = subject  # before the checks: the access log names the refused principal
         if subject.tenant.status is not TenantStatus.ACTIVE:
-            _refuse_tenant(subject)
-        if subject.networks and not _is_inside(request.client, subject.networks):
-            self._note(request, subject.tenant.id, subject.actor, ADDRESS_REFUSED)
-            raise IpNotAllowed
+            check_tenant(subject.tenant)
+        if subject.networks:
+            try:
+                check_address(subject, request.client)
+            except IpNotAllowed:
+                self._note(request, subject.tenant.id, subject.actor, ADDRESS_REFUSED)
+                raise
         if subject.ending is not None:
             request.response_headers.extend(warnings_of(subject.ending))
 
@@ -110,12 +137,20 @@ class IdentityStage:
             self._refusals.note(tenant, action, actor.id, Origin(actor, request.request_id, request.client))
 
 
-def _refuse_tenant(principal: Principal) -> None:
-    if principal.tenant.status is TenantStatus.SUSPENDED:
+def check_tenant(tenant: TenantRef) -> None:
+    """Return when requests of this tenant are served. Raises TenantSuspended and Unavailable."""
+    if tenant.status is TenantStatus.SUSPENDED:
         raise TenantSuspended
-    revisions = ", ".join(principal.tenant.revisions) or "none"
-    detail = f"tenant {principal.tenant.id} must be migrated first; its schema is at {revisions}"
-    raise Unavailable(detail=detail, retry_after=_MIGRATION_RETRY)
+    if tenant.status is TenantStatus.BEHIND:
+        revisions = ", ".join(tenant.revisions) or "none"
+        detail = f"tenant {tenant.id} must be migrated first; its schema is at {revisions}"
+        raise Unavailable(detail=detail, retry_after=_MIGRATION_RETRY)
+
+
+def check_address(principal: Principal, client: str) -> None:
+    """Return when the principal may be used from this address. Raises IpNotAllowed."""
+    if principal.networks and not _is_inside(client, principal.networks):
+        raise IpNotAllowed
 
 
 def _is_inside(client: str, networks: tuple[Network, ...]) -> bool:

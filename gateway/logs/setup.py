@@ -17,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from gateway.logs.redaction import redacted
 from gateway.logs.stream import LogStream
 from gateway.request.context import RequestContext
-from tenants.identifiers import API_KEY, OPERATOR_KEY, TENANT, USER, show
+from tenants.identifiers import API_KEY, OPERATOR_KEY, TENANT, USER, WORKLOAD_RULE, show
 from tenants.principal import PrincipalKind
 
 current_request: ContextVar[RequestContext | None] = ContextVar("current_request", default=None)
@@ -27,6 +27,7 @@ _FIELD_AND_PREFIX = {
     PrincipalKind.API_KEY: ("api_key_id", API_KEY),
     PrincipalKind.USER: ("user_id", USER),
     PrincipalKind.OPERATOR: ("operator_key_id", OPERATOR_KEY),
+    PrincipalKind.WORKLOAD: ("workload_rule_id", WORKLOAD_RULE),
 }
 
 

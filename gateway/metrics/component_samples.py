@@ -13,6 +13,7 @@ from tenants.audit.refusals import Refusals
 from tenants.database.confirmations import WAITS, Confirmations
 from tenants.database.listener import ChangeListener
 from tenants.database.use import PoolUse
+from tenants.decisions.recorder import DecisionRecorder
 from tenants.users.passwords import PasswordHasher
 
 _CALLS = Metric(MetricKind.COUNTER, "tenantry_throttle_redis_calls", "Calls of the throttle to Redis.", ("outcome",))
@@ -85,6 +86,13 @@ _REFUSALS = Metric(
     "Refusals worth knowing that are in the audit logs of tenants, and those dropped because there were too many.",
     ("fate",),
 )
+_DECISIONS = Metric(
+    MetricKind.COUNTER,
+    "tenantry_decisions",
+    "Decisions about permissions; dropped ones are in no count of a principal.",
+    ("fate",),
+)
+_DECISIONS_WAITING = Metric(MetricKind.SUM, "tenantry_decisions_waiting", "Decisions that wait for their batch.")
 _REFUSALS_WAITING = Metric(MetricKind.SUM, "tenantry_audit_refusals_waiting", "Refusals that wait for their row.")
 _LOOP_DELAY = Metric(
     MetricKind.HISTOGRAM,
@@ -165,6 +173,13 @@ def audit_samples(refusals: Refusals) -> Iterator[Sample]:
     yield _REFUSALS.sample(refusals.recorded, "recorded")
     yield _REFUSALS.sample(refusals.dropped, "dropped")
     yield _REFUSALS_WAITING.sample(refusals.waiting)
+
+
+def decision_samples(decisions: DecisionRecorder) -> Iterator[Sample]:
+    """Decisions that changes of roles are judged against."""
+    yield _DECISIONS.sample(decisions.recorded, "recorded")
+    yield _DECISIONS.sample(decisions.dropped, "dropped")
+    yield _DECISIONS_WAITING.sample(decisions.waiting)
 
 
 def loop_samples(watch: LoopMonitor) -> Iterator[Sample]:

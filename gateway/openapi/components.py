@@ -9,6 +9,7 @@ from gateway.problems.scim import ERROR_MESSAGE
 
 PROBLEM_NAME = "ProblemDetails"
 SCIM_ERROR_NAME = "ScimError"
+OAUTH_ERROR_NAME = "OAuthError"
 _PREFIX = "#/components/schemas/"
 _OURS = ("billing__", "gateway__", "migrations__", "tenants__")
 _RESOURCES = "gateway__data__models__"  # made for the resources of the SaaS
@@ -78,6 +79,31 @@ def scim_error_schema() -> dict[str, Any]:
                 "status": "409",
                 "scimType": "uniqueness",
                 "detail": "Another user of the tenant has this userName.",
+            }
+        ],
+    }
+
+
+def oauth_error_schema(base: str) -> dict[str, Any]:
+    """RFC 6749 section 5.2, with members of our own."""
+    return {
+        "type": "object",
+        "description": "RFC 6749 section 5.2, with `code` and `request_id`.",
+        "required": ["error", "error_description", "code", "request_id"],
+        "properties": {
+            "error": {"type": "string", "description": "A code of RFC 6749, RFC 8693 or RFC 8707."},
+            "error_description": {"type": "string", "description": "What is wrong. The text can change."},
+            "error_uri": {"type": "string", "format": "uri"},
+            "code": _CODE,
+            "request_id": {"type": "string", "description": "Quote it when you report the problem."},
+        },
+        "examples": [
+            {
+                "error": "invalid_client",
+                "error_description": "The client cannot be authenticated.",
+                "error_uri": f"{base}/problems/credential_invalid",
+                "code": "credential_invalid",
+                "request_id": "req_01kc2q7v8ze1rb9m3x5w6t0h4d",
             }
         ],
     }

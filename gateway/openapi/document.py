@@ -4,6 +4,7 @@ It is generated from the terms and never read back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from string import Template
 from typing import Any
@@ -12,7 +13,15 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext
 from starlette.routing import BaseRoute
 
-from gateway.openapi.components import PROBLEM_NAME, SCIM_ERROR_NAME, problem_schema, scim_error_schema, shorten_names
+from gateway.openapi.components import (
+    OAUTH_ERROR_NAME,
+    PROBLEM_NAME,
+    SCIM_ERROR_NAME,
+    oauth_error_schema,
+    problem_schema,
+    scim_error_schema,
+    shorten_names,
+)
 from gateway.openapi.editions import Edition, edition_of
 from gateway.openapi.examples import NONE, Examples
 from gateway.openapi.headers import HEADERS
@@ -49,8 +58,7 @@ class Describer:
         shorten_names(document)
         _complete_operations(document, routes, edition)
         document["tags"] = list(self._tags(document, edition))
-        has_scim = any(terms.error_format is ErrorFormat.SCIM for _, terms in routes)
-        _complete_components(document, edition, base, has_scim=has_scim)
+        _complete_components(document, edition, base, {terms.error_format for _, terms in routes})
         return document
 
     def _of(self, edition: Edition) -> Iterator[_Routed]:
@@ -80,7 +88,9 @@ def _complete_operations(document: dict[str, Any], routes: Sequence[_Routed], ed
             complete(document["paths"][context.path_format][method], method, context, terms, edition)
 
 
-def _complete_components(document: dict[str, Any], edition: Edition, base: str, *, has_scim: bool) -> None:
+def _complete_components(
+    document: dict[str, Any], edition: Edition, base: str, formats: AbstractSet[ErrorFormat]
+) -> None:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in _FASTAPIS_SCHEMAS:
@@ -88,8 +98,10 @@ def _complete_components(document: dict[str, Any], edition: Edition, base: str, 
     components["securitySchemes"] = edition.schemes
     components["headers"] = HEADERS
     schemas[PROBLEM_NAME] = problem_schema(base)
-    if has_scim:
+    if ErrorFormat.SCIM in formats:
         schemas[SCIM_ERROR_NAME] = scim_error_schema()
+    if ErrorFormat.OAUTH in formats:
+        schemas[OAUTH_ERROR_NAME] = oauth_error_schema(base)
     examples = Examples(schemas)
     for _, operation in operations_of(document):
         for content in _bodies(operation):

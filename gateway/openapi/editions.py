@@ -42,6 +42,9 @@ TENANTS = Edition(
         "scim": "SCIM 2.0 for the tenant's identity provider, which keeps members and groups; the roles of groups.",
         "usage": "What the tenant has used.",
         "me": "The caller itself.",
+        "decisions": "Why a request is allowed or refused.",
+        "workload rules": "Programs that hold no key: outside issuers whose tokens the tenant trusts, and for what.",
+        "tokens": "Short-lived access tokens for programs, by OAuth 2.0.",
         "sign-in": "People: sign-up, access tokens, their own sessions and passwords; public keys of tokens.",
         "second factors": "A person's authenticator app, passkeys and recovery codes.",
     },
@@ -49,7 +52,7 @@ TENANTS = Edition(
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "An API key (`tn_live_…`), or the access token of a signed-in user.",
+            "description": "An API key (`tn_live_…`), or an access token: of a signed-in user, or of a program.",
         },
         "api_key": {
             "type": "apiKey",
@@ -67,6 +70,7 @@ OPERATORS = Edition(
         "plans": "Rate limits, quotas, features and Stripe prices that tenants can buy.",
         "operator keys": "Keys of the SaaS's own staff and services: their role and expiry.",
         "leaked keys": "Reports of keys that were found in public.",
+        "operators' audit log": "What operators have changed, in a chain that shows every later edit.",
         "Stripe events": "The events received from Stripe, and the endpoint that receives them.",
         "migrations": "The revisions of the control schema and of each tenant's schema.",
         "health": "Probes and metrics of a worker process.",

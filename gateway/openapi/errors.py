@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from gateway.identity.stage import IpNotAllowed
-from gateway.openapi.components import PROBLEM_NAME, SCIM_ERROR_NAME
+from gateway.openapi.components import OAUTH_ERROR_NAME, PROBLEM_NAME, SCIM_ERROR_NAME
 from gateway.openapi.headers import header_references
 from gateway.problems.documents import MEDIA_TYPE, status_of
 from gateway.problems.errors import (
@@ -17,6 +18,7 @@ from gateway.problems.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
+from gateway.problems.oauth import OAUTH_MEDIA_TYPE, oauth_keyword
 from gateway.problems.scim import SCIM_MEDIA_TYPE
 from gateway.request.route import Audience, Budget, ErrorFormat, Terms
 from gateway.throttle.errors import ConcurrencyLimited, CostBeyondLimits
@@ -48,6 +50,7 @@ _CONDITIONAL = frozenset({"patch", "put", "delete"})
 _CONTENTS: dict[ErrorFormat, dict[str, Any]] = {
     ErrorFormat.PROBLEM: {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM_NAME}"}}},
     ErrorFormat.SCIM: {SCIM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCIM_ERROR_NAME}"}}},
+    ErrorFormat.OAUTH: {OAUTH_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{OAUTH_ERROR_NAME}"}}},
 }
 _HEADERS: dict[ErrorKind, tuple[str, ...]] = {
     ErrorKind.UNAUTHENTICATED: ("WWW-Authenticate",),
@@ -64,7 +67,7 @@ def error_responses(terms: Terms, method: str, *, in_path: bool, body: bool) -> 
     for error in dict.fromkeys((*implied, *terms.errors)):
         errors[status_of(error, terms.error_format)].append(error)
     content = _CONTENTS[terms.error_format]
-    listed = {str(status): _response(errors[status], content) for status in sorted(errors)}
+    listed = {str(status): _response(errors[status], content, terms.error_format) for status in sorted(errors)}
     return listed | {"default": _default(content)}
 
 
@@ -87,10 +90,27 @@ def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterato
     yield Unavailable
 
 
-def _response(errors: Sequence[type[TenantryError]], content: dict[str, Any]) -> dict[str, Any]:
-    listed = "\n".join(f"- `{error.code}`: {error.message}" for error in errors)
-    headers = dict.fromkeys(name for error in errors for name in _HEADERS.get(error.kind, ()))
+def _response(
+    errors: Sequence[type[TenantryError]], content: dict[str, Any], error_format: ErrorFormat
+) -> dict[str, Any]:
+    listed = "\n".join(f"- {_named(error, error_format)}: {error.message}" for error in errors)
+    headers = dict.fromkeys(name for error in errors for name in _headers_of(error, error_format))
     return _described(listed, content, headers)
+
+
+def _named(error: type[TenantryError], error_format: ErrorFormat) -> str:
+    """Its code; after the ``error`` of OAuth, where that is what clients read."""
+    keyword = f"`{oauth_keyword(error)}`, code " if error_format is ErrorFormat.OAUTH else ""
+    return f"{keyword}`{error.code}`"
+
+
+def _headers_of(error: type[TenantryError], error_format: ErrorFormat) -> tuple[str, ...]:
+    is_challenge = error.kind is ErrorKind.UNAUTHENTICATED
+    return (
+        ()
+        if is_challenge and status_of(error, error_format) != HTTPStatus.UNAUTHORIZED
+        else _HEADERS.get(error.kind, ())
+    )
 
 
 def _default(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Maps every error to a status code and a problem document (RFC 9457), or an error of SCIM. No other module does.
+"""Maps every error to a status code and a problem document (RFC 9457), or an error of SCIM or OAuth. No other does.
 
 A document never contains caller input or internal details. Its members are ``type``, ``title``, ``status``,
 ``detail``, ``code``, ``request_id``, and for 422, and a 409 that concerns fields, ``errors``: ``[{"pointer", "code",
@@ -21,6 +21,7 @@ from gateway.problems.errors import (
     UnsupportedContentCoding,
     UnsupportedMediaType,
 )
+from gateway.problems.oauth import CHALLENGE, OAUTH_MEDIA_TYPE, oauth_error, oauth_keyword
 from gateway.problems.scim import SCIM_MEDIA_TYPE, scim_error
 from gateway.problems.validation import validation_failed
 from gateway.request.context import RequestContext
@@ -53,7 +54,7 @@ _STATUS_OF_CODE: dict[str, int] = {
     "headers_too_large": 431,
     "method_not_implemented": 501,
 }
-_BAD_REQUEST = 400
+_BAD_REQUEST, _UNAUTHORIZED = 400, 401
 _METHOD_NOT_ALLOWED = 405
 _FIRST_SERVER_ERROR = 500
 # Framework exceptions carry only a status. Any other 4xx is a malformed request.
@@ -71,8 +72,10 @@ _log = structlog.get_logger(__name__)
 def status_of(error: TenantryError | type[TenantryError], error_format: ErrorFormat = ErrorFormat.PROBLEM) -> int:
     """The HTTP status code of an error or an error class."""
     status = _STATUS_OF_CODE.get(error.code) or _STATUS_OF_KIND[error.kind]
-    # RFC 7644 section 3.12 has no 422.
-    return _BAD_REQUEST if error_format is ErrorFormat.SCIM and error.kind is ErrorKind.INVALID else status
+    if error_format is ErrorFormat.OAUTH and status == _UNAUTHORIZED and oauth_keyword(error) != "invalid_client":
+        return _BAD_REQUEST  # RFC 6749 section 5.2: 401 is for the client's authentication alone
+    # RFC 7644 section 3.12 and RFC 6749 section 5.2 have no 422.
+    return _BAD_REQUEST if error_format is not ErrorFormat.PROBLEM and error.kind is ErrorKind.INVALID else status
 
 
 def catalogue() -> dict[str, type[TenantryError]]:
@@ -103,6 +106,9 @@ class Problems:
         status = status_of(error, error_format)
         if error_format is ErrorFormat.SCIM:
             return Response(orjson.dumps(scim_error(error, status)), status, _headers(error), SCIM_MEDIA_TYPE)
+        if error_format is ErrorFormat.OAUTH:
+            body = orjson.dumps(oauth_error(error, request_id, self._base + error.code))
+            return Response(body, status, _oauth_headers(error, status), OAUTH_MEDIA_TYPE)
         document: dict[str, object] = {
             "type": self._base + error.code,
             "title": error.title,
@@ -162,6 +168,13 @@ def _headers(error: TenantryError) -> dict[str, str]:
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allow)
     return headers
+
+
+def _oauth_headers(error: TenantryError, status: int) -> dict[str, str]:
+    """RFC 6749 section 5.2: the challenge names the scheme of client authentication."""
+    fields = {**_headers(error), "pragma": "no-cache"}
+    fields.pop("www-authenticate", None)
+    return fields | ({"www-authenticate": CHALLENGE} if status == _UNAUTHORIZED else {})
 
 
 def _challenge(code: str) -> str:

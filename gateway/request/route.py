@@ -35,6 +35,8 @@ class Guard:
     ``grade`` says which built-in roles hold a permission that an endpoint introduces. ``operator_roles`` are those of
     an operator route; of a route for everybody, those that a caller with a credential must have. ``people_only``
     excludes API keys. ``own`` is the parameter of the path that is a person's id: that person needs no permission.
+    ``for_others``: the caller needs none for what concerns itself; the endpoint asks for it when the body names another
+    principal.
     """
 
     audience: Audience
@@ -43,6 +45,7 @@ class Guard:
     operator_roles: frozenset[OperatorRole] = frozenset()
     people_only: bool = False
     own: str | None = None
+    for_others: bool = False
 
 
 PUBLIC = Guard(Audience.EVERYBODY)
@@ -61,6 +64,7 @@ class ErrorFormat(Enum):
 
     PROBLEM = auto()  # RFC 9457
     SCIM = auto()  # RFC 7644 section 3.12
+    OAUTH = auto()  # RFC 6749 section 5.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,12 @@ class Terms:
     errors: tuple[type[TenantryError], ...] = ()  # of the endpoint itself, for the document: gateway/openapi/errors.py
     operations: bool = False  # public, and in the operators' document: probes, metrics, a provider's webhooks
     browsers: bool = True  # pages of allowed origins may call it (CORS); never one of operators or operations
+    authenticates: bool = False  # the endpoint reads the credential: the identity stage does not judge its header
     ends_rights: bool = False  # may take rights away: answered when every worker applies it (ID14)
     ending_errors: tuple[type[TenantryError], ...] = ()  # raised after rights were taken away: answered likewise
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
-    error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter`` changes it
+    error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter``, ``OAuthRouter`` change it
 
     @property
     def open_to_browsers(self) -> bool:

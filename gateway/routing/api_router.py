@@ -79,6 +79,12 @@ class ScimRoute(ApiRoute):
     error_format = ErrorFormat.SCIM
 
 
+class OAuthRoute(ManagementRoute):
+    """A route of OAuth 2.0, with its errors."""
+
+    error_format = ErrorFormat.OAUTH
+
+
 class APIRouter(fastapi.APIRouter):
     """``fastapi.APIRouter`` whose endpoints declare ``@terms(...)``. Tenants' plans are charged for them.
 
@@ -108,6 +114,13 @@ class ScimRouter(ManagementRouter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"route_class": ScimRoute, "default_response_class": ScimResponse} | options)
+
+
+class OAuthRouter(ManagementRouter):
+    """The router of the token endpoint."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": OAuthRoute} | options)
 
 
 def _name(route: APIRoute) -> str:

@@ -17,7 +17,7 @@ from tenants.crud.faults import query_fault, repetitions
 from tenants.errors import MOST_ERRORS, ValidationFailed
 
 _MOST_PAIRS = 200
-_FLAGS = {"true": True, "false": False}
+_FLAGS = frozenset({"true", "false"})
 _SEQUENCES = (list, set, frozenset, tuple)
 
 Check = Callable[[Scope], None]
@@ -64,20 +64,28 @@ def flag_parameter(name: str, description: str) -> Mapping[str, Any]:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def flag_of(scope: Scope, name: str) -> bool:
-    """The value of the only parameter that a route takes, false when it is left out. Raises ValidationFailed.
+def flag_of(scope: Scope, parameter: Mapping[str, Any]) -> bool:
+    """The value of a flag, false when it is left out. Its spelling was checked before (``flags_check``)."""
+    return dict(query_of(scope)).get(parameter["name"]) == "true"
 
-    For routes with ``ends_rights``, whose query FastAPI does not read.
-    """
-    given = query_of(scope)
-    _refuse_unknown(given, frozenset({name}))
-    faults = tuple(repetitions(each for each, _ in given))
-    if faults:
-        raise ValidationFailed(faults)
-    value = dict(given).get(name, "false")
-    if value not in _FLAGS:
-        raise ValidationFailed((query_fault(name, "bad_format", "Must be true or false."),))
-    return _FLAGS[value]
+
+def flags_check(parameters: Sequence[Mapping[str, Any]]) -> Check | None:
+    """The check of a route that declares flags and nothing else; None for one that declares other parameters."""
+    if any(each["schema"].get("type") != "boolean" for each in parameters):
+        return None
+    known = frozenset(each["name"] for each in parameters)
+
+    def check(scope: Scope) -> None:
+        given = query_of(scope)
+        _refuse_unknown(given, known)
+        wrong = (
+            query_fault(name, "bad_format", "Must be true or false.") for name, value in given if value not in _FLAGS
+        )
+        faults = tuple(repetitions(name for name, _ in given)) or tuple(wrong)
+        if faults:
+            raise ValidationFailed(faults)
+
+    return check
 
 
 def check_of(dependant: Dependant) -> Check:

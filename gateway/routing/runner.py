@@ -27,7 +27,7 @@ from gateway.problems.documents import as_tenantry_error
 from gateway.problems.validation import validation_failed
 from gateway.request.route import Terms
 from gateway.routing.body import NO_BODY, StrictRequest, bounded, read_document, uncoded
-from gateway.routing.query import Check, check_of
+from gateway.routing.query import Check, check_of, flags_check
 from tenants.errors import NotFound
 from tenants.resources.errors import DeclarationError
 
@@ -60,12 +60,19 @@ def runner_of(route: RouteContext, terms: Terms, app: FastAPI) -> ASGIApp:
 
     Raises DeclarationError for ``ends_rights`` on an endpoint whose answer is not made before it is sent.
     """
-    check = check_of(route.dependant) if terms.query == () else None
+    check = _check_of(route, terms)
     call = None if terms.streams else _direct_call(route)
     if call is None and (terms.ends_rights or terms.ending_errors):
         raise DeclarationError(f"Route {route.path}", "ends_rights needs an endpoint that returns a Response itself")
     answer = _injected(route, check, app) if call is None else _direct(call, check, app, terms)
     return answer if terms.body_limit is None else bounded(answer, terms.body_limit)
+
+
+def _check_of(route: RouteContext, terms: Terms) -> Check | None:
+    """What is checked of the query before the endpoint is called; None where the endpoint checks it itself."""
+    if terms.query:
+        return flags_check(terms.query)
+    return None if terms.query is None else check_of(route.dependant)
 
 
 def _direct(call: _DirectCall, check: Check | None, app: FastAPI, terms: Terms) -> ASGIApp:

@@ -1,5 +1,6 @@
 """The rate limit state, in this worker, of all requests that are charged to the same windows."""
 
+from copy import copy
 from dataclasses import dataclass
 from math import ceil, exp
 from typing import Any
@@ -19,6 +20,7 @@ _MIN_INTERVAL = 0.0001  # seconds: a rate over less is meaningless
 _RATE_SMOOTHING = 0.5  # seconds: time constant of the measured rate, so that a single burst does not raise it
 _LATENESS_FACTOR = 4  # how many times longer the next token lives after one arrived too late to be spent
 _NEVER = -1
+_LONGEST_LATENESS = 1_000_000  # so that the window bounds the TTL
 _ROUND_TRIP = 0.01  # seconds of demand that must still be available when the next lease is requested
 _RESERVE_TOKENS = 50  # requests that one lease should serve, however low the rate
 _MAX_LEASE_TTL = 30.0  # seconds
@@ -33,6 +35,15 @@ class TokenRequest(LeaseRequest):
     ttl: int  # microseconds
     cost: int  # the smallest cost that a request waits for
     reports_debts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """A window as it is known at a moment."""
+
+    limit: Limit
+    remaining: int
+    reset: float  # seconds until more remains, at most those of the window
 
 
 class Account(LeasedResource[TokenRequest]):
@@ -71,6 +82,7 @@ class Account(LeasedResource[TokenRequest]):
         "recently_used",
         "refill_below",
         "refused",
+        "replied_at",
         "share",
         "windows",
         "windows_argument",
@@ -105,6 +117,7 @@ class Account(LeasedResource[TokenRequest]):
         self.refused = 0  # cost of refused requests: they count as demand
         self.recently_used = True  # since the last sweep
         self.permits: ConcurrencyPermits | None = None  # None: the plan does not limit concurrency
+        self.replied_at: float | None = None  # seconds, monotonic: when Redis last said what remains
         self._exhausted_for = 1  # costs from this one on are exhausted
         self._granted = 0  # tokens, by the last reply
         self._worker_id = worker_id  # identifies this worker in grant.lua
@@ -116,6 +129,17 @@ class Account(LeasedResource[TokenRequest]):
         self._born: list[int] = []
         self._tightest = min(range(len(windows.limits)), key=lambda at: windows.limits[at].quota)
         self._set_state(tuple(limit.quota for limit in windows.limits), tuple(0.0 for _ in windows.limits), 0.0)
+
+    def detach(self) -> None:
+        super().detach()
+        self._clock = copy(self._clock)
+        self.leases, self.share = copy(self.leases), copy(self.share)
+        self.leases.detach(self._clock)
+        self.share.detach()
+        self.permits = self.permits and self.permits.rehearsal()
+        self.refill_below = _NEVER
+        # What Redis says that it would grant must not expire here: it would be reported as returned.
+        self._lateness = _LONGEST_LATENESS
 
     # -- for a request
 
@@ -152,6 +176,16 @@ class Account(LeasedResource[TokenRequest]):
         if exhausted:
             return max(exhausted, key=_reset_of)[2]
         return min(states, key=_remaining_of)[2]  # what remains is leased to other workers
+
+    def states(self, now: float, *, by_share: bool) -> list[WindowState]:
+        """What remains of each window as far as this worker knows, or of this worker's own share."""
+        if by_share:
+            remaining, resets = self.share.remaining(now), self.share.resets(now)
+        else:
+            remaining = tuple(left + self.leases.tokens for left in self._remaining)
+            resets = tuple(max(0.0, moment - now) for moment in self._resets)
+        windows = zip(self.windows.limits, remaining, resets, strict=True)
+        return [WindowState(limit, left, min(limit.seconds, reset)) for limit, left, reset in windows]
 
     # -- header fields
 
@@ -196,6 +230,7 @@ class Account(LeasedResource[TokenRequest]):
         server, again, self._born, granted, remaining, resets, sufficient = reply
         self._sufficient = bool(sufficient)
         self._clock.observe(sent=sent, received=received, server=server)
+        self.replied_at = received
         self.leases.add(_grants(granted), server=server, until=server + request.ttl, now=received)
         self._set_state(tuple(remaining), tuple(reset / _MICROSECONDS for reset in resets), received)
         quotas = (limit.quota for limit in self.windows.limits)

@@ -11,6 +11,7 @@
 --            idle    its other permits, which it keeps            urgent  permits that requests wait for
 --            extra   further permits wanted ahead of need         ttl     microseconds of the lease
 --            pause   microseconds until it calls again after a refusal
+-- ARGV[2]  if present, nothing is stored: the reply says what the call would be leased
 -- Returns  [now, held, free, idle_target, short]
 --            now     this server's clock, microseconds            held    permits that the worker may use from now on
 --            free    permits that it may still request            idle_target  idle permits that it may keep
@@ -76,10 +77,12 @@ if held > 0 or refused > now - CONTEST then
     kept[#kept + 1] = each
   end
 end
-if #kept > 0 then
-  redis.call('SET', KEYS[1], cmsgpack.pack({now, correction, kept}), 'PX', math.ceil(ttl / 1000) + 1000)
-else
-  redis.call('DEL', KEYS[1])
+if not ARGV[2] then
+  if #kept > 0 then
+    redis.call('SET', KEYS[1], cmsgpack.pack({now, correction, kept}), 'PX', math.ceil(ttl / 1000) + 1000)
+  else
+    redis.call('DEL', KEYS[1])
+  end
 end
 
 -- Where more permits are in use than allowed (the limit was lowered, or this server lost its memory), no request begins

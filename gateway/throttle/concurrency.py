@@ -1,5 +1,6 @@
 """Concurrency permits: each request in flight of a tenant holds one, over all its keys and all workers."""
 
+from copy import copy
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -85,6 +86,10 @@ class ConcurrencyPermits(LeasedResource[PermitRequest]):
         self._pause_seconds = _MIN_PAUSE
         self._carried = 0
         self._carry_ends = 0.0
+
+    def detach(self) -> None:
+        super().detach()
+        self._clock = copy(self._clock)
 
     def set_limit(self, limit: int) -> None:
         """The plan's limit from now on. Requests in flight beyond it may complete."""

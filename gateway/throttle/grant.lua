@@ -19,6 +19,7 @@
 --            births   as in the last reply, or []
 --            reports  [date, spent, count, ...]: tokens of that date were spent by `spent`, or are returned when it is 0
 --            debts    [[age, count, ...], ...], a list a window: spent while this server was unreachable
+-- ARGV[3]  if present, nothing is stored: the reply says what the call would be granted
 -- Returns  [now, again, births, [from, count, ...], [remaining, ...], [reset, ...], enough]
 --            again      from now until `need` more tokens are available, -1 for never
 --            from       the moment from which these tokens may be spent, until now + ttl
@@ -275,7 +276,7 @@ for index, state in ipairs(states) do
       ends = math.max(ends, gone)
     end
   end
-  if #kept > 0 then
+  if #kept > 0 and not ARGV[3] then
     local packed = cmsgpack.pack({now, correction, state[3], kept, state[5]})
     redis.call('SET', KEYS[index], packed, 'PX', math.ceil((ends - now) / 1000) + 1000)
   end

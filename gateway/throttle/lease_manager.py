@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from math import inf
 from time import monotonic
 from typing import Any
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 
 from gateway.throttle.account import Account
 from gateway.throttle.breaker import CircuitBreaker
-from gateway.throttle.leased_resource import LeasedResource, RequestT, ThrottleStats
+from gateway.throttle.leased_resource import STORE_NOTHING, LeasedResource, RequestT, ThrottleStats
 from gateway.throttle.redis_client import RedisClient
 from gateway.throttle.settings import ThrottleSettings
 
@@ -25,12 +26,17 @@ class LeaseManager:
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self.stats = ThrottleStats()
+        self._settings = settings
         self._client = RedisClient(settings.redis_url, settings, self._on_timeout) if settings.redis_url else None
         self.breaker = CircuitBreaker(self._client, self._wake_all, self.report_debts, self.stats)
         self._pending: dict[str, LeasedResource[Any]] = {}  # with a call under way
         self._indebted: dict[str, LeasedResource[Any]] = {}  # used without Redis, and not reported yet
         self._tasks: set[asyncio.Task[object]] = set()
         self._stopped = False
+
+    def rehearsal(self) -> "RehearsedLeases":
+        """What decides as this does, for resources that are rehearsals, and changes nothing."""
+        return RehearsedLeases(self._settings, self._client, self.breaker)
 
     @property
     def uses_redis(self) -> bool:
@@ -191,6 +197,40 @@ class LeaseManager:
     def _wake_all(self) -> None:
         for resource in self._pending.values():
             resource.wake_waiters()
+
+
+class RehearsedLeases(LeaseManager):
+    """Asks Redis what it would grant (the scripts then store nothing), and reports nothing."""
+
+    def __init__(self, settings: ThrottleSettings, client: RedisClient | None, breaker: CircuitBreaker) -> None:
+        super().__init__(replace(settings, redis_url=None))  # connects to nothing itself
+        self._client = client
+        self.breaker.open, self.breaker.recovering = breaker.open, breaker.recovering
+
+    def prefetch(self, resource: LeasedResource[Any], now: float) -> None:
+        """Nothing: a rehearsal ends with its request."""
+
+    def schedule_report(self, resource: LeasedResource[Any]) -> None:
+        """Nothing: the original reports."""
+
+    def report_when_back(self, resource: LeasedResource[Any]) -> None:
+        """Nothing: the original reports."""
+
+    def return_tokens(self, account: Account) -> None:
+        """Return nothing: the original holds the tokens."""
+
+    async def _send(self, resource: LeasedResource[RequestT], request: RequestT) -> bool:
+        if self._client is None:
+            return False
+        arguments = (*request.arguments, STORE_NOTHING)
+        try:
+            reply, sent, received = await self._client.call(resource.script, resource.keys, arguments)
+        except (RedisError, OSError):
+            resource.apply_failure(request)
+            self.breaker.open, self.breaker.recovering = True, False  # of this rehearsal alone
+            return False
+        resource.apply_reply(reply, sent=sent, received=received, request=request)
+        return True
 
 
 async def _wait_for_all(waiters: list[asyncio.Future[None]]) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass
 from hashlib import sha1
 from math import inf
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 
 class Script:
@@ -22,6 +23,7 @@ class Script:
 GRANT = Script("grant.lua")
 CONCURRENCY = Script("concurrency.lua")
 SCRIPTS = (GRANT, CONCURRENCY)
+STORE_NOTHING = b"1"  # further argument of either script: it replies and changes nothing
 
 
 @dataclass(slots=True)
@@ -76,6 +78,18 @@ class LeasedResource(ABC, Generic[RequestT]):
     @abstractmethod
     def needs_refill(self, now: float) -> bool:
         """So little is left that more should be leased ahead of need."""
+
+    def rehearsal(self) -> Self:
+        """A copy that shares nothing that changes, for ``LeaseManager.rehearsal``."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Replace what this copy shares with its original: no request waits for it, and nothing of it is reported."""
+        self.call_pending = False
+        self.waiting = []
+        self.timer, self.timer_at = None, inf
 
     # -- calls to Redis
 

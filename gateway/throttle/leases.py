@@ -1,6 +1,6 @@
 """Tokens leased from Redis: spent in this worker, reported or returned with the next call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
@@ -138,6 +138,13 @@ class TokenLeases:
         """The reports to send, once: a repeated one would return tokens that are spent."""
         reports, self._reports, self.unreported_returns = self._reports, [], 0
         return reports
+
+    def detach(self, clock: ServerClock) -> None:
+        """Share nothing that changes with the object that this is a copy of."""
+        self._clock, self._stats = clock, ThrottleStats()
+        self._active = [replace(each) for each in self._active]
+        self._future = [replace(each) for each in self._future]
+        self._reports = list(self._reports)
 
     def return_all(self, now: float) -> None:
         """Return every token: the plan has changed or the worker stops."""

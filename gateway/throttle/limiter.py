@@ -1,5 +1,6 @@
 """SlowAPI's limiter: limits are resolved once for each account instead of at every request."""
 
+from copy import copy
 from functools import partial
 from time import monotonic, perf_counter, time
 from typing import Protocol, cast
@@ -90,6 +91,23 @@ class RequestLimiter(Limiter):
         """Redis decides; otherwise this worker enforces its own share."""
         return self._leased.check()
 
+    def rehearsal(self) -> "RequestLimiter":
+        """A limiter that decides as this one does for one request: it spends, leases, reports and keeps nothing."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Work on copies of what this limiter shares with the one that it is a copy of."""
+        self._leased = self._leased.rehearsal()
+        self._manager = self._leased.manager
+        self._breaker = self._manager.breaker
+
+    @property
+    def rehearsed(self) -> Account | None:
+        """The account that the request of this rehearsal was charged to; None when nothing limits it."""
+        return next(iter(self._leased.accounts), None)
+
     def plan_account(self, principal: Principal, plan: PlanLimits) -> Account | None:
         """The account that a request under this plan is charged to; None when no window limits it."""
         own = principal.windows
@@ -179,6 +197,11 @@ class RequestLimiter(Limiter):
             account.refused += cost
             raise self._no_tokens(account, fields, now, cost)
         self._grant(request, account, permits, now)
+
+    async def charge(self, request: RequestContext, account: Account) -> None:
+        """Charge the request to one more account, once its endpoint knows its principal. Raises RateLimited."""
+        if not self.admit(request, account, monotonic(), _cost_of(request)):
+            self.check(request, account, await self.lease(request, account))
 
     def _grant(self, request: RequestContext, account: Account, permits: ConcurrencyPermits | None, now: float) -> None:
         request.response_headers += (account.policy_field, self._limit_field(account, now))

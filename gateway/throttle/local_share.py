@@ -1,8 +1,11 @@
 """A worker's own share of the limits, enforced without Redis: all shares together are at most the limit."""
 
 from collections import deque
+from copy import copy
 from math import ceil, floor
+from typing import Self
 
+from gateway.throttle.copies import Copies
 from gateway.throttle.windows import GRAINS, WindowSet
 
 _COUNT, _UNREPORTED = 1, 2
@@ -19,6 +22,16 @@ class _Counter:
         self._buckets: deque[list[int]] = deque()  # [number, count, not yet reported]
         self._total = 0
         self.users = 0  # shares that count here
+
+    def detached(self) -> Self:
+        """A copy that shares nothing that changes."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Share nothing that changes with the object that this is a copy of."""
+        self._buckets = deque([*each] for each in self._buckets)
 
     def used(self, now: float) -> int:
         """What was spent in the window that ends now."""
@@ -69,6 +82,11 @@ class _Counter:
 Counters = dict[tuple[str, int], _Counter]  # of one tenant or source, by name of what is counted, and seconds
 
 
+def detached_counters(counters: Counters) -> Counters:
+    """Copies that share nothing that changes."""
+    return Copies(counters, _Counter.detached)
+
+
 class LocalShare:
     """The windows of one account counted in this process alone, each quota divided by the number of workers.
 
@@ -91,6 +109,12 @@ class LocalShare:
         self._carried = self._shares
         self._carry_ends = (0.0,) * len(self._shares)
         self.has_unreported = False
+
+    def detach(self) -> None:
+        """Share nothing that changes with the object that this is a copy of."""
+        self._counters = tuple(counter.detached() for counter in self._counters)
+        names = ((each.counter, each.seconds) for each in self._windows.limits)
+        self._known = dict(zip(names, self._counters, strict=True))
 
     def close(self, now: float) -> None:
         """Nothing is spent here any more. Counters that nobody uses are forgotten: every principal has one."""

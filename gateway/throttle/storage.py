@@ -1,6 +1,7 @@
 """A ``limits`` storage over leased tokens, registered under its URI schemes."""
 
 import asyncio
+from copy import copy
 from secrets import randbits
 from time import monotonic, time
 
@@ -10,8 +11,9 @@ from redis.exceptions import RedisError
 
 from gateway.throttle.account import Account
 from gateway.throttle.concurrency import ConcurrencyPermits
+from gateway.throttle.copies import Copies
 from gateway.throttle.lease_manager import LeaseManager
-from gateway.throttle.local_share import Counters, LocalShare
+from gateway.throttle.local_share import Counters, LocalShare, detached_counters
 from gateway.throttle.settings import ThrottleSettings
 from gateway.throttle.windows import WindowSet
 
@@ -62,9 +64,28 @@ class LeasedStorage(Storage):
         # moment. Where Redis responds, it knows what was used.
         self._predecessor_ends = monotonic() + _OVERLAP if self.settings.takes_over else None
 
+    def rehearsal(self) -> "LeasedStorage":
+        """A storage that decides as this one does, on copies of what it has, and changes nothing."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Work on copies of what this storage shares with the one that it is a copy of."""
+        self.manager = self.manager.rehearsal()
+        self._breaker = self.manager.breaker
+        self._accounts = Copies(self._accounts, Account.rehearsal)
+        self._permits = Copies(self._permits, ConcurrencyPermits.rehearsal)
+        self._counters = Copies(self._counters, detached_counters)
+
     def __len__(self) -> int:
         """Number of accounts."""
         return len(self._accounts)
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """All accounts; of a rehearsal, those that were asked for."""
+        return tuple(self._accounts.values())
 
     # -- accounts and permits
 

@@ -8,6 +8,7 @@ batch is lost, ten seconds of it by default; each batch is added exactly once.
 import asyncio
 import contextlib
 import time
+from copy import copy
 from itertools import count
 from uuid import UUID, uuid4
 
@@ -25,20 +26,20 @@ _CHUNK = 1_000  # keys in one transaction
 _log = structlog.get_logger(__name__)
 
 
-class _Noted:
-    """Uses of one principal since the last batch."""
+class Noted:
+    """Uses of one principal since the last batch. Requests write to it directly: a call costs as much as all of it."""
 
     __slots__ = ("address", "at", "principal", "requests")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal  # kept, so that no other object gets its identity
-        self.requests = 0
-        self.at = 0.0
+        self.requests = 0  # beside those that the usage of the plan counts
+        self.at = 0.0  # time.perf_counter() of the last one
         self.address = ""
 
 
 class KeyUses:
-    """One per worker. ``note`` is on the way of every request: it never waits and never fails."""
+    """One per worker."""
 
     def __init__(self, database: Database, usage: Usage, interval: float, *, most: int = _MOST) -> None:
         self._database = database
@@ -46,23 +47,29 @@ class KeyUses:
         self._interval = interval
         self._most = most
         # By the identity of the principal: hashing a UUID runs Python code (as in gateway/usage/journal.py).
-        self._noted: dict[int, _Noted] = {}
+        self.noted: dict[int, Noted] = {}
         self._unstored: dict[UUID, KeyUse] = {}  # of batches to write
         self._sent: tuple[int, list[KeyUse]] | None = None  # a batch whose commit was not confirmed, and its number
         self._recorder, self._numbers = uuid4(), count(1)
         self._task: asyncio.Task[None] | None = None
         self._down = False
 
-    def note(self, principal: Principal, started: float, address: str, requests: int) -> None:
-        """Note a request that began at ``started``, by ``time.perf_counter``; ``requests`` is 0 if it is counted."""
-        noted = self._noted.get(id(principal))
-        if noted is None:
-            if len(self._noted) >= self._most:
-                return
-            noted = self._noted[id(principal)] = _Noted(principal)
-        noted.requests += requests
-        noted.at = started
-        noted.address = address
+    def first(self, principal: Principal) -> Noted:
+        """Where the uses of a principal are noted that has none in ``noted`` yet. Never fails."""
+        made = Noted(principal)
+        if len(self.noted) < self._most:
+            self.noted[id(principal)] = made
+        return made
+
+    def rehearsal(self) -> "KeyUses":
+        """Uses that are written to nothing."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Keep nothing from now on."""
+        self.noted, self._most = {}, 0
 
     def start(self) -> None:
         """Begin to write batches."""
@@ -96,7 +103,7 @@ class KeyUses:
     def _take(self) -> None:
         """Add what was noted to what is not stored yet, by key, which can have had several principals."""
         since_epoch = time.time() - time.perf_counter()
-        noted, self._noted = self._noted, {}
+        noted, self.noted = self.noted, {}
         for each in noted.values():
             key = each.principal.id
             known = self._unstored.get(key)

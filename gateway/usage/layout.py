@@ -33,7 +33,7 @@ _LOWER = 2**_HALF - 1
 _MARKER = int.from_bytes(b"used", "big") << _HALF
 _MAGIC = b"tenantry usage 1"
 _HEADER = struct.Struct("=16s16sQII")
-_KINDS = (PrincipalKind.API_KEY, PrincipalKind.USER)
+_KINDS = (PrincipalKind.API_KEY, PrincipalKind.USER, PrincipalKind.WORKLOAD)  # their codes: append only
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
 _CLASSES = range(1, 6)
 _LAST_MINUTE = 253_402_300_799 // 60  # of the year 9999, the last one of Python's datetime

@@ -3,6 +3,8 @@
 Every admitted request of an API key is a use of the key.
 """
 
+from copy import copy
+
 from gateway.request.context import RequestContext
 from gateway.request.route import Budget
 from gateway.usage.errors import UsageJournalFull
@@ -18,7 +20,17 @@ class UsageStage:
 
     def __init__(self, usage: UsageRecorder) -> None:
         self._journal = usage.journal
-        self._note = usage.key_uses.note
+        self._uses = usage.key_uses
+
+    def rehearsal(self) -> "UsageStage":
+        """A stage that refuses as this one does, and notes no use."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Note nothing where the stage that this is a copy of notes it."""
+        self._uses = self._uses.rehearsal()
 
     def __call__(self, request: RequestContext) -> None:
         route, principal = request.route, request.principal
@@ -29,4 +41,6 @@ class UsageStage:
                 raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
             request.cost = route.terms.cost
         if principal.kind is PrincipalKind.API_KEY:
-            self._note(principal, request.started, request.client, 0 if request.cost else 1)
+            noted = self._uses.noted.get(id(principal)) or self._uses.first(principal)
+            noted.requests += not request.cost
+            noted.at, noted.address = request.started, request.client

@@ -63,6 +63,7 @@ class KeyChanges:
         issuer = (await self._standings.read(session, issuer)).issuer or issuer
         found = await self._locked(session, tenant, key, versions)
         self._check_values(found, requested, issuer.policy)
+        await _check_overlap(session, found, requested)
         before, old = audited(found), holding_of_key(found, self._permissions_of, issuer.policy)
         limits = await _limits_change(session, found, requested)
         _apply(found, requested, limits)
@@ -130,9 +131,6 @@ class KeyChanges:
             narrowed_limits(None, requested.limits)
         if "expires_at" in sent:
             narrowed_expiry(None, requested.expires_at, datetime.now(UTC))
-            if key.rotated_at is not None and _is_later(requested.expires_at, key.expires_at):
-                message = "The key was rotated: its overlap can be shortened, not extended."
-                raise ValidationFailed.at("/expires_at", "rotated", message)
 
     def _check_holding(self, issuer: Issuer, old: Holding, key: ApiKey, sent: set[str]) -> None:
         """Raise WiderThanCaller unless the caller holds all of it before and after, or makes it only narrower."""
@@ -152,6 +150,15 @@ class KeyChanges:
         if has_ended(found, datetime.now(UTC)):
             raise KeyIsOver
         return found
+
+
+async def _check_overlap(session: ControlSession, key: ApiKey, requested: ChangeApiKey) -> None:
+    """Raise ValidationFailed when a key that was rotated would live longer. An older release records no time of it."""
+    if "expires_at" not in requested.model_fields_set or not _is_later(requested.expires_at, key.expires_at):
+        return
+    if key.rotated_at is not None or await repository.has_successor(session, key.id):
+        message = "The key was rotated: its overlap can be shortened, not extended."
+        raise ValidationFailed.at("/expires_at", "rotated", message)
 
 
 async def _limits_change(session: ControlSession, key: ApiKey, requested: ChangeApiKey) -> LimitsChange | None:

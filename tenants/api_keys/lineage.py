@@ -123,6 +123,27 @@ def people_of(keys: Iterable[RecognisedKey]) -> set[tuple[TenantId, UserId]]:
     return {(tenant, user) for tenant, user in owners if user is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What the key's own row grants it, or one of its owners. A key has what all of them grant."""
+
+    holder: Owner
+    permissions: Permissions
+    key: RecognisedKey | None = None  # of a holder that is a key
+    is_gone: bool = False  # of a holder who is a person: no member any longer, or disabled
+
+
+def granted_by(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf) -> list[Granted]:
+    """The key itself first, then its owners, the nearest first."""
+    line = [key, *owners.line(key)]
+    found = [Granted(Owner(OwnerKind.KEY, key=each.id), _granted(each, permissions_of), each) for each in line]
+    person = owner_of(line[-1])
+    if person.user is not None:
+        roles = owners.people.get((key.tenant.id, person.user))
+        found.append(Granted(person, permissions_of(roles or ()), is_gone=roles is None))
+    return found
+
+
 def bounds_of(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf, now: datetime) -> Bounds:
     """What the owners leave of a key that has not ended itself. ``permissions_of`` gives what roles hold now."""
     line = [key, *owners.line(key)]
@@ -134,8 +155,7 @@ def bounds_of(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf,
     if refusal is not None:
         return Bounds(refusal)
     held = permissions_of((key.role,))
-    limits = [_granted(each, permissions_of) for each in line] + ([] if roles is None else [permissions_of(roles)])
-    scopes = reduce(frozenset.__and__, limits, held)
+    scopes = reduce(frozenset.__and__, (each.permissions for each in granted_by(key, owners, permissions_of)), held)
     networks = [tuple(_network(text) for text in each.allowed_cidrs) for each in line if each.allowed_cidrs]
     common = reduce(common_networks, networks) if networks else ()
     return Bounds(

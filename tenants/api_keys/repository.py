@@ -235,7 +235,7 @@ async def count_by_pepper(session: ControlSession) -> Mapping[int, int]:
     """How many keys of all tenants that have not ended are stored under each version of the pepper."""
     works = ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
     query = select(ApiKey.pepper_version, func.count()).where(works).group_by(ApiKey.pepper_version)
-    return dict(row.tuple() for row in await session.execute(query))
+    return {row[0]: row[1] for row in await session.execute(query)}
 
 
 async def end_at(session: ControlSession, key: ApiKey, when: datetime) -> None:

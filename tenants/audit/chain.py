@@ -5,6 +5,9 @@ columns, so that a check trusts no hash that the database computed. The rule, fo
 
     hash(n) = SHA-256(hash(n - 1) + content(n)),  hash(0) = SHA-256("tenantry audit 1 " + id of the tenant as a UUID)
 
+The operators' log follows the same rule with ``OPERATORS_HASHED`` and hash(0) = SHA-256("tenantry operator audit 1");
+``tenantry.record_operator_event`` makes it (control revision 0030).
+
 ``content`` is UTF-8: the sequence, then ``HASHED`` in that order, each as ``<length in characters>:<text>``, and ``-``
 for null. Times are microseconds since 1970, JSON is as PostgreSQL writes jsonb.
 """
@@ -29,10 +32,15 @@ HASHED = (
     "after",
     "created_at",
 )
+OPERATORS_HASHED = (
+    *("id", "action", "object", "actor_kind", "actor_id"),
+    *("request_id", "source", "reason", "before", "after", "created_at"),
+)
+OPERATORS_START = sha256(b"tenantry operator audit 1").digest()
 
 
 class ChainedRow(NamedTuple):
-    """An event as it is checked. ``content`` has the texts of ``HASHED``."""
+    """An event as it is checked. ``content`` has the texts of ``HASHED``, or ``OPERATORS_HASHED``."""
 
     sequence: int
     hash: bytes | None

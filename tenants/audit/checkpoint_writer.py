@@ -39,7 +39,7 @@ class CheckpointWriter:
             async with self._database.control() as session:
                 ends = await repository.unsigned_ends(session, _MOST)
             if not ends:
-                return total
+                return total + await self._write_operators()
             now = datetime.now(UTC)
             checkpoints = [
                 signed(tenant, ChainEnd(last, digest or b"", now), self._keys) for tenant, last, digest in ends
@@ -48,6 +48,17 @@ class CheckpointWriter:
             async with self._database.control() as session:
                 await repository.mark_signed(session, [(tenant, last) for tenant, last, _ in ends])
             total += len(ends)
+
+    async def _write_operators(self) -> int:
+        async with self._database.control() as session:
+            last, digest, written = await repository.end_of_operators(session)
+        if last <= written:
+            return 0
+        now = datetime.now(UTC)
+        await self._publish([signed(None, ChainEnd(last, digest, now), self._keys)], now)
+        async with self._database.control() as session:
+            await repository.mark_operators_signed(session, last)
+        return 1
 
     async def _publish(self, checkpoints: list[dict[str, Any]], now: datetime) -> None:
         if self._folder is None:

@@ -6,8 +6,6 @@ that of one process. What a killed process has counted since its last row is los
 bounds of memory is counted in the metrics.
 """
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from tenants.database.sessions import ControlSession, Database
 from tenants.errors import Unavailable
 from tenants.events.models import Category
 from tenants.identifiers import TenantId
+from tenants.periodic import Periodic
 
 _INTERVAL = 60.0  # seconds from one row of a kind to the next
 _FLUSH, _RETRY = 1.0, 5.0  # seconds
@@ -55,8 +54,7 @@ class Refusals:
         self._most = most
         self._clock = clock
         self._counted: dict[Refusal, _Counted] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
+        self._flushes = Periodic("audit-refusals", _FLUSH, self.flush)
         self.recorded = 0  # refusals that are in the audit logs
         self.dropped = 0  # those that are not: too many kinds at once, or a tenant that is gone
 
@@ -79,13 +77,11 @@ class Refusals:
 
     def start(self) -> None:
         """Begin to write rows."""
-        self._task = asyncio.create_task(self._run(), name="audit-refusals")
+        self._flushes.start()
 
     async def close(self) -> None:
         """Write what is left, also what is not due. A row that is being written is completed."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
+        await self._flushes.close()
         await self.flush(everything=True)
 
     async def flush(self, *, everything: bool = False) -> None:
@@ -114,12 +110,6 @@ class Refusals:
         else:
             self.recorded += count
         return True
-
-    async def _run(self) -> None:
-        while not self._closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), _FLUSH)
-            await self.flush()
 
 
 async def _record(session: ControlSession, refusal: Refusal, origin: Origin, count: int) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, Field
 
+from tenants.audit.models import OperatorEvent
 from tenants.events.models import Category
 from tenants.events.repository import StoredEvent
 from tenants.identifiers import (
@@ -19,6 +20,7 @@ from tenants.identifiers import (
     SCIM_GROUP,
     TENANT,
     USER,
+    WORKLOAD_RULE,
     example_of,
     read,
     show,
@@ -29,6 +31,7 @@ _ACTORS: Mapping[str, str] = {
     ActorKind.API_KEY: API_KEY,
     ActorKind.USER: USER,
     ActorKind.OPERATOR: OPERATOR_KEY,
+    ActorKind.WORKLOAD: WORKLOAD_RULE,
 }
 # First part of an action: type of the ids of its objects. Those of declared resources come from the registry.
 _OBJECTS: Mapping[str, str] = {
@@ -41,6 +44,7 @@ _OBJECTS: Mapping[str, str] = {
     "sign_in": USER,
     "tenant": TENANT,
     "users": USER,
+    "workload_rules": WORKLOAD_RULE,
 }
 COLUMNS = (
     *("id", "sequence", "created_at", "category", "action", "object", "actor_kind", "actor_id"),
@@ -53,7 +57,17 @@ class AuditActor(BaseModel):
     """Who caused an event."""
 
     kind: Annotated[ActorKind, Field(examples=["user"])]
-    id: Annotated[str | None, Field(description="Of a key, a person or an operator key.", examples=[example_of(USER)])]
+    id: Annotated[
+        str | None,
+        Field(description="Of a key, a person, an operator key or a workload rule.", examples=[example_of(USER)]),
+    ]
+
+
+class OperatorActor(BaseModel):
+    """Who caused a change of the deployment."""
+
+    kind: Annotated[ActorKind, Field(examples=["operator"])]
+    id: Annotated[str | None, Field(description="Of the operator key.", examples=[example_of(OPERATOR_KEY)])]
 
 
 class AuditEventResponse(BaseModel):
@@ -89,6 +103,42 @@ class AuditEventResponse(BaseModel):
             examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
         ),
     ]
+
+
+class OperatorEventResponse(BaseModel):
+    """One event of the operators' log."""
+
+    id: Annotated[str, Field(examples=[example_of(EVENT)])]
+    sequence: Annotated[int, Field(description="Its place in the chain.", examples=[17])]
+    created_at: datetime
+    action: Annotated[str, Field(examples=["operator_keys.revoked"])]
+    object: Annotated[
+        str, Field(description="The id of the object, or the code of the plan.", examples=[example_of(OPERATOR_KEY)])
+    ]
+    actor: OperatorActor
+    request_id: Annotated[str | None, Field(description="The request that caused it.", examples=[example_of(REQUEST)])]
+    source: Annotated[str | None, Field(description="Address of the caller.", examples=["203.0.113.7"])]
+    reason: Annotated[str | None, Field(description="As the actor gave it.", examples=[None])]
+    before: Annotated[dict[str, Any] | None, Field(examples=[{"name": "on-call", "revoked_at": None}])]
+    after: Annotated[dict[str, Any] | None, Field(examples=[{"name": "on-call", "revoked_at": "2026-01-31T12:00:00Z"}])]
+    hash: Annotated[
+        str,
+        Field(
+            description="SHA-256 over the event and the hash before it, in hexadecimal digits.",
+            examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+        ),
+    ]
+
+    @classmethod
+    def of(cls, event: OperatorEvent) -> "OperatorEventResponse":
+        """Convert a row."""
+        plain = ("sequence", "created_at", "action", "object", "request_id", "source", "reason", "before", "after")
+        actor = OperatorActor(
+            kind=ActorKind(event.actor_kind),
+            id=None if event.actor_id is None else show(OPERATOR_KEY, event.actor_id),
+        )
+        values = {name: getattr(event, name) for name in plain}
+        return cls(id=show(EVENT, event.id), actor=actor, hash=event.hash.hex(), **values)
 
 
 ExportFormat = Literal["jsonl", "csv"]

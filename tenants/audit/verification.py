@@ -7,14 +7,14 @@ from datetime import datetime
 from psycopg import errors
 
 from tenants.audit import repository
-from tenants.audit.chain import ChainedRow
+from tenants.audit.chain import ChainedRow, genesis
 from tenants.audit.verifier import ChainEnd, FaultKind, Faults, Verifier
 from tenants.database.sessions import Database
 from tenants.events import repository as events
 from tenants.principal import TenantRef
 
-_BEFORE_ALL = -(2**63)  # also before sequences that nothing of ours gives
-_ROWS = 2_000  # of one statement: some 20 ms of PostgreSQL
+BEFORE_ALL = -(2**63)  # also before sequences that nothing of ours gives
+ROWS = 2_000  # of one statement: some 20 ms of PostgreSQL
 _NOT_MIGRATED = (errors.InvalidSchemaName, errors.UndefinedTable, errors.UndefinedColumn)
 
 
@@ -66,10 +66,10 @@ class Verification:
     ) -> tuple[Verifier, Faults]:
         # The end is read before the events and again after them: events are chained meanwhile.
         recorded = await self._recorded_end(tenant)
-        verifier = Verifier(tenant.id, [*signed, *([recorded] if recorded else [])])
+        verifier = Verifier(genesis(tenant.id), [*signed, *([recorded] if recorded else [])])
         nothing_chained = recorded is None and not signed  # an older release has numbered the events
-        work, after = self._database.management(tenant), _BEFORE_ALL
-        while rows := await events.hashed(work, after, _ROWS):
+        work, after = self._database.management(tenant), BEFORE_ALL
+        while rows := await events.hashed(work, after, ROWS):
             for sequence, digest, *content in rows:
                 if digest is not None or not nothing_chained:
                     verifier.feed(ChainedRow(sequence, digest, content))

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from tenants.audit.chain import ChainedRow, genesis, next_hash
-from tenants.identifiers import TenantId
+from tenants.audit.chain import ChainedRow, next_hash
 
 _MOST_FAULTS = 100  # that are named; all are counted
 
@@ -59,11 +58,13 @@ class Faults:
 
 
 class Verifier:
-    """Is fed the rows of one tenant in the order of their sequences, then finished. Keeps no row."""
+    """Is fed the rows of one log in the order of their sequences, then finished. Keeps no row."""
 
-    def __init__(self, tenant: TenantId, ends: Iterable[ChainEnd]) -> None:
-        """``ends`` are the recorded end and the checkpoints: what the chain must pass through."""
-        self._previous: bytes | None = genesis(tenant)
+    def __init__(self, start: bytes, ends: Iterable[ChainEnd]) -> None:
+        """``start`` is what the first hash follows from. ``ends`` are the recorded end and the checkpoints: what the
+        chain must pass through.
+        """
+        self._previous: bytes | None = start
         self._ends: dict[int, list[ChainEnd]] = defaultdict(list)
         for end in ends:
             self._ends[end.sequence].append(end)

@@ -20,6 +20,7 @@ from tenants.identifiers import (
     SsoDomainId,
     TenantId,
     UserId,
+    WorkloadRuleId,
     new_id,
 )
 
@@ -39,7 +40,7 @@ _TYPES: dict[Any, Any] = {
     **dict.fromkeys(
         (
             *(UUID, TenantId, UserId, ApiKeyId, OperatorKeyId, RoleId, PasskeyId, ScimGroupId, SignInId),
-            *(SsoDomainId, InvitationId),
+            *(SsoDomainId, InvitationId, WorkloadRuleId),
         ),
         Uuid,
     ),

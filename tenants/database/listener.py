@@ -52,6 +52,7 @@ class ChangeKind(StrEnum):
     USER = "user"  # uuid
     TENANT = "tenant"  # uuid
     PLAN = "plan"  # code
+    WORKLOAD_RULE = "workload_rule"  # uuid
     RESET = "reset"  # no id: notifications may have been missed
 
 
@@ -185,7 +186,7 @@ class ChangeListener:
             await connection.close()
 
     async def _receive(self, connection: psycopg.AsyncConnection[Any], seconds: float) -> None:
-        """Publish what arrives within this time, or what has arrived. One packet: its rest would be lost."""
+        """Publish what has arrived, or what comes next within this time. Ends with a packet: its rest would be lost."""
         async for notification in connection.notifies(timeout=seconds, stop_after=1):
             kind, _, changed = notification.payload.partition(" ")
             if kind != CONFIRM:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from tenants.audit import operators
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
@@ -16,6 +17,9 @@ from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse, Tenant
 from tenants.errors import NotFound, ValidationFailed, check_version
 from tenants.identifiers import TENANT, USER, TenantId, read, show
 from tenants.principal import TenantStatus
+
+SUSPENDED, RESUMED, PLAN_CHANGED = "tenant.suspended", "tenant.resumed", "tenant.plan_changed"
+_OF_OPERATORS = frozenset({SUSPENDED, RESUMED, PLAN_CHANGED})  # a tenant's own settings are its own affair
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +60,7 @@ class Directory:
         if found.status != TenantStatus.SUSPENDED:
             found.status, found.suspended_at, found.suspension_reason = TenantStatus.SUSPENDED, datetime.now(UTC), None
         found.suspension_reason = origin.reason or found.suspension_reason
-        await self._record(session, found, origin, "tenant.suspended", before)
+        await self._record(session, found, origin, SUSPENDED, before)
         return found
 
     async def resume(self, session: ControlSession, tenant: TenantId, *, origin: Origin) -> Tenant:
@@ -64,7 +68,7 @@ class Directory:
         found = _found(await repository.find(session, tenant, lock=True))
         before = audited(found)
         found.status, found.suspended_at, found.suspension_reason = TenantStatus.ACTIVE, None, None
-        await self._record(session, found, origin, "tenant.resumed", before)
+        await self._record(session, found, origin, RESUMED, before)
         return found
 
     async def change(
@@ -107,7 +111,7 @@ class Directory:
         check_version(found.version, versions)
         before = audited(found)
         await repository.set_plan(session, found, plan)
-        await self._record(session, found, origin, "tenant.plan_changed", before)
+        await self._record(session, found, origin, PLAN_CHANGED, before)
         return found
 
     async def delete(
@@ -120,10 +124,11 @@ class Directory:
     ) -> None:
         """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed.
 
-        The tenant's audit log goes with its schema: that it was deleted, and by whom, is a line of the log.
+        The tenant's audit log goes with its schema: that it was deleted, and by whom, is in the operators' log.
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
+        before = audited(found)
         await repository.remove(session, tenant)
         _log.warning(
             "tenant_deleted",
@@ -134,6 +139,7 @@ class Directory:
             request_id=origin.request_id,
             source=origin.source,
         )
+        await operators.record_by_operator(session, origin, "tenant.deleted", show(TENANT, tenant), before=before)
 
     async def _record(
         self, session: ControlSession, tenant: Tenant, origin: Origin, action: str, before: audit.State
@@ -143,6 +149,9 @@ class Directory:
         after = audited(tenant)
         if before != after:
             await audit.record(session, tenant.id, origin, action, tenant.id, before=before, after=after)
+            if action in _OF_OPERATORS:
+                name = show(TENANT, tenant.id)
+                await operators.record_by_operator(session, origin, action, name, before=before, after=after)
 
 
 def audited(tenant: Tenant) -> audit.State:

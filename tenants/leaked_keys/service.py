@@ -51,7 +51,7 @@ class LeakedKeys:
         first = {match.token: match for match in reversed(matches)}
         keys, operator_keys = await self._keys(first), await self._keys_of_operators(first)
         for found, operator_key in operator_keys.items():
-            await self._end_operator_key(operator_key, first[found].place)
+            await self._end_operator_key(operator_key, first[found].place, origin)
         await self._end_keys([(key, first[found].place) for found, key in keys.items()], origin)
         known = keys | operator_keys
         return [Verdict.of(each, known=known.get(each.token) is not None) for each in matches]
@@ -64,11 +64,11 @@ class LeakedKeys:
         found = [each for each in first if kind_of(each) in _OF_OPERATORS]
         return await self._operator_keys.recognise(self._database, found) if found else {}
 
-    async def _end_operator_key(self, key: RecognisedOperatorKey, place: Place) -> None:
+    async def _end_operator_key(self, key: RecognisedOperatorKey, place: Place, origin: Origin) -> None:
         if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= datetime.now(UTC)):
             return
         async with self._database.control() as session:
-            await self._operator_keys.revoke(session, key.id)
+            await self._operator_keys.revoke(session, key.id, origin=origin)
         _log.error("operator_key_leaked", key=show(OPERATOR_KEY, key.id), name=key.name, place=place.shown)
 
     async def _end_keys(self, found: Sequence[tuple[RecognisedKey, Place]], origin: Origin) -> None:

@@ -1,8 +1,8 @@
 """Attempts to prove a second factor, or a password once more: each is charged first, and a good one gets it back.
 
-As with sign-ins (``tenants/sign_in/limits.py``), nobody is locked out: beyond the allowance an attempt gets a turn. It
-is smaller than that of passwords, since a code has six digits. A place from which the person has signed in completely
-has an allowance of its own, so that a stranger who knows the password does not delay the person there.
+As with sign-ins (``tenants/sign_in_limits/limits.py``), nobody is locked out: beyond the allowance an attempt gets a
+turn. It is smaller than that of passwords, since a code has six digits. A place from which the person has signed in
+completely has an allowance of its own, so that a stranger who knows the password does not delay the person there.
 """
 
 import hmac
@@ -15,9 +15,9 @@ from tenants.database.sessions import ControlSession
 from tenants.identifiers import TenantId, UserId
 from tenants.mfa import repository
 from tenants.mfa.errors import MfaDelayed
-from tenants.sign_in import repository as limits
-from tenants.sign_in.attempts import SignInAttempts
-from tenants.sign_in.limits import Allowance, Source, decide
+from tenants.sign_in_limits import repository as limits
+from tenants.sign_in_limits.attempts import SignInAttempts
+from tenants.sign_in_limits.limits import Allowance, Source, decide
 
 # Three codes of a million are good at a time: 1,440 guesses a day find one with a probability of 0.4 %.
 ALLOWANCE = Allowance(attempts=5, interval=timedelta(seconds=60))
@@ -50,7 +50,7 @@ class FactorAttempts:
         state = await limits.read_limits(session, key, key, turn)
         decision = decide(replace(state, tenant=state.now), ALLOWANCE)
         if decision.is_charged:
-            await limits.charge(session, key, ALLOWANCE.interval)
+            await limits.charge(session, (key, ALLOWANCE.interval))
         if decision.turn is not None:
             await limits.remember(session, turn, decision.turn)
         if decision.wait:

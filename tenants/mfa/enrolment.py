@@ -13,7 +13,14 @@ from tenants.mail.service import Mail
 from tenants.mail.templates import SecondFactorChanged, render
 from tenants.mfa import passkeys, recovery_codes, repository, totp
 from tenants.mfa.attempts import FactorAttempts
-from tenants.mfa.errors import LastFactor, NothingToConfirm, PasskeyKnown, PasskeyNotAccepted, TooManyPasskeys
+from tenants.mfa.errors import (
+    LastFactor,
+    NothingToConfirm,
+    PasskeyKnown,
+    PasskeyNotAccepted,
+    ShortPassword,
+    TooManyPasskeys,
+)
 from tenants.mfa.factors import FactorChecks, PasskeyAnswer, recovery_secret
 from tenants.mfa.models import Passkey, RecoveryCode, TotpFactor
 from tenants.mfa.schemas import TotpEnrolment
@@ -38,7 +45,11 @@ TOTP_REMOVED = Change("members.totp_removed", "The authenticator app was removed
 PASSKEY_ADDED = Change("members.passkey_added", "A passkey was added.")
 PASSKEY_REMOVED = Change("members.passkey_removed", "A passkey was removed.")
 CODES_RENEWED = Change("members.recovery_codes_renewed", "New recovery codes were made.")
-FACTORS_RESET = Change("members.mfa_reset", "All your second factors were removed by an administrator.")
+_RESET, _REMOVED = "members.mfa_reset", "All your second factors were removed by an administrator."
+FACTORS_RESET = Change(_RESET, _REMOVED)
+FACTORS_RESET_LONGER = Change(
+    _RESET, f"{_REMOVED} Your password is too short without one: request a link to set a longer one."
+)
 
 
 class Enrolment:
@@ -73,7 +84,7 @@ class Enrolment:
         return await self._first_codes(session, user)
 
     async def remove_totp(self, session: ControlSession, user: User) -> bool:
-        """Remove the app. False when there is none. Raises LastFactor."""
+        """Remove the app. False when there is none. Raises LastFactor and ShortPassword."""
         removed = await repository.remove_totp(session, user.id, confirmed=True)
         await self._after_removal(session, user)
         return removed
@@ -108,7 +119,7 @@ class Enrolment:
         return row, await self._first_codes(session, user)
 
     async def remove_passkey(self, session: ControlSession, user: User, row: Passkey) -> None:
-        """Remove it. Raises LastFactor."""
+        """Remove it. Raises LastFactor and ShortPassword."""
         await session.delete(row)
         await session.flush()
         await self._after_removal(session, user)
@@ -156,6 +167,8 @@ class Enrolment:
             return
         if await repository.is_required_of(session, user.id):
             raise LastFactor
+        if user.password_is_short:
+            raise ShortPassword
         await repository.remove_recovery_codes(session, user.id)
 
 

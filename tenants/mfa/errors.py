@@ -56,6 +56,15 @@ class LastFactor(Conflict):
     message = "A tenant that you belong to requires a second factor. Add another one before you remove the last one."
 
 
+class ShortPassword(Conflict):
+    """It would stay behind alone."""
+
+    message = (
+        "Your password has fewer than 15 characters, which needs a second factor. Set a longer one before you remove"
+        " the last factor."
+    )
+
+
 class OwnReset(Forbidden):
     """A reset needs no proof, so nobody resets their own, and no key those of the person who made it."""
 

@@ -59,7 +59,11 @@ class FactorChecks:
         """Whether the person has a second factor, or the tenant requires one, and the sign-in used none."""
         if is_multi_factor(methods):
             return False
-        return member.tenant.require_mfa or (await repository.factors_of(session, member.id)).count > 0
+        return member.tenant.require_mfa or await self.has_any(session, member.id)
+
+    async def has_any(self, session: ControlSession, user: UserId) -> bool:
+        """Whether the person has enrolled one."""
+        return (await repository.factors_of(session, user)).count > 0
 
     async def begin(self, session: ControlSession, member: Member, methods: Sequence[str]) -> MfaChallenge:
         """Let the sign-in wait for a second factor, or for the person to enrol one."""

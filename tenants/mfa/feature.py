@@ -19,9 +19,9 @@ from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer, SealingKey
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.attempts import SignInAttempts
 from tenants.sign_in.policy import CheckPolicy
 from tenants.sign_in.service import REFRESH_ANSWER, SignIn
+from tenants.sign_in_limits.attempts import SignInAttempts
 from tenants.users.passwords import PasswordHasher
 
 

@@ -8,7 +8,7 @@ from tenants.errors import NotFound
 from tenants.identifiers import TenantId, UserId
 from tenants.members import repository as members
 from tenants.mfa import repository
-from tenants.mfa.enrolment import FACTORS_RESET, Enrolment
+from tenants.mfa.enrolment import FACTORS_RESET, FACTORS_RESET_LONGER, Enrolment
 from tenants.mfa.errors import FactorsBeyondTenant, NotEnrolled, OwnReset
 from tenants.principal import Principal, PrincipalKind
 from tenants.roles.grants import Grantor, check_assignment
@@ -52,6 +52,7 @@ class TenantMfa:
     ) -> None:
         """Remove all second factors of a member who has lost them, and end their sessions.
 
+        A password that was enough with a factor alone signs in no more: the person sets a longer one by a link.
         The factors protect the person in all their tenants, so a tenant resets only those of people who are members of
         it alone; operators (``principal`` and ``grantor`` None) those of any member. Raises NotFound, ExceedsOwn for a
         member who holds more than the caller, OwnReset, FactorsBeyondTenant, and NotEnrolled.
@@ -69,4 +70,5 @@ class TenantMfa:
         if person is None or not (await repository.factors_of(session, user)).count:
             raise NotEnrolled
         await repository.remove_all(session, user)
-        await self._enrolment.changed(session, person, FACTORS_RESET, tenant=tenant, origin=origin)
+        change = FACTORS_RESET_LONGER if person.password_is_short else FACTORS_RESET
+        await self._enrolment.changed(session, person, change, tenant=tenant, origin=origin)

@@ -13,7 +13,8 @@ from tenants.directory.models import Tenant
 from tenants.identifiers import PasskeyId, SignInId, TenantId, UserId
 from tenants.members.models import Membership
 from tenants.mfa.models import Challenge, Passkey, RecoveryCode, TotpFactor
-from tenants.sign_in.models import RefreshToken, SignInPlace, UserSession
+from tenants.sign_in.models import RefreshToken, UserSession
+from tenants.sign_in_limits.models import SignInPlace
 from tenants.users.models import User
 
 

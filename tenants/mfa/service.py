@@ -26,9 +26,9 @@ from tenants.mfa.passkeys import Credential
 from tenants.mfa.schemas import MfaResponse, Proof, TotpEnrolment
 from tenants.principal import TenantRef
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Source
 from tenants.sign_in.second_factor import OTP
 from tenants.sign_in.service import SignIn, SignInRefused
+from tenants.sign_in_limits.limits import Source
 from tenants.users.models import User
 
 _Result = TypeVar("_Result")

@@ -15,10 +15,10 @@ from tenants.mfa.passkeys import Credential
 from tenants.mfa.schemas import TotpConfirmed, TotpEnrolment
 from tenants.principal import Actor, ActorKind
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Source
 from tenants.sign_in.schemas import Grant
 from tenants.sign_in.second_factor import OTP
 from tenants.sign_in.service import SignIn, SignInRefused
+from tenants.sign_in_limits.limits import Source
 from tenants.users.models import User
 
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from tenants.api_keys.schemas import CreateApiKey
 from tenants.api_keys.service import ApiKeys, IssuedKey
+from tenants.audit import operators
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
 from tenants.directory.models import Tenant
 from tenants.directory.service import audited
-from tenants.identifiers import TenantId, new_id
+from tenants.identifiers import TENANT, TenantId, new_id, show
 from tenants.invitations.models import Invitation
 from tenants.invitations.schemas import CreateInvitation
 from tenants.invitations.service import Invitations
@@ -41,7 +42,10 @@ class Onboarding:
         tenant = await repository.add(session, TenantId(new_id()), request.slug, request.name, request.plan)
         await audit.record(session, tenant.id, origin, "tenant.created", tenant.id, after=audited(tenant))
         key = await self._api_keys.create(session, tenant.id, None, _FIRST_KEY, origin=origin)
-        return CreatedTenant(tenant, key, await self._invite_owner(session, tenant.id, request.owner_email, origin))
+        invitation = await self._invite_owner(session, tenant.id, request.owner_email, origin)
+        name, after = show(TENANT, tenant.id), audited(tenant)
+        await operators.record_by_operator(session, origin, "tenant.created", name, after=after)
+        return CreatedTenant(tenant, key, invitation)
 
     async def _invite_owner(
         self, session: ControlSession, tenant: TenantId, email: str | None, origin: Origin

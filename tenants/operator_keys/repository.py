@@ -71,4 +71,4 @@ async def count_by_pepper(session: ControlSession) -> Mapping[int, int]:
     works = or_(OperatorKey.expires_at.is_(None), OperatorKey.expires_at > func.now())
     query = select(OperatorKey.pepper_version, func.count()).where(OperatorKey.revoked_at.is_(None), works)
     query = query.group_by(OperatorKey.pepper_version)
-    return dict(row.tuple() for row in await session.execute(query))
+    return {row[0]: row[1] for row in await session.execute(query)}

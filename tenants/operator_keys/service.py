@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 
 import structlog
 
+from tenants.audit import operators
+from tenants.audit.origin import Origin
+from tenants.audit.service import State
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import NotFound, ValidationFailed
@@ -16,12 +19,11 @@ from tenants.identifiers import OPERATOR_KEY, OperatorKeyId, new_id, show
 from tenants.operator_keys import repository
 from tenants.operator_keys.models import OperatorKey
 from tenants.operator_keys.repository import RecognisedOperatorKey
-from tenants.operator_keys.schemas import CreateOperatorKey
+from tenants.operator_keys.schemas import CreateOperatorKey, OperatorKeyResponse
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.recognition import recognise
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
 
-# Operators belong to no tenant, and so to no audit log: these lines name the request, and with it the operator.
 _log = structlog.get_logger(__name__)
 
 
@@ -37,7 +39,9 @@ class OperatorKeys:
     def __init__(self, hasher: SecretHasher) -> None:
         self._hasher = hasher
 
-    async def create(self, session: ControlSession, requested: CreateOperatorKey) -> IssuedOperatorKey:
+    async def create(
+        self, session: ControlSession, requested: CreateOperatorKey, *, origin: Origin
+    ) -> IssuedOperatorKey:
         """Create a key for an operator. Raises ValidationFailed for a time that is not in the future."""
         if requested.expires_at is not None and requested.expires_at <= datetime.now(UTC):
             raise ValidationFailed.at("/expires_at", "not_in_future", "Must be in the future.")
@@ -56,7 +60,9 @@ class OperatorKeys:
         session.add(key)
         await session.flush()
         await session.refresh(key, ["created_at"])
-        _log.warning("operator_key_created", key=show(OPERATOR_KEY, key.id), name=key.name, role=key.role)
+        name = show(OPERATOR_KEY, key.id)
+        _log.warning("operator_key_created", key=name, name=key.name, role=key.role)
+        await operators.record(session, origin, "operator_keys.created", name, after=_audited(key))
         return IssuedOperatorKey(key, secret)
 
     async def page(self, session: ControlSession, keyset: Keyset) -> Sequence[OperatorKey]:
@@ -67,12 +73,16 @@ class OperatorKeys:
         """One key. Raises NotFound."""
         return await self._found(session, key)
 
-    async def revoke(self, session: ControlSession, key: OperatorKeyId) -> None:
+    async def revoke(self, session: ControlSession, key: OperatorKeyId, *, origin: Origin) -> None:
         """Revoke a key for good; idempotent. Raises NotFound."""
         found = await self._found(session, key, lock=True)
-        if found.revoked_at is None:
-            found.revoked_at = datetime.now(UTC)
-            _log.warning("operator_key_revoked", key=show(OPERATOR_KEY, key), name=found.name)
+        if found.revoked_at is not None:
+            return
+        before, name = _audited(found), show(OPERATOR_KEY, key)
+        found.revoked_at = datetime.now(UTC)
+        await session.flush()
+        _log.warning("operator_key_revoked", key=name, name=found.name)
+        await operators.record(session, origin, "operator_keys.revoked", name, before=before, after=_audited(found))
 
     async def count_by_pepper(self, session: ControlSession) -> Mapping[int, int]:
         """How many keys that have not ended need each version of the pepper."""
@@ -87,3 +97,7 @@ class OperatorKeys:
         if found is None:
             raise NotFound
         return found
+
+
+def _audited(key: OperatorKey) -> State:
+    return OperatorKeyResponse.of(key).model_dump(mode="json")

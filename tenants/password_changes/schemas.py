@@ -19,7 +19,8 @@ NewPassword = Annotated[
     Field(
         min_length=1,
         max_length=MOST_BYTES,
-        description="At least 15 characters, at most 1,024 bytes, and not a common one.",
+        description="At least 15 characters (8 for a person who has enrolled a second factor), at most 1,024 bytes, and"
+        " not a common one.",
         examples=["umbrella walnut 42 glacier"],
     ),
 ]

@@ -1,6 +1,7 @@
 """Changing and resetting a person's password. Either ends all their sessions (ID11)."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -21,12 +22,12 @@ from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.sign_in import repository as sign_ins
 from tenants.sign_in import trail
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Lane, Source
-from tenants.sign_in.mail_pace import MailPace
 from tenants.sign_in.schemas import Grant
 from tenants.sign_in.service import SignIn, SignInRefused
+from tenants.sign_in_limits.limits import Lane, Source
+from tenants.sign_in_limits.mail_pace import MailPace
 from tenants.users import repository as users_repository
-from tenants.users.passwords import checked_password
+from tenants.users.passwords import LEAST_CHARACTERS, LEAST_WITH_FACTOR, checked_password, is_short, too_short
 from tenants.users.service import Users
 
 FORGOT_TASK = "password.forgot"
@@ -68,18 +69,22 @@ class PasswordChanges:
         user_id = UserId(caller.id)
         async with self._database.control(caller.tenant) as session:
             user = await users_repository.find(session, user_id)
-        if user is None:
-            raise CredentialRevoked
-        checked_password(password, user.email)
+            if user is None:
+                raise CredentialRevoked
+            least = await self._least(session, user_id)
+        checked_password(password, user.email, least)
         try:
             proven = await self._sign_in.prove(user.email, current, caller.tenant.slug, source, client)
-            password_hash = await self._users.hash_password(password, user.email, source=source.address, lane=Lane.NEW)
+            password_hash = await self._users.hash_password(
+                password, user.email, least=least, source=source.address, lane=Lane.NEW
+            )
             async with self._database.control(caller.tenant) as session:
                 await self._sign_in.accept(session, proven)
-                await self._set(session, user_id, user.email, password_hash)
+                methods = await self._methods(session, caller)
+                await self._set(session, user_id, user.email, password_hash, short=is_short(password))
                 await self._record(session, client.origin, trail.PASSWORD_CHANGED, user_id)
                 return await self._sign_in.open_session(
-                    session, user_id, caller.tenant.id, methods=caller.methods, client=client
+                    session, user_id, caller.tenant.id, methods=methods, client=client
                 )
         except SignInRefused as error:
             raise WrongPassword from error
@@ -124,16 +129,39 @@ class PasswordChanges:
         purpose = LinkPurpose.PASSWORD_RESET
         async with self._database.control() as session:
             link = await self._links.check(session, purpose, token)
-        password_hash = await self._users.hash_password(password, link.email, source=source.address, lane=Lane.NEW)
+            least = LEAST_CHARACTERS if link.user_id is None else await self._least(session, link.user_id)
+        password_hash = await self._users.hash_password(
+            password, link.email, least=least, source=source.address, lane=Lane.NEW
+        )
         async with self._database.control() as session:
             link = await self._links.take(session, purpose, token)
             if link.user_id is None:
                 raise LinkInvalid
-            await self._set(session, link.user_id, link.email, password_hash)
+            await self._set(session, link.user_id, link.email, password_hash, short=is_short(password))
             await self._record(session, origin, trail.PASSWORD_RESET, link.user_id)
 
-    async def _set(self, session: ControlSession, user: UserId, email: str, password_hash: str) -> None:
-        await self._users.set_password(session, user, password_hash)
+    async def _methods(self, session: ControlSession, caller: Principal) -> Sequence[str]:
+        """How the caller's session was proven by now: its access token knows no factor that it has enrolled since."""
+        opened = None
+        if caller.sign_in_id is not None:
+            opened = await sign_ins.find_session(session, caller.sign_in_id)
+        return caller.methods if opened is None else opened.methods
+
+    async def _least(self, session: ControlSession, user: UserId) -> int:
+        """The length that is required of the person's password.
+
+        A short one takes a second factor that every sign-in with it needs; that a tenant requires one is not enough, as
+        long as the person has none. And it takes mail: when the factor is lost, only a link sets the next password.
+        """
+        if self._mail is not None and await self._sign_in.has_second_factor(session, user):
+            return LEAST_WITH_FACTOR
+        return LEAST_CHARACTERS
+
+    async def _set(self, session: ControlSession, user: UserId, email: str, password_hash: str, *, short: bool) -> None:
+        await self._users.set_password(session, user, password_hash, is_short=short)
+        # Once more, now that the person is locked: the factor may have been removed while the password was hashed.
+        if short and await self._least(session, user) == LEAST_CHARACTERS:
+            raise too_short(LEAST_CHARACTERS)
         if self._mail is not None:
             await self._mail.mail.enqueue(session, email, render(PasswordChanged(self._mail.product)))
 

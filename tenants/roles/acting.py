@@ -12,7 +12,7 @@ from tenants.roles.builtin import BuiltInRole
 
 ACTING_ROLE = BuiltInRole.OWNER.value  # narrowed to these permissions
 
-_READS = frozenset({"api_keys:read", "members:read", "roles:read", "tenant:read", "usage:read"})
+_READS = frozenset({"api_keys:read", "decisions:explain", "members:read", "roles:read", "tenant:read", "usage:read"})
 _CHANGES = frozenset(
     {
         *("api_keys:revoke", "tenant:update"),

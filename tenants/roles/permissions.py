@@ -68,9 +68,14 @@ MANAGEMENT = (
     Permission("roles", "create", Grade.MANAGE),
     Permission("roles", "update", Grade.MANAGE),
     Permission("roles", "delete", Grade.MANAGE),
+    # Why another principal of the tenant may do something or not (everybody may ask it about themselves), and what
+    # changes of roles would make of what it has asked for.
+    Permission("decisions", "explain", Grade.MANAGE),
     # Of the keys that identity providers use, and of those who map groups to roles (docs/decisions/0036).
     Permission("scim", "manage", Grade.MANAGE),
     Permission("sso", "manage", Grade.MANAGE),
+    # Of rules that trust outside programs, which then hold the rules' roles (docs/decisions/0041).
+    Permission("workloads", "manage", Grade.MANAGE),
     # Keys of the tenant itself, which no later loss of rights narrows (docs/decisions/0039).
     Permission("service_keys", "create", Grade.OWN),
     # Makes the role owner a wider set than admin, so that only owners can grant it (AZ5, docs/decisions/0020).

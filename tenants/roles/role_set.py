@@ -1,6 +1,6 @@
 """The roles of one tenant with their inheritance resolved, and the changes that keep them valid. Plain sets, no I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -70,10 +70,13 @@ class RoleSet:
         built_in = self._vocabulary.built_in
         return nothing.union(*(built_in.get(role) or self.own.get(role, nothing) for role in roles))
 
+    def alone(self, name: str) -> "RoleSet":
+        """One own role, which names all that it holds here. Equal roles give equal policies."""
+        return RoleSet(self.tenant, [RoleDefinition(name, tuple(sorted(self.own[name])))], self._vocabulary)
+
     def added(self, definition: RoleDefinition) -> "RoleSet":
         """With one more role. Raises RoleNameTaken, TooManyRoles and ValidationFailed."""
-        if definition.name.lower() in {name.lower() for name in (*self.definitions, *self._vocabulary.built_in)}:
-            raise RoleNameTaken
+        self._check_name(definition.name)
         if len(self.definitions) >= MOST_ROLES:
             raise TooManyRoles
         return self._with(definition)
@@ -89,34 +92,53 @@ class RoleSet:
             raise RoleInUse
         return RoleSet(self.tenant, remaining, self._vocabulary)
 
-    def _with(self, definition: RoleDefinition) -> "RoleSet":
-        changed = RoleSet(self.tenant, (self.definitions | {definition.name: definition}).values(), self._vocabulary)
-        self._check_references(definition, changed)
-        try:
-            levels = changed.levels
-        except CycleError as error:
-            raise ValidationFailed.at(
-                "/inherits", "cycle", "A role cannot inherit from itself, by any path."
-            ) from error
-        if levels > MOST_LEVELS:
-            raise ValidationFailed.at("/inherits", "too_deep", f"Inheritance has more than {MOST_LEVELS} levels.")
+    def staged(self, definitions: Sequence[RoleDefinition], removed: Iterable[str]) -> "RoleSet":
+        """With all of these added or changed, and without those that are removed: valid as a whole, in any order.
+
+        The pointers of ValidationFailed are into ``/roles``, the list of ``definitions``. Raises what the single
+        changes raise. The names are distinct, and those of ``removed`` are own roles.
+        """
+        gone = frozenset(removed)
+        kept = RoleSet(
+            self.tenant, (each for each in self.definitions.values() if each.name not in gone), self._vocabulary
+        )
+        new = [each for each in definitions if each.name not in kept.definitions]
+        for each in new:
+            kept._check_name(each.name)
+        wanted = kept.definitions | {each.name: each for each in definitions}
+        if new and len(wanted) > MOST_ROLES:
+            raise TooManyRoles
+        if any(gone.intersection(each.inherits) for each in wanted.values()):
+            raise RoleInUse
+        changed = RoleSet(self.tenant, wanted.values(), self._vocabulary)
+        unknown = (self._unknown_in(each, changed, f"/roles/{at}") for at, each in enumerate(definitions))
+        _check_shape([error for errors in unknown for error in errors], changed, "/roles")
         return changed
 
-    def _check_references(self, definition: RoleDefinition, changed: "RoleSet") -> None:
+    def _with(self, definition: RoleDefinition) -> "RoleSet":
+        changed = RoleSet(self.tenant, (self.definitions | {definition.name: definition}).values(), self._vocabulary)
+        _check_shape(self._unknown_in(definition, changed, ""), changed, "/inherits")
+        return changed
+
+    def _check_name(self, new: str) -> None:
+        if new.lower() in {name.lower() for name in (*self.definitions, *self._vocabulary.built_in)}:
+            raise RoleNameTaken
+
+    def _unknown_in(self, definition: RoleDefinition, changed: "RoleSet", pointer: str) -> list[FieldError]:
         # What the role names already may be out of date: a resource that was removed must not block every other change.
         before = self.definitions.get(definition.name)
         kept = frozenset(before.permissions) if before else frozenset()
-        unknown = [
-            FieldError(f"/permissions/{position}", "unknown_permission", "There is no permission of this name.")
+        return [
+            FieldError(
+                f"{pointer}/permissions/{position}", "unknown_permission", "There is no permission of this name."
+            )
             for position, name in enumerate(definition.permissions)
             if name not in self._vocabulary.permissions and name not in kept
         ] + [
-            FieldError(f"/inherits/{position}", "unknown_role", "There is no role of this name.")
+            FieldError(f"{pointer}/inherits/{position}", "unknown_role", "There is no role of this name.")
             for position, name in enumerate(definition.inherits)
             if name not in changed
         ]
-        if unknown:
-            raise ValidationFailed(tuple(unknown))
 
     def _in_order(self) -> Iterable[str]:
         """Every role after those that it inherits from. Raises CycleError."""
@@ -134,3 +156,15 @@ class RoleSet:
     def _held_by(self, definition: RoleDefinition, held: Mapping[str, frozenset[str]]) -> frozenset[str]:
         named = self._vocabulary.permissions.intersection(definition.permissions)
         return named.union(*(held.get(parent, frozenset()) for parent in definition.inherits))
+
+
+def _check_shape(unknown: Sequence[FieldError], changed: RoleSet, pointer: str) -> None:
+    """Raise ValidationFailed for names that are unknown, and at ``pointer`` for what the roles inherit together."""
+    if unknown:
+        raise ValidationFailed(tuple(unknown))
+    try:
+        levels = changed.levels
+    except CycleError as error:
+        raise ValidationFailed.at(pointer, "cycle", "A role cannot inherit from itself, by any path.") from error
+    if levels > MOST_LEVELS:
+        raise ValidationFailed.at(pointer, "too_deep", f"Inheritance has more than {MOST_LEVELS} levels.")

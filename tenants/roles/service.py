@@ -44,6 +44,10 @@ class Roles:
         nothing, built_in = frozenset[str](), self._vocabulary.built_in
         return nothing.union(*(built_in.get(role) or policy.roles.get(role, nothing) for role in roles))
 
+    async def known(self, session: ControlSession, tenant: TenantId) -> RoleSet:
+        """The tenant's roles as they are, which others may change at once: for what only reads them."""
+        return self._set(tenant, await repository.all_of(session, tenant))
+
     async def held(self, session: ControlSession, tenant: TenantId) -> RoleSet:
         """The tenant's roles, which do not change before the transaction ends: for what refers to one of them."""
         await directory.hold(session, tenant)

@@ -1,13 +1,13 @@
-"""Access tokens: short-lived JWTs for one person in one tenant (profile of RFC 9068).
+"""Access tokens: short-lived JWTs of one caller of one tenant (profile of RFC 9068).
 
-We issue and verify them, so verification accepts exactly what we issue. A token cannot choose how it is verified: the
-algorithm is bound to the key, the key is selected by its exact kid, and any other header member is rejected, which
-covers ``jku``, ``x5u``, ``x5c``, ``jwk``, ``crit`` and ``b64`` (RFC 8725).
+A token is a person's, an API key's, or a workload's that a rule of the tenant trusts; the type of its ``sub`` says
+which. We issue and verify them, so verification accepts exactly what we issue. A token cannot choose how it is
+verified: the algorithm is bound to the key, the key is selected by its exact kid, and any other header member is
+rejected, which covers ``jku``, ``x5u``, ``x5c``, ``jwk``, ``crit`` and ``b64`` (RFC 8725).
 """
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
@@ -16,14 +16,28 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry, deserialize_compact
-from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from tenants.credentials import CredentialExpired, CredentialInvalid
-from tenants.identifiers import TENANT, USER, SignInId, TenantId, UserId, new_id, read, show
+from tenants.identifiers import (
+    API_KEY,
+    TENANT,
+    USER,
+    WORKLOAD_RULE,
+    ApiKeyId,
+    SignInId,
+    TenantId,
+    UserId,
+    WorkloadRuleId,
+    new_id,
+    read,
+    show,
+)
 from tenants.sign_in.signing_keys import ALGORITHM, SigningKeys
+from tenants.values.compact_jws import BadJws, read_compact
 
 LONGEST_TOKEN = 8192  # bytes, before anything is decoded
 LONGEST_LIFE = 900  # seconds
+LONGEST_WORKLOAD_LIFE = 300  # seconds
 LEEWAY = 30  # seconds; tolerated clock difference between hosts
 TYPE = "at+jwt"
 
@@ -32,13 +46,46 @@ _REGISTRY = JWSRegistry(algorithms=[ALGORITHM])
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """The claims of a verified token."""
+    """The claims of a verified token of a person."""
 
     user_id: UserId
     tenant_id: TenantId
     session_id: SignInId | None  # the sign-in that issued it; the token ends with it
     expires_at: float  # seconds since the epoch
     methods: tuple[str, ...]  # of that sign-in (RFC 8176); empty for a token of an older release
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaims:
+    """The claims of a verified token of an API key, with which it ends."""
+
+    key_id: ApiKeyId
+    tenant_id: TenantId
+    scopes: frozenset[str] | None  # narrower than the key's; None is all that the key may do
+    expires_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadClaims:
+    """The claims of a verified token of a workload. It ends with this version of the rule that trusts the workload."""
+
+    rule_id: WorkloadRuleId
+    tenant_id: TenantId
+    version: int
+    scopes: frozenset[str] | None  # narrower than the rule's; None is all that the rule gives
+    subject: str  # of the outside token, shortened
+    expires_at: float  # seconds since the epoch
+
+
+Claims = AccessClaims | KeyClaims | WorkloadClaims
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token, and for how many seconds it is valid."""
+
+    token: str
+    expires_in: int
 
 
 class AccessTokens:
@@ -56,8 +103,8 @@ class AccessTokens:
         if not 0 < lifetime <= LONGEST_LIFE:
             raise ValueError(f"access tokens live at most {LONGEST_LIFE} seconds")
         self.keys = keys
+        self.issuer = issuer
         self.lifetime = lifetime  # seconds
-        self._issuer = issuer
         self._audience = audience
         self._clock = clock
 
@@ -66,38 +113,59 @@ class AccessTokens:
 
         ``methods`` are how the person signed in (RFC 8176).
         """
-        now = int(self._clock())
-        claims = {
-            "iss": self._issuer,
-            "aud": self._audience,
-            "sub": show(USER, user),
-            "exp": now + self.lifetime,
-            "iat": now,
-            "jti": str(new_id()),
-            "tenant": show(TENANT, tenant),
-            "sid": str(session),
-            "amr": list(methods),
-        }
-        header = {"alg": ALGORITHM, "typ": TYPE, "kid": self.keys.signing_kid}
-        return jwt.encode(header, claims, self.keys.signing_key, registry=_REGISTRY, default_type=None)
+        return self._signed(show(USER, user), tenant, self.lifetime, {"sid": str(session), "amr": list(methods)})
 
-    def verify(self, token: bytes) -> AccessClaims:
+    def issue_for_key(
+        self, key: ApiKeyId, tenant: TenantId, scopes: Iterable[str] | None, *, ends_at: float | None = None
+    ) -> Issued:
+        """Issue a token for this API key, valid for ``lifetime`` seconds and never after ``ends_at``."""
+        return self._issued(show(API_KEY, key), tenant, self.lifetime, ends_at, _scope(scopes))
+
+    def issue_for_workload(self, claims: WorkloadClaims, lifetime: int) -> Issued:
+        """Issue a token with these claims, valid for ``lifetime`` seconds."""
+        members = {"rule_version": claims.version, "workload": claims.subject, **_scope(claims.scopes)}
+        seconds = min(lifetime, LONGEST_WORKLOAD_LIFE)
+        return self._issued(show(WORKLOAD_RULE, claims.rule_id), claims.tenant_id, seconds, None, members)
+
+    def verify(self, token: bytes) -> Claims:
         """Verify a token and return its claims (ID6).
 
         Raises CredentialExpired for an expired token of ours, CredentialInvalid for anything else.
         """
         if len(token) > LONGEST_TOKEN:
             _reject("longer than 8 KB")
-        segments = token.split(b".")
-        if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature (RFC 7515 section 3.1)
-            _reject("not three segments")
-        header, claims, _ = map(_decoded, segments, ("header", "payload", "signature"))
-        key = self._key_of(_loads(header, "header"))
         try:
+            parts = read_compact(token)
+            key = self._key_of(parts.header)
             deserialize_compact(token, key, registry=_REGISTRY)
+        except BadJws as error:
+            raise CredentialInvalid(detail=f"access token: {error}") from error
         except (JoseError, ValueError) as error:
             raise CredentialInvalid(detail=f"access token: {type(error).__name__}") from error
-        return self._checked(_loads(claims, "payload"))
+        return self._checked(parts.claims)
+
+    def _issued(
+        self, subject: str, tenant: TenantId, lifetime: int, ends_at: float | None, members: Mapping[str, object]
+    ) -> Issued:
+        left = lifetime if ends_at is None else min(lifetime, int(ends_at - self._clock()))
+        if left < 1:
+            raise CredentialExpired
+        return Issued(self._signed(subject, tenant, left, {"client_id": subject, **members}), left)
+
+    def _signed(self, subject: str, tenant: TenantId, lifetime: int, members: Mapping[str, object]) -> str:
+        now = int(self._clock())
+        claims = {
+            "iss": self.issuer,
+            "aud": self._audience,
+            "sub": subject,
+            "exp": now + lifetime,
+            "iat": now,
+            "jti": str(new_id()),
+            "tenant": show(TENANT, tenant),
+            **members,
+        }
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": self.keys.signing_kid}
+        return jwt.encode(header, claims, self.keys.signing_key, registry=_REGISTRY, default_type=None)
 
     def _key_of(self, header: dict[str, Any]) -> OKPKey:
         kid = header.get("kid")
@@ -108,55 +176,38 @@ class AccessTokens:
             _reject("unknown kid")
         return key
 
-    def _checked(self, claims: dict[str, Any]) -> AccessClaims:
+    def _checked(self, claims: dict[str, Any]) -> Claims:
         now = self._clock()
-        if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
+        if claims.get("iss") != self.issuer or claims.get("aud") != self._audience:
             _reject("another issuer or audience")
         issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
         if issued > now + LEEWAY or not 0 < expires - issued <= LONGEST_LIFE:
             _reject("unexpected lifetime")
         if "nbf" in claims and _seconds(claims, "nbf") > now + LEEWAY:
             _reject("not valid yet")
-        user, tenant = read(USER, _text(claims, "sub")), read(TENANT, _text(claims, "tenant"))
-        if user is None or tenant is None or not _text(claims, "jti"):
+        tenant = read(TENANT, _text(claims, "tenant"))
+        if tenant is None or not _text(claims, "jti"):
             _reject("unexpected ids")
+        found = _claims(claims, TenantId(tenant), expires - issued)
         if expires <= now:
             raise CredentialExpired
-        return AccessClaims(UserId(user), TenantId(tenant), _session(claims), float(expires), _methods(claims))
+        return found
 
 
-def _decoded(segment: bytes, name: str) -> bytes:
-    """The content of a segment, which has one spelling, whatever a decoder tolerates."""
-    try:
-        content = urlsafe_b64decode(segment)
-    except ValueError as error:
-        raise CredentialInvalid(detail=f"access token: {name} is not base64url") from error
-    if urlsafe_b64encode(content) != segment:
-        _reject(f"{name} is not canonical base64url")
-    return content
-
-
-def _loads(content: bytes, name: str) -> dict[str, Any]:
-    """Parse UTF-8 without a byte order mark (RFC 8259 section 8.1): given bytes, ``json`` would guess an encoding."""
-    try:
-        text = content.decode("utf-8")
-        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise CredentialInvalid(detail=f"access token: {name} is not JSON in UTF-8") from error
-    if not isinstance(found, dict):
-        _reject(f"{name} is not an object")
-    return found
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):  # parsers differ in which of the two they use
-        raise ValueError("duplicate member name")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _claims(claims: dict[str, Any], tenant: TenantId, life: int) -> Claims:
+    """By the type of the subject, which no other member can change."""
+    subject, expires_at = _text(claims, "sub"), float(claims["exp"])
+    if (user := read(USER, subject)) is not None:
+        return AccessClaims(UserId(user), tenant, _session(claims), expires_at, _methods(claims))
+    if claims.get("client_id") != subject:  # RFC 9068 section 2.2
+        _reject("unexpected client")
+    if (key := read(API_KEY, subject)) is not None:
+        return KeyClaims(ApiKeyId(key), tenant, _scopes(claims), expires_at)
+    rule = read(WORKLOAD_RULE, subject)
+    if rule is None or life > LONGEST_WORKLOAD_LIFE:
+        _reject("unexpected ids")
+    version, workload = _seconds(claims, "rule_version"), _text(claims, "workload")
+    return WorkloadClaims(WorkloadRuleId(rule), tenant, version, _scopes(claims), workload, expires_at)
 
 
 def _seconds(claims: dict[str, Any], name: str) -> int:
@@ -171,6 +222,14 @@ def _text(claims: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         _reject(f"{name} is not text")
     return value
+
+
+def _scope(scopes: Iterable[str] | None) -> dict[str, str]:
+    return {} if scopes is None else {"scope": " ".join(sorted(scopes))}  # RFC 8693 section 4.2
+
+
+def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:
+    return frozenset(_text(claims, "scope").split(" ")) if "scope" in claims else None
 
 
 def _methods(claims: dict[str, Any]) -> tuple[str, ...]:

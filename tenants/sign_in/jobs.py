@@ -3,8 +3,8 @@
 from procrastinate import App
 
 from tenants.database.sessions import Database
-from tenants.sign_in.attempts import forget_old_limits
 from tenants.sign_in.sessions import forget_old_sessions
+from tenants.sign_in_limits.attempts import forget_old_limits
 
 FORGET_TASK = "sign_in.forget"
 FORGET_SESSIONS_TASK = "sign_in.forget_sessions"

@@ -8,8 +8,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    DateTime,
-    Exists,
     Uuid,
     and_,
     any_,
@@ -23,8 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import aliased
 
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
@@ -35,35 +31,10 @@ from tenants.identifiers import SignInId, TenantId, UserId
 from tenants.members.models import Membership
 from tenants.principal import TenantRef
 from tenants.sign_in.access_tokens import AccessClaims
-from tenants.sign_in.limits import PLACE_LIFE, PLACES, AllowanceState
-from tenants.sign_in.models import RefreshToken, SignInAllowance, SignInPlace, UserSession
+from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.users.models import User
 
-_requested_tenant = aliased(Tenant)
 Ended = frozenset[TenantId]  # the tenants in which a sign-in has been ended
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The account of a sign-in attempt."""
-
-    address: str  # as the database compares it
-    user: User | None
-    tenant: Tenant | None  # None when the person is no member of the requested tenant, or disabled in it
-    is_known_place: bool  # a member of the requested tenant has signed in from there
-    has_failed: bool  # its network has failed to sign in lately
-
-
-async def find_account(session: ControlSession, email: str, slug: str, *, place: bytes, failed: bytes) -> Account:
-    """The person with this address, and the tenant with this slug if they may sign in to it. Always one query."""
-    typed = select(func.lower(email).label("address")).subquery()
-    query = (
-        select(typed.c.address, User, Tenant, _is_known(place, slug), _is_remembered(failed))
-        .select_from(typed)
-        .outerjoin(User, func.lower(User.email) == typed.c.address)
-        .outerjoin(Tenant, and_(Tenant.slug == slug, _belongs_to()))
-    )
-    return Account(*(await session.execute(query)).one())
 
 
 async def find(session: ControlSession, digests: Sequence[bytes]) -> RefreshToken | None:
@@ -263,87 +234,7 @@ async def holders(reads: Work, claims: Sequence[AccessClaims]) -> dict[AccessCla
     return {each: found[name] for each, name in named.items() if name in found}
 
 
-def _belongs_to() -> Exists:
-    mine = exists().where(Membership.tenant_id == Tenant.id, Membership.user_id == User.id)
-    return mine.where(Membership.disabled_at.is_(None))
-
-
-async def lock_limits(session: ControlSession, account: bytes, tenant: bytes) -> None:
-    """Serialise attempts on this account and this tenant, whose rows need not exist."""
-    locks = (func.pg_advisory_xact_lock(literal(_lock_number(key), BigInteger)) for key in (account, tenant))
-    await session.execute(select(*locks))
-
-
-async def read_limits(session: ControlSession, account: bytes, tenant: bytes, turn: bytes) -> AllowanceState:
-    """What is stored for an attempt. The caller holds the locks."""
-    now = await session.scalar(select(func.clock_timestamp(type_=DateTime(timezone=True))))
-    if now is None:
-        raise LookupError("the database has no clock")
-    query = select(SignInAllowance.key, SignInAllowance.until).where(SignInAllowance.key.in_((account, tenant, turn)))
-    until = {row.key: row.until for row in await session.execute(query)}
-    return AllowanceState(now, until.get(account, now), until.get(tenant, now), until.get(turn))
-
-
-async def charge(session: ControlSession, key: bytes, interval: timedelta) -> None:
-    """Add an interval to an allowance."""
-    added = insert(SignInAllowance).values(key=key, until=func.now() + interval)
-    until = func.greatest(SignInAllowance.until, func.now()) + interval
-    await session.execute(added.on_conflict_do_update(index_elements=[SignInAllowance.key], set_={"until": until}))
-
-
-async def give_back(session: ControlSession, key: bytes, interval: timedelta) -> None:
-    """Take an interval off an allowance."""
-    charged = update(SignInAllowance).where(SignInAllowance.key == key)
-    await session.execute(charged.values(until=SignInAllowance.until - interval))
-
-
-async def remember(session: ControlSession, key: bytes, until: datetime) -> None:
-    """Store this time, in place of an earlier one."""
-    added = insert(SignInAllowance).values(key=key, until=until)
-    await session.execute(
-        added.on_conflict_do_update(index_elements=[SignInAllowance.key], set_={"until": added.excluded.until})
-    )
-
-
-async def forget(session: ControlSession, key: bytes) -> None:
-    """Delete a stored time."""
-    await session.execute(delete(SignInAllowance).where(SignInAllowance.key == key))
-
-
-async def remember_place(session: ControlSession, user: UserId, tenant: TenantId, place: bytes) -> None:
-    """Store where this member has signed in from now, and drop all but the latest places."""
-    mine = (SignInPlace.user_id == user, SignInPlace.tenant_id == tenant)
-    added = insert(SignInPlace).values(user_id=user, tenant_id=tenant, place=place, seen_at=func.now())
-    primary = [SignInPlace.user_id, SignInPlace.tenant_id, SignInPlace.place]
-    await session.execute(added.on_conflict_do_update(index_elements=primary, set_={"seen_at": added.excluded.seen_at}))
-    latest = select(SignInPlace.place).where(*mine).order_by(SignInPlace.seen_at.desc()).limit(PLACES)
-    await session.execute(delete(SignInPlace).where(*mine, SignInPlace.place.not_in(latest)))
-
-
 async def delete_old_sessions(session: ControlSession, ended: timedelta, unused: timedelta) -> None:
     """Delete sign-ins that ended, or were used last, so long ago; with their refresh tokens."""
     is_old = or_(UserSession.ended_at < func.now() - ended, UserSession.last_used_at < func.now() - unused)
     await session.execute(delete(UserSession).where(is_old))
-
-
-async def delete_old_limits(session: ControlSession, age: timedelta) -> None:
-    """Delete times that passed so long ago."""
-    await session.execute(delete(SignInAllowance).where(SignInAllowance.until < func.now() - age))
-
-
-async def delete_old_places(session: ControlSession) -> None:
-    """Delete places from which nobody has signed in for long."""
-    await session.execute(delete(SignInPlace).where(SignInPlace.seen_at < func.now() - PLACE_LIFE))
-
-
-def _is_known(place: bytes, slug: str) -> Exists:
-    known = exists().where(SignInPlace.tenant_id == _requested_tenant.id, SignInPlace.place == place)
-    return known.where(_requested_tenant.slug == slug, SignInPlace.seen_at > func.now() - PLACE_LIFE)
-
-
-def _is_remembered(key: bytes) -> Exists:
-    return exists().where(SignInAllowance.key == key, SignInAllowance.until > func.now())
-
-
-def _lock_number(key: bytes) -> int:
-    return int.from_bytes(key[:8], signed=True)

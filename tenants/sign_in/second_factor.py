@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tenants.database.sessions import ControlSession
 from tenants.errors import Forbidden
+from tenants.identifiers import UserId
 from tenants.members.repository import Member
 from tenants.sign_in.schemas import MfaChallenge
 
@@ -32,6 +33,9 @@ class SecondFactors(Protocol):
 
     async def is_needed(self, session: ControlSession, member: Member, methods: Sequence[str]) -> bool:
         """Whether these methods are not enough. Whether the person has a factor does not change in the transaction."""
+
+    async def has_any(self, session: ControlSession, user: UserId) -> bool:
+        """Whether the person has enrolled one, so that every sign-in with their password needs it."""
 
     async def begin(self, session: ControlSession, member: Member, methods: Sequence[str]) -> MfaChallenge:
         """Let the sign-in wait for a second factor."""

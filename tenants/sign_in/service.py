@@ -23,14 +23,14 @@ from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.secrets.tokens import SecretKind, generate, kind_of
 from tenants.sign_in import repository, trail
 from tenants.sign_in.access_tokens import AccessTokens
-from tenants.sign_in.attempts import Attempt, SignInAttempts
 from tenants.sign_in.client import UNKNOWN_CLIENT, ClientInfo
-from tenants.sign_in.errors import TokenReused
-from tenants.sign_in.limits import Source
+from tenants.sign_in.errors import LongerPasswordNeeded, TokenReused
 from tenants.sign_in.models import RefreshToken, UserSession
 from tenants.sign_in.policy import CheckPolicy, SsoRequired
 from tenants.sign_in.schemas import Grant, MfaChallenge
 from tenants.sign_in.second_factor import SecondFactorNeeded, SecondFactors, is_multi_factor
+from tenants.sign_in_limits.attempts import Attempt, SignInAttempts
+from tenants.sign_in_limits.limits import Source
 from tenants.users.models import User
 from tenants.users.passwords import PasswordHasher
 
@@ -90,7 +90,8 @@ class SignIn:
     ) -> Grant | MfaChallenge:
         """Sign in, or go on with a second factor: after a right password only, so that a wrong one reveals nothing.
 
-        Raises SignInRefused, after the same work for every reason; TenantSuspended for members only.
+        Raises SignInRefused, after the same work for every reason; TenantSuspended for members only; and
+        LongerPasswordNeeded for a short password whose second factor is gone.
         Raises SignInDelayed, before the password is checked, after too many wrong ones; RateLimited and Unavailable in
         a flood.
         """
@@ -103,7 +104,7 @@ class SignIn:
                 if isinstance(begun, Grant):
                     await self._attempts.remember(session, user, tenant, source)
                 return begun
-        except (TenantSuspended, SsoRequired):
+        except (TenantSuspended, SsoRequired, LongerPasswordNeeded):
             await self._attempts.undo(proven.attempt)  # the password was right
             raise
 
@@ -114,9 +115,10 @@ class SignIn:
 
         A wrong password of a member is noted for the tenant's audit log.
         """
-        attempt = await self._attempts.begin(email, slug, source)
+        async with self._attempts.begun(email, slug, source) as attempt:
+            matches = await self._matches(attempt, password)
         user, tenant = attempt.account.user, attempt.account.tenant
-        if not await self._matches(attempt, password) or user is None or tenant is None or user.disabled_at is not None:
+        if not matches or user is None or tenant is None or user.disabled_at is not None:
             if user is not None and tenant is not None:
                 self._refusals.note(tenant.id, "sign_in.refused", user.id, (client or UNKNOWN_CLIENT).origin)
             raise SignInRefused
@@ -142,9 +144,23 @@ class SignIn:
     ) -> Grant | MfaChallenge:
         """As ``open_session``; a sign-in that needs a second factor goes on with the challenge."""
         member = await self._admitted(session, user_id, tenant_id, methods, client)
+        await self._check_password(session, member, methods)
         if await self._second_factors.is_needed(session, member, methods):
             return await self._second_factors.begin(session, member, methods)
         return await self._opened(session, member, methods, client)
+
+    async def has_second_factor(self, session: ControlSession, user: UserId) -> bool:
+        """Whether the person has one, so that every sign-in with their password needs it."""
+        return await self._second_factors.has_any(session, user)
+
+    async def _check_password(self, session: ControlSession, member: Member, methods: Sequence[str]) -> None:
+        """A short password alone neither signs in nor enrols the next second factor."""
+        if (
+            PASSWORD in methods
+            and member.user.password_is_short
+            and not await self.has_second_factor(session, member.id)
+        ):
+            raise LongerPasswordNeeded
 
     async def open_session(
         self,
@@ -162,6 +178,7 @@ class SignIn:
         who has to sign in elsewhere, SecondFactorNeeded when the methods are not enough.
         """
         member = await self._admitted(session, user_id, tenant_id, methods, client)
+        await self._check_password(session, member, methods)
         if await self._second_factors.is_needed(session, member, methods):
             raise SecondFactorNeeded
         return await self._opened(session, member, methods, client)

@@ -25,9 +25,9 @@ from tenants.password_changes.service import AccountMail
 from tenants.principal import Actor, ActorKind
 from tenants.roles.builtin import BuiltInRole
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Source
 from tenants.sign_in.schemas import Grant
 from tenants.sign_in.service import PASSWORD, SignIn
+from tenants.sign_in_limits.limits import Source
 from tenants.sign_up import repository
 from tenants.sign_up.errors import AddressInUse, NotThePassword, SlugInUse, SlugLost
 from tenants.sign_up.models import PendingSignUp

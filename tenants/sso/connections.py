@@ -10,6 +10,7 @@ from tenants.audit.origin import Origin
 from tenants.database.sessions import ControlSession, Database
 from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.identifiers import TenantId, new_id
+from tenants.oidc.errors import IssuerUnusable
 from tenants.outbound.urls import read_secure_url
 from tenants.principal import TenantRef
 from tenants.roles.grants import Grantor, check_assignment
@@ -19,7 +20,7 @@ from tenants.secrets.sealing import SealedRow, Sealer
 from tenants.sso import repository
 from tenants.sso.errors import NothingToEnforce
 from tenants.sso.models import SsoConnection
-from tenants.sso.port import IdentityProvider, ProviderClient, ProviderUnusable
+from tenants.sso.port import IdentityProvider, ProviderClient
 from tenants.sso.schemas import ConfigureConnection, ConnectionResponse
 from tenants.values.errors import BadValue
 
@@ -184,7 +185,7 @@ class Connections:
     async def _check_provider(self, issuer: str) -> None:
         try:
             await self._provider.check(issuer)
-        except ProviderUnusable as error:
+        except IssuerUnusable as error:
             # One text for every reason: the answer must not tell what is reachable from here.
             message = "No OpenID Connect provider with exactly this issuer answers at a public address."
             raise ValidationFailed((FieldError("/issuer", "provider_unusable", message),), detail=str(error)) from error

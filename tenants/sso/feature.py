@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tenants.audit.refusals import Refusals
 from tenants.database.sessions import Database
+from tenants.oidc.discovery import Discovery
 from tenants.outbound.client import OutboundClient
 from tenants.roles.service import Roles
 from tenants.secrets.hashing import SecretHasher
@@ -12,7 +13,6 @@ from tenants.secrets.sealing import Sealer, SealingKey
 from tenants.sign_in.service import SignIn
 from tenants.sso.admission import Admission
 from tenants.sso.connections import CLIENT_SECRET, Connections
-from tenants.sso.discovery import Discovery
 from tenants.sso.domains import DnsTxtRecords
 from tenants.sso.oidc import OidcProvider
 from tenants.sso.proofs import Domains
@@ -47,6 +47,7 @@ def build_single_sign_on(
     settings: SsoSettings,
     *,
     outbound: OutboundClient,
+    discovery: Discovery,
     hasher: SecretHasher,
     roles: Roles,
     admission: Admission,
@@ -54,7 +55,7 @@ def build_single_sign_on(
     refusals: Refusals,
 ) -> SingleSignOn:
     """Connections and sign-ins ask the same provider."""
-    provider = OidcProvider(outbound, Discovery(outbound, allow_loopback_http=settings.allow_loopback_http))
+    provider = OidcProvider(outbound, discovery)
     connections = Connections(
         database,
         roles=roles,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,17 +11,12 @@ from authlib.oauth2.client import OAuth2Client
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from tenants.oidc.discovery import Discovery, Metadata
+from tenants.oidc.errors import AnswerRefused, IssuerUnusable
+from tenants.oidc.tokens import read_header, refuse
 from tenants.outbound.client import OutboundClient, OutboundFailed, Reply
-from tenants.sso.discovery import Discovery, Metadata
-from tenants.sso.id_tokens import read_header, refuse, verify
-from tenants.sso.port import (
-    AuthorizationResponse,
-    Challenge,
-    Identity,
-    IdentityRefused,
-    ProviderClient,
-    ProviderUnusable,
-)
+from tenants.sso.id_tokens import verify
+from tenants.sso.port import AuthorizationResponse, Challenge, Identity, ProviderClient
 from tenants.values.errors import BadValue
 from tenants.values.shown import check_shown
 
@@ -50,11 +46,11 @@ class OidcProvider:
         self._discovery = discovery
 
     async def check(self, issuer: str) -> None:
-        """Return when the issuer has acceptable metadata now. Raises ProviderUnusable."""
-        await self._discovery.metadata(issuer)
+        """Return when the issuer has acceptable metadata now. Raises IssuerUnusable."""
+        _endpoints(await self._discovery.metadata(issuer))
 
     async def authorization_url(self, client: ProviderClient, challenge: Challenge) -> str:
-        """Where to send the browser. Raises ProviderUnusable."""
+        """Where to send the browser. Raises IssuerUnusable."""
         metadata = await self._discovery.metadata(client.issuer)
         oauth = OAuth2Client(
             None,
@@ -64,7 +60,7 @@ class OidcProvider:
             code_challenge_method="S256",
         )
         url, _ = oauth.create_authorization_url(
-            metadata.authorization_endpoint,
+            _endpoints(metadata).authorization,
             state=challenge.state,
             nonce=challenge.nonce,
             code_verifier=challenge.code_verifier,
@@ -72,7 +68,7 @@ class OidcProvider:
         return str(url)
 
     async def identity(self, client: ProviderClient, challenge: Challenge, response: AuthorizationResponse) -> Identity:
-        """Who has signed in. Raises IdentityRefused and ProviderUnusable."""
+        """Who has signed in. Raises AnswerRefused and IssuerUnusable."""
         metadata = await self._discovery.metadata(client.issuer)
         _check_issuer(metadata, response)
         tokens = await self._tokens(client, metadata, challenge, response)
@@ -95,7 +91,7 @@ class OidcProvider:
             code_verifier=challenge.code_verifier,
         )
         authentication = _client_auth(client, metadata)
-        url, headers, body = authentication.prepare("POST", metadata.token_endpoint, dict(_FORM), body)
+        url, headers, body = authentication.prepare("POST", _endpoints(metadata).token, dict(_FORM), body)
         async with self._discovery.slot(client.issuer):
             reply = await self._sent(self._http.post(url, body.encode(), most=_MOST_BYTES, headers=headers))
         if reply.status != _OK:
@@ -103,7 +99,7 @@ class OidcProvider:
         try:
             return _Tokens.model_validate_json(reply.body)
         except ValidationError as error:
-            raise IdentityRefused("token response without an ID token") from error
+            raise AnswerRefused("token response without an ID token") from error
 
     async def _userinfo(
         self, client: ProviderClient, url: str, access_token: str, claims: Mapping[str, Any]
@@ -123,10 +119,24 @@ class OidcProvider:
         try:
             reply = await request
         except OutboundFailed as error:
-            raise ProviderUnusable(str(error)) from error
+            raise IssuerUnusable(str(error)) from error
         if reply.status >= _SERVER_ERROR:
-            raise ProviderUnusable(f"status {reply.status}")
+            raise IssuerUnusable(f"status {reply.status}")
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoints:
+    """What an issuer needs that signs people in (OpenID Connect Discovery 1.0 section 3)."""
+
+    authorization: str
+    token: str
+
+
+def _endpoints(metadata: Metadata) -> _Endpoints:
+    if metadata.authorization_endpoint is None or metadata.token_endpoint is None:
+        raise IssuerUnusable("metadata without the endpoints of sign-in")
+    return _Endpoints(metadata.authorization_endpoint, metadata.token_endpoint)
 
 
 def _client_auth(client: ProviderClient, metadata: Metadata) -> ClientAuth:

@@ -1,4 +1,4 @@
-"""What single sign-on needs of an identity provider, and what can go wrong with it."""
+"""What single sign-on needs of an identity provider. What can go wrong is in ``tenants/oidc/errors.py``."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -43,16 +43,8 @@ class Identity:
     methods: tuple[str, ...] = ()  # how the provider authenticated them, if it says so (RFC 8176)
 
 
-class IdentityRefused(Exception):
-    """The provider's answer is not accepted; the text says why, for the log only."""
-
-
-class ProviderUnusable(Exception):
-    """The provider cannot be asked, or its metadata is not acceptable; the text says why, for the log only."""
-
-
 class IdentityProvider(Protocol):
-    """Any provider, by its issuer. Every call has a deadline and may raise ProviderUnusable."""
+    """Any provider, by its issuer. Every call has a deadline and may raise IssuerUnusable."""
 
     async def check(self, issuer: str) -> None:
         """Return when the issuer has acceptable metadata now."""
@@ -61,4 +53,4 @@ class IdentityProvider(Protocol):
         """Where to send the browser."""
 
     async def identity(self, client: ProviderClient, challenge: Challenge, response: AuthorizationResponse) -> Identity:
-        """Who has signed in. Raises IdentityRefused."""
+        """Who has signed in. Raises AnswerRefused."""

@@ -21,6 +21,7 @@ from tenants.database.sessions import ControlSession, Database
 from tenants.directory.models import Tenant
 from tenants.errors import TenantryError, ValidationFailed
 from tenants.identifiers import new_id
+from tenants.oidc.errors import AnswerRefused, IssuerUnusable
 from tenants.outbound.urls import origin_of_url, read_url
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate, kind_of
@@ -33,15 +34,7 @@ from tenants.sso.admission import Admission
 from tenants.sso.connections import Connections
 from tenants.sso.errors import NoSingleSignOn, ProviderUnavailable, SsoRefused
 from tenants.sso.models import SsoFlow
-from tenants.sso.port import (
-    AuthorizationResponse,
-    Challenge,
-    Identity,
-    IdentityProvider,
-    IdentityRefused,
-    ProviderClient,
-    ProviderUnusable,
-)
+from tenants.sso.port import AuthorizationResponse, Challenge, Identity, IdentityProvider, ProviderClient
 from tenants.sso.repository import Connected
 from tenants.sso.schemas import SsoCode, SsoStarted
 from tenants.values.errors import BadValue
@@ -103,7 +96,7 @@ class SsoSignIn:
         client = self._client(connected)
         try:
             url = await self._provider.authorization_url(client, self._challenge(state))
-        except ProviderUnusable as error:
+        except IssuerUnusable as error:
             raise ProviderUnavailable(detail=str(error)) from error
         flow = SsoFlow(
             id=new_id(),
@@ -201,9 +194,9 @@ class SsoSignIn:
     async def _identity(self, connected: Connected, challenge: Challenge, response: AuthorizationResponse) -> Identity:
         try:
             return await self._provider.identity(self._client(connected), challenge, response)
-        except IdentityRefused as error:
+        except AnswerRefused as error:
             raise SsoRefused(detail=str(error)) from error
-        except ProviderUnusable as error:
+        except IssuerUnusable as error:
             raise ProviderUnavailable(detail=str(error)) from error
 
     def _client(self, connected: Connected) -> ProviderClient:

@@ -19,6 +19,7 @@ class User(Versioned, ControlModel):
     email: Mapped[str]
     name: Mapped[str] = mapped_column(server_default="")
     password_hash: Mapped[str | None]
+    password_is_short: Mapped[bool] = mapped_column(server_default=text("false"))  # enough with a second factor alone
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

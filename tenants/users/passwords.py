@@ -20,42 +20,19 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from tenants.errors import ValidationFailed
 from tenants.fair_queue import FairSlots
+from tenants.users.common_passwords import COMMON_PASSWORDS
 
 LEAST_CHARACTERS = 15
+LEAST_WITH_FACTOR = 8  # characters, of a person whose every sign-in needs a second factor
 MOST_BYTES = 1024
 _LEAST_DIFFERENT = 5  # characters
 _THREADS = 2  # each uses _MEMORY while hashing
-_MOST_WAITING = 256
+_MOST_WAITING = 256  # of a lane
 _MOST_WAITING_OF_ONE = 32  # of one source: some 0.4 s of both threads
 _LONGEST_WAIT = 3.0  # seconds (OP3)
 _MEMORY = 19_456  # KiB; OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane
 _PASSES = 2
 _LANES = 1
-
-_BLOCKED = frozenset(
-    {
-        "123456789012345",
-        "1234567890123456",
-        "abcdefghijklmno",
-        "abcdefghijklmnop",
-        "administrator123",
-        "changemechangeme",
-        "correcthorsebatterystaple",
-        "iloveyouiloveyou",
-        "letmeinletmein123",
-        "passwordpassword",
-        "password12345678",
-        "password123456789",
-        "qwertyuiopasdfgh",
-        "qwertyuiopasdfghjkl",
-        "qwertyuiop123456",
-        "thisisapassword",
-        "thisismypassword",
-        "trustno1trustno1",
-        "welcomewelcome1",
-        "welcome123456789",
-    }
-)
 
 _NICENESS = 5  # nice(2): a competing thread gets three times as much of the processor
 
@@ -64,20 +41,32 @@ _Result = TypeVar("_Result")
 _log = structlog.get_logger(__name__)
 
 
-def checked_password(password: str, email: str) -> None:
+def checked_password(password: str, email: str, least: int = LEAST_CHARACTERS) -> None:
     """Check a new password (ID9). Raises ValidationFailed at ``/password``."""
     if len(password.encode()) > MOST_BYTES:
         raise ValidationFailed.at("/password", "too_long", f"Must have at most {MOST_BYTES} bytes.")
     text = normalized(password)
-    if len(text) < LEAST_CHARACTERS:
-        raise ValidationFailed.at("/password", "too_short", f"Must have at least {LEAST_CHARACTERS} characters.")
+    if len(text) < least:
+        raise too_short(least)
     if _too_common(text.casefold(), email.casefold()):
         raise ValidationFailed.at("/password", "too_common", "Too easy to guess. Choose another password.")
 
 
+def too_short(least: int) -> ValidationFailed:
+    """The error for a new password of fewer than ``least`` characters."""
+    return ValidationFailed.at("/password", "too_short", f"Must have at least {least} characters.")
+
+
+def is_short(password: str) -> bool:
+    """Whether it is accepted only with a second factor."""
+    return len(normalized(password)) < LEAST_CHARACTERS
+
+
 def _too_common(text: str, email: str) -> bool:
     letters = "".join(each for each in text if not each.isspace())
-    return letters in _BLOCKED or len(set(letters)) < _LEAST_DIFFERENT or letters in {email, email.partition("@")[0]}
+    if letters in COMMON_PASSWORDS or len(set(letters)) < _LEAST_DIFFERENT:
+        return True
+    return letters in {email, email.partition("@")[0]}
 
 
 def normalized(password: str) -> str:

@@ -8,7 +8,7 @@ from tenants.errors import NotFound
 from tenants.identifiers import UserId
 from tenants.users import repository
 from tenants.users.models import User
-from tenants.users.passwords import PasswordHasher, checked_password
+from tenants.users.passwords import LEAST_CHARACTERS, PasswordHasher, checked_password
 
 # Ends every sign-in of a person in all tenants, in the caller's transaction.
 EndAllSignIns = Callable[[ControlSession, UserId, datetime], Awaitable[object]]
@@ -24,9 +24,17 @@ class Users:
         self._passwords = passwords
         self._end_all_sign_ins = end_all_sign_ins
 
-    async def hash_password(self, password: str, email: str, *, source: Hashable = None, lane: Hashable = None) -> str:
+    async def hash_password(
+        self,
+        password: str,
+        email: str,
+        *,
+        least: int = LEAST_CHARACTERS,
+        source: Hashable = None,
+        lane: Hashable = None,
+    ) -> str:
         """Check a new password and hash it. Callers wait by lane and source. Raises ValidationFailed."""
-        checked_password(password, email)
+        checked_password(password, email, least)
         return await self._passwords.hash(password, source=source, lane=lane)
 
     async def ensure(self, session: ControlSession, email: str, name: str = "") -> User:
@@ -46,9 +54,15 @@ class Users:
         """Create a person whose address is proven, with a password. None when the address has an account."""
         return await repository.insert_unless_known(session, email, name, password_hash)
 
-    async def set_password(self, session: ControlSession, user: UserId, password_hash: str) -> None:
-        """Store the hash of the person's password. Raises NotFound."""
-        (await self._found(session, user)).password_hash = password_hash
+    async def set_password(
+        self, session: ControlSession, user: UserId, password_hash: str, *, is_short: bool = False
+    ) -> None:
+        """Store the hash of the person's password, which nobody else changes until the commit. Raises NotFound.
+
+        A short one needs a second factor, which the caller checks afterwards.
+        """
+        found = await self._found(session, user)
+        found.password_hash, found.password_is_short = password_hash, is_short
         await session.flush()
         await self._end_all_sign_ins(session, user, datetime.now(UTC))
 

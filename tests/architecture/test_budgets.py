@@ -44,6 +44,8 @@ def test_management_is_never_charged_to_the_plan(routes: list[Route]) -> None:
         for _, route in api_routes(router.routes):
             usual = (Budget.MANAGEMENT, ErrorFormat.PROBLEM)
             expected = (Budget.SCIM, ErrorFormat.SCIM) if route.path.startswith("/scim/") else usual
+            if route.path == "/v1/auth/token":
+                expected = (Budget.MANAGEMENT, ErrorFormat.OAUTH)
             declared = (route.terms.budget, route.terms.error_format)
             assert declared == expected, f"{route.path}: register it on a ManagementRouter"
 

@@ -24,6 +24,8 @@ _UNCACHED = "no worker caches it: what it ends is read from the database with ea
 # Unsafe routes without ``ends_rights``, each with the reason why no worker has to apply anything before the answer.
 NO_RIGHTS_TAKEN = {
     "POST /v1/api-keys": _GIVES,
+    "POST /v1/decisions/explain": "it changes nothing",
+    "POST /v1/roles/dry-run": "it changes nothing",
     "POST /v1/api-keys/{key_id}/enable": _GIVES,
     "POST /v1/invitations": _GIVES,
     "POST /v1/invitations/{invitation_id}/resend": _GIVES,
@@ -49,6 +51,8 @@ NO_RIGHTS_TAKEN = {
     "POST /v1/auth/password/forgot": "sends a link",
     "POST /v1/auth/sso/start": _BEGINS,
     "POST /v1/auth/sso/token": _BEGINS,
+    "POST /v1/auth/token": _GIVES,
+    "POST /v1/workload-rules": _GIVES,
     "POST /operator/v1/tenants": _GIVES,
     "POST /operator/v1/tenants/{tenant_id}/resume": _GIVES,
     "POST /operator/v1/plans": _GIVES,

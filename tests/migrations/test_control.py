@@ -23,7 +23,14 @@ from tests.fixtures.databases import DatabaseUrls
 
 _ROOT = Path(__file__).parents[2]
 # Written by the owner's runner and functions alone.
-_READ_ONLY = {"alembic_version", "tenant_blueprints", "tenant_migrations", "event_counters"}
+_READ_ONLY = {
+    "alembic_version",
+    "tenant_blueprints",
+    "tenant_migrations",
+    "event_counters",
+    "operator_events",
+    "operator_event_chains",
+}
 
 
 @pytest.fixture

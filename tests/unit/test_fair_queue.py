@@ -86,14 +86,19 @@ async def test_a_source_beyond_its_bound_is_turned_away_alone() -> None:
     assert slots.callers == 0
 
 
-async def test_all_sources_together_are_bounded() -> None:
-    """ID9: an outage of ours, as far as this caller can tell."""
+async def test_all_sources_of_a_lane_together_are_bounded() -> None:
+    """ID9, ID10: an outage of ours, as far as this caller can tell; a flood in one lane closes no other."""
     slots = _slots(most=3)
     await slots.acquire("holder")
-    waiting = [asyncio.create_task(slots.acquire(number)) for number in range(3)]
+    waiting = [asyncio.create_task(slots.acquire(number, "new")) for number in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
-        await slots.acquire("one more")
+        await slots.acquire("one more", "new")
+    other = asyncio.create_task(slots.acquire("good", "place"))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        slots.release()
+    await other
     for each in waiting:
         each.cancel()
 

@@ -3,6 +3,8 @@
 ``api_key_uses`` is a table of its own: its rows change every few seconds, and a change of ``api_keys`` is announced to
 every worker and counts as a version. No foreign key: a row of a key that was just deleted must not fail the batch. A
 trigger deletes the rows of deleted keys, in the order in which batches lock them, so that the two cannot deadlock.
+
+The older release knows no disabled keys and accepts them: to refuse a key during the rollout, revoke it.
 """
 
 from alembic import op

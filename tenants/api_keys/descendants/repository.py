@@ -14,7 +14,6 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
-    exists,
     or_,
     select,
     text,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.orm import aliased
 
 from tenants.api_keys.filters import ListedKey
 from tenants.api_keys.models import ApiKey, ApiKeyUse
@@ -83,11 +81,15 @@ async def owned_by(session: ControlSession, tenant: TenantId, user: UserId, most
 
 
 async def directly_owned_by(session: ControlSession, tenant: TenantId, user: UserId, most: int) -> Sequence[ApiKeyId]:
-    """The keys of a person that have not been revoked, or own others; at most so many, the oldest first."""
-    other = aliased(ApiKey)
-    owns = exists().where(other.owner_key_id == ApiKey.id)
-    query = select(ApiKey.id).where(_persons(tenant, user), or_(ApiKey.revoked_at.is_(None), owns))
-    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+    """The keys of a person that have not been revoked, or own one that has not, directly or through others.
+
+    At most so many, the oldest first.
+    """
+    line = select(ApiKey.id, ApiKey.id.label("root")).where(_persons(tenant, user)).cte("line", recursive=True)
+    owned = select(ApiKey.id, line.c.root).join(line, ApiKey.owner_key_id == line.c.id)
+    line = line.union(owned.where(ApiKey.tenant_id == tenant))
+    query = select(line.c.root).distinct().join(ApiKey, ApiKey.id == line.c.id).where(ApiKey.revoked_at.is_(None))
+    return (await session.scalars(query.order_by(line.c.root).limit(most))).all()
 
 
 def _persons(tenant: TenantId, user: UserId) -> ColumnElement[bool]:

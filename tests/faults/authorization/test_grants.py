@@ -28,12 +28,17 @@ _VIEWER = {"contacts:read"}
 _MEMBER = _VIEWER | {"contacts:create", "contacts:update", "contacts:delete"}
 _ADMIN = _MEMBER | {
     *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read", "audit:read"),
-    *("tenant:read", "tenant:update", "scim:manage", "sso:manage"),
-    *("members:read", "members:update", "members:remove"),
+    *("api_keys:update", "tenant:read", "tenant:update", "scim:manage", "sso:manage"),
+    *("decisions:explain", "members:read", "members:update", "members:remove"),
     *("invitations:read", "invitations:create", "invitations:delete"),
     *("roles:read", "roles:create", "roles:update", "roles:delete"),
 }
-_BUILT_IN = {"owner": _ADMIN | {"owners:manage"}, "admin": _ADMIN, "member": _MEMBER, "viewer": _VIEWER}
+_BUILT_IN = {
+    "owner": _ADMIN | {"owners:manage", "service_keys:create"},
+    "admin": _ADMIN,
+    "member": _MEMBER,
+    "viewer": _VIEWER,
+}
 _ALL = sorted(_BUILT_IN["owner"])
 _OWN = ["a", "b", "c", "d", "e"]
 

@@ -22,7 +22,7 @@ from migrations.servable import Servable
 from tenants.identifiers import API_KEY, TENANT, UserId, new_id, read, show
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate
-from tenants.sign_in.access_tokens import AccessClaims
+from tenants.sign_in.access_tokens import Claims
 from tests.asgi import HOST, Response, call, http_scope
 from tests.fixtures.gateways import Gateway, GatewayFactory
 
@@ -190,7 +190,7 @@ async def test_a_forged_token_that_is_sent_again_costs_no_signature(
     tokens = environment.gateway.services.features.tokens
     verify = tokens.verify
 
-    def counted(token: bytes) -> AccessClaims:
+    def counted(token: bytes) -> Claims:
         nonlocal verified
         verified += 1
         return verify(token)

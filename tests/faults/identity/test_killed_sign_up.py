@@ -22,7 +22,7 @@ _WORKER = """
 import asyncio, sys
 from gateway.features import build_features
 from tenants.sign_in.client import ClientInfo
-from tenants.sign_in.limits import Source
+from tenants.sign_in_limits.limits import Source
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for
 from tests.fixtures.post import mail_settings

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.development.postgres import LocalPostgres
 from gateway.identity.cache import MAX_STALENESS
+from tenants.database.confirmations import BOUND
 from tenants.secrets.tokens import SecretKind, generate
 from tests.fixtures.gateways import PASSWORD, Gateway, Template, make_template, running_gateway
 from tests.fixtures.servers import PostgresFactory
@@ -75,6 +76,26 @@ async def test_without_the_database_unknown_credentials_are_503_and_cached_ones_
                 await asyncio.sleep(0.02)
         assert (await _ask(gateway, cold)).status_code == 200
         assert (await _ask(gateway, person["access_token"])).status_code == 200
+        await _revoke_after_a_crash(gateway, server, cold)
+
+
+async def _revoke_after_a_crash(gateway: Gateway, server: LocalPostgres, key: str) -> None:
+    """ID14: a crash empties the rows of the workers, which trust their caches on: the answer does without the rows."""
+    keys = (await gateway.client.get("/v1/api-keys?limit=100", headers=gateway.acme.key("admin"))).json()["data"]
+    (revoked,) = [each["id"] for each in keys if each["last4"] == key[-4:]]
+    server.kill()
+    server.start()
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        while (await _revoke(gateway, revoked)) != 204:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.02)
+    assert time.monotonic() - began >= BOUND
+    assert _code(await _ask(gateway, key)) == (401, "credential_revoked")
+
+
+async def _revoke(gateway: Gateway, key: str) -> int:
+    answer = await gateway.client.post(f"/v1/api-keys/{key}/revoke", headers=gateway.acme.key("admin"))
+    return answer.status_code
 
 
 async def test_a_hanging_database_hangs_no_request(server: LocalPostgres, template: Template) -> None:

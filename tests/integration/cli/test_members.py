@@ -4,10 +4,36 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from tenants.identifiers import USER, read
 from tests.fixtures.commands import Run, answer
 from tests.fixtures.databases import DatabaseUrls
 
+# Ann and Bob, who is not reset, have one of everything.
+_FACTORS = """
+    INSERT INTO tenantry.users (id, email) VALUES (gen_random_uuid(), 'bob@acme.test');
+    INSERT INTO tenantry.memberships (tenant_id, user_id, roles)
+        SELECT tenants.id, users.id, '{viewer}' FROM tenantry.tenants, tenantry.users WHERE email = 'bob@acme.test';
+    INSERT INTO tenantry.totp_factors (id, user_id, secret_sealed, confirmed_at)
+        SELECT gen_random_uuid(), id, '', now() FROM tenantry.users;
+    INSERT INTO tenantry.passkeys (id, user_id, credential_id, public_key, sign_count, synced, transports, name)
+        SELECT gen_random_uuid(), id, sha256(email::bytea), '', 0, false, '{}', 'Laptop' FROM tenantry.users;
+    INSERT INTO tenantry.recovery_codes (id, user_id, digest)
+        SELECT gen_random_uuid(), id, sha256(email::bytea) FROM tenantry.users;
+    INSERT INTO tenantry.mfa_challenges (id, purpose, digest, user_id, expires_at)
+        SELECT gen_random_uuid(), 'sign_in', sha256(email::bytea), id, now() + interval '5 minutes' FROM tenantry.users;
+    INSERT INTO tenantry.sign_ins (id, user_id, tenant_id, methods)
+        SELECT gen_random_uuid(), user_id, tenant_id, '{pwd,otp}' FROM tenantry.memberships
+"""
+_LEFT = """
+    SELECT email, (SELECT count(*) FROM tenantry.totp_factors WHERE user_id = users.id),
+        (SELECT count(*) FROM tenantry.passkeys WHERE user_id = users.id),
+        (SELECT count(*) FROM tenantry.recovery_codes WHERE user_id = users.id),
+        (SELECT count(*) FROM tenantry.mfa_challenges WHERE user_id = users.id),
+        (SELECT count(*) FROM tenantry.sign_ins WHERE user_id = users.id AND ended_at IS NULL)
+    FROM tenantry.users ORDER BY email
+"""
 _MAIL = {"TENANTRY_SMTP_HOST": "127.0.0.1", "TENANTRY_MAIL_FROM": "Acme <no-reply@acme.test>"}
 
 
@@ -72,6 +98,26 @@ def test_the_owner_of_a_new_tenant_is_invited(migrated: Run, database_urls: Data
     created = migrated("tenants", "create", "globex", "--owner", "bob@globex.test", **_MAIL)
     assert "Mail is off" not in created.output
     assert _invitations(database_urls)[1] == ("bob@globex.test", "owner", "cli", 1, None)
+
+
+def test_the_second_factors_of_a_member_are_reset(owned: Run, database_urls: DatabaseUrls) -> None:
+    """ID13, AU1: app, passkeys, codes, sign-ins that wait and sessions end; audited and mailed; others' stay."""
+    with psycopg.connect(database_urls.owner, autocommit=True) as connection:
+        connection.execute(_FACTORS)
+    reset = answer(owned("members", "reset-mfa", "acme", "ANN@acme.test", "--json", **_MAIL))
+    assert (reset["email"], reset["mfa_reset"]) == ("ann@acme.test", True)
+    with psycopg.connect(database_urls.owner) as connection:
+        left = connection.execute(_LEFT).fetchall()
+        schema = connection.execute("SELECT tenantry.tenant_schema(id) FROM tenantry.tenants").fetchone()
+        assert schema is not None
+        events = sql.SQL("SELECT actor_kind, object_id FROM {} WHERE type = 'members.mfa_reset'")
+        audited = connection.execute(events.format(sql.Identifier(schema[0], "tenantry_events"))).fetchall()
+        jobs = connection.execute("SELECT task_name FROM tenantry.procrastinate_jobs").fetchall()
+    assert left == [("ann@acme.test", 0, 0, 0, 0, 0), ("bob@acme.test", 1, 1, 1, 1, 1)]
+    assert audited == [("cli", read(USER, reset["id"]))]
+    assert ("mail.send",) in jobs
+    again = owned("members", "reset-mfa", "acme", reset["id"])
+    assert (again.exit_code, "no such second factor" in again.output) == (1, True)
 
 
 def test_mistakes_are_reported_without_a_traceback(owned: Run) -> None:

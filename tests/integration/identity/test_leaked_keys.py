@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tenants.audit.origin import SYSTEM
 from tenants.directory import repository as directory
 from tenants.errors import Unavailable
 from tenants.identifiers import read
@@ -235,7 +236,7 @@ async def test_operators_of_the_role_admin_can_report_without_a_signature(gatewa
     raw = json.dumps([match(leaked["secret"], None)]).encode()
     async with gateway.services.database.control() as session:
         support = CreateOperatorKey(name="support", role=OperatorRole.SUPPORT)
-        supporter = (await gateway.services.features.operator_keys.create(session, support)).secret
+        supporter = (await gateway.services.features.operator_keys.create(session, support, origin=SYSTEM)).secret
     for headers in ({"X-API-Key": supporter}, gateway.acme.key("owner")):
         refused = await gateway.client.post(LEAKED_KEYS, content=raw, headers=headers | signed(raw, _GITHUB.private))
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")

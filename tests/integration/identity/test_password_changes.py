@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants.sign_in.limits import ACCOUNT, Source
 from tenants.sign_in.service import SignInRefused
+from tenants.sign_in_limits.limits import ACCOUNT, Source
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 from tests.fixtures.people import SignedIn, execute, sign_in
 from tests.fixtures.post import Post, gateway_with_mail

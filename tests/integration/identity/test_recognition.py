@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 
+from tenants.audit.origin import SYSTEM
 from tenants.identifiers import API_KEY, new_id, read
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.tokens import SecretKind, generate, last4_of, prefix_of
@@ -164,6 +165,23 @@ async def test_keys_keep_working_while_a_pepper_is_rotated(gateways: GatewayFact
         assert _code(await later.client.get(_ME, headers=_bearer(later.acme.keys["admin"])))[0] == 401
 
 
+async def test_gateways_with_either_pepper_first_serve_side_by_side(gateways: GatewayFactory) -> None:
+    """ID2: during a restart a key is rehashed to and fro and recognised by all; one never used needs the old pepper."""
+    old, new = base64.b64encode(bytes(range(32))).decode(), base64.b64encode(b"n" * 32).decode()
+    async with gateways(key_peppers=f"1:{old},2:{new}") as first, gateways(key_peppers=f"2:{new},1:{old}") as second:
+        used, unused = _bearer(first.acme.keys["viewer"]), _bearer(first.acme.keys["member"])
+        for gateway, version in ((second, 2), (first, 1), (second, 2)):
+            assert (await gateway.client.get(_ME, headers=used)).status_code == 200
+            await first.catch_up()
+            await second.catch_up()
+            async with gateway.services.database.control() as session:
+                found = await gateway.services.features.api_keys.count_by_pepper(session)
+            assert found.get(version, 0) >= 1
+        assert found[2] == 1
+        assert (await first.client.get(_ME, headers=unused)).status_code == 200
+        assert (await second.client.get(_ME, headers=_bearer(first.acme.keys["admin"]))).status_code == 200
+
+
 async def test_no_usable_secret_is_stored(gateway: Gateway) -> None:
     """ID2: a dump of the database contains no secret, not even of sessions."""
     grant = await _log_in(gateway)
@@ -208,11 +226,11 @@ async def test_operator_routes_require_an_operator_key(gateway: Gateway) -> None
 async def test_a_revoked_operator_key_is_refused_at_once(gateway: Gateway) -> None:
     """ID4 for operators."""
     async with gateway.services.database.control() as session:
-        made = await gateway.services.features.operator_keys.create(session, ADMIN_OPERATOR)
+        made = await gateway.services.features.operator_keys.create(session, ADMIN_OPERATOR, origin=SYSTEM)
     headers = _bearer(made.secret)
     assert (await gateway.client.get("/operator/v1/tenants", headers=headers)).status_code == 200
     async with gateway.services.database.control() as session:
-        await gateway.services.features.operator_keys.revoke(session, made.key.id)
+        await gateway.services.features.operator_keys.revoke(session, made.key.id, origin=SYSTEM)
     await _until(lambda: gateway.client.get("/operator/v1/tenants", headers=headers), 401)
     assert _code(await gateway.client.get("/operator/v1/tenants", headers=headers)) == (401, "credential_revoked")
 

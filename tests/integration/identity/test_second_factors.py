@@ -13,7 +13,7 @@ from tenants.jobs.app import JobSettings, make_job_app
 from tenants.mfa import attempts
 from tenants.mfa.jobs import forget_expired
 from tenants.secrets.tokens import SecretKind, generate
-from tenants.sign_in.limits import Allowance
+from tenants.sign_in_limits.limits import Allowance
 from tests.fixtures.authenticator import Authenticator
 from tests.fixtures.events import events_of
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory

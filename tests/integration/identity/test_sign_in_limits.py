@@ -11,9 +11,9 @@ import httpx
 import psycopg
 import pytest
 
-from tenants.sign_in import attempts, limits
-from tenants.sign_in.attempts import forget_old_limits
-from tenants.sign_in.limits import ACCOUNT, LONGEST_WAIT, PLACES, Allowance
+from tenants.sign_in_limits import attempts, limits, repository
+from tenants.sign_in_limits.attempts import forget_old_limits
+from tenants.sign_in_limits.limits import ACCOUNT, LONGEST_WAIT, PLACES, Allowance
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 
 pytestmark = pytest.mark.anyio
@@ -147,6 +147,22 @@ async def test_wrong_passwords_for_many_accounts_of_a_tenant_are_limited(
     assert answers[:5] == [401] * 5
     assert 429 in answers
     assert (await site.log_in(_HOME, PASSWORD, email="member@globex.example", tenant="globex")).status_code == 200
+
+
+async def test_an_attempt_that_must_wait_anyway_is_refused_without_a_transaction(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ID9, ID10: a flood that is refused changes nothing and holds no slot, also when it comes at once."""
+    assert (await site.log_in(_HOME, PASSWORD)).status_code == 200
+    await site.statuses(*_strangers(1))
+    site.let_pass(-timedelta(hours=1))  # as after a thousand wrong passwords: no turn is left to give
+    stored = site.execute("SELECT * FROM tenantry.sign_in_allowances ORDER BY key")
+    monkeypatch.setattr(repository, "find_account", None)
+    flood = await asyncio.gather(*(site.log_in(source, worker=1) for source in _strangers(100, network=3)))
+    assert Counter(each.headers.get("retry-after") for each in flood) == {"60": 100}
+    assert site.execute("SELECT * FROM tenantry.sign_in_allowances ORDER BY key") == stored
+    monkeypatch.undo()
+    assert (await site.log_in(_HOME, PASSWORD)).status_code == 200
 
 
 async def test_a_suspended_tenant_costs_its_members_nothing(site: Site) -> None:

@@ -7,7 +7,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from tenants.sso import discovery
+from tenants.oidc import discovery
 from tests.fixtures.oidc import Claims, HostileProvider, hostile_provider, new_key, unsigned
 from tests.fixtures.people import SignedIn
 from tests.fixtures.single_sign_on import SingleSignOn

@@ -42,7 +42,7 @@ def test_an_untouched_log_has_no_fault() -> None:
     """Also one that grows while it is read: events beyond the recorded end, which has moved by then."""
     log = Log.of(_TENANT, _contents(Random(2), 50))  # noqa: S311
     assert log.verified().count == 0
-    verifier = Verifier(_TENANT, [ChainEnd(40, log.rows[39].hash or b"")])
+    verifier = Verifier(genesis(_TENANT), [ChainEnd(40, log.rows[39].hash or b"")])
     for row in log.rows:
         verifier.feed(row)
     assert verifier.finish(50).count == 0
@@ -76,7 +76,7 @@ def test_a_rewritten_chain_is_found_by_what_was_signed() -> None:
     when = datetime(2026, 1, 31, 12, tzinfo=UTC)
     signed = [ChainEnd(at, honest.rows[at - 1].hash or b"", when) for at in (10, 30, 50)]
     contents[19] = (*contents[19][:-1], "0")
-    verifier = Verifier(_TENANT, signed)
+    verifier = Verifier(genesis(_TENANT), signed)
     for row in Log.of(_TENANT, contents).rows:
         verifier.feed(row)
     first, second = verifier.finish(50).named

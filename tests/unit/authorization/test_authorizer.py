@@ -15,12 +15,13 @@ _KEYS = {f"api_keys:{verb}" for verb in ("read", "create", "update", "rotate", "
 _MEMBERS = {f"members:{verb}" for verb in ("read", "update", "remove")}
 _ROLES = {f"roles:{verb}" for verb in ("read", "create", "update", "delete")}
 _INVITATIONS = {f"invitations:{verb}" for verb in ("read", "create", "delete")}
-_TENANT = {"tenant:read", "tenant:update", "usage:read", "audit:read", "scim:manage", "sso:manage"}
-_MANAGED = _KEYS | _MEMBERS | _INVITATIONS | _ROLES | _TENANT
+_TENANT = {"tenant:read", "tenant:update", "usage:read", "audit:read", "decisions:explain"}
+_PROVIDERS = {"scim:manage", "sso:manage", "workloads:manage"}
+_MANAGED = _KEYS | _MEMBERS | _INVITATIONS | _ROLES | _TENANT | _PROVIDERS
 
 # Written by hand, so that it can disagree with the policy (AZ3).
 _ORACLE = {
-    "owner": _DATA | _MANAGED | {"owners:manage"},
+    "owner": _DATA | _MANAGED | {"owners:manage", "service_keys:create"},
     "admin": _DATA | _MANAGED,
     "member": _DATA,
     "viewer": {"contacts:read"},
@@ -74,7 +75,7 @@ def test_a_failure_inside_the_decision_is_a_denial_and_an_alarm(
     def explode(*_: object) -> bool:
         raise RuntimeError("the model is broken")
 
-    monkeypatch.setattr(casbin.Enforcer, "enforce", explode)
+    monkeypatch.setattr(casbin.Enforcer, "enforce_ex", explode)
     with capture_logs() as lines:
         assert authorizer.allows(_principal("owner"), "contacts:read") is False
     assert [line["event"] for line in lines] == ["authorization_failed"]
@@ -87,7 +88,7 @@ def test_a_decision_is_asked_of_casbin_once(authorizer: Authorizer, monkeypatch:
     def again(*_: object) -> bool:
         raise AssertionError("asked twice")
 
-    monkeypatch.setattr(casbin.Enforcer, "enforce", again)
+    monkeypatch.setattr(casbin.Enforcer, "enforce_ex", again)
     assert authorizer.allows(_principal("owner"), "contacts:read") is True
 
 
@@ -98,7 +99,7 @@ def test_a_denial_by_accident_ends_with_the_accident(authorizer: Authorizer, mon
         raise MemoryError
 
     with monkeypatch.context() as broken:
-        broken.setattr(casbin.Enforcer, "enforce", explode)
+        broken.setattr(casbin.Enforcer, "enforce_ex", explode)
         assert authorizer.allows(_principal("owner"), "contacts:read") is False
     assert authorizer.allows(_principal("owner"), "contacts:read") is True
 

@@ -26,11 +26,11 @@ _OPERATION_IDS = {
         list_deals create_deal read_deal update_deal delete_deal win_deal read_contact_stats
         read_own_tenant update_own_tenant
         create_api_key list_api_keys read_api_key update_api_key
-        rotate_api_key disable_api_key enable_api_key revoke_api_key
-        list_members read_member update_member remove_member
+        rotate_api_key disable_api_key enable_api_key revoke_api_key list_descendants
+        list_members read_member update_member remove_member revoke_keys_of_member hand_over_keys_of_member
         create_invitation list_invitations read_invitation resend_invitation revoke_invitation
         accept_invitation renew_invitation
-        create_role list_roles read_role update_role delete_role list_permissions
+        create_role list_roles read_role update_role delete_role try_role_changes list_permissions
         read_sso_connection configure_sso_connection remove_sso_connection
         add_sso_domain list_sso_domains read_sso_domain verify_sso_domain remove_sso_domain
         start_sso end_sso redeem_sso
@@ -39,11 +39,13 @@ _OPERATION_IDS = {
         create_scim_group list_scim_groups read_scim_group replace_scim_group update_scim_group delete_scim_group
         read_scim_config list_scim_resource_types read_scim_resource_type list_scim_schemas read_scim_schema
         read_scim_settings update_scim_settings list_group_roles read_group_role update_group_role
-        list_usage read_me log_in refresh_tokens log_out read_signing_keys
+        list_usage read_me explain_decision log_in refresh_tokens log_out read_signing_keys
         list_sessions end_session switch_tenant list_own_tenants
         change_password forgot_password reset_password sign_up verify_email
         verify_mfa read_mfa begin_totp confirm_totp remove_totp renew_recovery_codes reset_member_mfa
         request_passkey log_in_with_passkey begin_passkey
+        create_workload_rule list_workload_rules read_workload_rule update_workload_rule delete_workload_rule
+        issue_token read_server_metadata
         create_passkey list_passkeys read_passkey update_passkey remove_passkey
     """,
     OPERATORS: """
@@ -52,6 +54,7 @@ _OPERATION_IDS = {
         list_stripe_events read_stripe_event replay_stripe_event receive_stripe_event
         create_operator_key list_operator_keys read_operator_key revoke_operator_key
         report_leaked_keys
+        list_operator_audit_events read_operator_audit_event
         list_migrations read_control_migration read_migration
         read_liveness read_readiness read_metrics
     """,
@@ -121,7 +124,7 @@ def test_tags_start_with_the_resources() -> None:
     tags = [each["name"] for each in _MADE[TENANTS]["tags"]]
     ours = [
         *("tenant", "api keys", "members", "invitations", "roles", "single sign-on", "audit log", "scim", "usage"),
-        *("me", "sign-in", "second factors"),
+        *("me", "decisions", "workload rules", "tokens", "sign-in", "second factors"),
     ]
     assert tags == ["contacts", "deals", *ours]
     assert next(iter(_MADE[TENANTS]["paths"])) == "/v1/contacts"
@@ -149,8 +152,9 @@ def test_every_operation_documents_its_errors(edition: Edition) -> None:
         for status, response in responses.items():
             assert "X-Request-Id" in response["headers"], (name, status)
             if status == "default" or int(status) >= 400:
-                format_ = "scim" if operation["tags"] == ["scim"] and _is_scim(name) else "problem"
-                assert list(response["content"]) == [f"application/{format_}+json"], (name, status)
+                format_ = "scim+json" if operation["tags"] == ["scim"] and _is_scim(name) else "problem+json"
+                format_ = "json" if name == "issue_token" else format_
+                assert list(response["content"]) == [f"application/{format_}"], (name, status)
                 assert "`" in response["description"], (name, status)
             assert ("Retry-After" in response["headers"]) == (status in {"429", "503"}), (name, status)
         assert ("429" in responses) == (name not in _UNLIMITED), name
@@ -164,8 +168,22 @@ def _is_scim(name: str) -> bool:
 _CHECK_CREDENTIALS = {
     *("accept_invitation", "end_sso", "log_in", "redeem_sso", "refresh_tokens", "reset_password", "verify_email"),
 }
-_CHECK_CREDENTIALS |= {"verify_mfa", "begin_totp", "confirm_totp", "request_passkey", "log_in_with_passkey"}
-_UNLIMITED = {"read_signing_keys", "receive_stripe_event", "read_liveness", "read_readiness", "read_metrics"}
+_CHECK_CREDENTIALS |= {
+    "issue_token",
+    "verify_mfa",
+    "begin_totp",
+    "confirm_totp",
+    "request_passkey",
+    "log_in_with_passkey",
+}
+_UNLIMITED = {
+    "read_server_metadata",
+    "read_signing_keys",
+    "receive_stripe_event",
+    "read_liveness",
+    "read_readiness",
+    "read_metrics",
+}
 
 
 def test_every_code_is_documented_where_it_occurs() -> None:

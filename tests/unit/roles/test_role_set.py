@@ -137,3 +137,41 @@ def test_the_revision_follows_the_content() -> None:
     ]
     assert same[0].policy == same[1].policy
     assert len({each.policy for each in (*same, *others)}) == 1 + len(others)
+
+
+def test_staged_changes_are_valid_as_a_whole() -> None:
+    """AZ5: whatever their order; a role that is removed is not missed by one that no longer inherits from it."""
+    before = _roles(_role("lead", inherits=["agent"]), _role("agent", _READ), _role("Old", _DELETE))
+    changes = [_role("lead", inherits=["new"]), _role("new", _CREATE, inherits=["viewer"]), _role("old", _READ)]
+    after = before.staged(changes, ["agent", "Old"])
+    assert after.own == {"lead": {_READ, _CREATE}, "new": {_READ, _CREATE}, "old": {_READ}}
+    assert before.own["lead"] == {_READ}
+    assert before.staged([], []).policy == before.policy
+
+
+def test_staged_changes_are_judged_by_the_rules_of_single_ones() -> None:
+    """AZ5: with pointers into the list of roles."""
+    before = _roles(_role("lead", inherits=["agent"]), _role("agent", "gone:read"))
+    with pytest.raises(RoleInUse):
+        before.staged([], ["agent"])
+    for name in ("LEAD", "Owner"):
+        with pytest.raises(RoleNameTaken):
+            before.staged([_role(name)], [])
+    most = MOST_ROLES - len(before.definitions)
+    assert len(before.staged([_role(f"r{number}") for number in range(most)], []).definitions) == MOST_ROLES
+    assert len(before.staged([_role(f"r{number}") for number in range(most + 1)], ["lead"]).definitions) == MOST_ROLES
+    with pytest.raises(TooManyRoles):
+        before.staged([_role(f"r{number}") for number in range(most + 1)], [])
+    with pytest.raises(ValidationFailed) as unknown:
+        before.staged([_role("agent", "gone:read"), _role("new", "gone:read", inherits=["nobody"])], [])
+    assert _faults(unknown.value) == [
+        ("/roles/1/permissions/0", "unknown_permission"),
+        ("/roles/1/inherits/0", "unknown_role"),
+    ]
+    with pytest.raises(ValidationFailed) as cycle:
+        before.staged([_role("agent", inherits=["new"]), _role("new", inherits=["lead"])], [])
+    assert _faults(cycle.value) == [("/roles", "cycle")]
+    deep = [_role(f"r{number}", inherits=[f"r{number + 1}"]) for number in range(MOST_LEVELS)]
+    with pytest.raises(ValidationFailed) as levels:
+        before.staged([*deep, _role(f"r{MOST_LEVELS}")], [])
+    assert _faults(levels.value) == [("/roles", "too_deep")]

@@ -244,3 +244,45 @@ class _Noted(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._events.append("sent")
         await super().__call__(scope, receive, send)
+
+
+class _Reused(NotFound):
+    """Raised after the end of a session was committed."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "declared", "waits"),
+    [
+        (None, {"ends_rights": True}, 1),
+        (None, {}, 0),
+        (NotFound, {"ends_rights": True, "ending_errors": (_Reused,)}, 0),
+        (_Reused, {"ending_errors": (_Reused,)}, 1),
+        (None, {"ending_errors": (_Reused,)}, 0),
+    ],
+)
+async def test_a_change_of_rights_is_answered_after_every_worker_has_confirmed_it(
+    fault: type[TenantryError] | None, declared: dict[str, Any], waits: int
+) -> None:
+    """ID14: between the commit of the endpoint and the first byte of the answer. Other errors changed nothing."""
+    order: list[str] = []
+
+    async def endpoint(item_id: UUID) -> Response:
+        order.append(f"committed {item_id.int}")
+        if fault is not None:
+            raise fault
+        return Response()
+
+    async def confirm() -> None:
+        order.append("confirmed")
+
+    router, app = APIRouter(), FastAPI(openapi_url=None)
+    router.add_api_route("/items/{item_id}", terms(public, **declared)(endpoint), methods=["POST"])
+    app.include_router(router)
+    app.state.confirm = confirm
+    try:
+        await post(app)
+    except NotFound:
+        order.append("refused")
+    else:
+        order.append("answered")
+    assert order == [f"committed {ITEM_ID.int}", *["confirmed"] * waits, "answered" if fault is None else "refused"]

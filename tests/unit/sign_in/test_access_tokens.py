@@ -12,7 +12,7 @@ from joserfc.jwk import OKPKey
 
 from tenants.credentials import CredentialExpired, CredentialInvalid
 from tenants.identifiers import TenantId, UserId, new_id, show
-from tenants.sign_in.access_tokens import LONGEST_TOKEN, AccessTokens
+from tenants.sign_in.access_tokens import LONGEST_TOKEN, AccessClaims, AccessTokens
 from tenants.sign_in.signing_keys import SigningKeys, generate_signing_keys
 
 _NOW = 1_790_000_000.0
@@ -67,10 +67,16 @@ def _without(name: str) -> dict[str, object]:
     return {key: value for key, value in _claims().items() if key != name}
 
 
+def _person(tokens: AccessTokens, token: bytes) -> AccessClaims:
+    claims = tokens.verify(token)
+    assert isinstance(claims, AccessClaims)
+    return claims
+
+
 def test_a_token_contains_the_user_and_the_tenant() -> None:
     """docs/api.md: typ at+jwt; iss, aud, sub, exp, iat, jti, tenant; asymmetric."""
     token = _tokens().issue(_USER, _TENANT, _SESSION, ["pwd", "otp"])
-    claims = _tokens().verify(token.encode())
+    claims = _person(_tokens(), token.encode())
     assert (claims.user_id, claims.tenant_id, claims.session_id) == (_USER, _TENANT, _SESSION)
     assert claims.methods == ("pwd", "otp")
     header, content = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
@@ -81,7 +87,7 @@ def test_a_token_contains_the_user_and_the_tenant() -> None:
 
 def test_tokens_signed_by_this_module_are_accepted() -> None:
     """Otherwise the tests below would pass for the wrong reason."""
-    assert _tokens().verify(_signed(_header(), _claims())).user_id == _USER
+    assert _person(_tokens(), _signed(_header(), _claims())).user_id == _USER
 
 
 @pytest.mark.parametrize(
@@ -218,7 +224,7 @@ def test_bits_that_base64url_does_not_use_must_be_zero() -> None:
 def test_json_in_another_encoding_is_rejected_despite_a_valid_signature(encoding: str, part: str) -> None:
     """ID6: UTF-8 without a byte order mark (RFC 8259 section 8.1), as we write it."""
     parts = {"header": json.dumps(_header()).encode(), "claims": json.dumps(_claims()).encode()}
-    assert _tokens().verify(_signed_segments(*map(_b64, parts.values()))).user_id == _USER
+    assert _person(_tokens(), _signed_segments(*map(_b64, parts.values()))).user_id == _USER
     parts[part] = parts[part].decode().encode(encoding)
     with pytest.raises(CredentialInvalid):
         _tokens().verify(_signed_segments(*map(_b64, parts.values())))
@@ -259,7 +265,7 @@ def test_tokens_of_the_old_key_are_valid_while_it_is_in_the_set() -> None:
     new = json.loads(generate_signing_keys("key-2"))["keys"]
     rotated = SigningKeys.load(json.dumps({"keys": new + old}))
     token = _tokens().issue(_USER, _TENANT, _SESSION).encode()
-    assert _tokens(keys=rotated).verify(token).user_id == _USER
+    assert _person(_tokens(keys=rotated), token).user_id == _USER
     assert rotated.signing_kid == "key-2"
     with pytest.raises(CredentialInvalid):
         _tokens(keys=SigningKeys.load(json.dumps({"keys": new}))).verify(token)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tenants.sign_in.limits import ACCOUNT, LONGEST_WAIT, TENANT, TURN_LIFE, Allowance, AllowanceState, decide
+from tenants.sign_in_limits.limits import ACCOUNT, LONGEST_WAIT, TENANT, TURN_LIFE, Allowance, AllowanceState, decide
 
 _NOW = datetime(2026, 12, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)

@@ -10,7 +10,7 @@ import pytest
 
 from tenants.errors import RateLimited, ValidationFailed
 from tenants.users import passwords
-from tenants.users.passwords import PasswordHasher, checked_password
+from tenants.users.passwords import LEAST_WITH_FACTOR, PasswordHasher, checked_password
 
 pytestmark = pytest.mark.anyio
 _GOOD = "glacier walnut 42 umbrella"
@@ -40,6 +40,7 @@ assert thread == min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19), thread
         ("é" * 513, "too_long"),
         ("passwordpassword", "too_common"),
         ("PASSWORD password", "too_common"),
+        ("p a s s w o r d", "too_common"),
         ("abababababababab", "too_common"),
         ("somebody.important@example.test", "too_common"),
     ],
@@ -53,11 +54,30 @@ def test_a_weak_password_is_rejected_with_the_reason(password: str, code: str) -
 
 
 @pytest.mark.parametrize(
-    "password", [_GOOD, "correct horse battery staple of mine", "ü" * 5 + "abcdefghijk", "a b c d e f g h"]
+    "password", [_GOOD, "correct horse battery staple of mine", "ü" * 5 + "abcdefghijk", "a h b g c f d e"]
 )
 def test_a_long_password_needs_no_other_property(password: str) -> None:
     """ID9: NIST SP 800-63B: length, not composition; spaces and all of Unicode."""
     checked_password(password, "somebody@example.test")
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("walnut4", "too_short"),
+        ("é" * 7, "too_short"),
+        ("Password1", "too_common"),
+        ("q w e r t y 1 2 3", "too_common"),
+        ("abababab", "too_common"),
+        ("somebody", "too_common"),
+    ],
+)
+def test_with_a_second_factor_other_rules_than_length_hold(password: str, code: str) -> None:
+    """ID9: 8 characters suffice, of a password that nobody tries first."""
+    checked_password("walnut42", "somebody@example.test", LEAST_WITH_FACTOR)
+    with pytest.raises(ValidationFailed) as caught:
+        checked_password(password, "somebody@example.test", LEAST_WITH_FACTOR)
+    assert [error.code for error in caught.value.errors] == [code]
 
 
 async def test_nothing_is_truncated() -> None:

@@ -41,3 +41,14 @@ def test_a_last_token_that_arrived_too_late_is_requested_again() -> None:
     again = account.next_request(0.4, [1])
     assert again.worth_sending
     assert account.exhausted(0.4, 1), "the return is reported once"
+
+
+def test_a_rehearsal_returns_no_token_that_redis_never_stored() -> None:
+    """AZ10: a stalled worker would find more left than there is; the original keeps its own tokens."""
+    account = _account()
+    rehearsal = account.rehearsal()
+    _grant_last_token(rehearsal, takes=0.1)
+    assert rehearsal.available(0.4, 1)
+    assert not rehearsal.leases.has_reports
+    assert not account.available(0.0, 1)
+    assert account.states(0.0, by_share=False)[0].remaining == 3

@@ -5,8 +5,8 @@ from datetime import timedelta
 from hashlib import sha256
 
 from tenants.database.sessions import ControlSession
-from tenants.sign_in import repository
-from tenants.sign_in.limits import Allowance
+from tenants.sign_in_limits import repository
+from tenants.sign_in_limits.limits import Allowance
 
 MESSAGES = Allowance(attempts=3, interval=timedelta(minutes=5))
 _PURPOSE = b"tenantry mail pace 1"
@@ -27,5 +27,5 @@ class MailPace:
         state = await repository.read_limits(session, key, key, key)
         if MESSAGES.wait(state.account, state.now) > timedelta(0):
             return False
-        await repository.charge(session, key, MESSAGES.interval)
+        await repository.charge(session, (key, MESSAGES.interval))
         return True

@@ -14,10 +14,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tenants.oidc.errors import AnswerRefused, IssuerUnusable
+from tenants.oidc.tokens import TokenHeader, fits
 from tenants.outbound.client import OutboundClient, OutboundFailed
 from tenants.outbound.urls import LONGEST_URL, read_secure_url
-from tenants.sso.id_tokens import TokenHeader, fits
-from tenants.sso.port import IdentityRefused, ProviderUnusable
 from tenants.values.errors import BadValue
 
 FRESH_SECONDS = 3_600.0
@@ -36,14 +36,17 @@ _Url = Annotated[str, Field(max_length=LONGEST_URL)]
 
 
 class Metadata(BaseModel):
-    """The members of a provider's metadata that are used."""
+    """The members of an issuer's metadata that are used. One that signs people in has endpoints for that.
+
+    A workload's issuer often has none of them: GitHub Actions, Kubernetes.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     issuer: _Url
-    authorization_endpoint: _Url
-    token_endpoint: _Url
     jwks_uri: _Url
+    authorization_endpoint: _Url | None = None
+    token_endpoint: _Url | None = None
     userinfo_endpoint: _Url | None = None
     scopes_supported: tuple[str, ...] = ()
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
@@ -80,20 +83,20 @@ class Discovery:
 
     @asynccontextmanager
     async def slot(self, issuer: str) -> AsyncIterator[None]:
-        """Held by every other request to the provider. Raises ProviderUnusable when none is free in time."""
+        """Held by every other request to the provider. Raises IssuerUnusable when none is free in time."""
         slots = self._provider(issuer).slots
         try:
             async with asyncio.timeout(_LONGEST_WAIT):
                 await slots.acquire()
         except TimeoutError as error:
-            raise ProviderUnusable("too many requests at once") from error
+            raise IssuerUnusable("too many requests at once") from error
         try:
             yield
         finally:
             slots.release()
 
     async def metadata(self, issuer: str) -> Metadata:
-        """The metadata, whose issuer is exactly this one. Raises ProviderUnusable."""
+        """The metadata, whose issuer is exactly this one. Raises IssuerUnusable."""
         provider = self._provider(issuer)
         async with provider.lock:
             if provider.metadata is None or self._clock() - provider.metadata_at > FRESH_SECONDS:
@@ -103,7 +106,7 @@ class Discovery:
             return provider.metadata
 
     async def key(self, issuer: str, header: TokenHeader) -> dict[str, Any]:
-        """The key that verifies a token with this header. Raises IdentityRefused and ProviderUnusable."""
+        """The key that verifies a token with this header. Raises AnswerRefused and IssuerUnusable."""
         metadata, provider = await self.metadata(issuer), self._provider(issuer)
         async with provider.lock:
             age = self._clock() - provider.keys_at
@@ -115,7 +118,7 @@ class Discovery:
                 await self._fetch_keys(provider, metadata)
             found = _fitting(provider.keys or [], header)
         if len(found) != 1:  # none, or duplicates, between which the token cannot choose
-            raise IdentityRefused("no key, or more than one, fits the token")
+            raise AnswerRefused("no key, or more than one, fits the token")
         return found[0]
 
     async def _fetch_keys(self, provider: _Provider, metadata: Metadata) -> None:
@@ -125,21 +128,21 @@ class Discovery:
     async def _fetched(self, provider: _Provider, url: str, model: type[_Model]) -> _Model:
         """The caller holds the provider's lock."""
         if provider.failed_at is not None and self._clock() - provider.failed_at < RETRY_SECONDS:
-            raise ProviderUnusable("failed a moment ago")
+            raise IssuerUnusable("failed a moment ago")
         provider.failed_at = self._clock()
         try:
             reply = await self._http.get(url, most=_MOST_BYTES)
             found = model.model_validate_json(reply.body)
         except (OutboundFailed, ValidationError) as error:
-            raise ProviderUnusable("no document" if isinstance(error, OutboundFailed) else "bad document") from error
+            raise IssuerUnusable("no document" if isinstance(error, OutboundFailed) else "bad document") from error
         if reply.status != _OK:
-            raise ProviderUnusable(f"status {reply.status}")
+            raise IssuerUnusable(f"status {reply.status}")
         provider.failed_at = None
         return found
 
     def _check(self, metadata: Metadata, issuer: str) -> None:
         if metadata.issuer != issuer:
-            raise ProviderUnusable("metadata of another issuer")
+            raise IssuerUnusable("metadata of another issuer")
         for url in (
             metadata.authorization_endpoint,
             metadata.token_endpoint,
@@ -150,7 +153,7 @@ class Discovery:
                 if url is not None:
                     read_secure_url(url, allow_loopback_http=self._allow_loopback_http)
             except BadValue as error:
-                raise ProviderUnusable("metadata has an endpoint that is not https") from error
+                raise IssuerUnusable("metadata has an endpoint that is not https") from error
 
     def _provider(self, issuer: str) -> _Provider:
         provider = self._providers.setdefault(issuer, _Provider())

@@ -1,0 +1,1 @@
+"""Decisions of the gate, explained by the code that takes them."""

@@ -1,0 +1,1 @@
+"""OpenID Connect issuers: what they publish, and the tokens that they sign."""
