@@ -15,7 +15,6 @@ from tests.integration.throttle.simulation import Load, Result, Simulation
 
 _FREE = (("burst", 10, 1), ("sustained", 120, 60))
 _FLAT_OUT = 0.0
-_EXAMPLES = (settings.default or settings()).max_examples * 6 // 10  # each simulates up to 8 workers: 60 in the suite
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ _windows = st.lists(
 _rates = st.lists(st.sampled_from([_FLAT_OUT, 1.0, 20.0, 150.0, 700.0]), min_size=1, max_size=8)
 
 
-@settings(max_examples=_EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(windows=_windows, rates=_rates, seed=st.integers(0, 2**16), data=st.data())
 def test_no_sliding_window_holds_more_than_its_quota(
     client: redis.Redis, windows: list[tuple[int, int]], rates: list[float], seed: int, data: st.DataObject
