@@ -22,7 +22,7 @@ run: $(INSTALLED) ## Start everything: PostgreSQL, Redis, a Stripe stand-in, two
 	@exec $(BIN)/tenantry dev --port $(PORT) --data "$(DATA)" $(ARGS)
 
 test: $(INSTALLED) ## Run the whole test suite; it starts its own PostgreSQL and Redis
-	@exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
 	$(BIN)/ruff format --check .

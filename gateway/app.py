@@ -108,9 +108,11 @@ def _api(services: Services) -> FastAPI:
     api.state.confirm = services.features.confirmations.confirm
     data = data_router(services.registry, Cursors(services.settings.secret), services.tags)
     metrics = metrics_router(services.metrics, services.settings.metrics_networks)
-    own = routers_of(services.registry)
-    for router in (data, *own, *ROUTERS, health_router(readiness), metrics):  # in the order of the documents
-        api.include_router(router)
+    api.routes.extend(data.routes)  # in the order of the documents
+    for router in routers_of(services.registry):
+        api.include_router(router)  # with its dependencies, and what it runs at the start
+    for router in (*ROUTERS, health_router(readiness), metrics):
+        api.routes.extend(router.routes)  # which are complete: including them would build each a second time
     check_operation_ids(api.routes)
     api.state.documents = Documents(Describer(api.routes, services.registry, services.settings.public_url))
     return api

@@ -1,6 +1,7 @@
 """Whether the control schema is at least as new as this code, for the gateway's readiness."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -20,13 +21,17 @@ class ControlRevisionStatus:
     behind: bool
 
 
+@cache
+def _own() -> tuple[tuple[str, ...], frozenset[str]]:
+    stream = control_stream()
+    return heads(stream), revisions_of(stream)
+
+
 class ControlRevision:
     """The revisions that this code needs, read once from its own migrations."""
 
     def __init__(self) -> None:
-        stream = control_stream()
-        self._target = heads(stream)
-        self._known = revisions_of(stream)
+        self._target, self._known = _own()
 
     async def status(self, session: ControlSession) -> ControlRevisionStatus:
         """Not behind at this code's heads or at newer ones: a rollout migrates before it replaces workers (OP4)."""

@@ -11,6 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import structlog
@@ -87,6 +88,15 @@ def _lower_priority() -> None:
             _log.warning("password_thread_priority_unchanged", error=str(error))
 
 
+def _argon2id() -> PasswordHash:
+    return PasswordHash((Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY, parallelism=_LANES),))
+
+
+@cache
+def _dummy_hash() -> str:
+    return _argon2id().hash("an unused password")
+
+
 class PasswordHasher:
     """Hashes and verifies in a bounded thread pool, so that a login flood does not block the event loop.
 
@@ -94,14 +104,13 @@ class PasswordHasher:
     """
 
     def __init__(self) -> None:
-        hasher = Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY, parallelism=_LANES)
-        self._hash = PasswordHash((hasher,))
+        self._hash = _argon2id()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2", initializer=_lower_priority)
         self._slots = FairSlots(
             _THREADS, most=_MOST_WAITING, most_of_one=_MOST_WAITING_OF_ONE, longest_wait=_LONGEST_WAIT
         )
         # Verified when there is no stored hash, so that both cases take the same time (ID10).
-        self._dummy_hash = self._hash.hash("an unused password")
+        self._dummy_hash = _dummy_hash()
 
     @property
     def waiting(self) -> int:

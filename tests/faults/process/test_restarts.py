@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -44,7 +45,8 @@ class RunningServer:
 
     def client(self) -> httpx.AsyncClient:
         """With a long timeout: while workers start, connections wait in the backlog."""
-        return httpx.AsyncClient(trust_env=False, base_url=self.url, timeout=_TIMEOUT)
+        options: dict[str, Any] = {"base_url": self.url, "timeout": _TIMEOUT}
+        return httpx.AsyncClient(trust_env=False, verify=False, **options)  # noqa: S501 - plain HTTP; certificates take 30 ms to load
 
     async def metrics(self) -> dict[str, float]:
         """Metrics over all workers, summed over their labels."""

@@ -4,7 +4,6 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from time import monotonic
 
 import psycopg
@@ -64,8 +63,12 @@ class Tenant:
         return f"{method} {path} HTTP/1.1\r\n{fields}".encode()
 
 
-@pytest.fixture
-def tenant(gateway_template: Template, redis_server: LocalRedis, tmp_path: Path) -> Iterator[Tenant]:
+@pytest.fixture(scope="module")
+def tenant(
+    gateway_template: Template, redis_server: LocalRedis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tenant]:
+    """One for all tests of this module; the last of them kills a worker."""
+    tmp_path = tmp_path_factory.mktemp("workers")
     with ExitStack() as stack, redis.Redis.from_url(redis_server.url) as counters:
         counters.flushdb()
         urls = copy_database(gateway_template.urls, stack)
@@ -90,21 +93,6 @@ def _reset(client: RawClient) -> None:
     client.socket.close()
 
 
-def test_permits_of_a_killed_worker_are_free_when_its_lease_ends(tenant: Tenant) -> None:
-    """TH2, TH8: all of them, and not before, since it is unknown which requests it began."""
-    killed, left = tenant.workers
-    with ExitStack() as stack:
-        for _ in range(_LIMIT):
-            tenant.begin(killed, stack)
-        assert tenant.is_full(left)
-        killed.child.kill()
-        assert tenant.is_full(left)
-        assert tenant.has_room_within(PERMIT_TTL + _SOON, left)
-        for _ in range(_LIMIT):
-            tenant.begin(left, stack)
-        assert tenant.is_full(left)
-
-
 @pytest.mark.parametrize("leave", [_close, _reset])
 def test_the_permit_of_a_disconnected_client_is_free_for_others(
     tenant: Tenant, leave: Callable[[RawClient], None]
@@ -120,3 +108,18 @@ def test_the_permit_of_a_disconnected_client_is_free_for_others(
                 leave(client)
             assert tenant.has_room_within(_SOON, other)
             assert tenant.has_room_within(_SOON, first)
+
+
+def test_permits_of_a_killed_worker_are_free_when_its_lease_ends(tenant: Tenant) -> None:
+    """TH2, TH8: all of them, and not before, since it is unknown which requests it began."""
+    killed, left = tenant.workers
+    with ExitStack() as stack:
+        for _ in range(_LIMIT):
+            tenant.begin(killed, stack)
+        assert tenant.is_full(left)
+        killed.child.kill()
+        assert tenant.is_full(left)
+        assert tenant.has_room_within(PERMIT_TTL + _SOON, left)
+        for _ in range(_LIMIT):
+            tenant.begin(left, stack)
+        assert tenant.is_full(left)
