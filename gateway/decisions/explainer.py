@@ -87,6 +87,8 @@ class Explainer:
         request = self._routed(asked, trial)
         if request is None or request.route is None:
             return _explanation(subject, trial, asked.client)
+        if request.route.terms.authenticates:
+            trial.errors.clear()  # the endpoint judges the credential, which the gate does not look at
         try:
             return await self._judged(subject, request, request.route, asked.client, trial)
         finally:

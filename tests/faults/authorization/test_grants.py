@@ -28,7 +28,7 @@ _VIEWER = {"contacts:read"}
 _MEMBER = _VIEWER | {"contacts:create", "contacts:update", "contacts:delete"}
 _ADMIN = _MEMBER | {
     *("api_keys:read", "api_keys:create", "api_keys:rotate", "api_keys:revoke", "usage:read", "audit:read"),
-    *("api_keys:update", "tenant:read", "tenant:update", "scim:manage", "sso:manage"),
+    *("api_keys:update", "tenant:read", "tenant:update", "scim:manage", "sso:manage", "workloads:manage"),
     *("decisions:explain", "members:read", "members:update", "members:remove"),
     *("invitations:read", "invitations:create", "invitations:delete"),
     *("roles:read", "roles:create", "roles:update", "roles:delete"),

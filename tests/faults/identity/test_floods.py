@@ -14,9 +14,11 @@ import pytest
 from gateway.identity.cache import PrincipalCache
 from gateway.identity.credential_loader import CredentialLoader
 from gateway.identity.database_lookup import DatabaseLookup
+from gateway.identity.failed_credentials import FailedCredentials
 from gateway.identity.lookup import Lookup
 from gateway.identity.lookup import LookupResult as Loaded
 from gateway.identity.principals import Principals
+from gateway.identity.stage import IdentityStage
 from gateway.services import Services
 from migrations.servable import Servable
 from tenants.identifiers import API_KEY, TENANT, UserId, new_id, read, show
@@ -59,7 +61,9 @@ class SmallCaches:
             self.queries += 1
             return await loader.load(wanted)
 
-        return replace(services, principals=Principals(self.cache, CredentialLoader(self.cache, load), features.tokens))
+        principals = Principals(self.cache, CredentialLoader(self.cache, load), features.tokens)
+        identity = IdentityStage(principals, FailedCredentials(), features.refusals)
+        return replace(services, principals=principals, identity=identity)
 
 
 @dataclass(frozen=True, slots=True)
