@@ -4,6 +4,7 @@ Rows are locked in the order of their ids, so that two such changes cannot deadl
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import orjson
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    func,
     or_,
     select,
     text,
@@ -28,14 +30,20 @@ from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 
-_BOUNDS = ("id", "revoked_at", "owned_by", "owner_user_id", "owner_key_id", "scopes", "allowed_cidrs", "expires_at")
+KeyCondition = ColumnElement[bool]  # on rows of keys
+
+_BOUNDS = (
+    *("id", "revoked_at", "owned_by", "owner_user_id", "owner_key_id", "owned_since"),
+    *("scopes", "allowed_cidrs", "expires_at"),
+)
 # One statement for many rows: a pipeline of single ones cannot be cancelled cleanly.
 _SAVE = text("""
     UPDATE tenantry.api_keys AS old SET revoked_at = new.revoked_at, owned_by = new.owned_by,
-        owner_user_id = new.owner_user_id, owner_key_id = new.owner_key_id, scopes = new.scopes,
-        allowed_cidrs = new.allowed_cidrs, expires_at = new.expires_at
+        owner_user_id = new.owner_user_id, owner_key_id = new.owner_key_id, owned_since = new.owned_since,
+        scopes = new.scopes, allowed_cidrs = new.allowed_cidrs, expires_at = new.expires_at
     FROM jsonb_to_recordset(CAST(CAST(:rows AS text) AS jsonb)) AS new (id uuid, revoked_at timestamptz, owned_by text,
-        owner_user_id uuid, owner_key_id uuid, scopes text[], allowed_cidrs text[], expires_at timestamptz)
+        owner_user_id uuid, owner_key_id uuid, owned_since timestamptz, scopes text[],
+        allowed_cidrs text[], expires_at timestamptz)
     WHERE old.id = new.id
 """)
 
@@ -43,14 +51,13 @@ _SAVE = text("""
 async def made_by(
     session: ControlSession, tenant: TenantId, keys: Collection[ApiKeyId], most: int
 ) -> Sequence[ApiKeyId]:
-    """These keys and all that they made, transitively, which have not been revoked; at most so many, the oldest first.
+    """These keys and all that they made, transitively, which have not been revoked; at most so many, in any order.
 
     What a key made are the keys that it created or rotated, those that it owns, and the keys that have replaced it. One
     that was revoked is followed, too: what it made can be at work. UNION: a key that rotates its owner makes a circle.
     """
     line = _made_by(tenant, keys)
-    query = select(ApiKey.id).join(line, line.c.id == ApiKey.id).where(ApiKey.revoked_at.is_(None))
-    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+    return await _some_of(session, line, most)
 
 
 async def page_of_made(session: ControlSession, tenant: TenantId, key: ApiKeyId, keyset: Keyset) -> Sequence[ListedKey]:
@@ -71,29 +78,38 @@ def _made_by(tenant: TenantId, keys: Collection[ApiKeyId]) -> CTE:
     return line.union(select(made.c.id).select_from(line).join(made, true()))
 
 
-async def owned_by(session: ControlSession, tenant: TenantId, user: UserId, most: int) -> Sequence[ApiKeyId]:
-    """The keys of a person, and those that these own, without revoked ones; at most so many, the oldest first."""
-    line = select(ApiKey.id).where(_persons(tenant, user)).cte("line", recursive=True)
-    owned = select(ApiKey.id).join(line, ApiKey.owner_key_id == line.c.id).where(ApiKey.tenant_id == tenant)
-    line = line.union(owned)
+async def owned_by(session: ControlSession, tenant: TenantId, owned: KeyCondition, most: int) -> Sequence[ApiKeyId]:
+    """Keys for which ``owned`` holds, and those that these own, without revoked ones; at most so many, in any order."""
+    line = select(ApiKey.id).where(ApiKey.tenant_id == tenant, owned).cte("line", recursive=True)
+    made = select(ApiKey.id).where(ApiKey.tenant_id == tenant, ApiKey.owner_key_id == line.c.id).correlate(line)
+    each = made.lateral("made")
+    return await _some_of(session, line.union(select(each.c.id).select_from(line).join(each, true())), most)
+
+
+async def _some_of(session: ControlSession, line: CTE, most: int) -> Sequence[ApiKeyId]:
+    """Not in the order of their ids, which would follow the whole line to find a few."""
     query = select(ApiKey.id).join(line, line.c.id == ApiKey.id).where(ApiKey.revoked_at.is_(None))
-    return (await session.scalars(query.order_by(ApiKey.id).limit(most))).all()
+    return (await session.scalars(query.limit(most))).all()
 
 
-async def directly_owned_by(session: ControlSession, tenant: TenantId, user: UserId, most: int) -> Sequence[ApiKeyId]:
-    """The keys of a person that have not been revoked, or own one that has not, directly or through others.
+async def directly_owned_by(
+    session: ControlSession, tenant: TenantId, user: UserId, since: datetime, most: int
+) -> Sequence[ApiKeyId]:
+    """The keys that a person owns as a member since then, which are not revoked, or own one that is not.
 
     At most so many, the oldest first.
     """
-    line = select(ApiKey.id, ApiKey.id.label("root")).where(_persons(tenant, user)).cte("line", recursive=True)
+    of_membership = func.coalesce(ApiKey.owned_since, ApiKey.created_at) >= since
+    roots = select(ApiKey.id, ApiKey.id.label("root")).where(persons(tenant, user), of_membership)
+    line = roots.cte("line", recursive=True)
     owned = select(ApiKey.id, line.c.root).join(line, ApiKey.owner_key_id == line.c.id)
     line = line.union(owned.where(ApiKey.tenant_id == tenant))
     query = select(line.c.root).distinct().join(ApiKey, ApiKey.id == line.c.id).where(ApiKey.revoked_at.is_(None))
     return (await session.scalars(query.order_by(line.c.root).limit(most))).all()
 
 
-def _persons(tenant: TenantId, user: UserId) -> ColumnElement[bool]:
-    """As ``owner_of`` reads the row."""
+def persons(tenant: TenantId, user: UserId) -> KeyCondition:
+    """The condition of a person's keys, of whatever membership, as ``owner_of`` reads the row."""
     by_an_older_release = and_(ApiKey.owned_by.is_(None), ApiKey.created_by_user_id == user)
     return and_(ApiKey.tenant_id == tenant, or_(ApiKey.owner_user_id == user, by_an_older_release))
 
@@ -103,6 +119,12 @@ async def lock(session: ControlSession, tenant: TenantId, keys: Collection[ApiKe
     query = select(ApiKey).where(ApiKey.tenant_id == tenant, _one_of(keys)).order_by(ApiKey.id)
     locked = query.with_for_update().execution_options(populate_existing=True)
     return (await session.scalars(locked)).all()
+
+
+async def now(session: ControlSession) -> datetime:
+    """The server's clock."""
+    moment: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return moment
 
 
 async def save(session: ControlSession, keys: Sequence[ApiKey]) -> None:

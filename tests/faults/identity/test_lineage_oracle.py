@@ -220,10 +220,9 @@ class _Sequence:
             return
         key, all_of_it = self.random.choice(self.world.keys), self.random.random() < 0.4
         keys = self.gateway.services.features.api_keys
+        revoke = keys.descendants.end_made_by if all_of_it else keys.revoke
         await self.apply(
-            f"revoke {all_of_it}",
-            lambda session: keys.revoke(session, self.tenant, key.id, origin=SYSTEM, descendants=all_of_it),
-            valid=True,
+            f"revoke {all_of_it}", lambda session: revoke(session, self.tenant, key.id, origin=SYSTEM), valid=True
         )
         for each in self.world.made(key) if all_of_it else [key]:
             each.revoked = True

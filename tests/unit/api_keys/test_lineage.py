@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenants.api_keys.lineage import Bounds, Owner, OwnerKind, Owners, bounds_of, owner_of
+from tenants.api_keys.lineage import Bounds, MemberNow, Owner, OwnerKind, Owners, bounds_of, owner_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.credentials import CredentialExpired, CredentialRevoked
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
@@ -23,6 +23,7 @@ _COLUMNS: dict[str, Any] = dict.fromkeys(RecognisedKey.__dataclass_fields__)
 
 def _key(**columns: Any) -> RecognisedKey:
     given = {"id": ApiKeyId(new_id()), "tenant": _TENANT, "role": "wide", "allowed_cidrs": [], "owned_by": "tenant"}
+    given["created_at"] = _NOW
     return RecognisedKey(**(_COLUMNS | given | columns))
 
 
@@ -31,7 +32,7 @@ def _owned(owner: RecognisedKey, **columns: Any) -> RecognisedKey:
 
 
 def _bounds(key: RecognisedKey, *owners: RecognisedKey, roles: tuple[str, ...] | None = None) -> Bounds:
-    people = {} if roles is None else {(_TENANT.id, _PERSON): roles}
+    people = {} if roles is None else {(_TENANT.id, _PERSON): MemberNow(roles, _NOW)}
     found = Owners({each.id: each for each in owners}, people)
     return bounds_of(key, found, lambda names: frozenset[str]().union(*(_ROLES[each] for each in names)), _NOW)
 
