@@ -52,7 +52,8 @@ class Descendants:
         """Revoke the key and all that it made, transitively; the key first."""
         found = await repository.made_by(session, tenant, [key], MOST_AT_ONCE + 1)
         if len(found) > MOST_AT_ONCE:
-            found = [key, *(each for each in found if each != key)]
+            first = [each.id for each in await repository.lock(session, tenant, [key]) if each.revoked_at is None]
+            found = [*first, *(each for each in found if each != key)]
         return await self._end(session, tenant, found, origin)
 
     async def end_owned(

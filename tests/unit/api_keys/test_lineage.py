@@ -86,6 +86,22 @@ def test_every_owner_narrows_permissions_networks_and_expiry() -> None:
     assert _bounds(key, middle, top).refusal is CredentialRevoked  # the person has left
 
 
+def test_a_key_is_of_the_membership_in_which_it_became_its_owners() -> None:
+    """ID15: since it was created or given; one that is older than the membership ends with the one before."""
+    earlier, theirs = _NOW - timedelta(microseconds=1), {"owned_by": "user", "owner_user_id": _PERSON}
+    given, kept = _key(**theirs, created_at=earlier, owned_since=_NOW), _key(**theirs, owned_since=earlier)
+    for key, refusal in (
+        (_key(**theirs), None),
+        (given, None),
+        (_owned(given, created_at=earlier), None),
+        (kept, CredentialRevoked),
+        (_owned(kept), CredentialRevoked),
+        (_key(**theirs, created_at=earlier), CredentialRevoked),
+        (_key(owned_by=None, created_by_user_id=_PERSON, created_at=earlier), CredentialRevoked),
+    ):
+        assert _bounds(key, given, kept, roles=("wide",)).refusal is refusal
+
+
 def test_keys_of_older_releases_belong_to_who_created_them() -> None:
     """ID16, OP4: and to the tenant when no person did."""
     assert owner_of(_key(owned_by=None, created_by_user_id=_PERSON)) == Owner(OwnerKind.USER, user=_PERSON)
