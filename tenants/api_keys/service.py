@@ -176,10 +176,11 @@ class ApiKeys:
         Up to ``MOST_AT_ONCE`` keys end in one transaction: all of them or none. Of more, the key itself ends in the
         first one; after a failure, the same again ends the rest.
         """
+        walk = self.descendants.made_by(tenant, key)
 
         async def step(session: ControlSession) -> bool:
             await self._found(session, tenant, key)
-            return (await self.descendants.end_made_by(session, tenant, key, origin=origin)).is_left
+            return (await self.descendants.end(session, tenant, walk, origin=origin)).is_left
 
         await in_steps(transactions, tenant, step)
 

@@ -49,13 +49,13 @@ class MemberKeys:
 
         Up to ``MOST_AT_ONCE`` keys are one transaction. Raises NotFound.
         """
-        count = 0
+        count, walk = 0, self._descendants.owned_by(tenant, user)
 
         async def step(session: ControlSession) -> bool:
             nonlocal count
             if await repository.find(session, tenant, user) is None:
                 raise NotFound
-            ended = await self._descendants.end_owned_by(session, tenant, user, origin=origin)
+            ended = await self._descendants.end(session, tenant, walk, origin=origin)
             count += len(ended.keys)
             return ended.is_left
 
@@ -64,16 +64,16 @@ class MemberKeys:
 
     async def end(self, session: ControlSession, tenant: TenantId, user: UserId, *, origin: Origin) -> None:
         """End all that a person owns of memberships before the next one. The caller serialises, and ends this one."""
-        ended = await self._descendants.end_owned_by(session, tenant, user, origin=origin)
-        if ended.is_left:
+        walk = self._descendants.owned_by(tenant, user)
+        if (await self._descendants.end(session, tenant, walk, origin=origin)).is_left:
             await defer(session, END_TASK, tenant)
 
     async def end_of_former_members(self, transactions: Transactions, tenant: TenantId) -> None:
         """Revoke what is left of keys whose owner's membership has ended, and what these own."""
+        walk = self._descendants.owned(tenant, repository.of_former_members(tenant))
 
         async def step(session: ControlSession) -> bool:
-            former = repository.of_former_members(tenant)
-            return (await self._descendants.end_owned(session, tenant, former, origin=SYSTEM)).is_left
+            return (await self._descendants.end(session, tenant, walk, origin=SYSTEM)).is_left
 
         await in_steps(transactions, tenant, step)
 

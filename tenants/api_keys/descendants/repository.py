@@ -5,6 +5,7 @@ Rows are locked in the order of their ids, so that two such changes cannot deadl
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import orjson
 from sqlalchemy import (
@@ -20,9 +21,11 @@ from sqlalchemy import (
     select,
     text,
     true,
+    union,
     union_all,
     update,
 )
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tenants.api_keys.filters import ListedKey
 from tenants.api_keys.models import ApiKey, ApiKeyUse
@@ -31,6 +34,11 @@ from tenants.database.sessions import ControlSession
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 
 KeyCondition = ColumnElement[bool]  # on rows of keys
+KeyColumn = InstrumentedAttribute[ApiKeyId | None]
+
+# What a key made: the keys that it created or rotated, those that it owns, and the keys that have replaced it.
+MADE: Sequence[KeyColumn] = (ApiKey.owner_key_id, ApiKey.created_by_key_id, ApiKey.rotated_from_id)
+OWNED: Sequence[KeyColumn] = (ApiKey.owner_key_id,)
 
 _BOUNDS = (
     *("id", "revoked_at", "owned_by", "owner_user_id", "owner_key_id", "owned_since"),
@@ -48,20 +56,27 @@ _SAVE = text("""
 """)
 
 
-async def made_by(
-    session: ControlSession, tenant: TenantId, keys: Collection[ApiKeyId], most: int
-) -> Sequence[ApiKeyId]:
-    """These keys and all that they made, transitively, which have not been revoked; at most so many, in any order.
+def made_from(columns: Sequence[KeyColumn], keys: Collection[ApiKeyId]) -> Sequence[KeyCondition]:
+    """The conditions of keys that name one of these keys, by each column: an index has it."""
+    return [each == any_(bindparam("keys", list(keys), type_=ARRAY(Uuid), unique=True)) for each in columns]
 
-    What a key made are the keys that it created or rotated, those that it owns, and the keys that have replaced it. One
-    that was revoked is followed, too: what it made can be at work. UNION: a key that rotates its owner makes a circle.
+
+async def page_of_line(
+    session: ControlSession, tenant: TenantId, conditions: Sequence[KeyCondition], after: UUID, most: int
+) -> Sequence[tuple[ApiKeyId, bool]]:
+    """The keys with the next ids for which a condition holds, and whether they were revoked.
+
+    Put in order after they were found: the planner would walk all keys of all tenants in the order of their ids.
     """
-    line = _made_by(tenant, keys)
-    return await _some_of(session, line, most)
+    is_revoked = ApiKey.revoked_at.is_not(None).label("is_revoked")
+    each = (select(ApiKey.id, is_revoked).where(ApiKey.tenant_id == tenant, of, ApiKey.id > after) for of in conditions)
+    line = union(*each).cte("line").prefix_with("MATERIALIZED")
+    rows = await session.execute(select(line.c.id, line.c.is_revoked).order_by(line.c.id).limit(most))
+    return [(row[0], row[1]) for row in rows]
 
 
 async def page_of_made(session: ControlSession, tenant: TenantId, key: ApiKeyId, keyset: Keyset) -> Sequence[ListedKey]:
-    """A page of what this key made, as ``made_by`` has it, those included that were revoked, without the key itself."""
+    """A page of what this key made, transitively, those included that were revoked, without the key itself."""
     line = _made_by(tenant, [key])
     query = select(ApiKey, ApiKeyUse).join(line, line.c.id == ApiKey.id)
     query = query.outerjoin(ApiKeyUse, ApiKeyUse.key_id == ApiKey.id).where(ApiKey.id != key)
@@ -69,27 +84,15 @@ async def page_of_made(session: ControlSession, tenant: TenantId, key: ApiKeyId,
 
 
 def _made_by(tenant: TenantId, keys: Collection[ApiKeyId]) -> CTE:
-    """One look-up in an index for each column of lineage: a join on any of the three compares all keys with all."""
+    """UNION: a key that rotates its owner makes a circle.
+
+    One look-up in an index for each column of lineage: a join on any of the three compares all keys with all.
+    """
     line = select(ApiKey.id).where(ApiKey.tenant_id == tenant, _one_of(keys)).cte("line", recursive=True)
-    columns = (ApiKey.owner_key_id, ApiKey.created_by_key_id, ApiKey.rotated_from_id)
     made = union_all(
-        *(select(ApiKey.id).where(ApiKey.tenant_id == tenant, each == line.c.id).correlate(line) for each in columns)
+        *(select(ApiKey.id).where(ApiKey.tenant_id == tenant, each == line.c.id).correlate(line) for each in MADE)
     ).lateral("made")
     return line.union(select(made.c.id).select_from(line).join(made, true()))
-
-
-async def owned_by(session: ControlSession, tenant: TenantId, owned: KeyCondition, most: int) -> Sequence[ApiKeyId]:
-    """Keys for which ``owned`` holds, and those that these own, without revoked ones; at most so many, in any order."""
-    line = select(ApiKey.id).where(ApiKey.tenant_id == tenant, owned).cte("line", recursive=True)
-    made = select(ApiKey.id).where(ApiKey.tenant_id == tenant, ApiKey.owner_key_id == line.c.id).correlate(line)
-    each = made.lateral("made")
-    return await _some_of(session, line.union(select(each.c.id).select_from(line).join(each, true())), most)
-
-
-async def _some_of(session: ControlSession, line: CTE, most: int) -> Sequence[ApiKeyId]:
-    """Not in the order of their ids, which would follow the whole line to find a few."""
-    query = select(ApiKey.id).join(line, line.c.id == ApiKey.id).where(ApiKey.revoked_at.is_(None))
-    return (await session.scalars(query.limit(most))).all()
 
 
 async def directly_owned_by(
@@ -106,6 +109,11 @@ async def directly_owned_by(
     line = line.union(owned.where(ApiKey.tenant_id == tenant))
     query = select(line.c.root).distinct().join(ApiKey, ApiKey.id == line.c.id).where(ApiKey.revoked_at.is_(None))
     return (await session.scalars(query.order_by(line.c.root).limit(most))).all()
+
+
+def this_key(key: ApiKeyId) -> KeyCondition:
+    """The condition of one key."""
+    return ApiKey.id == key
 
 
 def persons(tenant: TenantId, user: UserId) -> KeyCondition:

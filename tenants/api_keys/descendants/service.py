@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tenants.api_keys.descendants import repository
 from tenants.api_keys.descendants.repository import KeyCondition
+from tenants.api_keys.descendants.walk import Walk
 from tenants.api_keys.filters import ListedKey
 from tenants.api_keys.lineage import Owner
 from tenants.api_keys.models import ApiKey
@@ -48,25 +49,23 @@ class Descendants:
         """A page of what a key made, transitively. The caller has found the key, and need not serialise."""
         return await repository.page_of_made(session, tenant, key, keyset)
 
-    async def end_made_by(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin) -> Ended:
-        """Revoke the key and all that it made, transitively; the key first."""
-        found = await repository.made_by(session, tenant, [key], MOST_AT_ONCE + 1)
-        if len(found) > MOST_AT_ONCE:
-            first = [each.id for each in await repository.lock(session, tenant, [key]) if each.revoked_at is None]
-            found = [*first, *(each for each in found if each != key)]
-        return await self._end(session, tenant, found, origin)
+    def made_by(self, tenant: TenantId, key: ApiKeyId) -> Walk:
+        """The key and all that it made, transitively. One that was revoked is followed: what it made can be at work."""
+        return Walk(tenant, repository.this_key(key), repository.MADE)
 
-    async def end_owned(
-        self, session: ControlSession, tenant: TenantId, owned: KeyCondition, *, origin: Origin
-    ) -> Ended:
-        """Revoke the keys for which ``owned`` holds, and those that these own."""
-        return await self._end(
-            session, tenant, await repository.owned_by(session, tenant, owned, MOST_AT_ONCE + 1), origin
-        )
+    def owned(self, tenant: TenantId, start: KeyCondition) -> Walk:
+        """The keys for which ``start`` holds, and those that these own."""
+        return Walk(tenant, start, repository.OWNED)
 
-    async def end_owned_by(self, session: ControlSession, tenant: TenantId, user: UserId, *, origin: Origin) -> Ended:
-        """Revoke a person's keys, of whatever membership, and those that these own."""
-        return await self.end_owned(session, tenant, repository.persons(tenant, user), origin=origin)
+    def owned_by(self, tenant: TenantId, user: UserId) -> Walk:
+        """A person's keys, of whatever membership, and those that these own."""
+        return self.owned(tenant, repository.persons(tenant, user))
+
+    async def end(self, session: ControlSession, tenant: TenantId, walk: Walk, *, origin: Origin) -> Ended:
+        """Revoke as many of these keys as one transaction should; the same walk goes on in the next one."""
+        keys = sorted(await walk.part(session, MOST_AT_ONCE))
+        await self.revoke(session, tenant, keys, origin=origin)
+        return Ended(keys, walk.is_left)
 
     async def directly_owned_by(
         self, session: ControlSession, tenant: TenantId, user: UserId, since: datetime
@@ -150,8 +149,3 @@ class Descendants:
             changes = [Change(each.id, old, audited(each)) for each, old in zip(rows, before, strict=True)]
             await repository.save(session, rows)
             await audit.record_all(session, tenant, origin, action, changes)
-
-    async def _end(self, session: ControlSession, tenant: TenantId, found: Sequence[ApiKeyId], origin: Origin) -> Ended:
-        keys = sorted(found[:MOST_AT_ONCE])
-        await self.revoke(session, tenant, keys, origin=origin)
-        return Ended(keys, is_left=len(found) > MOST_AT_ONCE)
