@@ -17,6 +17,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
     text,
@@ -66,13 +67,16 @@ async def page_of_line(
 ) -> Sequence[tuple[ApiKeyId, bool]]:
     """The keys with the next ids for which a condition holds, and whether they were revoked.
 
-    Put in order after they were found: the planner would walk all keys of all tenants in the order of their ids.
+    OFFSET: else the planner would walk all keys of all tenants in the order of their ids.
     """
-    is_revoked = ApiKey.revoked_at.is_not(None).label("is_revoked")
-    each = (select(ApiKey.id, is_revoked).where(ApiKey.tenant_id == tenant, of, ApiKey.id > after) for of in conditions)
-    line = union(*each).cte("line").prefix_with("MATERIALIZED")
-    rows = await session.execute(select(line.c.id, line.c.is_revoked).order_by(line.c.id).limit(most))
-    return [(row[0], row[1]) for row in rows]
+    rows = ApiKey.id, ApiKey.revoked_at.is_not(None).label("is_revoked")
+    found = [
+        select(*rows).where(ApiKey.tenant_id == tenant, of, ApiKey.id > after).offset(literal_column("0")).subquery()
+        for of in conditions
+    ]
+    line = union(*(select(each).order_by(each.c.id).limit(most).subquery().select() for each in found)).subquery()
+    page = await session.execute(select(line.c.id, line.c.is_revoked).order_by(line.c.id).limit(most))
+    return [(row[0], row[1]) for row in page]
 
 
 async def page_of_made(session: ControlSession, tenant: TenantId, key: ApiKeyId, keyset: Keyset) -> Sequence[ListedKey]:
