@@ -1,5 +1,7 @@
 """Where a key was found is a text of others: it is cleaned before it is stored, mailed or logged."""
 
+from itertools import count
+
 import pytest
 
 from tenants.leaked_keys.place import LONGEST_URL, place_of
@@ -27,6 +29,7 @@ _SITE = "https://github.com"
         ("", None),
         (None, None),
     ],
+    ids=count(),  # the values are random: a name of a test must not be
 )
 def test_a_url_shows_the_place_and_no_secret(given: str | None, kept: str | None) -> None:
     """SE2: no login, no query, no token; bounded, and nothing that acts on what shows it."""

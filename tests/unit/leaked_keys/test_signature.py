@@ -1,6 +1,7 @@
 """A report is trusted for its signature alone: over its raw bytes, by a key that the deployment knows."""
 
 import base64
+from itertools import count
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -54,6 +55,7 @@ _GOOD = signed(_BODY, _KEY)["Github-Public-Key-Signature"]
         ("", _GOOD),
         (None, _GOOD),
     ],
+    ids=count(),  # the values are random: a name of a test must not be
 )
 def test_everything_else_is_refused(key_id: str | None, signature: str | None) -> None:
     """SI1's rule for another sender: forged, of another key or body, malformed, or missing."""
