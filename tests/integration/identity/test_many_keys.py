@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tenants.api_keys.descendants import service
+from tenants.api_keys.descendants import service, walk
 from tenants.audit.origin import SYSTEM
 from tenants.directory import repository as directory
 from tenants.errors import Unavailable
@@ -40,6 +40,8 @@ _REVOKED = "credential_revoked"
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MOST_AT_ONCE", _AT_ONCE)
+    monkeypatch.setattr(walk, "_ROWS", 2)  # and the lines of keys are read in several statements
+    monkeypatch.setattr(walk, "_FOLLOWED", 2)
 
 
 async def _keys(gateway: Gateway, by: Headers, count: int) -> list[MadeKey]:
