@@ -12,7 +12,7 @@ and the job of ``jobs.py`` revokes the rest, which are refused meanwhile.
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tenants.api_keys.descendants.service import Descendants, TooManyKeys
+from tenants.api_keys.descendants.service import Descendants
 from tenants.api_keys.descendants.steps import Transactions, in_steps
 from tenants.api_keys.lineage import Owner, OwnerKind
 from tenants.api_keys.models import ApiKey
@@ -139,14 +139,11 @@ class MemberKeys:
             await self._descendants.give(session, tenant.id, keys, owner, origin=origin, narrow=narrow)
 
     async def _kept(self, session: ControlSession, tenant: TenantId, user: UserId) -> Sequence[ApiKeyId]:
-        """The keys that a person would leave to another; none when they are too many."""
+        """The keys that a person would leave to another; none when they are too many, with what they own."""
         member = await repository.find(session, tenant, user)
-        if member is None:
+        if member is None or not await self._descendants.are_few(session, self._descendants.owned_by(tenant, user)):
             return ()
-        try:
-            return await self._descendants.directly_owned_by(session, tenant, user, member.membership.created_at)
-        except TooManyKeys:
-            return ()
+        return await self._descendants.directly_owned_by(session, tenant, user, member.membership.created_at)
 
     async def _recipient(self, session: ControlSession, tenant: TenantId, named: str, pointer: str) -> Member:
         user = read(USER, named)

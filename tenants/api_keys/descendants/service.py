@@ -67,6 +67,11 @@ class Descendants:
         await self.revoke(session, tenant, keys, origin=origin)
         return Ended(keys, walk.is_left)
 
+    async def are_few(self, session: ControlSession, walk: Walk) -> bool:
+        """Whether these keys can be followed, and changed, by one transaction."""
+        await walk.part(session, MOST_AT_ONCE)
+        return not walk.is_left
+
     async def directly_owned_by(
         self, session: ControlSession, tenant: TenantId, user: UserId, since: datetime
     ) -> Sequence[ApiKeyId]:
