@@ -53,6 +53,7 @@ from tenants.mail.jobs import add_mail_jobs
 from tenants.mail.service import QUEUED_MAIL, Mail
 from tenants.mail.smtp import SmtpSender
 from tenants.members import repository as members_repository
+from tenants.members.jobs import add_member_jobs
 from tenants.mfa.jobs import add_mfa_jobs
 from tenants.notices.jobs import add_notice_jobs
 from tenants.notices.service import Notices
@@ -203,6 +204,7 @@ def add_jobs(app: App, features: Features) -> None:
     add_event_jobs(app, features.database)
     add_audit_jobs(app, features.checkpoints)
     add_decision_jobs(app, features.database)
+    add_member_jobs(app, features.database, features.people.members.keys)
     add_sign_in_jobs(app, features.database)
     add_mfa_jobs(app, features.database)
     add_link_jobs(app, features.database)

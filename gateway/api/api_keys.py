@@ -1,5 +1,6 @@
 """``/v1/api-keys``: created, listed, read, changed, rotated, disabled and revoked by callers whose role allows it."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -127,19 +128,21 @@ async def enable_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
 
 
 @router.post(f"{_ONE}/revoke", status_code=204)
-@terms(requires("api_keys:revoke"), query=(_DESCENDANTS,), errors=(TooManyKeys,), ends_rights=True)
+@terms(requires("api_keys:revoke"), query=(_DESCENDANTS,), ends_rights=True)
 async def revoke_api_key(request: Request, key_id: ApiKeyInPath) -> Response:
     """Revoke an API key. It is refused by every worker, permanently.
 
-    The keys that it made work on, bound by what it held; with `descendants=true` they are revoked with it, all of them
-    or none. `GET /v1/api-keys/{id}/descendants` shows them.
+    The keys that it made work on, bound by what it held; with `descendants=true` they are revoked with it. Up to 2,000
+    end all or none; of more, the key ends first, and what ended before a failure stays so. Then send it again.
+    `GET /v1/api-keys/{id}/descendants` shows them.
     """
-    services, tenant = services_of(request), principal_of(request.scope).tenant
-    descendants = flag_of(request.scope, _DESCENDANTS)
-    async with services.database.control(tenant) as session:
-        await services.features.api_keys.revoke(
-            session, tenant.id, key_id, origin=origin_of(request), descendants=descendants
-        )
+    services, tenant, origin = services_of(request), principal_of(request.scope).tenant, origin_of(request)
+    api_keys, transactions = services.features.api_keys, partial(services.database.control, tenant)
+    if flag_of(request.scope, _DESCENDANTS):
+        await api_keys.revoke_with_made(transactions, tenant.id, key_id, origin=origin)
+    else:
+        async with transactions() as session:
+            await api_keys.revoke(session, tenant.id, key_id, origin=origin)
     return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """``/v1/members/{id}/api-keys``: the keys that a member owns, as a whole."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Request, Response
@@ -31,14 +32,17 @@ class KeysChanged(BaseModel):
 
 
 @router.post(f"{_KEYS}/revoke", response_model=KeysChanged)
-@terms(requires("api_keys:revoke"), errors=(TooManyKeys,), ends_rights=True)
+@terms(requires("api_keys:revoke"), ends_rights=True)
 async def revoke_keys_of_member(request: Request, user_id: UserInPath) -> Response:
-    """Revoke all API keys that a member owns, and those that these own. All of them are revoked or none."""
+    """Revoke all API keys that a member owns, and those that these own.
+
+    Up to 2,000 are revoked all or none; of more, what was revoked before a failure stays so. Then send it again.
+    """
     services, tenant = services_of(request), principal_of(request.scope).tenant
-    async with services.database.control(tenant) as session:
-        keys = services.features.people.members.keys
-        revoked = await keys.revoke(session, tenant.id, user_id, origin=origin_of(request))
-    return answered(KeysChanged(keys=len(revoked)))
+    transactions = partial(services.database.control, tenant)
+    keys = services.features.people.members.keys
+    revoked = await keys.revoke(transactions, tenant.id, user_id, origin=origin_of(request))
+    return answered(KeysChanged(keys=revoked))
 
 
 @router.post(f"{_KEYS}/hand-over", response_model=KeysChanged)

@@ -15,7 +15,6 @@ from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
-from tenants.api_keys.descendants.service import TooManyKeys
 from tenants.identifiers import TenantId, UserId
 from tenants.members.errors import LastOwner
 from tenants.members.schemas import ChangeMember, MemberResponse
@@ -50,7 +49,7 @@ async def read_member(request: Request, user_id: UserInPath) -> Response:
 
 
 @router.patch(_ONE, response_model=MemberResponse)
-@terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner, TooManyKeys), ends_rights=True)
+@terms(requires("members:update"), tagged=True, errors=(ExceedsOwn, LastOwner), ends_rights=True)
 async def update_member(request: Request, user_id: UserInPath, body: ChangeMember) -> Response:
     """Replace a member's roles, disable or enable the member in this tenant. Who loses rights has to sign in again."""
     services, tenant = services_of(request), principal_of(request.scope).tenant
@@ -73,7 +72,7 @@ async def update_member(request: Request, user_id: UserInPath, body: ChangeMembe
 @terms(
     requires("members:remove", own="user_id"),
     tagged=True,
-    errors=(ExceedsOwn, LastOwner, TooManyKeys),
+    errors=(ExceedsOwn, LastOwner),
     ends_rights=True,
 )
 async def remove_member(request: Request, user_id: UserInPath) -> Response:

@@ -30,7 +30,7 @@ app = typer.Typer(help="Create, list, disable and revoke the API keys of a tenan
 _COLUMNS = ("id", "name", "role", "status", "prefix", "last4", "created_at", "expires_at", "last_used_at", "requests")
 _KEY = typer.Argument(help="Id of the key (key_…), from `tenantry keys list`.")
 
-Change = Callable[[ControlSession, TenantId, ApiKeyId], Awaitable[object]]
+Change = Callable[[Features, TenantId, ApiKeyId], Awaitable[None]]  # in transactions of its own
 
 
 @app.command()
@@ -133,10 +133,12 @@ def revoke(
 ) -> None:
     """Revoke a key permanently. Returns when every worker refuses it."""
 
-    def change(features: Features) -> Change:
-        return lambda session, tenant, key: features.api_keys.revoke(
-            session, tenant, key, origin=COMMAND_LINE, descendants=descendants
-        )
+    async def change(features: Features, tenant: TenantId, key: ApiKeyId) -> None:
+        if descendants:
+            await features.api_keys.revoke_with_made(features.database.control, tenant, key, origin=COMMAND_LINE)
+            return
+        async with features.database.control() as session:
+            await features.api_keys.revoke(session, tenant, key, origin=COMMAND_LINE)
 
     _change(context, tenant, key, change, ends_rights=True, as_json=as_json)
 
@@ -151,8 +153,9 @@ def disable(
 ) -> None:
     """Disable a key on every worker, until it is enabled."""
 
-    def change(features: Features) -> Change:
-        return lambda session, tenant, key: features.key_changes.disable(session, tenant, key, origin=COMMAND_LINE)
+    async def change(features: Features, tenant: TenantId, key: ApiKeyId) -> None:
+        async with features.database.control() as session:
+            await features.key_changes.disable(session, tenant, key, origin=COMMAND_LINE)
 
     _change(context, tenant, key, change, ends_rights=True, as_json=as_json)
 
@@ -167,8 +170,9 @@ def enable(
 ) -> None:
     """Enable a key that was disabled."""
 
-    def change(features: Features) -> Change:
-        return lambda session, tenant, key: features.key_changes.enable(session, tenant, None, key, origin=COMMAND_LINE)
+    async def change(features: Features, tenant: TenantId, key: ApiKeyId) -> None:
+        async with features.database.control() as session:
+            await features.key_changes.enable(session, tenant, None, key, origin=COMMAND_LINE)
 
     _change(context, tenant, key, change, ends_rights=False, as_json=as_json)
 
@@ -200,7 +204,7 @@ def _change(
     context: typer.Context,
     tenant: str,
     key: str,
-    change_of: Callable[[Features], Change],
+    change: Change,
     *,
     ends_rights: bool,
     as_json: bool,
@@ -213,7 +217,8 @@ def _change(
             raise NotFound("This is not the id of a key (key_…).")
         async with features.database.control() as session:
             owner = await features.directory.read_named(session, tenant)
-            await change_of(features)(session, owner.id, ApiKeyId(identifier))
+        await change(features, owner.id, ApiKeyId(identifier))
+        async with features.database.control() as session:
             found = await features.api_keys.listed(session, owner.id, ApiKeyId(identifier))
         return _shown(found)
 

@@ -72,8 +72,7 @@ class DatabaseLookup:
         found = await self.api_keys.find_by_ids(self.database, [asked.id])
         keys = [key for key in found if key.tenant.id == asked.tenant_id]
         owners = await self._owners(keys)
-        holders = [(asked.tenant_id, (key.role,)) for key in (*keys, *owners.keys.values())]
-        roles = await self._own_roles([*holders, *((tenant, of) for (tenant, _), of in owners.people.items())])
+        roles = await self._own_roles(_holders(keys, owners))
         permissions_of = partial(self.roles.permissions_of, _policy(asked.tenant_id, roles))
         return [granted for key in keys for granted in granted_by(key, owners, permissions_of)]
 
@@ -99,10 +98,8 @@ class DatabaseLookup:
     async def _key_results(self, rows: Mapping[Lookup, tuple[RecognisedKey | None, tuple[str, ...]]]) -> Outcomes:
         keys = [key for key, _ in rows.values() if key is not None]
         owners = await self._owners(keys)
-        everyone = [*keys, *owners.keys.values()]
         await self._learn(key.tenant for key in keys)
-        holders = [(key.tenant.id, (key.role,)) for key in everyone]
-        own = await self._own_roles([*holders, *((tenant, roles) for (tenant, _), roles in owners.people.items())])
+        own = await self._own_roles(_holders(keys, owners))
         return {each: _guarded(self._key_result, *row, owners, own) for each, row in rows.items()}
 
     async def _owners(self, keys: Sequence[RecognisedKey]) -> Owners:
@@ -198,6 +195,12 @@ def _guarded(build: Callable[..., LookupResult], *arguments: Any) -> LookupResul
         return build(*arguments)
     except Exception as error:  # noqa: BLE001 - raised to the caller that sent the credential
         return error
+
+
+def _holders(keys: Sequence[RecognisedKey], owners: Owners) -> list[tuple[TenantId, tuple[str, ...]]]:
+    """The roles of these keys and of all their owners."""
+    people = ((tenant, member.roles) for (tenant, _), member in owners.people.items())
+    return [*((key.tenant.id, (key.role,)) for key in (*keys, *owners.keys.values())), *people]
 
 
 def _claims(asked: AccessClaims | MemberId) -> AccessClaims:

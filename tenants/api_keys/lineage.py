@@ -5,6 +5,9 @@ it, until it is handed over. What a key may do is what its role and scopes hold,
 It is computed when the key is loaded, from rows of that moment, so no change of an owner has to find its keys. A key
 of the tenant itself has no owner: nothing but its own row bounds it.
 
+A person's key is of the membership that its owner had when the key became theirs. It ends with that membership: who is
+a member again later owns nothing of what they owned before (ID15).
+
 A key that was revoked alone goes on to bound the keys that it owns, by what it held, and ends none of them. One that is
 disabled or has expired leaves them nothing.
 """
@@ -17,6 +20,7 @@ from functools import lru_cache, reduce
 from typing import Protocol
 from uuid import UUID
 
+from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.status import has_expired
 from tenants.credentials import CredentialExpired, CredentialRevoked
@@ -85,12 +89,25 @@ def columns_of(owner: Owner) -> dict[str, str | UUID | None]:
     return {"owned_by": owner.kind.value, "owner_user_id": owner.user, "owner_key_id": owner.key}
 
 
+def owned_since(row: RecognisedKey | ApiKey) -> datetime:
+    """Since when the key has its owner. An older release records nothing, and hands no key over."""
+    return row.owned_since or row.created_at
+
+
+@dataclass(frozen=True, slots=True)
+class MemberNow:
+    """The roles that a person holds in a tenant now, and since when they are a member."""
+
+    roles: tuple[str, ...]
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """What was read of the owners of some keys: the keys among them, and the roles that people hold now."""
+    """What was read of the owners of some keys: the keys among them, and the people as members."""
 
     keys: Mapping[ApiKeyId, RecognisedKey]
-    people: Mapping[tuple[TenantId, UserId], tuple[str, ...]]  # without those who are disabled, or members no longer
+    people: Mapping[tuple[TenantId, UserId], MemberNow]  # without those who are disabled, or members no longer
 
     def line(self, key: RecognisedKey) -> Iterator[RecognisedKey]:
         """The keys that own this one, the nearest first. Ends at a key that was not found, or is another tenant's."""
@@ -100,6 +117,12 @@ class Owners:
             seen.add(owner.id)
             yield owner
             owner = self._owner(owner)
+
+    def roles_of_owner(self, key: RecognisedKey) -> tuple[str, ...] | None:
+        """What the person who owns this key holds now; None when no person does, or not in their membership of now."""
+        user = owner_of(key).user
+        member = None if user is None else self.people.get((key.tenant.id, user))
+        return None if member is None or owned_since(key) < member.since else member.roles
 
     def _owner(self, key: RecognisedKey) -> RecognisedKey | None:
         owner = owner_of(key).key
@@ -130,7 +153,7 @@ class Granted:
     holder: Owner
     permissions: Permissions
     key: RecognisedKey | None = None  # of a holder that is a key
-    is_gone: bool = False  # of a holder who is a person: no member any longer, or disabled
+    is_gone: bool = False  # of a holder who is a person: disabled, or no member since they have owned the key
 
 
 def granted_by(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf) -> list[Granted]:
@@ -139,7 +162,7 @@ def granted_by(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf
     found = [Granted(Owner(OwnerKind.KEY, key=each.id), _granted(each, permissions_of), each) for each in line]
     person = owner_of(line[-1])
     if person.user is not None:
-        roles = owners.people.get((key.tenant.id, person.user))
+        roles = owners.roles_of_owner(line[-1])
         found.append(Granted(person, permissions_of(roles or ()), is_gone=roles is None))
     return found
 
@@ -148,7 +171,7 @@ def bounds_of(key: RecognisedKey, owners: Owners, permissions_of: PermissionsOf,
     """What the owners leave of a key that has not ended itself. ``permissions_of`` gives what roles hold now."""
     line = [key, *owners.line(key)]
     person = owner_of(line[-1])
-    roles = None if person.user is None else owners.people.get((key.tenant.id, person.user))
+    roles = owners.roles_of_owner(line[-1])
     refusal = next((found for found in (_refusal_of_owned(each, now) for each in line[1:]) if found), None)
     if refusal is None and person.kind is not OwnerKind.TENANT and roles is None:
         refusal = CredentialRevoked  # the person has left or is disabled, or the line could not be followed

@@ -54,6 +54,7 @@ class ApiKey(Versioned, ControlModel):
     owned_by: Mapped[str | None]
     owner_user_id: Mapped[UserId | None] = mapped_column(ForeignKey("tenantry.users.id", ondelete="SET NULL"))
     owner_key_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id"))
+    owned_since: Mapped[datetime | None]  # null, of an older release: since it was created
     rotated_from_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id", ondelete="SET NULL"))
     family_id: Mapped[ApiKeyId | None] = mapped_column(ForeignKey("tenantry.api_keys.id"), index=True)
     made_by_key: Mapped[bool] = mapped_column(server_default=false())  # the family's first key made it, or its makers

@@ -27,6 +27,8 @@ class RecognisedKey:
     owned_by: str | None
     owner_user_id: UserId | None
     owner_key_id: ApiKeyId | None
+    owned_since: datetime | None
+    created_at: datetime
     expires_at: datetime | None
     disabled_at: datetime | None
     rotated_at: datetime | None

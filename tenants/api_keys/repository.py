@@ -51,6 +51,8 @@ _KEY_COLUMNS = (
     ApiKey.owned_by,
     ApiKey.owner_user_id,
     ApiKey.owner_key_id,
+    ApiKey.owned_since,
+    ApiKey.created_at,
     ApiKey.expires_at,
     ApiKey.disabled_at,
     ApiKey.rotated_at,

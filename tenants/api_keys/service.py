@@ -11,6 +11,7 @@ from uuid import UUID
 from tenants.api_keys import repository
 from tenants.api_keys.descendants import repository as lineage_repository
 from tenants.api_keys.descendants.service import Descendants
+from tenants.api_keys.descendants.steps import Transactions, in_steps
 from tenants.api_keys.family import join_as_child, join_as_successor
 from tenants.api_keys.filters import KeyFilter, ListedKey
 from tenants.api_keys.issuer import (
@@ -24,7 +25,7 @@ from tenants.api_keys.issuer import (
     narrowed_networks,
     owner_for,
 )
-from tenants.api_keys.lineage import MOST_OWNERS, OwnerKind, TooManyOwners, columns_of, owner_of
+from tenants.api_keys.lineage import MOST_OWNERS, OwnerKind, TooManyOwners, columns_of, owned_since, owner_of
 from tenants.api_keys.models import ApiKey
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.api_keys.schemas import CreateApiKey, KeyLimit, RotateApiKey, audited, check_environment
@@ -33,7 +34,6 @@ from tenants.audit import service as audit
 from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession, Database
-from tenants.directory import repository as directory
 from tenants.errors import Conflict, NotFound, ValidationFailed
 from tenants.identifiers import ApiKeyId, TenantId, new_id
 from tenants.policy import NO_OWN_ROLES, Policy
@@ -103,6 +103,7 @@ class ApiKeys:
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, requested.limits)],
             **_made_by(issuer),
             **columns_of(owner),
+            owned_since=await lineage_repository.now(session),
             expires_at=narrowed_expiry(issuer, requested.expires_at, datetime.now(UTC)),
         )
         join_as_child(key, requested.limits, maker)
@@ -162,22 +163,26 @@ class ApiKeys:
         await lineage_repository.pass_on(session, tenant, old.id, successor.id)
         return issued
 
-    async def revoke(
-        self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin, descendants: bool = False
-    ) -> Sequence[ApiKeyId]:
-        """Revoke a key for good, and with ``descendants`` all that it made, transitively; the keys that were ended.
+    async def revoke(self, session: ControlSession, tenant: TenantId, key: ApiKeyId, *, origin: Origin) -> None:
+        """Revoke a key for good. What it owns works on, bound by what the key held. Idempotent. Raises NotFound."""
+        await self._found(session, tenant, key, lock=True)
+        await self.descendants.revoke(session, tenant, [key], origin=origin)
 
-        What it owns works on otherwise, bound by what the key held. Idempotent. Raises NotFound and TooManyKeys.
+    async def revoke_with_made(
+        self, transactions: Transactions, tenant: TenantId, key: ApiKeyId, *, origin: Origin
+    ) -> None:
+        """Revoke a key and all that it made, transitively, in as many transactions as needed; raises NotFound.
+
+        Up to ``MOST_AT_ONCE`` keys end in one transaction: all of them or none. Of more, the key itself ends in the
+        first one; after a failure, the same again ends the rest.
         """
-        if descendants:
-            await directory.serialise(session, tenant)
-        found = await self._found(session, tenant, key, lock=not descendants)
-        if descendants:
-            ended = await self.descendants.made_by(session, tenant, [key])
-        else:
-            ended = [] if found.revoked_at is not None else [key]
-        await self.descendants.revoke(session, tenant, ended, origin=origin)
-        return ended
+        walk = self.descendants.made_by(tenant, key)
+
+        async def step(session: ControlSession) -> bool:
+            await self._found(session, tenant, key)
+            return (await self.descendants.end(session, tenant, walk, origin=origin)).is_left
+
+        await in_steps(transactions, tenant, step)
 
     async def page_of_descendants(
         self, session: ControlSession, tenant: TenantId, key: ApiKeyId, keyset: Keyset
@@ -227,6 +232,7 @@ class ApiKeys:
             limits=[limit.model_dump() for limit in narrowed_limits(issuer, limits)],
             **_made_by(issuer),
             **columns_of(owner_of(old)),
+            owned_since=owned_since(old),  # a new secret is no new membership
             rotated_from_id=old.id,
             expires_at=expires_at,
         )

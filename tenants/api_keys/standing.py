@@ -11,7 +11,7 @@ from functools import partial
 
 from tenants.api_keys import repository
 from tenants.api_keys.issuer import Issuer, NoOwnKeys, PermissionsOfRoles
-from tenants.api_keys.lineage import Owners, bounds_of, people_of, refusal_of
+from tenants.api_keys.lineage import MemberNow, Owners, bounds_of, people_of, refusal_of
 from tenants.api_keys.models import ApiKey
 from tenants.credentials import CredentialRevoked
 from tenants.database.sessions import ControlSession
@@ -19,10 +19,8 @@ from tenants.database.statements import Work
 from tenants.identifiers import ApiKeyId, TenantId, UserId
 from tenants.principal import PrincipalKind
 
-# The roles of those of these people who are members of the tenant beside them now, and not disabled.
-RolesNow = Callable[
-    [Work, Collection[tuple[TenantId, UserId]]], Awaitable[Mapping[tuple[TenantId, UserId], tuple[str, ...]]]
-]
+# Those of these people who are members of the tenant beside them now, and not disabled.
+RolesNow = Callable[[Work, Collection[tuple[TenantId, UserId]]], Awaitable[Mapping[tuple[TenantId, UserId], MemberNow]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,10 @@ class Standings:
         if issuer.principal.kind is not PrincipalKind.USER:
             raise NoOwnKeys
         named = issuer.principal.tenant.id, UserId(issuer.principal.id)
-        roles = (await self._roles_now(session, [named])).get(named)
-        if roles is None:
+        member = (await self._roles_now(session, [named])).get(named)
+        if member is None:
             raise CredentialRevoked
-        return Standing(_narrowed(issuer, self._permissions_of(issuer.policy, roles)))
+        return Standing(_narrowed(issuer, self._permissions_of(issuer.policy, member.roles)))
 
     async def _of_key(self, session: ControlSession, issuer: Issuer, key: ApiKeyId) -> Standing:
         row = await repository.hold(session, issuer.principal.tenant.id, key)

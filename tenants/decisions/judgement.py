@@ -12,7 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from tenants.api_keys.issuer import PermissionsOfRoles
-from tenants.api_keys.lineage import Owners, bounds_of, refusal_of
+from tenants.api_keys.lineage import MemberNow, Owners, bounds_of, refusal_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.identifiers import ApiKeyId, UserId
 from tenants.policy import NO_OWN_ROLES
@@ -35,7 +35,7 @@ class Holders:
     """The roles of a tenant, and who holds them: people who are not disabled, keys that have not ended, programs."""
 
     roles: RoleSet
-    people: Mapping[UserId, tuple[str, ...]]
+    people: Mapping[UserId, MemberNow]
     keys: Mapping[ApiKeyId, RecognisedKey]
     programs: Sequence[Program] = ()
 
@@ -106,12 +106,13 @@ def _rights(holders: Holders, decided: RolePermissions, now: datetime) -> Iterat
     nothing = _Permissions()
     of_role = {name: decided.of(holders.roles, name) for name in _assigned(holders)}
     of_roles: dict[tuple[str, ...], _Permissions] = {}
-    for user, names in holders.people.items():
+    for user, member in holders.people.items():
+        names = member.roles
         if names not in of_roles:
             of_roles[names] = nothing.union(*(of_role[name] for name in names))
         yield user, of_roles[names]
     tenant = holders.roles.tenant
-    owners = Owners(holders.keys, {(tenant, user): names for user, names in holders.people.items()})
+    owners = Owners(holders.keys, {(tenant, user): member for user, member in holders.people.items()})
     permissions_of = _remembered(holders.roles.permissions_of)
     for identifier, key in holders.keys.items():
         bounds = bounds_of(key, owners, permissions_of, now)
@@ -126,7 +127,7 @@ def _rights(holders: Holders, decided: RolePermissions, now: datetime) -> Iterat
 
 def _assigned(holders: Holders) -> set[str]:
     roles = {key.role for key in holders.keys.values()}.union(each.role for each in holders.programs)
-    return roles.union(*set(holders.people.values()))
+    return roles.union(*{member.roles for member in holders.people.values()})
 
 
 def _remembered(of: Callable[[tuple[str, ...]], _Permissions]) -> Callable[[tuple[str, ...]], _Permissions]:

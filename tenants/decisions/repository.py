@@ -243,14 +243,15 @@ async def most_used(session: ControlSession, changed: Changed, period: Period, m
 
 async def page_of_people(
     session: ControlSession, tenant: TenantId, after: UUID, most: int
-) -> Sequence[Row[UserId, list[str], list[str], bool]]:
-    """People of this tenant with the next ids: roles given by hand, those of groups, whether they may sign in."""
+) -> Sequence[Row[UserId, list[str], list[str], bool, datetime]]:
+    """People of this tenant with the next ids: roles by hand and of groups, whether they may sign in, since when."""
     query = (
         select(
             Membership.user_id,
             Membership.roles,
             Membership.group_roles,
             Membership.disabled_at.is_(None) & User.disabled_at.is_(None),
+            Membership.created_at,
         )
         .join(User, User.id == Membership.user_id)
         .where(Membership.tenant_id == tenant, Membership.user_id > after)

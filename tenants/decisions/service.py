@@ -98,7 +98,9 @@ class RoleDryRun:
         people: dict[UserId, Person] = {}
         keys: dict[ApiKeyId, RecognisedKey] = {}
         while rows := await repository.page_of_people(session, tenant.id, next(reversed(people), _FIRST), _PAGE):
-            people |= {user: Person(tuple(hand), tuple(groups), enabled) for user, hand, groups, enabled in rows}
+            people |= {
+                user: Person(tuple(hand), tuple(groups), enabled, since) for user, hand, groups, enabled, since in rows
+            }
         while found := await repository.page_of_keys(session, tenant, next(reversed(keys), _FIRST), _PAGE):
             keys |= {key.id: key for key in found}
         row = await directory.find(session, tenant.id)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from tenants.api_keys.lineage import OwnerKind, owner_of
+from tenants.api_keys.lineage import MemberNow, OwnerKind, owned_since, owner_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.decisions.judgement import Holders, Program
 from tenants.decisions.schemas import DryRun, StagedKey
@@ -22,6 +23,7 @@ class Person:
     by_hand: tuple[str, ...]
     of_groups: tuple[str, ...]
     is_enabled: bool
+    since: datetime
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -42,7 +44,9 @@ class Assignments:
     @property
     def holders(self) -> Holders:
         """Without people who are disabled."""
-        enabled = {user: person.roles for user, person in self.people.items() if person.is_enabled}
+        enabled = {
+            user: MemberNow(person.roles, person.since) for user, person in self.people.items() if person.is_enabled
+        }
         return Holders(self.roles, enabled, self.keys, self.programs)
 
     @property
@@ -95,9 +99,10 @@ def _handed_over(
             owned_by=OwnerKind.USER.value,
             owner_user_id=before.keys_to,
             owner_key_id=None,
+            owned_since=receiver.since,
         )
         for key in before.keys.values()
-        if (user := owner_of(key).user) is not None and user in held
+        if (user := owner_of(key).user) is not None and user in held and owned_since(key) >= before.people[user].since
     }
 
 

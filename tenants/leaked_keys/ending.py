@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tenants.api_keys.descendants.service import Descendants
+from tenants.api_keys.descendants.steps import in_steps
 from tenants.api_keys.models import ApiKey
 from tenants.audit import service as audit
 from tenants.audit.origin import Origin
@@ -39,12 +40,12 @@ class Ending:
 
     async def end(self, tenant: TenantId, places: Mapping[ApiKeyId, Place], origin: Origin) -> None:
         """End these keys of the tenant. Raises Unavailable for a tenant that must be migrated first."""
-        is_left = True
-        while is_left:
-            async with self._database.control() as session:
-                await directory.serialise(session, tenant)  # no key is made meanwhile, and reports wait for each other
-                owner = await directory.find(session, tenant)
-                is_left = owner is not None and await self._end_some(session, owner, places, origin)
+
+        async def step(session: ControlSession) -> bool:
+            owner = await directory.find(session, tenant)
+            return owner is not None and await self._end_some(session, owner, places, origin)
+
+        await in_steps(self._database.control, tenant, step)
 
     async def _end_some(
         self, session: ControlSession, owner: Tenant, places: Mapping[ApiKeyId, Place], origin: Origin

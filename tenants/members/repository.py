@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     column,
     delete,
     func,
@@ -20,8 +21,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
+from tenants.api_keys.lineage import MemberNow, OwnerKind
+from tenants.api_keys.models import ApiKey
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
@@ -69,7 +72,9 @@ _requested = (
     .render_derived()
 )
 _ROLES_NOW = prepare(
-    select(_requested.c.tenant_id, _requested.c.user_id, Membership.roles + Membership.group_roles)
+    select(
+        _requested.c.tenant_id, _requested.c.user_id, Membership.roles + Membership.group_roles, Membership.created_at
+    )
     .join(Membership, and_(Membership.tenant_id == _requested.c.tenant_id, Membership.user_id == _requested.c.user_id))
     .join(User, User.id == Membership.user_id)
     .where(User.disabled_at.is_(None), Membership.disabled_at.is_(None))
@@ -78,11 +83,11 @@ _ROLES_NOW = prepare(
 
 async def roles_now(
     reads: Work, people: Collection[tuple[TenantId, UserId]]
-) -> dict[tuple[TenantId, UserId], tuple[str, ...]]:
-    """The roles of those of these people who are members of the tenant beside them, and not disabled."""
+) -> dict[tuple[TenantId, UserId], MemberNow]:
+    """Those of these people who are members of the tenant beside them, and not disabled."""
     given = {"tenants": [tenant for tenant, _ in people], "users": [user for _, user in people]}
     rows = await reads.rows(_ROLES_NOW, given)
-    return {(tenant, user): tuple(dict.fromkeys(roles)) for tenant, user, roles in rows}
+    return {(tenant, user): MemberNow(tuple(dict.fromkeys(roles)), since) for tenant, user, roles, since in rows}
 
 
 async def find(session: ControlSession, tenant: TenantId, user: UserId, *, hold: bool = False) -> Member | None:
@@ -158,9 +163,15 @@ async def has_other_owner(session: ControlSession, tenant: TenantId, user: UserI
     return await session.scalar(owners.limit(1)) is not None
 
 
+def _added(tenant: TenantId, user: UserId, roles: Sequence[str]) -> Insert:
+    """The clock's time, not that of the transaction, which can have begun while an earlier membership made keys."""
+    given = {"tenant_id": tenant, "user_id": user, "roles": list(roles), "created_at": func.clock_timestamp()}
+    return insert(Membership).values(given)
+
+
 async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str]) -> None:
     """Insert or update the membership with exactly these roles."""
-    added = insert(Membership).values(tenant_id=tenant, user_id=user, roles=list(roles))
+    added = _added(tenant, user, roles)
     changed = added.on_conflict_do_update(
         index_elements=[Membership.tenant_id, Membership.user_id], set_={"roles": added.excluded.roles}
     )
@@ -169,7 +180,7 @@ async def put(session: ControlSession, tenant: TenantId, user: UserId, roles: Se
 
 async def insert_unless_member(session: ControlSession, tenant: TenantId, user: UserId, roles: Sequence[str]) -> bool:
     """Insert the membership. One that exists stays as it is: False."""
-    added = insert(Membership).values(tenant_id=tenant, user_id=user, roles=list(roles))
+    added = _added(tenant, user, roles)
     return await session.scalar(added.on_conflict_do_nothing().returning(Membership.user_id)) is not None
 
 
@@ -204,6 +215,21 @@ async def set_disabled(session: ControlSession, member: Member, when: datetime |
 async def remove(session: ControlSession, tenant: TenantId, user: UserId) -> None:
     """Delete the membership."""
     await session.execute(delete(Membership).where(Membership.tenant_id == tenant, Membership.user_id == user))
+
+
+def of_former_members(tenant: TenantId) -> ColumnElement[bool]:
+    """The condition of keys that people own of a membership which they no longer have, as ``lineage.py`` reads rows."""
+    is_persons = or_(
+        ApiKey.owned_by == OwnerKind.USER.value,
+        and_(ApiKey.owned_by.is_(None), ApiKey.created_by_user_id.is_not(None)),
+    )
+    owner = case((ApiKey.owned_by.is_(None), ApiKey.created_by_user_id), else_=ApiKey.owner_user_id)
+    of_now = select(Membership.user_id).where(
+        Membership.tenant_id == tenant,
+        Membership.user_id == owner,
+        Membership.created_at <= func.coalesce(ApiKey.owned_since, ApiKey.created_at),
+    )
+    return and_(ApiKey.tenant_id == tenant, is_persons, ~of_now.exists())
 
 
 def _members(tenant: TenantId) -> Select[User, Tenant, Membership]:

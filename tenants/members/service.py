@@ -64,7 +64,7 @@ class Members:
         Raises what ``CheckSeats`` raises.
         """
         if await repository.insert_unless_member(session, tenant, user, roles):
-            await self.keys.end(session, tenant, user, origin=origin)  # of an earlier membership, before this release
+            await self.keys.end(session, tenant, user, origin=origin)  # what no earlier end has revoked
             await self.check_seats(session, tenant)
             member = _found(await repository.find(session, tenant, user))
             await audit.record(session, tenant, origin, "members.added", user, after=_shown(member))

@@ -220,9 +220,14 @@ class _Sequence:
             return
         key, all_of_it = self.random.choice(self.world.keys), self.random.random() < 0.4
         keys = self.gateway.services.features.api_keys
+        walk = keys.descendants.made_by(self.tenant, key.id)
         await self.apply(
             f"revoke {all_of_it}",
-            lambda session: keys.revoke(session, self.tenant, key.id, origin=SYSTEM, descendants=all_of_it),
+            lambda session: (
+                keys.descendants.end(session, self.tenant, walk, origin=SYSTEM)
+                if all_of_it
+                else keys.revoke(session, self.tenant, key.id, origin=SYSTEM)
+            ),
             valid=True,
         )
         for each in self.world.made(key) if all_of_it else [key]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenants.api_keys.lineage import Bounds, Owner, OwnerKind, Owners, bounds_of, owner_of
+from tenants.api_keys.lineage import Bounds, MemberNow, Owner, OwnerKind, Owners, bounds_of, owner_of
 from tenants.api_keys.recognised import RecognisedKey
 from tenants.credentials import CredentialExpired, CredentialRevoked
 from tenants.identifiers import ApiKeyId, TenantId, UserId, new_id
@@ -23,6 +23,7 @@ _COLUMNS: dict[str, Any] = dict.fromkeys(RecognisedKey.__dataclass_fields__)
 
 def _key(**columns: Any) -> RecognisedKey:
     given = {"id": ApiKeyId(new_id()), "tenant": _TENANT, "role": "wide", "allowed_cidrs": [], "owned_by": "tenant"}
+    given["created_at"] = _NOW
     return RecognisedKey(**(_COLUMNS | given | columns))
 
 
@@ -31,7 +32,7 @@ def _owned(owner: RecognisedKey, **columns: Any) -> RecognisedKey:
 
 
 def _bounds(key: RecognisedKey, *owners: RecognisedKey, roles: tuple[str, ...] | None = None) -> Bounds:
-    people = {} if roles is None else {(_TENANT.id, _PERSON): roles}
+    people = {} if roles is None else {(_TENANT.id, _PERSON): MemberNow(roles, _NOW)}
     found = Owners({each.id: each for each in owners}, people)
     return bounds_of(key, found, lambda names: frozenset[str]().union(*(_ROLES[each] for each in names)), _NOW)
 
@@ -83,6 +84,22 @@ def test_every_owner_narrows_permissions_networks_and_expiry() -> None:
     elsewhere = _owned(top, allowed_cidrs=["203.0.113.0/24"])
     assert _bounds(elsewhere, top, roles=("wide",)).refusal is CredentialRevoked
     assert _bounds(key, middle, top).refusal is CredentialRevoked  # the person has left
+
+
+def test_a_key_is_of_the_membership_in_which_it_became_its_owners() -> None:
+    """ID15: since it was created or given; one that is older than the membership ends with the one before."""
+    earlier, theirs = _NOW - timedelta(microseconds=1), {"owned_by": "user", "owner_user_id": _PERSON}
+    given, kept = _key(**theirs, created_at=earlier, owned_since=_NOW), _key(**theirs, owned_since=earlier)
+    for key, refusal in (
+        (_key(**theirs), None),
+        (given, None),
+        (_owned(given, created_at=earlier), None),
+        (kept, CredentialRevoked),
+        (_owned(kept), CredentialRevoked),
+        (_key(**theirs, created_at=earlier), CredentialRevoked),
+        (_key(owned_by=None, created_by_user_id=_PERSON, created_at=earlier), CredentialRevoked),
+    ):
+        assert _bounds(key, given, kept, roles=("wide",)).refusal is refusal
 
 
 def test_keys_of_older_releases_belong_to_who_created_them() -> None:
