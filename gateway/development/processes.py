@@ -134,7 +134,8 @@ class Child:
         # The parent first: while it is stopped, it cannot start another child.
         os.kill(self.pid, number)
         for pid in children_of(self.pid):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has exited since it was listed
+                os.kill(pid, number)
 
 
 def wait_until(ready: Callable[[], bool], child: Child, seconds: float, what: str, every: float = _POLL) -> None:
