@@ -21,7 +21,7 @@ from tenants.errors import Unavailable
 BOUND = TRUSTED_FOR + 0.1  # seconds after which no worker trusts what it loaded before: clocks may differ by 6 %
 WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, TRUSTED_FOR)  # seconds: histogram buckets
 _FIRST_PAUSE = 0.002  # seconds before the answers are read; they take a round trip to each worker, and back
-_LONGEST_PAUSE = 0.025
+_LONGEST_PAUSE = 0.01
 _SPACING = 0.02  # seconds from one question to the next: each costs every worker a heartbeat, and anyone can log out
 _GROWTH = 1.5  # of each pause over the one before
 
