@@ -51,7 +51,18 @@ AnyId = Annotated[
 ]
 
 
-class AuditFilters(BaseModel):
+class Between(BaseModel):
+    """Events of a time."""
+
+    since: Annotated[
+        Timestamp | None, Field(alias="created_at[gte]", description="Created at this time or later (RFC 3339).")
+    ] = None
+    until: Annotated[
+        Timestamp | None, Field(alias="created_at[lt]", description="Created before this time (RFC 3339).")
+    ] = None
+
+
+class AuditFilters(Between):
     """Which events; all that are given must hold."""
 
     model_config = ConfigDict(extra="forbid")
@@ -63,12 +74,6 @@ class AuditFilters(BaseModel):
     actor_kind: Annotated[ActorKind | None, Field(description="Only what actors of this kind did.")] = None
     actor: Annotated[AnyId | None, Field(description="Only what this actor did.")] = None
     object: Annotated[AnyId | None, Field(description="Only events of this object.")] = None
-    since: Annotated[
-        Timestamp | None, Field(alias="created_at[gte]", description="Created at this time or later (RFC 3339).")
-    ] = None
-    until: Annotated[
-        Timestamp | None, Field(alias="created_at[lt]", description="Created before this time (RFC 3339).")
-    ] = None
 
     def selected(self) -> EventFilter:
         """As the repository takes them."""

@@ -6,7 +6,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from gateway.api.answers import answered, read
-from gateway.api.audit_events import AnyId
+from gateway.api.audit_events import AnyId, Between
 from gateway.api.pages import ListCursors, ListQuery, Page
 from gateway.api.path_ids import EventInPath
 from gateway.authorization.guards import requires_operator_read
@@ -18,14 +18,13 @@ from tenants.audit.repository import OperatorEventFilter
 from tenants.audit.schemas import OperatorEventResponse
 from tenants.identifiers import OPERATOR_KEY, example_of
 from tenants.principal import ActorKind
-from tenants.values.timestamps import Timestamp
 
 _PATH = "/operator/v1/audit-events"
 _REPRESENTATION = representation_of(OperatorEventResponse)
 _NEVER_CHANGED = 1  # its version
 
 
-class OperatorAuditQuery(ListQuery):
+class OperatorAuditQuery(ListQuery, Between):
     """Which events; all that are given must hold."""
 
     action: Annotated[str | None, Field(max_length=200, description="Only this action, such as `plans.updated`.")] = (
@@ -40,12 +39,6 @@ class OperatorAuditQuery(ListQuery):
             description="Only events of this object: its id, or the code of a plan.",
             examples=[example_of(OPERATOR_KEY)],
         ),
-    ] = None
-    since: Annotated[
-        Timestamp | None, Field(alias="created_at[gte]", description="Created at this time or later (RFC 3339).")
-    ] = None
-    until: Annotated[
-        Timestamp | None, Field(alias="created_at[lt]", description="Created before this time (RFC 3339).")
     ] = None
 
     def selected(self) -> OperatorEventFilter:

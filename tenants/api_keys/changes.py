@@ -123,7 +123,7 @@ class KeyChanges:
             await audit.record_all(session, tenant, origin, "api_keys.updated", changed)
 
     def _check_values(self, key: ApiKey, requested: ChangeApiKey, policy: Policy) -> None:
-        """Raise ValidationFailed for values that this key cannot have, whoever asks."""
+        """Raise ValidationFailed for values that this key cannot have, whatever the caller holds."""
         sent = requested.model_fields_set
         if "scopes" in sent:
             check_grant(None, RoleGrant(key.role, requested.scopes), self._permissions_of, policy)

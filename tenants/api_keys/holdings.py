@@ -1,7 +1,7 @@
 """What a key, or the caller who changes it, holds: permissions, time, networks and limits; compared by inclusion (AZ5).
 
 Nobody changes a key that holds more than they do, except to narrow it: otherwise an admin could widen an owner's key,
-and whoever has its secret would hold what no one gave them.
+and the holder of its secret would hold what was never given.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What the issuer of a key holds in the transaction that makes the key.
 
 A request carries rights that can be some milliseconds old, and so can those that a key of the tenant itself would keep
-for good. The rows are read again, and held: whoever ends the issuer waits for the new key, and so finds it.
+for good. The rows are read again, and held: a transaction that ends the issuer waits for the new key, and so finds it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping

@@ -1,7 +1,7 @@
 """Ends reported keys of one tenant with all that was made with them, as the tenant has chosen, and notifies it.
 
 ``revoke`` revokes them at once; with ``grace`` they expire after a day. The row that says that a key was reported, its
-event, its end and the messages are one transaction. Whoever has a leaked key can make many more with it, so the keys
+event, its end and the messages are one transaction. The finder of a leaked key can make many more with it, so the keys
 that were made are ended in as many transactions as needed, and a repeated report goes on with those that are left.
 """
 

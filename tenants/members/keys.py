@@ -69,7 +69,7 @@ class MemberKeys:
             await defer(session, END_TASK, tenant)
 
     async def end_of_former_members(self, transactions: Transactions, tenant: TenantId) -> None:
-        """Revoke what is left of keys whose owner's membership has ended, and what these own."""
+        """Revoke the remaining keys whose owner's membership has ended, and what these own."""
         walk = self._descendants.owned(tenant, repository.of_former_members(tenant))
 
         async def step(session: ControlSession) -> bool:

@@ -1,6 +1,6 @@
 """Ends keys in as many transactions as their number needs.
 
-Ending works whatever the number of keys: whoever makes many keys must not get to stay. Each transaction ends as many
+Ending works whatever the number of keys: making many keys must not keep anyone in. Each transaction ends as many
 as one should, the tenant serialised; what was committed stays ended after a failure, and the same again ends the rest.
 """
 

@@ -130,7 +130,7 @@ _REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 async def test_values_that_a_key_cannot_have_are_pointed_at(gateway: Gateway) -> None:
-    """AZ7: 422, whoever asks; nothing is changed."""
+    """AZ7: 422 for every caller; nothing is changed."""
     owner = gateway.acme.key("owner")
     made = await _made(gateway, owner)
     for sent, pointer in _REFUSED:
@@ -236,7 +236,7 @@ async def test_a_key_that_has_ended_is_not_changed(gateway: Gateway) -> None:
 
 
 async def test_an_overlap_is_shortened_and_not_extended(gateway: Gateway) -> None:
-    """A rotated key ends with its overlap, whoever asks."""
+    """A rotated key ends with its overlap, for every caller."""
     admin = gateway.acme.key("admin")
     old = await _made(gateway, admin)
     body = {"overlap_seconds": 3600}
