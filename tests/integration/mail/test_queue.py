@@ -19,7 +19,7 @@ from tenants.jobs.app import JobSettings, make_job_app
 from tenants.jobs.retries import BackOff
 from tenants.mail.jobs import MailBackOff, add_mail_jobs
 from tenants.mail.port import Content
-from tenants.mail.service import Mail
+from tenants.mail.service import SEND_TASK, Mail
 from tenants.mail.templates import PasswordReset, render
 from tests.fixtures.billing import eventually_so
 from tests.fixtures.gateways import Gateway, GatewayFactory
@@ -70,7 +70,8 @@ async def _jobs(gateway: Gateway, back_off: BackOff = _QUICK) -> AsyncIterator[A
 
 async def _jobs_left(gateway: Gateway) -> list[tuple[str, str]]:
     async with gateway.services.database.control() as session:
-        rows = await session.execute(text("SELECT status::text, args::text FROM procrastinate_jobs"))
+        query = "SELECT status::text, args::text FROM procrastinate_jobs WHERE task_name = :task"
+        rows = await session.execute(text(query), {"task": SEND_TASK})  # not those that the hour brings
         return [(row[0], row[1]) for row in rows]
 
 
