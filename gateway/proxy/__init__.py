@@ -1,0 +1,1 @@
+"""Proxied routes: requests that pass the gate go on to the SaaS team's own services."""
