@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,22 +69,45 @@ class Servers:
             module, name = _OLD_APPLICATION_SERVER, _OLD_NAMES.get(name, name)
         return self._start((f"benchmarks.{module}", name, str(workers)), "/readyz", environment)
 
+    def program(
+        self,
+        command: Callable[[int], Sequence[str]],
+        path: str,
+        fields: Mapping[str, str] | None = None,
+        core: int = SERVER_CORE,
+    ) -> Server:
+        """Any other program. ``command`` makes its command line for a port; ``path`` answers when it is ready."""
+        port = free_port()
+        return self._launch(command(port), port, path, os.environ, fields=fields, core=core)
+
     def _start(self, module: Sequence[str], path: str, environment: dict[str, str]) -> Server:
         """``module`` takes its port as its last argument."""
         port = free_port()
-        command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", *module, str(port)]
-        log = self.folder / f"server-{port}.log"
         variables = self.environment | {"PYTHONPATH": str(self.checkout)} | environment
-        child = Child(Launch(command=command, folder=self.checkout, log=log, environment=variables))
+        return self._launch([sys.executable, "-m", *module, str(port)], port, path, variables)
+
+    def _launch(
+        self,
+        command: Sequence[str],
+        port: int,
+        path: str,
+        variables: Mapping[str, str],
+        *,
+        fields: Mapping[str, str] | None = None,
+        core: int = SERVER_CORE,
+    ) -> Server:
+        pinned = ["taskset", "-c", str(core), *command]
+        log = self.folder / f"server-{port}.log"
+        child = Child(Launch(command=pinned, folder=self.checkout, log=log, environment=variables))
         self.stack.callback(child.stop)
         url = f"http://{LOOPBACK}:{port}"
-        wait_until(lambda: _responds(url + path), child, _START_TIMEOUT, " ".join(module))
+        wait_until(lambda: _responds(url + path, fields), child, _START_TIMEOUT, " ".join(command))
         return Server(url, child)
 
 
-def _responds(url: str) -> bool:
+def _responds(url: str, fields: Mapping[str, str] | None) -> bool:
     try:
-        answer = httpx.get(url, timeout=1, verify=False)  # noqa: S501 - plain HTTP; certificates take 30 ms to load
+        answer = httpx.get(url, timeout=1, verify=False, headers=fields)  # noqa: S501 - plain HTTP; certificates take 30 ms to load
     except httpx.TransportError:
         time.sleep(0.05)
         return False

@@ -109,6 +109,7 @@ class Workload:
     server: Server
     requests: Sequence[bytes]  # sent in turn, repeatedly
     status: int = 200  # expected
+    connections: int = CONNECTIONS
     preheat: int = 0  # unmeasured requests before each round, for caches that cooled while others ran
     samples: list[Sample] = field(default_factory=list)
     _next: Iterator[bytes] = field(init=False)
@@ -120,10 +121,10 @@ class Workload:
         """Load the server in a closed loop and measure it."""
         if self.preheat:
             requests = islice(self._next, self.preheat)
-            closed_loop(self.server.url, requests, connections=CONNECTIONS, seconds=_PREHEAT_TIMEOUT)
+            closed_loop(self.server.url, requests, connections=self.connections, seconds=_PREHEAT_TIMEOUT)
         before = self.server.cpu_seconds()
         try:
-            result = closed_loop(self.server.url, self._next, connections=CONNECTIONS, seconds=seconds)
+            result = closed_loop(self.server.url, self._next, connections=self.connections, seconds=seconds)
         except LoadFailed as error:
             raise SystemExit(f"{self.name}: {error}") from error
         used = self.server.cpu_seconds() - before
