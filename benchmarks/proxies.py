@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.edges import Program, caddy, envoy, haproxy, nginx, traefik
 from benchmarks.options import log_progress
 from benchmarks.servers import LOAD_CORE, Server, Servers
 from gateway.development.processes import LOOPBACK
+from gateway.development.servers import ProgramMissing
 
 KEY = "tn_live_benchmark0000000000000000000000000000000000000"
 SMALL, LARGE = "/echo/1k", "/echo/100k"
 _SIZES = {SMALL: 1_024, LARGE: 102_400}
 _NPM = {"fastify": "5", "@fastify/http-proxy": "11", "@fastify/rate-limit": "11"}
 _NPM_SECONDS = 180.0
+_FIELDS = {"X-API-Key": KEY}
 _FORWARD = 'proxy_pass http://upstream; proxy_http_version 1.1; proxy_set_header Connection "";'
-
-
-class NotHere(Exception):
-    """The program cannot be had on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ class Proxies:
 
     servers: Servers
     upstream: str  # host:port
-    binaries: Mapping[str, Path]
 
     @property
     def _folder(self) -> Path:
@@ -59,7 +57,7 @@ class Proxies:
         for name, work, start in others:
             try:
                 yield Contestant(name, work, start())
-            except NotHere as error:
+            except ProgramMissing as error:
                 log_progress(f"{name} is left out: {error}")
 
     def nginx(self) -> Server:
@@ -94,7 +92,7 @@ class Proxies:
         self, name: str, locations: str, others: Mapping[str, str] | None = None
     ) -> Callable[[int], Sequence[str]]:
         pools = {"upstream": self.upstream, **(others or {})}
-        return lambda port: nginx_command(self._binary("nginx"), self._folder / name, port, pools, locations)
+        return lambda port: nginx_command(self._folder / name, port, pools, locations)
 
     def _haproxy(self) -> Server:
         keys = self._folder / "haproxy.map"
@@ -133,16 +131,16 @@ frontend gate
 backend upstream
   server one {self.upstream}
 """
-            return [str(self._binary("haproxy")), "-db", "-f", str(self._file("haproxy.cfg", text))]
+            return [*_command(haproxy()), "-db", "-f", str(self._file("haproxy.cfg", text))]
 
-        return self.servers.program(start, SMALL, {"X-API-Key": KEY})
+        return self.servers.program(start, SMALL, _FIELDS)
 
     def _envoy(self) -> Server:
         def start(port: int) -> Sequence[str]:
             file = self._file("envoy.json", json.dumps(_envoy_configuration(port, self.upstream)))
-            return [str(self._binary("envoy")), "-c", str(file), "--concurrency", "1", "--log-level", "error"]
+            return [*_command(envoy()), "-c", str(file), "--concurrency", "1", "--log-level", "error"]
 
-        return self.servers.program(start, SMALL, {"X-API-Key": KEY})
+        return self.servers.program(start, SMALL, _FIELDS)
 
     def _traefik(self) -> Server:
         def start(port: int) -> Sequence[str]:
@@ -154,9 +152,9 @@ backend upstream
                 "log": {"level": "ERROR"},
             }
             file = self._file("traefik.yml", json.dumps(static))
-            return ["env", "GOMAXPROCS=1", str(self._binary("traefik")), f"--configFile={file}"]
+            return ["env", "GOMAXPROCS=1", *_command(traefik()), f"--configFile={file}"]
 
-        return self.servers.program(start, SMALL, {"X-API-Key": KEY})
+        return self.servers.program(start, SMALL, _FIELDS)
 
     def _caddy(self) -> Server:
         def start(port: int) -> Sequence[str]:
@@ -180,9 +178,9 @@ http://{LOOPBACK}:{port} {{
 }}
 """
             file = self._file("Caddyfile", text)
-            return ["env", "GOMAXPROCS=1", str(self._binary("caddy")), "run", "--config", str(file)]
+            return ["env", "GOMAXPROCS=1", *_command(caddy()), "run", "--config", str(file)]
 
-        return self.servers.program(start, SMALL, {"X-API-Key": KEY})
+        return self.servers.program(start, SMALL, _FIELDS)
 
     def _fastify(self) -> Server:
         folder = _node_modules(self._folder / "fastify")
@@ -192,13 +190,7 @@ http://{LOOPBACK}:{port} {{
             script.write_text(_FASTIFY % {"key": KEY, "upstream": self.upstream, "port": port}, encoding="utf-8")
             return ["node", str(script)]
 
-        return self.servers.program(start, SMALL, {"X-API-Key": KEY})
-
-    def _binary(self, name: str) -> Path:
-        try:
-            return self.binaries[name]
-        except KeyError:
-            raise NotHere("no package registry has it") from None
+        return self.servers.program(start, SMALL, _FIELDS)
 
     def _file(self, name: str, text: str) -> Path:
         file = self._folder / name
@@ -206,7 +198,7 @@ http://{LOOPBACK}:{port} {{
         return file
 
 
-def upstream_server(servers: Servers, nginx: Path) -> Server:
+def upstream_server(servers: Servers) -> Server:
     """An nginx on the core of the load, whose answers have 1 and 100 KB."""
     folder = servers.folder / "upstream-files"
     for path, size in _SIZES.items():
@@ -216,12 +208,16 @@ def upstream_server(servers: Servers, nginx: Path) -> Server:
 
     def start(port: int) -> Sequence[str]:
         locations = f"location / {{ root {folder}; default_type text/plain; etag off; }}"
-        return nginx_command(nginx, servers.folder / "upstream", port, {}, locations)
+        return nginx_command(servers.folder / "upstream", port, {}, locations)
 
     return servers.program(start, SMALL, core=LOAD_CORE)
 
 
-def nginx_command(nginx: Path, prefix: Path, port: int, pools: Mapping[str, str], locations: str) -> Sequence[str]:
+def _command(program: Program) -> Sequence[str]:
+    return ["env", *(f"{name}={value}" for name, value in program.variables.items()), str(program.path)]
+
+
+def nginx_command(prefix: Path, port: int, pools: Mapping[str, str], locations: str) -> Sequence[str]:
     """The command of an nginx in one process, with its files below ``prefix``."""
     (prefix / "logs").mkdir(parents=True, exist_ok=True)
     temporary = "\n".join(
@@ -248,7 +244,7 @@ http {{
 """
     file = prefix / "nginx.conf"
     file.write_text(text, encoding="ascii")
-    return [str(nginx), "-p", str(prefix), "-c", str(file), "-e", "stderr"]
+    return [*_command(nginx()), "-p", str(prefix), "-c", str(file), "-e", "stderr"]
 
 
 def _envoy_configuration(port: int, upstream: str) -> dict[str, object]:
@@ -344,7 +340,7 @@ def _node_modules(folder: Path) -> Path:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=_NPM_SECONDS)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
-        raise NotHere(f"npm did not install it: {type(error).__name__}") from error
+        raise ProgramMissing(f"npm did not install it: {type(error).__name__}") from error
     return folder
 
 

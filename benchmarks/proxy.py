@@ -9,7 +9,6 @@ from statistics import median
 
 from benchmarks.deployment import Deployment, open_deployment, settings_of
 from benchmarks.options import Options
-from benchmarks.programs import find_programs
 from benchmarks.proxies import KEY, LARGE, SMALL, Contestant, Proxies, upstream_server
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
@@ -28,10 +27,9 @@ _PERMISSION = "contacts:read"
 def measure(options: Options) -> Report:
     """CPU per request, latency on one connection, and ``/authorize`` behind nginx."""
     with open_deployment() as deployment:
-        programs = find_programs(deployment.servers.folder)
-        upstream = upstream_server(deployment.servers, programs["nginx"])
+        upstream = upstream_server(deployment.servers)
         declare_routes(deployment, _configuration(upstream))
-        proxies = Proxies(deployment.servers, _address(upstream), programs)
+        proxies = Proxies(deployment.servers, _address(upstream))
         gateway = deployment.servers.gateway()
         others = list(proxies.every())
         small = _small(deployment, gateway, others)
@@ -121,7 +119,7 @@ def _costs(title: str, workloads: Sequence[Workload], works: dict[str, str]) -> 
 
 def _latencies(alone: Sequence[Workload]) -> Table:
     columns = (Column("one connection, 1 KB"), Column("p50 ms", ".3f"), Column("p99 ms", ".3f"))
-    rows = [[each.name, each.median(p50), each.median(p99)] for each in alone]
+    rows: list[list[Cell]] = [[each.name, each.median(p50), each.median(p99)] for each in alone]
     return Table("Latency on one connection", columns, rows)
 
 
