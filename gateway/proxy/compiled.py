@@ -125,5 +125,3 @@ def _placed(routes: Iterable[CompiledRoute]) -> Iterator[tuple[str, Route]]:
     for each in routes:
         for template in templates_of(each.spec):
             yield from ((template, route) for route in each.by_method.values())
-
-

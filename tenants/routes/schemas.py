@@ -177,7 +177,7 @@ class RouteSpec(Part):
     model_config = ConfigDict(json_schema_extra={"examples": [_ROUTE]})
 
     name: Name
-    upstream: Name
+    upstream: Name | None = None  # None: requests are decided (/authorize, verify) and never forwarded
     hosts: Annotated[tuple[Annotated[str, StringConstraints(max_length=255)], ...], Field(max_length=50)] = ()  # () any
     path: Annotated[str, StringConstraints(max_length=500), Field(examples=["/echo", "/orders/{id}"])]
     # ``prefix``: the path and all below it. ``exact``: the path alone. Segments such as ``{id}`` match any one segment.
