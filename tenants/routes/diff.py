@@ -1,5 +1,7 @@
 """What differs between two configurations, by upstream and by route. Their order makes no difference."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,3 +80,9 @@ def stored_form(spec: Spec | Configuration) -> dict[str, Any]:
     docs/decisions/0047.
     """
     return spec.model_dump(mode="json", exclude_defaults=True)
+
+
+def fingerprint(spec: Spec | Configuration) -> int:
+    """A number of the content, from 1 on, for entity tags: one object of a version has no version of its own."""
+    content = json.dumps(stored_form(spec), sort_keys=True).encode()  # PostgreSQL keeps no order of members
+    return 1 + int.from_bytes(hashlib.blake2b(content, digest_size=4).digest())
