@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Protocol
 
+from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.client.pool import ConnectionPool
 from gateway.proxy.client.settings import ConnectionSettings, TargetAddress
 from gateway.proxy.targets.meters import RouteMeter
@@ -68,13 +69,13 @@ class Attempt:
 class Target:
     """Lives as long as some version of the configuration has it with the same settings for connections."""
 
-    def __init__(self, spec: TargetSpec, settings: ConnectionSettings, *, checked: bool) -> None:
+    def __init__(self, spec: TargetSpec, settings: ConnectionSettings, dialer: Dialer, *, checked: bool) -> None:
         """``checked``: active checks will say whether it is healthy. Connects to nothing."""
         self.name = spec.url
         self.address = TargetAddress.parse(spec.url)
         self.authority = self.address.authority.encode()
         self.settings = settings
-        self.pool = ConnectionPool(self.address, settings)
+        self.pool = ConnectionPool(self.address, settings, dialer)
         self.judging: Judge | None = None  # from the moment on at which its version is in force
         self.new = True  # no request can have been sent to it yet
         self.requests = 0  # since the start of the worker
