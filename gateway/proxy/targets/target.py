@@ -27,6 +27,16 @@ class Breaker(StrEnum):
     HALF_OPEN = "half_open"  # one request, the probe, decides
 
 
+class TargetState(StrEnum):
+    """Both in one word, for those who look at a target from outside."""
+
+    READY = "ready"
+    UNCHECKED = "unchecked"
+    UNHEALTHY = "unhealthy"
+    EJECTED = "ejected"
+    HALF_OPEN = "half_open"
+
+
 class Judge(Protocol):
     """Decides what follows from the results of requests: the group of the newest version (``group.py``)."""
 
@@ -105,6 +115,15 @@ class Target:
     def usable(self) -> bool:
         """Whether requests may be sent to it, beside a probe."""
         return self.breaker is Breaker.CLOSED and self.health is not Health.UNHEALTHY
+
+    @property
+    def state(self) -> TargetState:
+        """As seen from outside."""
+        if self.health is Health.UNHEALTHY:
+            return TargetState.UNHEALTHY
+        if self.breaker is not Breaker.CLOSED:
+            return TargetState.EJECTED if self.breaker is Breaker.OPEN else TargetState.HALF_OPEN
+        return TargetState.READY if self.health is Health.HEALTHY else TargetState.UNCHECKED
 
     def began(self, meter: RouteMeter) -> Attempt:
         """A request is going to be sent; no ``await`` may lie between ``pick`` and this. ``ended`` must follow."""

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from types import MappingProxyType
 
+from gateway.metrics.metric import Sample
 from gateway.proxy.client.dialing import Dialer
-from gateway.proxy.targets.budget import RetryBudget
 from gateway.proxy.targets.checks import HealthChecks
 from gateway.proxy.targets.group import Group
 from gateway.proxy.targets.meters import UpstreamMeter
+from gateway.proxy.targets.samples import UpstreamSampler
 from gateway.proxy.targets.target import Target, target_settings
 from gateway.proxy.targets.upstream import Upstream
-from tenants.routes.schemas import TargetSpec, UpstreamSpec
+from tenants.routes.schemas import MOST_UPSTREAMS, TargetSpec, UpstreamSpec
 
 _TICK = 1.0  # seconds
 _GRACE = 60.0  # seconds in which requests that were routed by an earlier version may still pick a removed target
+_MOST_COUNTED = 4 * MOST_UPSTREAMS  # names that one process counts
 
 _Key = tuple[str | None, str, int]  # tenant, URL, and which of several with that URL
 
@@ -39,6 +41,7 @@ class Upstreams(Mapping[str, Upstream]):
         self._grace = grace
         self._current: Mapping[str, Upstream] = MappingProxyType({})
         self._counters: dict[str, UpstreamMeter] = {}  # also of upstreams that were removed: counters never decrease
+        self._sampler = UpstreamSampler(self._counters)
         self._checks = HealthChecks(self._dialer)
         self._removed: dict[Target, float] = {}  # when the pool may be closed, if no request is in flight
         self._timer: asyncio.TimerHandle | None = None
@@ -73,7 +76,14 @@ class Upstreams(Mapping[str, Upstream]):
                 for group in new.groups():
                     group.enter_force(established=new.name in former)
         self._checks.replace(upstreams.values())
+        if len(self._counters) > _MOST_COUNTED:
+            for name in self._counters.keys() - upstreams.keys():
+                del self._counters[name]
         return self._current
+
+    def samples(self) -> Iterator[Sample]:
+        """For the metrics, once a second."""
+        return self._sampler.samples(self._current)
 
     async def start(self) -> None:
         """Begin with active checks, and with what is done once a second."""
@@ -94,14 +104,13 @@ class Upstreams(Mapping[str, Upstream]):
         former = self._current.get(spec.name)
         if former is not None and former.spec == spec:
             return former
-        counters = self._counters.setdefault(spec.name, UpstreamMeter())
+        counters = self._counters.setdefault(spec.name, UpstreamMeter(spec.retry_budget))
         known = _by_key(former) if former else {}
         shared = self._group(spec, None, spec.targets, known, counters)
         by_tenant = {
             slug: self._group(spec, slug, targets, known, counters) for slug, targets in spec.by_tenant.items()
         }
-        budget = former.budget if former else RetryBudget(spec.retry_budget)
-        return Upstream(spec, shared, by_tenant, budget, counters)
+        return Upstream(spec, shared, by_tenant, counters)
 
     def _group(
         self,
