@@ -97,14 +97,16 @@ class Forwarder:
 
     async def _stream(self, answer: Answer, start: dict[str, object], send: Send) -> None:
         connection, data, outcome = answer.connection, answer.head.body, Outcome.ABANDONED
-        answer.attempt.answered()
+        final = of_status(answer.head.status)
+        if final is Outcome.OK:
+            answer.attempt.answered()
         try:
             await send(start)
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             while data := await connection.read():
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-            outcome = of_status(answer.head.status)
+            outcome = final
         except UpstreamFailed as error:
             outcome = Outcome.ABANDONED if answer.client.left else outcome_of(error)
             raise _cut_short(answer, error) from None
