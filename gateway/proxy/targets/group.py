@@ -140,6 +140,10 @@ class Group:
         self._wake = _ALWAYS if self._superseded else min(self._changes_at(each, now) for each in self.targets)
         self._only = ready[0] if len(ready) == 1 and not self._probes and self._wake == _NEVER else None
 
+    def weight(self, target: Target) -> float:
+        """That counts now: less than the configured one in a slow start."""
+        return self._weight(target, self._clock())
+
     def retry_after(self) -> int | None:
         """Seconds until a check or a probe may find a target usable, if it is known when."""
         now = self._clock()
