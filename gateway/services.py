@@ -31,10 +31,16 @@ from gateway.metrics.component_samples import (
 )
 from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
+from gateway.proxy.client.dialing import Dialer
+from gateway.proxy.forwarded import ClientFields
+from gateway.proxy.identity import IdentityTokens
 from gateway.proxy.live import LiveRoutes
 from gateway.proxy.runtime import Proxy
 from gateway.proxy.samples import route_samples
+from gateway.proxy.targets.upstreams import Upstreams
+from gateway.proxy.tracing import TraceContext
 from gateway.request.entity_tags import EntityTags
+from gateway.request.source import SourceReader
 from gateway.settings import Settings
 from gateway.throttle.limiter import RequestLimiter
 from gateway.usage.recorder import UsageRecorder
@@ -42,6 +48,7 @@ from migrations.readiness import ControlRevision
 from migrations.servable import Servable
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
+from tenants.outbound.addresses import AddressFilter
 from tenants.resources.registry import Registry
 from tenants.routes.service import Version
 
@@ -127,20 +134,22 @@ class Services:
             lambda: decision_samples(self.features.decisions),
             lambda: loop_samples(self.watch),
             lambda: route_samples(self.live_routes),
+            self.proxy.upstreams.samples,
         )
 
 
 def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
-    features, proxy = build_features(settings), Proxy()
+    features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
     token_lookup = TokenLookup(lookup, features.permissions)
-    principals = _principals(features, listener, token_lookup)
+    principals, plan_cache = _principals(features, listener, token_lookup), PlanCache(features.database, listener)
+    proxy = _proxy(settings, features, plan_cache)
     return Services(
         settings=settings,
         features=features,
         listener=listener,
-        plan_cache=PlanCache(features.database, listener),
+        plan_cache=plan_cache,
         origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
@@ -171,6 +180,15 @@ def _lookup(features: Features) -> DatabaseLookup:
         features.operator_keys,
         features.roles,
         Servable(features.release),
+    )
+
+
+def _proxy(settings: Settings, features: Features, plan_cache: PlanCache) -> Proxy:
+    return Proxy(
+        upstreams=Upstreams(Dialer(addresses=AddressFilter(settings.outbound_networks))),
+        identity=IdentityTokens(features.tokens, plan_cache),
+        client_fields=ClientFields(SourceReader(settings.trusted_proxies)),
+        traces=TraceContext(),
     )
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,9 +20,19 @@ from tenants.routes.schemas import Access, Configuration, Method, RouteSpec
 PUBLIC_QUOTA = Quota(requests=600, seconds=60)
 _AT_ONCE = 20  # routes that are compiled before other tasks run: 1 ms
 
-# The application of a route; ``previous`` is what it had in the version before, and returned again where it still fits.
-# Raises OSError and ValueError for what cannot be used on this worker, such as a file that is missing.
-MakeApp = Callable[[RouteSpec, "CompiledRoute | None"], ASGIApp]
+Parts = tuple[object, ...]
+
+
+class Apps(Protocol):
+    """The applications of the routes of one configuration."""
+
+    def parts_of(self, spec: RouteSpec) -> Parts:
+        """What the application is made of beside the route. With equal parts it stays in the next version."""
+        ...
+
+    def make(self, spec: RouteSpec) -> ASGIApp:
+        """Raises OSError and ValueError for what cannot be used on this worker, such as a file that is missing."""
+        ...
 
 
 class RouteUnavailable(Unavailable):
@@ -33,7 +44,7 @@ class CompiledRoute:
     """A route as it is configured, and what serves it, by method."""
 
     spec: RouteSpec
-    app: ASGIApp
+    parts: Parts
     by_method: Mapping[str, Route]
     fault: str | None = None  # why this worker answers 503 in its place
 
@@ -61,16 +72,14 @@ class Tables:
 NO_ROUTES = Tables(0, {}, RouteTable(()), {})
 
 
-async def compile_routes(
-    number: int, configuration: Configuration, make_app: MakeApp, previous: Tables = NO_ROUTES
-) -> Tables:
+async def compile_routes(number: int, configuration: Configuration, apps: Apps, previous: Tables = NO_ROUTES) -> Tables:
     """The tables of a version. What has not changed stays the same object, so that caches and counts go on.
 
     Other tasks run meanwhile (LD1). Raises DeclarationError for routes that answer the same requests.
     """
     routes: dict[str, CompiledRoute] = {}
     for at, spec in enumerate(configuration.routes):
-        routes[spec.name] = _compiled(spec, make_app, previous.routes.get(spec.name))
+        routes[spec.name] = _compiled(spec, apps, previous.routes.get(spec.name))
         if at % _AT_ONCE == 0:
             await asyncio.sleep(0)
     hosted: defaultdict[str | None, list[CompiledRoute]] = defaultdict(list)
@@ -123,18 +132,19 @@ def unavailable(fault: str) -> ASGIApp:
     return refuse
 
 
-def _compiled(spec: RouteSpec, make_app: MakeApp, previous: CompiledRoute | None) -> CompiledRoute:
+def _compiled(spec: RouteSpec, apps: Apps, previous: CompiledRoute | None) -> CompiledRoute:
+    parts, fault = apps.parts_of(spec), None
+    if previous is not None and previous.spec == spec and previous.parts == parts and previous.fault is None:
+        return previous
     try:
-        app, fault = make_app(spec, previous), None
+        app = apps.make(spec)
     except (OSError, ValueError) as error:
         fault = f"{type(error).__name__}: {error}"
         app = unavailable(fault)
-    if previous is not None and previous.spec == spec and previous.app is app:
-        return previous
     template = templates_of(spec)[-1]
     methods = (each for each in spec.methods or Method if _is_served(spec, each))
     routes = (Route(each.value, template, terms_of(spec, each), app, spec) for each in methods)
-    return CompiledRoute(spec, app, {each.method: each for each in routes}, fault)
+    return CompiledRoute(spec, parts, {each.method: each for each in routes}, fault)
 
 
 def _guard(spec: RouteSpec, method: Method) -> Guard:

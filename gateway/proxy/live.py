@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 from pydantic import ValidationError
 
-from gateway.proxy.compiled import NO_ROUTES, MakeApp, Tables, compile_routes, unavailable
+from gateway.proxy.compiled import NO_ROUTES, Apps, Tables, compile_routes, unavailable
 from gateway.request.route import PUBLIC, Route, Terms
 from tenants.database.listener import ChangeKind, ChangeListener
 from tenants.database.reloading import Reloading
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 class MakesApps(Protocol):
     """What makes the applications of routes: ``gateway/proxy/runtime.py``."""
 
-    def prepare(self, configuration: Configuration) -> MakeApp:
+    def prepare(self, configuration: Configuration) -> Apps:
         """Make or keep the upstreams of this configuration, for the applications of its routes."""
         ...
 
@@ -87,6 +87,13 @@ class LiveRoutes:
             return self._closed
         return self._tables.find(method, path, host)
 
+    def in_force(self, route: Route) -> bool:
+        """Whether a request that was admitted to this route would be now, as far as the routes decide it."""
+        if route.spec is None:
+            return True  # Tenantry's own
+        current = self._tables.routes.get(route.spec.name)
+        return current is not None and current.spec == route.spec and self.is_loaded
+
     async def start(self) -> None:
         """Keep the routes current in the background. Does not require the database to be up."""
         await self._reloading.start()
@@ -119,8 +126,8 @@ class LiveRoutes:
             self._close(str(error))
 
     async def _compiled(self, version: Version) -> Tables:
-        make_app = self._apps.prepare(version.configuration)
-        return await compile_routes(version.number, version.configuration, make_app, self._tables)
+        apps = self._apps.prepare(version.configuration)
+        return await compile_routes(version.number, version.configuration, apps, self._tables)
 
     def _use(self, tables: Tables, configuration: Configuration) -> None:
         """One step of the event loop."""
