@@ -17,7 +17,7 @@ from tenants.errors import ValidationFailed
 from tenants.identifiers import OPERATOR_KEY, show
 from tenants.routes.diff import Change, complete_form, differences
 from tenants.routes.schemas import Configuration, RouteSpec
-from tenants.routes.service import Applied, Version
+from tenants.routes.service import Applied, Version, VersionSummary
 from tenants.routes.toml import FileInvalid, RoutesFile, write_toml
 from tenants.values.shown import escaped
 
@@ -51,7 +51,7 @@ def apply(
     async def work(features: Features) -> Applied:
         async with features.database.control() as session:
             if dry_run:
-                features.routes.check(configuration)
+                await features.routes.check(configuration)
                 return _compared(await features.routes.current(session), configuration)
             expected = None if if_version is None else (if_version,)
             return await features.routes.apply(session, configuration, expected, origin=COMMAND_LINE)
@@ -72,7 +72,7 @@ def diff(context: typer.Context, file: File, *, as_json: Annotated[bool, AS_JSON
     source, configuration = _read(file)
 
     async def work(features: Features) -> Applied:
-        features.routes.check(configuration)
+        await features.routes.check(configuration)
         return _compared(await _current(features), configuration)
 
     try:
@@ -106,7 +106,7 @@ def list_routes(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = F
 def versions(context: typer.Context, *, as_json: Annotated[bool, AS_JSON] = False) -> None:
     """List the version in force and the last ten before it, the newest first."""
 
-    async def work(features: Features) -> list[Version]:
+    async def work(features: Features) -> list[VersionSummary]:
         async with features.database.control() as session:
             return await features.routes.versions(session)
 
@@ -183,7 +183,7 @@ def _row(route: RouteSpec) -> dict[str, Any]:
     return {"name": route.name, "access": access, "upstream": route.upstream} | shown
 
 
-def _version(version: Version, *, whole: bool) -> dict[str, Any]:
+def _version(version: VersionSummary, *, whole: bool) -> dict[str, Any]:
     """``whole`` without the changes cut."""
     by = version.actor_kind if version.actor_id is None else show(OPERATOR_KEY, version.actor_id)
     more = len(version.changes) - _SHOWN_CHANGES

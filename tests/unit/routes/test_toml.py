@@ -1,5 +1,7 @@
 """routes.toml: every fault has the line of its statement, and what is written is read as the same."""
 
+import asyncio
+
 import pytest
 
 from tenants.errors import ValidationFailed
@@ -49,7 +51,7 @@ _TABLE = _BEFORE[: _BEFORE.index('name = "second"')].count("\n")
 def _faults(text: str) -> tuple[str, ...]:
     source = RoutesFile(text)
     try:
-        Routes(catalogue(()), is_public).check(source.configuration())
+        asyncio.run(Routes(catalogue(()), is_public).check(source.configuration()))
     except FileInvalid as error:
         return error.faults
     except ValidationFailed as error:
