@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from time import monotonic
 
+import structlog
+
 from gateway.proxy.client.connection import UpstreamConnection
+from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.client.errors import UpstreamFailed
 from gateway.proxy.client.pool import ConnectionPool
 from gateway.proxy.targets.group import Group
@@ -23,11 +26,13 @@ _JITTER = 0.1  # share of the interval by which a check comes sooner or later: w
 _FIRST = 0.02  # share of the interval in which the first check comes
 _MOST_BODY = 65_536  # bytes
 
+_log = structlog.get_logger(__name__)
+
 
 class TargetCheck:
     """The checks of one target, and its verdict: so many results in a row against the present one."""
 
-    def __init__(self, target: Target, spec: HealthSpec, counters: UpstreamMeter) -> None:
+    def __init__(self, target: Target, spec: HealthSpec, counters: UpstreamMeter, dialer: Dialer) -> None:
         self.spec = spec
         self.group: Group | None = None  # of the newest version
         self._target = target
@@ -39,7 +44,7 @@ class TargetCheck:
         ).encode()
         # Connections of their own: a target whose pool is full of slow requests is not down.
         settings = replace(target.settings, connections=1, connect=spec.timeout, first_byte=spec.timeout)
-        self._pool = ConnectionPool(target.address, settings)
+        self._pool = ConnectionPool(target.address, settings, dialer)
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -62,7 +67,10 @@ class TargetCheck:
             async with asyncio.timeout(self.spec.timeout):
                 connection = await self._pool.connect()
                 return await self._answers(connection)
-        except (UpstreamFailed, TimeoutError, OSError):
+        except (UpstreamFailed, TimeoutError):
+            return False
+        except Exception:  # noqa: BLE001 - the checks of the target must go on
+            _log.exception("upstream_check_error", target=self._target.name)
             return False
         finally:
             if connection is not None:
@@ -101,7 +109,8 @@ class TargetCheck:
 class HealthChecks:
     """The checks of all upstreams in force."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
         self._checks: dict[Target, TargetCheck] = {}
         self._tasks: dict[Target, asyncio.Task[None]] = {}
         self._ended: set[asyncio.Task[None]] = set()
@@ -140,7 +149,9 @@ class HealthChecks:
     def _check(
         self, former: TargetCheck | None, target: Target, spec: HealthSpec, counters: UpstreamMeter, group: Group
     ) -> TargetCheck:
-        check = former if former is not None and former.spec == spec else TargetCheck(target, spec, counters)
+        check = (
+            former if former is not None and former.spec == spec else TargetCheck(target, spec, counters, self._dialer)
+        )
         check.group = group
         return check
 
