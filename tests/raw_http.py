@@ -50,7 +50,7 @@ class RawClient:
         assert version == "HTTP/1.1"
         headers = dict(line.split(": ", 1) for line in lines[1:])
         response = RawResponse(int(status), headers)
-        if method != "HEAD" and response.status not in {100, 204, 304}:
+        if method != "HEAD" and response.status not in {100, 101, 204, 304}:
             response.body = self.read_body(headers)
         return response
 

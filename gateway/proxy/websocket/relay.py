@@ -1,4 +1,4 @@
-"""WebSockets of a route: opened like any request of it, then relayed until one end closes or the gateway must (PX12)."""
+"""WebSockets of a route: opened like any request of it, then relayed until an end closes or the gateway must (PX12)."""
 
 import asyncio
 from collections.abc import Awaitable
