@@ -135,6 +135,8 @@ class End(asyncio.Protocol):
             return
         self.write(frame)
         self.await_close()
+        if self._broken and self._transport.can_write_eof():
+            self._transport.write_eof()  # its answer could not be read
 
     def await_close(self) -> None:
         """It is sent nothing more, and may answer with a close frame."""

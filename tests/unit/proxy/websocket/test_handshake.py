@@ -1,9 +1,11 @@
 """Opening a WebSocket on a proxied route: what is refused before the upstream sees it, and what it sees (PX12)."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.fixtures.proxied import ScriptedUpstream, Visit, answering, proxied, scripted
-from tests.fixtures.websockets import ACCEPT, SWITCHED, UPGRADE, websockets_to
+from tests.fixtures.websockets import ACCEPT, SWITCHED, UPGRADE, World, websockets_to
 from tests.raw_http import RawClient, connected
 
 _HELLO = b"\x81\x85" + bytes(4) + b"hello"  # of a client, with a mask of zeros
@@ -83,13 +85,22 @@ _REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("sent", "status", "code"), _REFUSED.values(), ids=_REFUSED.keys())
-def test_a_bad_handshake_does_not_reach_the_upstream(sent: str, status: int, code: str) -> None:
-    """RFC 6455 section 4.2.1."""
+@pytest.fixture(scope="module")
+def one_page() -> Iterator[tuple[World, ScriptedUpstream]]:
+    """A route that pages of https://app.test may use."""
     with scripted() as upstream, websockets_to(upstream, origins=["https://app.test"]) as world:
-        with connected(world.server.port) as client:
-            client.send((sent + "\r\n").encode())
-            refused = client.response()
+        yield world, upstream
+
+
+@pytest.mark.parametrize(("sent", "status", "code"), _REFUSED.values(), ids=_REFUSED.keys())
+def test_a_bad_handshake_does_not_reach_the_upstream(
+    one_page: tuple[World, ScriptedUpstream], sent: str, status: int, code: str
+) -> None:
+    """RFC 6455 section 4.2.1."""
+    world, upstream = one_page
+    with connected(world.server.port) as client:
+        client.send((sent + "\r\n").encode())
+        refused = client.response()
         assert (refused.status, refused.problem["code"]) == (status, code)
         assert (refused.headers.get("sec-websocket-version") == "13") is (status == 426)
     assert upstream.visits == 0
@@ -103,13 +114,15 @@ def test_pages_that_the_route_names_may_open_one(fields: dict[str, object], orig
     upstream = _switching().start()
     with websockets_to(upstream, **fields) as world:
         for more in (f"Origin: https://{origin}.test\r\n", ""):
-            assert _is_open(client := world.opened(more))
+            client = world.opened(more)
+            assert _is_open(client)
             client.socket.close()
     upstream.stop()
 
 
 _ORDINARY = {
-    "HTTP/2": "GET / HTTP/1.1\r\nHost: g\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n",
+    "HTTP/2": "GET / HTTP/1.1\r\nHost: g\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    "HTTP2-Settings: AAMA\r\n",
     "HTTP/1.0": UPGRADE.replace("HTTP/1.1", "HTTP/1.0"),
     "not asked of this hop": UPGRADE.replace("Connection: keep-alive, Upgrade\r\n", ""),
 }
