@@ -60,10 +60,12 @@ class OpenStreams:
         """The server's open connections, which it keeps current."""
         self._connections = connections
 
-    async def start(self) -> None:
+    def start(self) -> None:
+        """Sweep in the background."""
         self._task = asyncio.create_task(self._run(), name="open-streams")
 
     async def close(self) -> None:
+        """Stop; streams that are open go on."""
         for task in (self._task, self._lookup):
             if task is not None:
                 task.cancel()
