@@ -1,6 +1,6 @@
 """The composition root. ``_gate`` has the order of a request, on one screen, and nothing is added elsewhere."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -12,9 +12,13 @@ from gateway.api.routers import ROUTERS
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
+from gateway.decisions.decider import Decider
+from gateway.decisions.described import DescribedRequests
 from gateway.decisions.explainer import Explainer
+from gateway.decisions.identities import DecidedIdentities
+from gateway.decisions.verifier import Verifier
 from gateway.gate.access_log import AccessLog
-from gateway.gate.gate import Gate
+from gateway.gate.gate import Gate, Stage
 from gateway.health.readiness import START_DRAINING, Readiness
 from gateway.identity.acting import ActingStage, recorder
 from gateway.logs.setup import configure_logging
@@ -23,6 +27,7 @@ from gateway.openapi.document import Describer
 from gateway.openapi.operation_ids import check_operation_ids
 from gateway.openapi.published import Documents
 from gateway.problems.documents import Problems
+from gateway.proxy.identity import IdentityTokens
 from gateway.request.route import Route
 from gateway.request.source import SourceReader
 from gateway.routing.routes import routes_of
@@ -54,25 +59,42 @@ def compose(services: Services, access: AccessLog, routes: Iterable[Route] = ())
 
 
 def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
-    """The path of a request: the stages in order, then the application of its route."""
-    settings = services.settings
+    """The path of a request: the stages in order, then the application of its route.
+
+    The same stages take the decisions that others ask for: of ``/authorize``, whose requests are replaced by those that
+    they describe, and of ``/operator/v1/verify``.
+    """
+    settings, source = services.settings, SourceReader(services.settings.trusted_proxies)
+    identities = DecidedIdentities(
+        IdentityTokens(services.features.tokens, services.plan_cache), settings.decision_audience
+    )
+    described = DescribedRequests(settings.decision_networks, source, identities)
+    stages: tuple[Stage, ...] = (
+        RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
+        CorsStage(services.origins, table),  # preflights; which pages may read the answer
+        services.identity,  # credential → principal
+        ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
+        ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
+        UsageStage(services.usage),  # an admitted request counts
+        AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
+    )
+    api.state.verifier = _verifier(stages, services, identities)
     return Gate(
         lifespan=api,
-        stages=(
-            services.meter.begin,
-            RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
-            CorsStage(services.origins, table),  # preflights; which pages may read the answer
-            services.identity,  # credential → principal
-            ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
-            ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
-            UsageStage(services.usage),  # an admitted request counts
-            AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
-        ),
+        stages=(services.meter.begin, *([described] if settings.decision_networks else ()), *stages),
         closers=(services.usage.count, services.meter.close),
         problems=problems,
-        source=SourceReader(settings.trusted_proxies),
+        source=source,
         access=access,
     )
+
+
+def _verifier(stages: Sequence[Stage], services: Services, identities: DecidedIdentities) -> Verifier:
+    """Decides as the gate does, by its own stages, and charges."""
+    decider = Decider(
+        stages, authorizer=services.authorizer, counts=services.features.decisions, count=services.usage.count
+    )
+    return Verifier(decider, identities, services.limiter, services.plan_cache)
 
 
 def _explainer(table: RouteTable, services: Services) -> Explainer:

@@ -37,6 +37,7 @@ from gateway.api import (
     tenant,
     token,
     usage,
+    verify,
     workload_rules,
 )
 from gateway.routing.api_router import ManagementRouter
@@ -75,6 +76,7 @@ ROUTERS: tuple[ManagementRouter, ...] = (
     operator_keys.router,
     leaked_keys.router,
     operator_audit.router,
+    verify.router,
     stripe_webhook.router,
     start_page.router,
     docs.router,

@@ -101,7 +101,7 @@ class Decider:
             await self._pass(request, asked)
         except TenantryError as raised:
             error = raised.with_traceback(None)
-        except Exception:
+        except Exception:  # noqa: BLE001 - every error is a refusal
             _log.exception("decision_failed", request_id=request.request_id)
             error = Internal()
         status = _ALLOWED if error is None else status_of(error)

@@ -82,7 +82,7 @@ class EdgeAnswer:
         await send({"type": "http.response.body", "body": b""})
 
     def refuse(self, response: Response) -> None:
-        """nginx passes on the fields of a refusal, and not its body."""
+        """Some proxies, such as nginx, pass on the fields of a refusal and not its body."""
         body = bytes(response.body)
         if self._repeats_problem and body.isascii():
             response.raw_headers.append((_PROBLEM, body))

@@ -12,7 +12,7 @@ from tenants.resources.costs import MOST_COST
 from tenants.values.numbers import WHOLE
 
 MOST_REQUESTS = 100  # of a batch
-_EXAMPLE = {"credential": "tn_live_…", "permission": "contacts:read"}
+_EXAMPLE: dict[str, Any] = {"credential": "tn_live_…", "permission": "contacts:read"}
 _HOST = r"^[A-Za-z0-9.\[\]:_-]{1,255}$"
 
 
@@ -71,7 +71,9 @@ class VerifyRequest(BaseModel):
     ] = None
     host: Annotated[
         str | None,
-        Field(pattern=_HOST, description="Host of the request; default: that of this one.", examples=["api.example.com"]),
+        Field(
+            pattern=_HOST, description="Host of the request; default: that of this one.", examples=["api.example.com"]
+        ),
     ] = None
 
 

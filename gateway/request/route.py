@@ -11,6 +11,7 @@ from tenants.errors import TenantryError
 from tenants.principal import OperatorRole
 from tenants.resources.costs import MOST_COST, is_cost
 from tenants.roles.permissions import Grade
+from tenants.routes.schemas import RouteSpec
 
 Parameter = Mapping[str, Any]  # an OpenAPI 3.1 Parameter Object
 
@@ -126,3 +127,4 @@ class Route:
     template: str  # /v1/contacts/{id}; {rest:path} at its end matches all remaining segments
     terms: Terms
     app: ASGIApp
+    spec: RouteSpec | None = None  # of a route that is data, and not one of our own
