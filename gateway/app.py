@@ -12,10 +12,12 @@ from gateway.api.routers import ROUTERS
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
+from gateway.decisions.authzen import Evaluator
 from gateway.decisions.decider import Decider
 from gateway.decisions.described import DescribedRequests
 from gateway.decisions.explainer import Explainer
 from gateway.decisions.identities import DecidedIdentities
+from gateway.decisions.subjects import Subjects
 from gateway.decisions.verifier import Verifier
 from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate, Stage
@@ -79,6 +81,7 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
         AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
     )
     api.state.verifier = _verifier(stages, services, identities)
+    api.state.evaluator = _evaluator(api.state.verifier, services)
     return Gate(
         lifespan=api,
         stages=(services.meter.begin, *([described] if settings.decision_networks else ()), *stages),
@@ -95,6 +98,13 @@ def _verifier(stages: Sequence[Stage], services: Services, identities: DecidedId
         stages, authorizer=services.authorizer, counts=services.features.decisions, count=services.usage.count
     )
     return Verifier(decider, identities, services.limiter, services.plan_cache)
+
+
+def _evaluator(verifier: Verifier, services: Services) -> Evaluator:
+    """The same decisions, asked for in the form of AuthZEN."""
+    subjects = Subjects(services.lookup, services.token_lookup, services.database)
+    authorizer = services.authorizer
+    return Evaluator(verifier, subjects, services.lookup.tenant, lambda: {each.name for each in authorizer.permissions})
 
 
 def _explainer(table: RouteTable, services: Services) -> Explainer:

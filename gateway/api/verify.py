@@ -10,7 +10,7 @@ from gateway.api.answers import answered
 from gateway.authorization.guards import requires_verifier
 from gateway.decisions.decider import AskedRequest
 from gateway.decisions.verifier import Verifier
-from gateway.decisions.verify_schemas import Verdict, Verdicts, VerifyBatch, VerifyRequest
+from gateway.decisions.verify_schemas import Verification, Verifications, VerifyBatch, VerifyRequest
 from gateway.request.context import RequestContext, context_of
 from gateway.request.route import MOST_VALUES
 from gateway.routing.api_router import ManagementRouter
@@ -26,12 +26,12 @@ _UNKNOWN = ("unknown_permission", "There is no permission of this name.")
 router = ManagementRouter(tags=["verify"])
 
 
-@router.post(_PATH, response_model=Verdict)
+@router.post(_PATH, response_model=Verification)
 @terms(requires_verifier, idempotent=False)
 async def verify(request: Request, body: VerifyRequest) -> Response:
-    """Decide on a request that you have received, as the gate would, and charge and count it.
+    """Decide on a request that you have received.
 
-    Give `method` and `path` of a declared route, or the `permission` that it takes, or the credential alone. A refusal
+    It is decided as by the gate, and charged and counted. Give `method` and `path` of a declared route, or the `permission` that it takes, or the credential alone. A refusal
     is an answer too, with 200. Retrying is not free: each call is charged.
     """
     _check(request, [("", body)])
@@ -41,7 +41,7 @@ async def verify(request: Request, body: VerifyRequest) -> Response:
     return answered(verdict)
 
 
-@router.post(f"{_PATH}/batch", response_model=Verdicts)
+@router.post(f"{_PATH}/batch", response_model=Verifications)
 @terms(requires_verifier, idempotent=False, body_limit=MIB, value_limit=MOST_VALUES)
 async def verify_batch(request: Request, body: VerifyBatch) -> Response:
     """Decide on up to 100 requests, each by itself; the results are in their order."""
@@ -49,7 +49,7 @@ async def verify_batch(request: Request, body: VerifyBatch) -> Response:
     verifier, context = verifier_of(request), context_of(request.scope)
     asked = [_asked(each, context) for each in body.requests]
     verdicts = await asyncio.gather(*(verifier.verify(each, context.request_id) for each in asked))
-    return answered(Verdicts(results=list(verdicts)))
+    return answered(Verifications(results=list(verdicts)))
 
 
 def verifier_of(request: Request) -> Verifier:

@@ -19,7 +19,8 @@ METHOD = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$"
 _ID = "|".join(map(pattern_of, (API_KEY, USER, WORKLOAD_RULE)))
 
 
-def _address(text: str) -> str:
+def read_address(text: str) -> str:
+    """The address in canonical form. Raises BadValue."""
     try:
         if "%" not in text:
             return str(plain_address(text))
@@ -28,7 +29,7 @@ def _address(text: str) -> str:
     raise BadValue("bad_address", "Must be an IPv4 or IPv6 address, without a zone id.")
 
 
-CLIENT_ADDRESS = AfterValidator(with_pydantic_errors(_address))
+CLIENT_ADDRESS = AfterValidator(with_pydantic_errors(read_address))
 
 
 class ExplainDecision(BaseModel):

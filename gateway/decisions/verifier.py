@@ -8,7 +8,7 @@ from gateway.decisions.decider import AskedRequest, Decider
 from gateway.decisions.findings import PREFIXES
 from gateway.decisions.identities import DecidedIdentities
 from gateway.decisions.verify_schemas import (
-    Verdict,
+    Verification,
     VerifiedLimit,
     VerifiedPlan,
     VerifiedPrincipal,
@@ -32,7 +32,7 @@ class Verifier:
     limiter: RequestLimiter
     plans: PlanCache
 
-    async def verify(self, asked: AskedRequest, request_id: str) -> Verdict:
+    async def verify(self, asked: AskedRequest, request_id: str) -> Verification:
         """Decide on the request, and charge and count it. Never raises: what fails is refused."""
         request = asked.context(request_id)
         error = await self.decider.decide(request, asked)
@@ -48,9 +48,9 @@ class Verifier:
         token = self.identities.of(request)
         return None if token is None else token.decode("ascii")
 
-    def _verdict(self, request: RequestContext, error: TenantryError | None, identity: str | None) -> Verdict:
+    def _verdict(self, request: RequestContext, error: TenantryError | None, identity: str | None) -> Verification:
         principal = request.principal
-        return Verdict(
+        return Verification(
             allowed=error is None,
             status=None if error is None else status_of(error),
             code=None if error is None else error.code,

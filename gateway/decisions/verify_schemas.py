@@ -112,7 +112,7 @@ class VerifiedLimit(BaseModel):
     resets_in_seconds: Annotated[float, Field(description="Until more remains.", examples=[0.6])]
 
 
-class Verdict(BaseModel):
+class Verification(BaseModel):
     """What the gate answers. Of an allowed request ``status``, ``code``, ``message`` and ``retry_after`` are null.
 
     ``principal``, ``tenant`` and ``plan`` are null while the credential is refused, or none is needed.
@@ -136,7 +136,7 @@ class Verdict(BaseModel):
     ]
 
 
-class Verdicts(BaseModel):
+class Verifications(BaseModel):
     """Response of ``POST /operator/v1/verify/batch``: in the order of the requests, each decided by itself."""
 
-    results: list[Verdict]
+    results: list[Verification]
