@@ -9,12 +9,13 @@ from starlette.types import ASGIApp
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.routers import ROUTERS
+from gateway.authorization.entitlement import EntitlementStage
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
 from gateway.decisions.authzen import Evaluator
 from gateway.decisions.decider import Decider
-from gateway.decisions.described import DescribedRequests
+from gateway.decisions.described import described_requests
 from gateway.decisions.explainer import Explainer
 from gateway.decisions.identities import DecidedIdentities
 from gateway.decisions.subjects import Subjects
@@ -29,7 +30,6 @@ from gateway.openapi.document import Describer
 from gateway.openapi.operation_ids import check_operation_ids
 from gateway.openapi.published import Documents
 from gateway.problems.documents import Problems
-from gateway.proxy.identity import IdentityTokens
 from gateway.request.route import Route
 from gateway.request.source import SourceReader
 from gateway.routing.routes import routes_of
@@ -67,24 +67,23 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
     they describe, and of ``/operator/v1/verify``.
     """
     settings, source = services.settings, SourceReader(services.settings.trusted_proxies)
-    identities = DecidedIdentities(
-        IdentityTokens(services.features.tokens, services.plan_cache), settings.decision_audience
-    )
-    described = DescribedRequests(settings.decision_networks, source, identities)
+    identities = DecidedIdentities(services.proxy.identity, settings.decision_audience)
+    routing = _routing(table, services)
     stages: tuple[Stage, ...] = (
-        RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
-        CorsStage(services.origins, table),  # preflights; which pages may read the answer
+        *described_requests(settings.decision_networks, source, identities),  # /authorize → what it describes
+        routing,  # method, host and path → route: its terms, its application
+        CorsStage(services.origins, routing),  # preflights; which pages may read the answer
         services.identity,  # credential → principal
         ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
         ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
         UsageStage(services.usage),  # an admitted request counts
         AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
+        EntitlementStage(services.plan_cache),  # the feature of the plan that the route requires
     )
-    api.state.verifier = _verifier(stages, services, identities)
-    api.state.evaluator = _evaluator(api.state.verifier, services)
+    _offer_decisions(api, stages, services, identities)
     return Gate(
         lifespan=api,
-        stages=(services.meter.begin, *([described] if settings.decision_networks else ()), *stages),
+        stages=(services.meter.begin, *stages),
         closers=(services.usage.count, services.meter.close),
         problems=problems,
         source=source,
@@ -92,30 +91,33 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
     )
 
 
-def _verifier(stages: Sequence[Stage], services: Services, identities: DecidedIdentities) -> Verifier:
-    """Decides as the gate does, by its own stages, and charges."""
-    decider = Decider(
-        stages, authorizer=services.authorizer, counts=services.features.decisions, count=services.usage.count
+def _offer_decisions(api: FastAPI, stages: Sequence[Stage], services: Services, identities: DecidedIdentities) -> None:
+    """For the endpoints that answer in place of the gate: they decide by its own stages, and charge."""
+    authorizer, database = services.authorizer, services.database
+    decider = Decider(stages, authorizer, counts=services.features.decisions, count=services.usage.count)
+    verifier = Verifier(decider, identities, services.limiter, services.plan_cache)
+    subjects = Subjects(services.lookup, services.token_lookup, database)
+    api.state.verifier = verifier
+    api.state.evaluator = Evaluator(
+        verifier, subjects, services.lookup.tenant, lambda: {each.name for each in authorizer.permissions}
     )
-    return Verifier(decider, identities, services.limiter, services.plan_cache)
-
-
-def _evaluator(verifier: Verifier, services: Services) -> Evaluator:
-    """The same decisions, asked for in the form of AuthZEN."""
-    subjects = Subjects(services.lookup, services.token_lookup, services.database)
-    authorizer = services.authorizer
-    return Evaluator(verifier, subjects, services.lookup.tenant, lambda: {each.name for each in authorizer.permissions})
 
 
 def _explainer(table: RouteTable, services: Services) -> Explainer:
     """Decides as the gate does, on copies of what the stages change."""
     return Explainer(
-        RoutingStage(table, services.settings.hosts),
+        _routing(table, services),
         UsageStage(services.usage).rehearsal(),
         services.limiter,
         services.plan_cache,
         services.authorizer,
+        EntitlementStage(services.plan_cache),
     )
+
+
+def _routing(table: RouteTable, services: Services) -> RoutingStage:
+    """Tenantry's own routes and the team's endpoints; then those that go to upstreams."""
+    return RoutingStage(table, services.settings.hosts, services.live_routes)
 
 
 def _api(services: Services) -> FastAPI:
@@ -126,6 +128,7 @@ def _api(services: Services) -> FastAPI:
         services.plan_cache,
         services.control_revision,
         services.features.ledger,
+        routes=services.live_routes,
     )
 
     @asynccontextmanager

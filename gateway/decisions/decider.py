@@ -80,8 +80,8 @@ class Decider:
     def __init__(
         self,
         stages: Sequence[Stage],
-        *,
         authorizer: Authorizer,
+        *,
         counts: DecisionCounts,
         count: Closer,
     ) -> None:

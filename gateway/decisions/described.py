@@ -161,6 +161,14 @@ class DescribedRequests:
         return self._targets.read(method, target)
 
 
+def described_requests(
+    networks: Iterable[str], source: SourceReader, identities: DecidedIdentities
+) -> tuple[DescribedRequests, ...]:
+    """The stage, or none where no network may ask: then no request pays for it."""
+    allowed = tuple(networks)
+    return (DescribedRequests(allowed, source, identities),) if allowed else ()
+
+
 def _scope_of(scope: Scope, described: _Described, path: bytes) -> Scope:
     """The scope of the request as the server would have made it. The given one belongs to the server."""
     made: dict[str, Any] = dict(scope)
