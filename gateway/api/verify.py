@@ -31,8 +31,9 @@ router = ManagementRouter(tags=["verify"])
 async def verify(request: Request, body: VerifyRequest) -> Response:
     """Decide on a request that you have received.
 
-    It is decided as by the gate, and charged and counted. Give `method` and `path` of a declared route, or the `permission` that it takes, or the credential alone. A refusal
-    is an answer too, with 200. Retrying is not free: each call is charged.
+    It is decided as by the gate, and charged and counted. Give `method` and `path` of a declared route, or the
+    `permission` that it takes, or the credential alone. A refusal is an answer too, with 200. Each call is charged, a
+    repeated one as well.
     """
     _check(request, [("", body)])
     context = context_of(request.scope)
