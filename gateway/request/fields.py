@@ -29,6 +29,7 @@ class RequestFields:
     source: str | None = None  # client address, as ``SourceReader`` has read it
     credential: Credential | None = None  # as ``read_credential`` has read it
     host_served: bool | None = None  # as the routing stage has found
+    caching: object = None  # as the response cache has read it
 
     @classmethod
     def of(cls, headers: list[Field]) -> Self:
