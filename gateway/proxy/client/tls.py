@@ -1,0 +1,54 @@
+"""TLS contexts of upstreams: verified by default, built once for each configuration."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+from gateway.proxy.client.errors import TLS_FILES, ConnectFailed
+from tenants.routes.schemas import TlsSpec
+
+_Key = tuple[TlsSpec, tuple[int, ...]]
+
+
+class TlsContexts:
+    """Shared by a process. A context is built again when one of its files was replaced."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[TlsSpec, tuple[tuple[int, ...], ssl.SSLContext]] = {}
+
+    async def get(self, spec: TlsSpec) -> ssl.SSLContext:
+        """The context. Raises ConnectFailed if a file cannot be read or has not what it should have."""
+        key = spec.model_copy(update={"server_name": None})
+        try:
+            versions = _versions(key)
+            known = self._contexts.get(key)
+            if known is not None and known[0] == versions:
+                return known[1]
+            context = await asyncio.to_thread(build_context, key)  # reads all authorities of the system: 20 ms
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            raise ConnectFailed(TLS_FILES) from error
+        self._contexts[key] = (versions, context)
+        return context
+
+
+def build_context(spec: TlsSpec) -> ssl.SSLContext:
+    """Raises OSError, ssl.SSLError or ValueError for a file that is missing or is something else."""
+    context = ssl.create_default_context(cafile=spec.ca_file)
+    if not spec.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if spec.certificate_file is not None:
+        context.load_cert_chain(spec.certificate_file, spec.key_file, password=_no_password)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _versions(spec: TlsSpec) -> tuple[int, ...]:
+    """Times of the files' last change, in nanoseconds."""
+    files = (spec.ca_file, spec.certificate_file, spec.key_file)
+    return tuple(Path(each).stat().st_mtime_ns for each in files if each is not None)
+
+
+def _no_password() -> str:
+    """Instead of a question on the terminal."""
+    raise ValueError("the key is encrypted")

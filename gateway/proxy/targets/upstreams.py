@@ -1,0 +1,147 @@
+"""All upstreams of a worker, over all versions of the configuration."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import monotonic
+from types import MappingProxyType
+
+from gateway.proxy.targets.budget import RetryBudget
+from gateway.proxy.targets.checks import HealthChecks
+from gateway.proxy.targets.group import Group
+from gateway.proxy.targets.meters import UpstreamMeter
+from gateway.proxy.targets.target import Target, target_settings
+from gateway.proxy.targets.upstream import Upstream
+from tenants.routes.schemas import TargetSpec, UpstreamSpec
+
+_TICK = 1.0  # seconds
+_GRACE = 60.0  # seconds in which requests that were routed by an earlier version may still pick a removed target
+
+_Key = tuple[str | None, str, int]  # tenant, URL, and which of several with that URL
+
+
+class Upstreams(Mapping[str, Upstream]):
+    """The upstreams in force, by name. ``make`` prepares those of a new version, and ``replace`` puts them in force."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = monotonic,
+        rand: Callable[[], float] = random.random,
+        grace: float = _GRACE,
+    ) -> None:
+        self._clock = clock
+        self._random = rand
+        self._grace = grace
+        self._current: Mapping[str, Upstream] = MappingProxyType({})
+        self._counters: dict[str, UpstreamMeter] = {}  # also of upstreams that were removed: counters never decrease
+        self._checks = HealthChecks()
+        self._removed: dict[Target, float] = {}  # when the pool may be closed, if no request is in flight
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __getitem__(self, name: str) -> Upstream:
+        return self._current[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current)
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    def make(self, spec: UpstreamSpec) -> Upstream:
+        """The upstream of that name in force, if it is the same; or one that shares its targets where they are.
+
+        Connects to nothing. Raises ValueError for a URL that cannot be read.
+        """
+        former = self._current.get(spec.name)
+        if former is not None and former.spec == spec:
+            return former
+        counters = self._counters.setdefault(spec.name, UpstreamMeter())
+        known = _by_key(former) if former else {}
+        shared = self._group(spec, None, spec.targets, known, counters)
+        by_tenant = {
+            slug: self._group(spec, slug, targets, known, counters) for slug, targets in spec.by_tenant.items()
+        }
+        budget = former.budget if former else RetryBudget(spec.retry_budget)
+        return Upstream(spec, shared, by_tenant, budget, counters)
+
+    def replace(self, upstreams: Mapping[str, Upstream]) -> None:
+        """Put these in force, at once. Pools of targets that none of them has are closed when their requests ended."""
+        former, self._current = self._current, MappingProxyType(dict(upstreams))
+        staying = {id(each) for upstream in upstreams.values() for each in upstream.targets()}
+        changed = [each for each in upstreams.values() if former.get(each.name) is not each]
+        for old in former.values():
+            if upstreams.get(old.name) is not old:
+                self._retire(old, staying)
+        for new in changed:
+            new.budget.share = new.spec.retry_budget
+            for group in new.groups():
+                group.enter_force(established=new.name in former)
+        self._checks.replace(self._current.values())
+
+    async def start(self) -> None:
+        """Begin with active checks, and with what is done once a second."""
+        self._checks.start()
+        self._tick()
+
+    async def close(self) -> None:
+        """End the checks and all connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._checks.close()
+        targets = [*self._removed, *(target for upstream in self.values() for target in upstream.targets())]
+        await asyncio.gather(*self._closing, *(target.pool.close() for target in targets))
+
+    def _group(
+        self,
+        spec: UpstreamSpec,
+        tenant: str | None,
+        targets: Iterable[TargetSpec],
+        known: Mapping[_Key, Target],
+        counters: UpstreamMeter,
+    ) -> Group:
+        settings = target_settings(spec, of_tenant=tenant is not None)
+        weights: dict[Target, int] = {}
+        seen: Counter[str] = Counter()
+        for each in targets:
+            former = known.get((tenant, each.url, seen[each.url]))
+            seen[each.url] += 1
+            target = former
+            if target is None or target.settings != settings:
+                target = Target(each, settings, checked=spec.health is not None)
+                if former is not None:
+                    target.continue_from(former)
+            weights[target] = each.weight
+        return Group(spec, weights, counters, clock=self._clock, rand=self._random)
+
+    def _retire(self, upstream: Upstream, staying: set[int]) -> None:
+        for group in upstream.groups():
+            group.leave_force()
+        due = self._clock() + self._grace
+        self._removed.update((each, due) for each in upstream.targets() if id(each) not in staying)
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+        for upstream in self._current.values():
+            upstream.budget.tick()
+        self._close_removed()
+
+    def _close_removed(self) -> None:
+        now = self._clock()
+        for target in [each for each, due in self._removed.items() if due <= now and not each.outstanding]:
+            del self._removed[target]
+            task = asyncio.get_running_loop().create_task(target.pool.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+def _by_key(upstream: Upstream) -> dict[_Key, Target]:
+    found: dict[_Key, Target] = {}
+    for tenant, group in ((None, upstream.shared), *upstream.by_tenant.items()):
+        seen: Counter[str] = Counter()
+        for target in group.targets:
+            found[tenant, target.name, seen[target.name]] = target
+            seen[target.name] += 1
+    return found
