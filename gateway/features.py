@@ -66,6 +66,7 @@ from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.permissions import Permission
 from tenants.roles.service import IsAssigned, Roles
+from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
@@ -109,6 +110,7 @@ class Features:
     outbound: OutboundClient
     directory: Directory
     roles: Roles
+    routes: Routes
     people: People
     api_keys: ApiKeys
     key_changes: KeyChanges
@@ -157,7 +159,8 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
     roles, refusals = Roles(permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
-    mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
+    addresses = AddressFilter(settings.outbound_networks)
+    mail, outbound = _mail(settings, queue), OutboundClient(addresses)
     discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, discovery, queue, mail)
     people = build_people(settings, shared, plans.check_members)
@@ -175,6 +178,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         outbound=outbound,
         directory=Directory(),
         roles=roles,
+        routes=Routes(permissions, addresses.admits),
         people=people,
         api_keys=api_keys,
         operator_keys=operator_keys,

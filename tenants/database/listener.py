@@ -53,6 +53,7 @@ class ChangeKind(StrEnum):
     TENANT = "tenant"  # uuid
     PLAN = "plan"  # code
     WORKLOAD_RULE = "workload_rule"  # uuid
+    ROUTES = "routes"  # number of a version, new or removed
     RESET = "reset"  # no id: notifications may have been missed
 
 

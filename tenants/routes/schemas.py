@@ -103,7 +103,8 @@ class UpstreamSpec(Part):
     # Targets of a tenant's own deployment, by slug. They may have been given by the tenant: the private-address filter
     # applies to them (PX1).
     by_tenant: Annotated[
-        dict[Slug, Annotated[tuple[TargetSpec, ...], Field(min_length=1)]], Field(max_length=1_000)
+        dict[Slug, Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=MOST_TARGETS)]],
+        Field(max_length=1_000),
     ] = {}
     private: bool = True  # whether ``targets`` may have addresses that are not public
     tls: TlsSpec = TlsSpec()
