@@ -31,6 +31,7 @@ from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
 from tenants.api_keys.changes import KeyChanges
+from tenants.api_keys.issuer import PermissionsOfRoles
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
@@ -64,8 +65,8 @@ from tenants.outbound.addresses import AddressFilter
 from tenants.outbound.client import OutboundClient
 from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
-from tenants.roles.permissions import Permission
 from tenants.roles.service import IsAssigned, Roles
+from tenants.roles.vocabulary import CurrentPermissions
 from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
@@ -103,6 +104,7 @@ class Features:
     database: Database
     confirmations: Confirmations
     registry: Registry
+    permissions: CurrentPermissions
     authorizer: Authorizer
     hasher: SecretHasher
     passwords: PasswordHasher
@@ -152,8 +154,9 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
     release = Release.of(registry)
-    permissions = permissions_of(registry)
-    authorizer = Authorizer(permissions)
+    permissions = CurrentPermissions(permissions_of(registry))
+    authorizer = Authorizer(permissions.fixed)
+    permissions.subscribe(authorizer.replace)
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     mappings = (scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role)
     assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
@@ -171,6 +174,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         database=database,
         confirmations=Confirmations(database),
         registry=registry,
+        permissions=permissions,
         authorizer=authorizer,
         hasher=hasher,
         passwords=passwords,
@@ -178,7 +182,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         outbound=outbound,
         directory=Directory(),
         roles=roles,
-        routes=Routes(permissions, addresses.admits),
+        routes=Routes(permissions.fixed, addresses.admits),
         people=people,
         api_keys=api_keys,
         operator_keys=operator_keys,
@@ -264,12 +268,13 @@ def _workloads(settings: Settings, shared: Shared, authorizer: Authorizer) -> Wo
     )
 
 
-def _role_dry_run(shared: Shared, permissions: Sequence[Permission], mappings: Sequence[IsAssigned]) -> RoleDryRun:
+def _role_dry_run(shared: Shared, permissions: CurrentPermissions, mappings: Sequence[IsAssigned]) -> RoleDryRun:
     """With an authorizer of its own for each run: staged policies must not enter the gate's memory."""
-    programs = Programs(frozenset(each.name for each in permissions))
-    return RoleDryRun(
-        shared.database, shared.roles, lambda: Authorizer(permissions).permissions_of_roles, mappings, programs.read
-    )
+
+    def authorizer() -> PermissionsOfRoles:
+        return Authorizer(permissions.vocabulary.every).permissions_of_roles
+
+    return RoleDryRun(shared.database, shared.roles, authorizer, mappings, Programs(permissions).read)
 
 
 def _tokens(settings: Settings) -> AccessTokens:

@@ -124,7 +124,7 @@ def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
-    token_lookup = TokenLookup(lookup, frozenset(each.name for each in features.authorizer.permissions))
+    token_lookup = TokenLookup(lookup, features.permissions)
     principals = _principals(features, listener, token_lookup)
     return Services(
         settings=settings,

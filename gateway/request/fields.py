@@ -36,6 +36,7 @@ class RequestFields:
     repeated: bool  # some name occurs more than once, so ``by_name`` is incomplete
     source: str | None = None  # client address, as ``SourceReader`` has read it
     credential: Credential | None = None  # as ``read_credential`` has read it
+    host: str | None = None  # the name in Host, as ``host_name`` has read it
     host_served: bool | None = None  # as the routing stage has found
     caching: object = None  # as the response cache has read it
     forwarded: dict[object, ForwardedFields] | None = None  # by proxied route: what its upstream gets of them

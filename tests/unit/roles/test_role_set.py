@@ -16,8 +16,8 @@ from tenants.roles.role_set import (
     MOST_ROLES,
     RoleDefinition,
     RoleSet,
-    Vocabulary,
 )
+from tenants.roles.vocabulary import Vocabulary
 from tenants.roles.schemas import CreateRole
 
 _VOCABULARY = Vocabulary(catalogue(["contacts"]))
