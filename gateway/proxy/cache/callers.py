@@ -5,6 +5,7 @@ never have anything in common. Roles and scopes are part of a principal's share:
 upstream shows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from starlette.types import Scope
 
 from gateway.proxy.cache.directives import RequestControl
 from gateway.proxy.cache.fields import sent_value
+from gateway.proxy.fields import plain_name
 from gateway.request.context import RequestContext
 from gateway.request.fields import Field, RequestFields
 from tenants.principal import Principal
@@ -32,7 +34,10 @@ _OVERRIDES = frozenset(
 )
 # A request for a part, on a condition that only the upstream can check, or for another protocol.
 _PARTIAL = frozenset({b"range", b"if-range", b"if-match", b"if-unmodified-since", b"upgrade"})
-_NOT_TARGET = b"x-forwarded-for"
+# What the forwarder makes of the fields by which proxies tell the target of a request, where it believes them.
+_TARGET = frozenset({b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"})
+
+ClientFields = Callable[[Scope, RequestFields, str], list[Field]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +64,26 @@ class SentFields:
     plain: bool  # it says nothing of it, and has no condition
     bypass: str | None  # why the cache has no part in it
     cookie: bool
-    authority: bytes  # scheme, host and what else tells the upstream its own address
+    authority: bytes  # scheme, host and port, by which the upstream may write links
     if_none_match: bytes | None
     if_modified_since: bytes | None
     caller: Caller
 
 
-def read_fields(request: RequestContext) -> SentFields:
+def read_fields(request: RequestContext, client_fields: ClientFields) -> SentFields:
     """What this request says, from its connection if it is known there."""
     known = request.fields.caching
     if isinstance(known, SentFields):
         if known.caller.principal is not request.principal:
             known.caller = _caller(request.principal)
         return known
-    read = request.fields.caching = _read(request.fields, request.scope, request.principal)
+    read = request.fields.caching = _read(request, client_fields)
     return read
 
 
-def _read(fields: RequestFields, scope: Scope, principal: Principal | None) -> SentFields:
-    headers: list[Field] = scope["headers"]
+def _read(request: RequestContext, client_fields: ClientFields) -> SentFields:
+    fields = request.fields
+    headers: list[Field] = request.scope["headers"]
     said = [value for name, value in headers if name == b"cache-control"]
     control = RequestControl.of(said)
     if_none_match = sent_value(fields, headers, b"if-none-match")
@@ -87,10 +93,10 @@ def _read(fields: RequestFields, scope: Scope, principal: Principal | None) -> S
         plain=control == RequestControl() and if_none_match is None and if_modified_since is None,
         bypass=_bypass(fields.by_name, control),
         cookie=b"cookie" in fields.by_name,
-        authority=_authority(headers, scope["scheme"]),
+        authority=_authority(fields.by_name, client_fields(request.scope, fields, request.client)),
         if_none_match=if_none_match,
         if_modified_since=if_modified_since,
-        caller=_caller(principal),
+        caller=_caller(request.principal),
     )
 
 
@@ -99,19 +105,15 @@ def _bypass(by_name: dict[bytes, bytes], control: RequestControl) -> str | None:
         return "body"
     if not _PARTIAL.isdisjoint(by_name):
         return "partial"
-    if not _OVERRIDES.isdisjoint(by_name):
+    if not _OVERRIDES.isdisjoint(map(plain_name, by_name)):
         return "override"
     return "no-store" if control.no_store else None
 
 
-def _authority(headers: list[Field], scheme: str) -> bytes:
+def _authority(by_name: dict[bytes, bytes], told: list[Field]) -> bytes:
     """Upstreams write links with it, so requests that differ in it have different answers."""
-    named = [
-        (name, value.lower())
-        for name, value in headers
-        if name == b"host" or (name.startswith(b"x-forwarded-") and name != _NOT_TARGET)
-    ]
-    return scheme.encode() + b"".join([b"\n%b: %b" % each for each in sorted(named)])
+    target = sorted(field for field in told if field[0] in _TARGET)
+    return b"\n".join([by_name.get(b"host", b"").lower(), *(value.lower() for _, value in target)])
 
 
 def _caller(principal: Principal | None) -> Caller:

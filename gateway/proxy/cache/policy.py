@@ -4,7 +4,6 @@ from gateway.proxy.cache.directives import AnswerControl, answer_control
 from gateway.proxy.cache.fields import combined, http_date, names_in
 from gateway.proxy.cache.rules import CacheRules
 from gateway.proxy.cache.stored import Answer, Lifetime
-from gateway.request.fields import Field
 
 # Understood in the sense of RFC 9111 section 3: final, complete, and no error that a single odd request can provoke.
 # 400, 413, 414, 431 and 5xx are never stored: one caller's malformed request would be everybody's answer.
@@ -19,9 +18,7 @@ def is_error(status: int) -> bool:
     return status in _ERRORS
 
 
-def lifetime_of(
-    answer: Answer, rules: CacheRules, *, identified: bool
-) -> tuple[AnswerControl, Lifetime] | None:
+def lifetime_of(answer: Answer, rules: CacheRules, *, identified: bool) -> tuple[AnswerControl, Lifetime] | None:
     """For how long the answer may be used; None when it must not be stored, or never could be used."""
     fields = answer.fields
     control = answer_control(combined(fields, b"cache-control") or b"")
@@ -41,7 +38,7 @@ def lifetime_of(
     return (control, lifetime) if usable or validator or lifetime.while_revalidate or lifetime.if_error else None
 
 
-def variants_of(answer: Answer, rules: CacheRules, *, identified: bool, browsers: bool) -> tuple[bytes, ...] | None:
+def variants_of(answer: Answer, rules: CacheRules, *, identified: bool) -> tuple[bytes, ...] | None:
     """The request fields that select this answer; None when no request can be sure to be selected by them.
 
     Upstreams forget ``Vary`` where it matters most: an answer with a content coding counts as one that varies by
@@ -50,7 +47,7 @@ def variants_of(answer: Answer, rules: CacheRules, *, identified: bool, browsers
     vary = names_in(combined(answer.fields, b"vary"))
     if combined(answer.fields, b"content-encoding") is not None:
         vary |= {b"accept-encoding"}
-    if not browsers and combined(answer.fields, b"access-control-allow-origin") not in {None, b"*"}:
+    if combined(answer.fields, b"access-control-allow-origin") not in {None, b"*"}:
         vary |= {b"origin"}
     return rules.selecting(vary, identified=identified)
 
@@ -101,5 +98,3 @@ def _lifetime(fresh: float, control: AnswerControl, rules: CacheRules) -> Lifeti
         if_error=(0 if shared else spec.stale_if_error) if if_error is None else if_error,
         stale_allowed=not shared,
     )
-
-

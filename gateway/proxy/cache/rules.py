@@ -66,4 +66,3 @@ class CacheRules:
         if names & _MADE_FOR_EACH_REQUEST or len(names) > MOST_VARYING:
             return None
         return tuple(sorted(names))
-

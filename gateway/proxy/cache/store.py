@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from gateway.proxy.cache.background import Background
+from gateway.proxy.cache.callers import ClientFields
 from gateway.proxy.cache.fills import Fills
 from gateway.proxy.cache.purges import EVERYTHING, Pattern, Purges
 from gateway.proxy.cache.shares import BySize, Key, Resource, Share
@@ -45,6 +48,7 @@ class Stats:
 class ResponseCache:
     """One per worker. ``limit``: bytes of all that is stored or being stored.
 
+    ``client_fields`` are the forwarder's fields for the upstream on the target of a request.
     ``monotonic`` and ``wall`` are the clocks: seconds, and seconds since the epoch.
     """
 
@@ -52,10 +56,12 @@ class ResponseCache:
         self,
         limit: int,
         channel: Channel,
+        client_fields: ClientFields,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self.client_fields = client_fields
         self.monotonic = monotonic
         self.wall = wall
         self.stats = Stats()
@@ -188,6 +194,10 @@ class ResponseCache:
 
 
 def _pattern(payload: str) -> Pattern:
-    spec = PurgeSpec.model_validate_json(payload)
+    """Another release may know of members that this one does not: then it is everything."""
+    try:
+        spec = PurgeSpec.model_validate_json(payload)
+    except ValidationError:
+        return EVERYTHING
     tenant = None if spec.tenant is None else str(spec.tenant)
     return Pattern(spec.route, tenant, spec.path, spec.path_prefix)

@@ -13,7 +13,9 @@ ENTRY_BYTES = 1_400
 _FIELD_BYTES = 64  # a tuple, and its place in the list
 # Never from a 304: they describe the stored body, or the exchange (RFC 9111 section 3.2).
 _OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-type", b"content-range"})
-_NEVER_STORED = frozenset({b"age", b"set-cookie", b"server-timing", b"proxy-authenticate", b"proxy-authentication-info"})
+_NEVER_STORED = frozenset(
+    {b"age", b"set-cookie", b"server-timing", b"proxy-authenticate", b"proxy-authentication-info"}
+)
 
 
 @dataclass(frozen=True, slots=True)
