@@ -1,5 +1,7 @@
 """HTTP errors that are raised before any feature runs: framing, method, size, media type, timeout."""
 
+from typing import Self
+
 from tenants.errors import ErrorKind, TenantryError
 
 
@@ -37,6 +39,11 @@ class PayloadTooLarge(TenantryError):
     code = "payload_too_large"
     title = "Payload too large"
     message = "The request body exceeds the size limit. Send a smaller body."
+
+    @classmethod
+    def of_route(cls, limit: int) -> Self:
+        """For a body that is longer than the ``limit`` bytes of its route."""
+        return cls(f"The body exceeds {limit:,} bytes, the most that this route accepts. Send a smaller body.")
 
 
 class UriTooLong(TenantryError):
