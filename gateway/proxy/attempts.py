@@ -158,7 +158,9 @@ class Attempts:
         context.log["attempts"] = retries.attempts
         return self._upstream.pick(_tenant(context), retries.tried)
 
-    def _send(self, context: RequestContext, outgoing: Outgoing, target: Target, connection: UpstreamConnection) -> None:
+    def _send(
+        self, context: RequestContext, outgoing: Outgoing, target: Target, connection: UpstreamConnection
+    ) -> None:
         body, method = outgoing.body, outgoing.method
         framing = body.framing(method)
         if outgoing.fields:

@@ -54,7 +54,7 @@ _NEVER_SENT_ON = frozenset(
         b"x-method-override",
     }
 )
-_NEVER_SENT_ON_BEGINNINGS = (*_PROXY, b"x-forwarded-", b"ratelimit")
+_NEVER_SENT_ON_BEGINNINGS = (*_PROXY, b"x-forwarded-", b"ratelimit", b"sec-websocket-")  # upgrades add the last
 _NEVER_SENT_BACK = frozenset(
     {
         *_HOP_BY_HOP,

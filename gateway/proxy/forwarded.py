@@ -37,8 +37,10 @@ class ClientFields:
         return found
 
     def _trusts_peer(self, scope: Scope) -> bool:
-        peer = scope.get("client")
-        return bool(peer and peer[0]) and parse_address(peer[0]) is not None and self._source.of_peer(peer[0]) is None
+        peer: tuple[str, int] | None = scope.get("client")
+        if not peer or parse_address(peer[0]) is None:
+            return False
+        return self._source.of_peer(peer[0]) is None
 
     def _scheme(self, scope: Scope, fields: RequestFields, *, trusted: bool) -> bytes:
         sent = _last(fields.by_name.get(b"x-forwarded-proto")).lower() if trusted else b""

@@ -80,7 +80,7 @@ class Forwarder:
     async def relay(self, context: RequestContext, answer: Answer, send: Send) -> None:
         """Send an answer to the client, as it comes. Raises ClientLeft, and AnswerCutShort where it has no end."""
         head = answer.head
-        start = {"type": "http.response.start", "status": head.status, "headers": self._fields(answer), PROXIED: True}
+        start = {"type": "http.response.start", "status": head.status, "headers": self.fields_of(answer), PROXIED: True}
         context.log["upstream_milliseconds"] = round(answer.seconds * 1000, 2)
         if head.complete:
             answer.end(of_status(head.status))  # a slow reader holds no connection to the upstream
@@ -89,7 +89,8 @@ class Forwarder:
         else:
             await self._stream(answer, start, send)
 
-    def _fields(self, answer: Answer) -> list[Field]:
+    def fields_of(self, answer: Answer) -> list[Field]:
+        """The fields of an answer, not to be changed."""
         fields = self._answers.relayed(answer.head)
         if self._spec.server_timing:
             fields = [*fields, (b"server-timing", b"upstream;dur=%.2f" % (answer.seconds * 1000))]

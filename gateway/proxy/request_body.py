@@ -19,7 +19,7 @@ CHUNKED = -1  # in place of a length
 _SMALL = 65_536  # bytes
 
 
-class ClientLeft(Exception):  # noqa: N818 - what has happened; nothing is wrong
+class ClientLeft(Exception):
     """The client has gone: no answer is wanted any more."""
 
 

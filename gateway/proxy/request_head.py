@@ -4,6 +4,7 @@ Of a request with the same header bytes as the last one of its connection, only 
 identity are written anew.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from gateway.proxy.errors import UpstreamLoop
@@ -92,7 +93,7 @@ class RequestHeads:
         return forwarded
 
 
-def lines_of(fields: list[Field]) -> bytes:
+def lines_of(fields: Iterable[Field]) -> bytes:
     """Header lines, each with its CRLF. The fields are valid: they were parsed, or are the gateway's own."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
 

@@ -10,8 +10,10 @@ from random import getrandbits, random
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 
 # Section 3.2: version ff is invalid, and so are ids of zeros. A later version may have further parts.
-_VALID = re.compile(rb"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-                    rb"|(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?)")
+_VALID = re.compile(
+    rb"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    rb"|(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?)"
+)
 
 
 def is_traceparent(value: bytes) -> bool:

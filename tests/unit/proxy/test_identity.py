@@ -10,7 +10,8 @@ from joserfc.jwk import KeySet
 
 from gateway.proxy.identity import LONGEST_LIFE, TYPE, IdentityTokens
 from tenants.credentials import CredentialInvalid
-from tenants.identifiers import API_KEY, OPERATOR_KEY, TENANT as TENANT_PREFIX, USER, WORKLOAD_RULE, show
+from tenants.identifiers import API_KEY, OPERATOR_KEY, USER, WORKLOAD_RULE, show
+from tenants.identifiers import TENANT as TENANT_PREFIX
 from tenants.principal import PrincipalKind
 from tenants.routes.schemas import IdentityClaim
 from tenants.sign_in.access_tokens import AccessTokens
