@@ -61,7 +61,16 @@ class Asked:
 class Capture:
     """The ``send`` that the forwarder gets. ``entry`` is what is stored; ``send`` is the client's, if there is one."""
 
-    def __init__(self, cache: ResponseCache, asked: Asked, fill: Fill, key: FillKey | None, *, entry: Stored | None, send: Send | None) -> None:
+    def __init__(
+        self,
+        cache: ResponseCache,
+        asked: Asked,
+        fill: Fill,
+        key: FillKey | None,
+        *,
+        entry: Stored | None,
+        send: Send | None,
+    ) -> None:
         self.mode = Mode.PENDING
         self.result: Stored | None = None  # complete, stored or not
         self.stored = False

@@ -14,7 +14,7 @@ from gateway.proxy.cache.delivery import deliver, forwarded, hit, with_status
 from gateway.proxy.cache.errors import NotStored
 from gateway.proxy.cache.fills import Fill, FillKey, Outcome, WaiterLeft
 from gateway.proxy.cache.rules import CacheRules
-from gateway.proxy.cache.shares import Resource, Zone, selected
+from gateway.proxy.cache.shares import Key, Resource, Zone, selected
 from gateway.proxy.cache.store import ResponseCache
 from gateway.proxy.cache.stored import Stored
 from gateway.proxy.cache.verdicts import Verdict, is_fresh, verdict
@@ -95,16 +95,8 @@ class CachedRoute:
         key = (self._zone, share, sent.authority, target["raw_path"], target["query_string"])
         resource = cache.get(caller.tenant, key)
         entry = None if resource is None else resource.select(request.fields, target["headers"])
-        if entry is not None:
-            now = cache.monotonic()
-            judged = verdict(entry, sent.control, now)
-            if judged is not Verdict.VALIDATE:
-                stale = judged is not Verdict.FRESH
-                self._count(request, "stale" if stale else "hit")
-                if judged is Verdict.REVALIDATE:
-                    self._revalidate(request, self._asked(request, sent, key), entry)
-                await deliver(entry, sent, send, hit(entry, now), now)
-                return
+        if entry is not None and await self._served(request, sent, key, entry, send):
+            return
         if sent.control.only_if_cached:
             self._count(request, "refused")
             raise NotStored
@@ -113,7 +105,19 @@ class CachedRoute:
         else:
             await self._miss(request, self._asked(request, sent, key), resource, send)
 
-    def _asked(self, request: RequestContext, sent: SentFields, key: tuple[Zone, str, bytes, bytes, bytes]) -> Asked:
+    async def _served(self, request: RequestContext, sent: SentFields, key: Key, entry: Stored, send: Send) -> bool:
+        """Whether the stored answer may be used, and was."""
+        now = self._cache.monotonic()
+        judged = verdict(entry, sent.control, now)
+        if judged is Verdict.VALIDATE:
+            return False
+        self._count(request, "hit" if judged is Verdict.FRESH else "stale")
+        if judged is Verdict.REVALIDATE:
+            self._revalidate(request, self._asked(request, sent, key), entry)
+        await deliver(entry, sent, send, hit(entry, now), now)
+        return True
+
+    def _asked(self, request: RequestContext, sent: SentFields, key: Key) -> Asked:
         return Asked(
             rules=self._rules,
             sent=sent,
@@ -128,8 +132,8 @@ class CachedRoute:
     async def _miss(self, request: RequestContext, asked: Asked, resource: Resource | None, send: Send) -> None:
         """Wait for a request that is under way, or ask the upstream."""
         client: Client | None = request.scope.get(CLIENT)
+        entry = None if resource is None else resource.select(asked.fields, asked.headers)
         for _ in range(_ROUNDS):
-            entry = None if resource is None else resource.select(asked.fields, asked.headers)
             fill_key = self._fill_key(asked, resource, entry)
             fill = None if fill_key is None else self._cache.fills.joinable(fill_key)
             if fill is None:
@@ -142,9 +146,11 @@ class CachedRoute:
             if outcome is not None and await self._collapsed(request, asked, outcome, send):
                 return
             resource = self._cache.get(asked.tenant, asked.key)
+            entry = None if resource is None else resource.select(asked.fields, asked.headers)
+            if entry is not None and await self._served(request, asked.sent, asked.key, entry, send):
+                return
             if outcome is None:
                 break
-        entry = None if resource is None else resource.select(asked.fields, asked.headers)
         await self._lead(request, asked, entry, None, send)
 
     def _fill_key(self, asked: Asked, resource: Resource | None, entry: Stored | None) -> FillKey | None:
@@ -153,7 +159,7 @@ class CachedRoute:
             return None  # an answer that the upstream has begun before this request is not what it asks for
         if resource is None:
             return asked.tenant, asked.key, ()
-        if resource.uncacheable_until > self._cache.monotonic() or (entry and entry.lifetime.validate_always):
+        if resource.uncacheable_until > self._cache.monotonic() or (entry and entry.never_fresh):
             return None  # no answer will be fresh for others
         return asked.tenant, asked.key, selected(resource.names, asked.fields, asked.headers)
 

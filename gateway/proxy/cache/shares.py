@@ -13,7 +13,7 @@ from gateway.proxy.cache.stored import Stored
 from gateway.request.fields import Field, RequestFields
 
 MOST_VARIANTS = 16  # of one key: a field with endless values, such as User-Agent, drops the oldest
-RESOURCE_BYTES = 900  # of a key without variants: tuple, object, nodes of three dictionaries (measured, rounded up)
+RESOURCE_BYTES = 600  # of a key without variants: tuple, object, nodes of three dictionaries (measured, rounded up)
 
 
 class Zone:

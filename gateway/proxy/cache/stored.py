@@ -9,8 +9,8 @@ from gateway.request.fields import Field
 
 # Bytes that an entry takes beside its body and fields: the objects and the nodes of dictionaries (measured, and rounded
 # up; tests/unit/proxy/cache/test_memory.py).
-ENTRY_BYTES = 1_400
-_FIELD_BYTES = 64  # a tuple, and its place in the list
+ENTRY_BYTES = 900
+_FIELD_BYTES = 72  # a tuple, and its places in two lists
 # Never from a 304: they describe the stored body, or the exchange (RFC 9111 section 3.2).
 _OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-type", b"content-range"})
 _NEVER_STORED = frozenset(
@@ -64,6 +64,11 @@ class Stored:
     def has_validator(self) -> bool:
         """Whether the upstream can be asked if it has changed."""
         return self.etag is not None or self.last_modified is not None
+
+    @property
+    def never_fresh(self) -> bool:
+        """No request but its own may use it without validation."""
+        return self.lifetime.validate_always or self.lifetime.fresh <= self.age(self.answer.received_at)
 
     @property
     def useless_at(self) -> float:
@@ -133,4 +138,4 @@ def freshened(entry: Stored, validated: Answer) -> Answer:
 
 def _size(fields: list[Field], body: bytes, selected: tuple[bytes | None, ...]) -> int:
     texts = sum(getsizeof(name) + getsizeof(value) + _FIELD_BYTES for name, value in fields)
-    return ENTRY_BYTES + getsizeof(body) + 2 * texts + sum(map(getsizeof, selected))
+    return ENTRY_BYTES + getsizeof(body) + texts + sum(map(getsizeof, selected))
