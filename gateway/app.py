@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.routers import ROUTERS
+from gateway.authorization.entitlement import EntitlementStage
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
@@ -56,17 +57,19 @@ def compose(services: Services, access: AccessLog, routes: Iterable[Route] = ())
 def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
     """The path of a request: the stages in order, then the application of its route."""
     settings = services.settings
+    routing = _routing(table, services)
     return Gate(
         lifespan=api,
         stages=(
             services.meter.begin,
-            RoutingStage(table, settings.hosts),  # method and path → route: its terms, its application
-            CorsStage(services.origins, table),  # preflights; which pages may read the answer
+            routing,  # method, host and path → route: its terms, its application
+            CorsStage(services.origins, routing),  # preflights; which pages may read the answer
             services.identity,  # credential → principal
             ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
             ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
             UsageStage(services.usage),  # an admitted request counts
             AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
+            EntitlementStage(services.plan_cache),  # the feature of the plan that the route requires
         ),
         closers=(services.usage.count, services.meter.close),
         problems=problems,
@@ -78,12 +81,18 @@ def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problem
 def _explainer(table: RouteTable, services: Services) -> Explainer:
     """Decides as the gate does, on copies of what the stages change."""
     return Explainer(
-        RoutingStage(table, services.settings.hosts),
+        _routing(table, services),
         UsageStage(services.usage).rehearsal(),
         services.limiter,
         services.plan_cache,
         services.authorizer,
+        EntitlementStage(services.plan_cache),
     )
+
+
+def _routing(table: RouteTable, services: Services) -> RoutingStage:
+    """Tenantry's own routes and the team's endpoints; then those that go to upstreams."""
+    return RoutingStage(table, services.settings.hosts, services.live_routes)
 
 
 def _api(services: Services) -> FastAPI:
@@ -94,6 +103,7 @@ def _api(services: Services) -> FastAPI:
         services.plan_cache,
         services.control_revision,
         services.features.ledger,
+        routes=services.live_routes,
     )
 
     @asynccontextmanager

@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import structlog
 from procrastinate import App
+from pydantic import ValidationError
 
 import migrations.metadata  # noqa: F401 - every control model: a flush follows foreign keys to tables of any layer
 from billing.payments.stripe_payments import StripePayments
@@ -67,6 +69,7 @@ from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import IsAssigned, Roles
 from tenants.roles.vocabulary import CurrentPermissions
+from tenants.routes.permissions import introduced
 from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
@@ -85,6 +88,8 @@ from tenants.workloads.jobs import add_workload_jobs
 from tenants.workloads.programs import Programs
 
 _Result = TypeVar("_Result")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +234,29 @@ def add_jobs(app: App, features: Features) -> None:
         add_sign_up_jobs(app, features.people.sign_up, features.database)
 
 
+async def learn_routes(features: Features) -> None:
+    """Let the permissions be those that there are by the routes in force. Gateway workers follow every change of them.
+
+    Raises Unavailable.
+    """
+    async with features.database.control() as session:
+        try:
+            version = await features.routes.current(session)
+        except ValidationError as error:
+            _log.warning("routes_unreadable", errors=error.error_count())  # of a later release
+            return
+    features.permissions.introduce(introduced(version.configuration, features.permissions.fixed))
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Features]:
-    """The features for one command: no requests, no listener, one connection for sessions."""
+    """The features for one command: no requests, no listener, one connection for sessions.
+
+    Raises Unavailable when PostgreSQL does not answer.
+    """
     features = build_features(settings, replace(settings.database, session_connections=1))
     try:
+        await learn_routes(features)
         yield features
     finally:
         await features.close()

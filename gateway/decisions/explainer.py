@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from starlette.types import Message, Scope
 
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.entitlement import EntitlementStage
 from gateway.authorization.stage import admit, check_permission
 from gateway.decisions.findings import (
     authorization_finding,
@@ -79,6 +80,7 @@ class Explainer:
     limiter: RequestLimiter
     plans: Plans
     authorizer: Authorizer
+    entitlement: EntitlementStage
 
     async def request(self, subject: Subject, asked: AskedRequest) -> Explanation:
         """What the gate would answer to this request of the subject."""
@@ -116,13 +118,14 @@ class Explainer:
                 await trial.run(Stage.LIMITS, lambda: ThrottleStage(limiter, self.plans)(request))
             await trial.run(Stage.USAGE, lambda: self.usage(request))
             await trial.run(Stage.AUTHORIZATION, lambda: admit(request, route.terms.guard, authorizer))
+            await trial.run(Stage.ENTITLEMENT, lambda: self.entitlement(request))
         if not route.method:  # a route of the table that refuses: 404 or 405
             await trial.run(Stage.ROUTE, lambda: route.app(request.scope, _no_body, _send_nothing))
         explanation = _explanation(subject, trial, client, route.terms.guard.permission)
         explanation.route = route_finding(route, trial.code)
         if subject.principal is not None:
             error = trial.errors.get(Stage.LIMITS)
-            explanation.entitlement = entitlement_finding(subject.principal, error)
+            explanation.entitlement = entitlement_finding(subject.principal, route.terms.feature, trial.errors)
             if is_limited:
                 explanation.limits = limits_finding(limiter, route.terms.cost, error, monotonic())
             explanation.authorization = authorization_finding(

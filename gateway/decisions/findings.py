@@ -90,10 +90,13 @@ def tenant_finding(subject: Subject, code: CodeOf) -> TenantFinding:
     return TenantFinding(status=subject.tenant.status, code=code(Stage.TENANT))
 
 
-def entitlement_finding(principal: Principal, error: TenantryError | None) -> EntitlementFinding:
-    """``error`` is that of the limits, which find out whether the plan's windows can ever hold the request's cost."""
-    code = error.code if isinstance(error, EntitlementRequired) else None
-    return EntitlementFinding(plan=principal.tenant.plan, code=code)
+def entitlement_finding(
+    principal: Principal, feature: str | None, errors: Mapping[Stage, TenantryError]
+) -> EntitlementFinding:
+    """The limits find out whether the plan's windows can ever hold the request's cost."""
+    found = (errors.get(each) for each in (Stage.LIMITS, Stage.ENTITLEMENT))
+    code = next((each.code for each in found if isinstance(each, EntitlementRequired)), None)
+    return EntitlementFinding(plan=principal.tenant.plan, feature=feature, code=code)
 
 
 def limits_finding(limiter: RequestLimiter, cost: int, error: TenantryError | None, now: float) -> LimitsFinding:

@@ -75,6 +75,7 @@ class Stage(StrEnum):
     LIMITS = "limits"
     USAGE = "usage"
     AUTHORIZATION = "authorization"
+    ENTITLEMENT = "entitlement"
     ROUTE = "route"
 
 
@@ -174,6 +175,7 @@ class EntitlementFinding(BaseModel):
     """Whether the plan includes the request. What a feature counts, such as members, its endpoint checks."""
 
     plan: Annotated[str, Field(examples=["pro"])]
+    feature: Annotated[str | None, Field(description="That the route requires of the plan.", examples=["exports"])]
     code: Code
 
 

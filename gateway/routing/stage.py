@@ -53,9 +53,7 @@ class RoutingStage:
     Paths of ``table`` are its own, whatever the method; ``proxied`` has the others, and those of further hosts.
     """
 
-    def __init__(
-        self, table: RouteTable, hosts: Iterable[str] = (), proxied: ProxiedRoutes | None = None
-    ) -> None:
+    def __init__(self, table: RouteTable, hosts: Iterable[str] = (), proxied: ProxiedRoutes | None = None) -> None:
         self._table = table
         self._hosts = frozenset(host_name(each.encode()) for each in hosts)
         self._proxied = proxied or NoProxiedRoutes()

@@ -21,7 +21,9 @@ class Vocabulary:
         self.every = tuple(sorted((*permissions, *extra), key=_name))
         self.permissions = frozenset(each.name for each in self.every)
         # Equal vocabularies have equal revisions, on every worker.
-        self.revision = int.from_bytes(blake2b(repr(extra).encode(), digest_size=_REVISION_BYTES).digest()) if extra else 0
+        self.revision = (
+            int.from_bytes(blake2b(repr(extra).encode(), digest_size=_REVISION_BYTES).digest()) if extra else 0
+        )
         policy = built_in_policy(self.every)
         self.policy = Policy(None, policy.revision + self.revision, policy.roles)
         self.built_in: Mapping[str, frozenset[str]] = policy.roles
@@ -54,6 +56,10 @@ class CurrentPermissions:
         for subscriber in self._subscribers:
             subscriber(self.vocabulary)
         return True
+
+
+def _revision(introduced: tuple[Permission, ...]) -> int:
+    return int.from_bytes(blake2b(repr(introduced).encode(), digest_size=_REVISION_BYTES).digest())
 
 
 def _name(permission: Permission) -> str:

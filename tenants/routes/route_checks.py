@@ -1,6 +1,7 @@
 """What a route must be beyond the types of its fields, and what two routes must not share."""
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import product
 
 from tenants.routes.faults import Fault, repeated
 from tenants.routes.field_rules import faults_of_fields
@@ -10,11 +11,20 @@ from tenants.values.errors import BadValue
 from tenants.values.origins import canonical_host
 
 _MANY = ("hosts", "methods", "identity")
+_REST = object()  # in a shape: any further segments
+_RESERVED = frozenset({"authorize", "operator"})  # first segments of paths of Tenantry's own
+# Without an upstream, a request is only decided: by /authorize, or by a verify call.
+_OF_FORWARDING = (
+    *("strip_prefix", "rewrite", "preserve_host", "forward_cookies", "request_fields", "response_fields", "retries"),
+    *("buffer", "first_byte_seconds", "websocket", "cache", "server_timing"),
+)
 
 
 def faults_of_route(route: RouteSpec, upstreams: Collection[str]) -> Iterator[Fault]:
     """Of one route by itself; ``upstreams`` are the names that there are."""
-    if route.upstream not in upstreams:
+    if route.upstream is None:
+        yield from _faults_without_upstream(route)
+    elif route.upstream not in upstreams:
         yield Fault(("upstream",), "not_allowed", "There is no upstream with this name.")
     for name in _MANY:
         yield from repeated(name, getattr(route, name))
@@ -41,13 +51,23 @@ def _answered(route: RouteSpec) -> Iterator[tuple[object, ...]]:
         shape = read_template(route.path).shape
     except BadValue:
         return
-    for host in route.hosts or (None,):
-        yield from ((host, route.match, shape, method) for method in methods_of(route))
+    below = (*shape, _REST)
+    if route.match == "exact":
+        shapes: tuple[tuple[object, ...], ...] = (shape,)
+    else:
+        shapes = (shape, below) if shape else (below,)  # a prefix answers its own path, too
+    yield from product(route.hosts or (None,), shapes, methods_of(route))
 
 
 def methods_of(route: RouteSpec) -> tuple[Method, ...]:
     """The methods that a route answers: all, if it lists none."""
     return route.methods or tuple(Method)
+
+
+def _faults_without_upstream(route: RouteSpec) -> Iterator[Fault]:
+    for name in _OF_FORWARDING:
+        if getattr(route, name) != RouteSpec.model_fields[name].default:
+            yield Fault((name,), "not_allowed", "Without an upstream, requests are decided and never forwarded.")
 
 
 def _faults_of_hosts(route: RouteSpec) -> Iterator[Fault]:
@@ -65,6 +85,8 @@ def _faults_of_path(route: RouteSpec) -> Iterator[Fault]:
     except BadValue as error:
         yield Fault(("path",), error.code, error.message)
         return
+    if template.segments and template.segments[0] in _RESERVED:
+        yield Fault(("path",), "not_allowed", "The path belongs to Tenantry itself.")
     if route.rewrite is not None:
         yield from _faults_of_rewrite(route, route.rewrite, template)
 

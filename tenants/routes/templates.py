@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tenants.values.errors import BadValue
 
-_LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # pchar of RFC 3986 section 3.3, without percent-encoding
+_LITERAL = re.compile(r"[A-Za-z0-9._~!$&'*+(),;=:@-]+")  # pchar of RFC 3986 section 3.3, without percent-encoding
 _PARAMETER = re.compile(r"\{([a-z][a-z0-9_]{0,49})\}")
 _DOTS = frozenset({".", ".."})
 _MOST_SEGMENTS = 32
@@ -51,7 +51,7 @@ def _check_segment(segment: str) -> None:
         raise BadValue("bad_format", 'Must have no segment "." or "..".')
     if not _LITERAL.fullmatch(segment) and not _PARAMETER.fullmatch(segment):
         message = (
-            "Each segment must be literal (letters, digits and -._~!$&'()*+,;=:@, without percent-encoding) or one name"
+            "Each segment must be literal (letters, digits and -._~!$&'*+(),;=:@, without percent-encoding) or one name"
             " in braces, such as {id}."
         )
         raise BadValue("bad_format", message)

@@ -38,6 +38,7 @@ from tests.asgi import http_scope, request_context
 from tests.fixtures.unconnected import unconnected_api, unconnected_services
 
 _LEAKED_KEYS = "/operator/v1/leaked-keys"
+_ROUTE_CONFIGURATION = "/operator/v1/route-configuration"
 _MIGRATIONS = "/operator/v1/migrations"
 _ID = TenantId(uuid4())
 _TENANT = TenantRef(_ID, "acme", TenantStatus.ACTIVE, tenant_schema(_ID), tenant_role(_ID), "scale")
@@ -309,6 +310,8 @@ def test_the_document_names_if_match_wherever_it_is_evaluated(paths: dict[str, A
         ("patch", "/operator/v1/plans/{code}"),
         ("patch", "/operator/v1/tenants/{tenant_id}"),
         ("delete", "/operator/v1/tenants/{tenant_id}"),
+        *((verb, f"/operator/v1/{kind}/{{name}}") for verb in ("put", "delete") for kind in ("routes", "upstreams")),
+        ("put", _ROUTE_CONFIGURATION),
     }
     # They have nothing that a client changes: they can only end.
     unversioned = {("delete", path) for path in (_SESSION, "/v1/auth/mfa/totp", "/v1/members/{user_id}/mfa")}
@@ -326,7 +329,7 @@ def test_the_document_names_the_tag_of_every_object(paths: dict[str, Any]) -> No
             assert "ETag" in read["responses"]["304"]["headers"], path
             tagged.add(path)
     # One object, named by its path.
-    alone = {f"{_MIGRATIONS}/control", "/v1/tenant", "/v1/scim/settings", "/v1/sso/connection"}
+    alone = {f"{_MIGRATIONS}/control", "/v1/tenant", "/v1/scim/settings", "/v1/sso/connection", _ROUTE_CONFIGURATION}
     assert {path for path in paths if path.endswith("}")} | alone == tagged | {_SESSION}
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from gateway.proxy.client.connection import UpstreamConnection
 from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.client.errors import ADDRESS_NOT_ADMITTED, POOL_CLOSED, ConnectFailed, TooManyConnections
+from gateway.proxy.client.lifecycle import Lifecycle
 from gateway.proxy.client.response_head import HeadReader
 from gateway.proxy.client.settings import ConnectionSettings, TargetAddress
 from tenants.fair_queue import FairQueue
@@ -31,7 +32,7 @@ class ConnectionPool:
         self._settings = settings
         self._dialer = dialer or Dialer()
         self._idle: list[UpstreamConnection] = []
-        self._open: set[UpstreamConnection] = set()
+        self._open: set[Lifecycle] = set()
         self._dialing = 0
         self._turns: FairQueue[_Turn] = FairQueue()
         self._look_up_at = 0.0 if address.unix_path is None else math.inf  # monotonic seconds
@@ -119,13 +120,12 @@ class ConnectionPool:
             self._look_up.cancel()
             await asyncio.gather(self._look_up, return_exceptions=True)
 
-    def lost(self, connection: UpstreamConnection) -> None:
+    def lost(self, connection: Lifecycle) -> None:
         """Called by a connection when it ends."""
         if connection not in self._open:
             return
         self._open.remove(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self._idle = [each for each in self._idle if each is not connection]
         self._hand_slot_over()
 
     def _make(self, address: str) -> UpstreamConnection:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from time import monotonic
 
 from gateway.proxy.client.connection import UpstreamConnection
+from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.client.errors import UpstreamFailed
 from gateway.proxy.client.pool import ConnectionPool
 from gateway.proxy.targets.group import Group
@@ -27,7 +28,7 @@ _MOST_BODY = 65_536  # bytes
 class TargetCheck:
     """The checks of one target, and its verdict: so many results in a row against the present one."""
 
-    def __init__(self, target: Target, spec: HealthSpec, counters: UpstreamMeter) -> None:
+    def __init__(self, target: Target, spec: HealthSpec, counters: UpstreamMeter, dialer: Dialer) -> None:
         self.spec = spec
         self.group: Group | None = None  # of the newest version
         self._target = target
@@ -39,7 +40,7 @@ class TargetCheck:
         ).encode()
         # Connections of their own: a target whose pool is full of slow requests is not down.
         settings = replace(target.settings, connections=1, connect=spec.timeout, first_byte=spec.timeout)
-        self._pool = ConnectionPool(target.address, settings)
+        self._pool = ConnectionPool(target.address, settings, dialer)
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -101,7 +102,8 @@ class TargetCheck:
 class HealthChecks:
     """The checks of all upstreams in force."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
         self._checks: dict[Target, TargetCheck] = {}
         self._tasks: dict[Target, asyncio.Task[None]] = {}
         self._ended: set[asyncio.Task[None]] = set()
@@ -140,7 +142,9 @@ class HealthChecks:
     def _check(
         self, former: TargetCheck | None, target: Target, spec: HealthSpec, counters: UpstreamMeter, group: Group
     ) -> TargetCheck:
-        check = former if former is not None and former.spec == spec else TargetCheck(target, spec, counters)
+        check = (
+            former if former is not None and former.spec == spec else TargetCheck(target, spec, counters, self._dialer)
+        )
         check.group = group
         return check
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Protocol
 
+from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.client.pool import ConnectionPool
 from gateway.proxy.client.settings import ConnectionSettings, TargetAddress
 from gateway.proxy.targets.meters import RouteMeter
@@ -24,6 +25,16 @@ class Breaker(StrEnum):
     CLOSED = "closed"
     OPEN = "open"  # ejected: no request
     HALF_OPEN = "half_open"  # one request, the probe, decides
+
+
+class TargetState(StrEnum):
+    """Both in one word, for those who look at a target from outside."""
+
+    READY = "ready"
+    UNCHECKED = "unchecked"
+    UNHEALTHY = "unhealthy"
+    EJECTED = "ejected"
+    HALF_OPEN = "half_open"
 
 
 class Judge(Protocol):
@@ -68,13 +79,13 @@ class Attempt:
 class Target:
     """Lives as long as some version of the configuration has it with the same settings for connections."""
 
-    def __init__(self, spec: TargetSpec, settings: ConnectionSettings, *, checked: bool) -> None:
+    def __init__(self, spec: TargetSpec, settings: ConnectionSettings, dialer: Dialer, *, checked: bool) -> None:
         """``checked``: active checks will say whether it is healthy. Connects to nothing."""
         self.name = spec.url
         self.address = TargetAddress.parse(spec.url)
         self.authority = self.address.authority.encode()
         self.settings = settings
-        self.pool = ConnectionPool(self.address, settings)
+        self.pool = ConnectionPool(self.address, settings, dialer)
         self.judging: Judge | None = None  # from the moment on at which its version is in force
         self.new = True  # no request can have been sent to it yet
         self.requests = 0  # since the start of the worker
@@ -104,6 +115,15 @@ class Target:
     def usable(self) -> bool:
         """Whether requests may be sent to it, beside a probe."""
         return self.breaker is Breaker.CLOSED and self.health is not Health.UNHEALTHY
+
+    @property
+    def state(self) -> TargetState:
+        """As seen from outside."""
+        if self.health is Health.UNHEALTHY:
+            return TargetState.UNHEALTHY
+        if self.breaker is not Breaker.CLOSED:
+            return TargetState.EJECTED if self.breaker is Breaker.OPEN else TargetState.HALF_OPEN
+        return TargetState.READY if self.health is Health.HEALTHY else TargetState.UNCHECKED
 
     def began(self, meter: RouteMeter) -> Attempt:
         """A request is going to be sent; no ``await`` may lie between ``pick`` and this. ``ended`` must follow."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from gateway.proxy.targets.budget import RetryBudget
 from gateway.proxy.targets.group import Group
 from gateway.proxy.targets.meters import RouteMeter, UpstreamMeter
 from gateway.proxy.targets.target import Target
@@ -12,13 +11,11 @@ from tenants.routes.schemas import UpstreamSpec
 class Upstream:
     """Versions of one upstream share the targets that both have, the retry budget and the counters."""
 
-    def __init__(
-        self, spec: UpstreamSpec, shared: Group, by_tenant: dict[str, Group], budget: RetryBudget, meter: UpstreamMeter
-    ) -> None:
+    def __init__(self, spec: UpstreamSpec, shared: Group, by_tenant: dict[str, Group], counters: UpstreamMeter) -> None:
         self.spec = spec
         self.name = spec.name
-        self.budget = budget
-        self.counters = meter
+        self.budget = counters.budget
+        self.counters = counters
         self.shared = shared
         self.by_tenant = by_tenant
 

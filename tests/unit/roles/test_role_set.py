@@ -17,8 +17,8 @@ from tenants.roles.role_set import (
     RoleDefinition,
     RoleSet,
 )
-from tenants.roles.vocabulary import Vocabulary
 from tenants.roles.schemas import CreateRole
+from tenants.roles.vocabulary import Vocabulary
 
 _VOCABULARY = Vocabulary(catalogue(["contacts"]))
 _READ, _CREATE, _DELETE = "contacts:read", "contacts:create", "contacts:delete"

@@ -23,7 +23,7 @@ class World:
         urls = [f"http://10.0.0.{number}:80" for number in range(1, len(weights) + 1)]
         targets = tuple(TargetSpec(url=url, weight=weight) for url, weight in zip(urls, weights, strict=True))
         spec = UpstreamSpec.model_validate({"name": "echo", "targets": targets, **fields})
-        self.upstreams.replace({"echo": self.upstreams.make(spec)})
+        self.upstreams.apply([spec])
         self.meter = self.upstream.meter("route")
 
     @property

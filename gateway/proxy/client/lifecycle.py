@@ -1,0 +1,158 @@
+"""State, deadlines and end of a connection to an upstream. What it sends and receives is in ``connection.py``."""
+
+import asyncio
+import math
+from collections.abc import Awaitable
+from enum import Enum, auto
+from typing import Protocol, cast
+
+from gateway.proxy.client.errors import ConnectionLost, ResponseTimedOut, UpstreamFailed
+from gateway.proxy.client.incoming import Incoming
+from gateway.proxy.client.outgoing import Outgoing
+from gateway.proxy.client.response_head import HeadReader, ResponseHead
+from gateway.proxy.client.settings import ConnectionSettings
+
+
+class State(Enum):
+    """What a connection waits for."""
+
+    IDLE = auto()  # in the pool, or taken from it and not used yet
+    HEAD = auto()  # of the response
+    BODY = auto()
+    COMPLETE = auto()  # no more of the response is to come
+    UPGRADED = auto()
+    CLOSED = auto()
+
+
+IDLE, HEAD, BODY, COMPLETE, UPGRADED, CLOSED = State  # an attribute of an Enum is a slow look-up in Python 3.11
+
+
+class Owner(Protocol):
+    """The pool."""
+
+    heads: HeadReader
+
+    def lost(self, connection: "Lifecycle") -> None:
+        """The connection has ended, or belongs to an upgrade now."""
+
+
+class Lifecycle(asyncio.Protocol):
+    """A connection without its messages."""
+
+    def __init__(self, owner: Owner, settings: ConnectionSettings, address: str = "") -> None:
+        self.address = address  # that it is connected to
+        self.reused = False  # has served an exchange before
+        self.received_any = False  # of the response, or of an interim one
+        self._owner = owner
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._state = IDLE
+        self._failure: UpstreamFailed | None = None
+        self._waiter: asyncio.Future[None] | None = None  # of head() or read()
+        self._waited, self._limit = 0.0, math.inf  # seconds, for what the state waits for
+        self._outgoing = Outgoing()
+        self._incoming = Incoming()
+        self._interim = 0  # responses
+        self._head: ResponseHead | None = None
+        self._spoilt = False  # it serves no other exchange
+
+    @property
+    def closed(self) -> bool:
+        """It cannot be used, or belongs to an upgrade."""
+        return self._state is CLOSED
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange can follow."""
+        if self._state is IDLE:
+            return True
+        head = self._head
+        return (
+            self._state is COMPLETE
+            and head is not None
+            and head.keeps
+            and not (self._spoilt or self._outgoing.paused or self._incoming.paused)
+        )
+
+    def take(self) -> None:
+        """The pool gives it out."""
+        self._limit = math.inf
+
+    def rest(self) -> None:
+        """The pool takes it back, for another exchange."""
+        self.reused = True
+        self.received_any = False
+        self._state, self._head, self._interim = IDLE, None, 0
+        self._waited, self._limit = 0.0, self._settings.idle_seconds
+        if self._incoming.size:
+            self._incoming.take()
+
+    def retire(self) -> None:
+        """Serve no other exchange."""
+        self._spoilt = True
+        if self._state is IDLE:
+            self.close()
+
+    def close(self) -> None:
+        """End the connection; an exchange in progress fails."""
+        if self._state in {HEAD, BODY} or not self._outgoing.ended or self._outgoing.paused:
+            self.abort()
+        elif self._state is not CLOSED:
+            self._state = CLOSED
+            self._owner.lost(self)
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once; an exchange in progress fails."""
+        self._fail(self._lost_error())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected, TLS included."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Reset, or ended by either side."""
+        self.abort()
+
+    def tick(self, elapsed: float) -> None:
+        """Called by each sweep, ``elapsed`` seconds after the last one. A deadline never passes early."""
+        if self._outgoing.paused and self._outgoing.progress(self._transport):
+            self._waited = 0.0
+        if self._waited < self._limit:
+            self._waited += elapsed
+        elif self._state is IDLE:
+            self.close()
+        elif self._state is BODY:
+            self._fail(ResponseTimedOut("idle"))
+        else:
+            self._fail(ResponseTimedOut("send" if self._outgoing.paused else "first_byte"))
+
+    def _lost_error(self) -> ConnectionLost:
+        return ConnectionLost(before_first_byte=not self.received_any, stale=self.reused and not self.received_any)
+
+    def _fail(self, error: UpstreamFailed) -> None:
+        if self._state is CLOSED:
+            return
+        if self._state in {HEAD, BODY, UPGRADED}:
+            self._failure = error
+        self._state = CLOSED
+        self._owner.lost(self)
+        self._transport.abort()
+        self._wake()
+
+    async def _uncancelled(self, event: Awaitable[None]) -> None:
+        try:
+            await event
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        if not self._outgoing.ended:  # the response has begun: no more of the request is sent
+            self._outgoing.wake()
