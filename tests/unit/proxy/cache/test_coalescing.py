@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from starlette.types import Send
 
 from gateway.proxy.cache import capture
 from gateway.proxy.errors import AnswerCutShort, UpstreamError
-from gateway.request.client import CLIENT
 from tests.asgi import Response
 from tests.unit.proxy.cache.worlds import (
     LeavingClient,
@@ -30,7 +30,7 @@ _START = {"type": "http.response.start", "status": 200, "headers": cached(b"max-
 class Gated(World):
     """The upstream answers each request when the test says so; ``first`` is what it does with the first one."""
 
-    def __init__(self, **route: object) -> None:
+    def __init__(self, **route: Any) -> None:
         super().__init__(**route)
         self.open = asyncio.Event()
         self.upstream.answering = self.answer
@@ -95,7 +95,7 @@ async def test_an_answer_that_is_for_one_serialises_no_other(control: bytes) -> 
     world = Gated()
     world.upstream.headers = cached(control, (b"etag", b'"1"'))
     async with _flooded(world, 20):
-        world.upstream.answering = lambda seen, send: world.respond(world.upstream.calls, send)
+        world.upstream.answering = lambda _seen, send: world.respond(world.upstream.calls, send)
         results = await world.results()
     assert len(set(_bodies(results))) == 20
     world.open = asyncio.Event()
@@ -260,7 +260,6 @@ async def test_an_answer_that_takes_long_passes_through(monkeypatch: pytest.Monk
     results = await world.results()
     assert isinstance(results[0], Response)
     assert (results[0].body, status_of(results[0])) == (b"abc", "fwd=uri-miss")
-    assert CLIENT not in world.upstream.seen[0].headers
 
 
 @pytest.mark.parametrize(("size", "stored"), [(1_000, True), (1_001, False)])

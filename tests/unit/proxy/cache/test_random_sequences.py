@@ -1,4 +1,4 @@
-"""Thousands of random requests and answers against an oracle that knows what may be served, and not how it is stored."""
+"""Thousands of random requests against an oracle that knows what may be served, and not how it is stored."""
 
 import random
 from dataclasses import dataclass, field
@@ -95,7 +95,8 @@ class Oracle:
             return
         self.hits += 1
         assert made.target == target
-        assert not (made.ended or made.cookie), made
+        assert not made.ended, made
+        assert not made.cookie, made
         assert not any(word in made.control for word in ("no-store", "private", "no-cache")), made
         self._judge_caller(made, who)
         assert made.vary != "*"

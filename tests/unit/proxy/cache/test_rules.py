@@ -1,6 +1,7 @@
 """RFC 9111, one row for each rule: what is stored, for how long, and what a request may ask for."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_default_seconds_are_for_answers_that_say_nothing(headers: list[Header],
     asyncio.run(_check(headers, 59, 200, hit=hit, cache={"default_seconds": 60}))
 
 
-async def _check(headers: list[Header], seconds: float, status: int, *, hit: bool, **route: object) -> None:
+async def _check(headers: list[Header], seconds: float, status: int, *, hit: bool, **route: Any) -> None:
     world = World(**route)
     world.upstream.headers, world.upstream.status = headers, status
     first = await world.ask()
@@ -135,7 +136,7 @@ async def test_age_counts_the_way_and_the_origins_date() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": cached(b"max-age=60", (b"age", b"3"))})  # type: ignore[operator]
         await send({"type": "http.response.body", "body": b"x"})  # type: ignore[operator]
 
-    world.upstream.answering = slow  # type: ignore[assignment]
+    world.upstream.answering = slow
     await world.ask()
     hit = await world.ask()
     assert (hit.header("age"), status_of(hit)) == ("10", "hit; ttl=50")

@@ -194,7 +194,8 @@ async def test_an_unsafe_method_invalidates_its_target(
     method: str, status: int, path: str, tenant: int, *, dropped: bool
 ) -> None:
     """RFC 9111 section 4.4: all variants and principals of the tenant, by whichever route it comes."""
-    for cache in ({}, None):
+    both: tuple[dict[str, int] | None, ...] = ({}, None)
+    for cache in both:
         world = World()
         other = world.route(name="other", cache=cache)
         world.upstream.headers = _PUBLIC

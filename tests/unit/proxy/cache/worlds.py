@@ -91,7 +91,7 @@ class Upstream:
     answering: Answering | None = None
     seen: list[Seen] = field(default_factory=list)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         request = context_of(scope)
         target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
         one = Seen(request.scope["method"], target, request.scope["headers"], request.principal)
