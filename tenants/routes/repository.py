@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, delete, func, literal, select
+from sqlalchemy.orm import defer
 
 from tenants.database.sessions import ControlSession
 from tenants.database.statements import Work, prepare
@@ -34,8 +35,8 @@ async def read_current(reads: Work) -> RouteVersion | None:
 
 
 async def every(session: ControlSession) -> Sequence[RouteVersion]:
-    """All versions that are kept, the newest first."""
-    return (await session.scalars(_NEWEST)).all()
+    """All versions that are kept, the newest first, without their configurations."""
+    return (await session.scalars(_NEWEST.options(defer(RouteVersion.configuration, raiseload=True)))).all()
 
 
 async def find(session: ControlSession, number: int) -> RouteVersion | None:
