@@ -39,7 +39,7 @@ class PathMap:
         prefix = spec.path.strip("/")
         self._segments = len(prefix.split("/")) if prefix else 0
         self._template = "" if spec.rewrite is None else spec.rewrite.rstrip("/")
-        self._changes = spec.strip_prefix or spec.rewrite is not None
+        self.keeps = not spec.strip_prefix and spec.rewrite is None  # a canonical path stays what it is
         names = [_PLACE.fullmatch(each) for each in prefix.split("/")]
         self._places = {match[1]: at for at, match in enumerate(names, 1) if match is not None}
         literal = spec.strip_prefix and spec.rewrite is None and not self._places
@@ -48,7 +48,7 @@ class PathMap:
     def __call__(self, raw: bytes) -> bytes:
         """``raw`` is the path as it was sent, which the route matches. Raises NotFound for an ambiguous one."""
         path = canonical(raw)
-        return self._replaced(path) if self._changes else path
+        return path if self.keeps else self._replaced(path)
 
     def _replaced(self, path: bytes) -> bytes:
         parts = path.split(b"/", self._segments + 1)

@@ -1,7 +1,7 @@
 """The stage that finds a request's route, whose terms all later stages apply."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.problems.errors import MalformedRequest
@@ -30,8 +30,9 @@ class HostNotServed(MalformedRequest):
 class ProxiedRoutes(Protocol):
     """Routes to upstreams. They come and go while requests run."""
 
-    def find(self, method: str, path: str, host: str) -> Route:
-        """As ``RouteTable.find``, among the routes of this host, and then among those of any host."""
+    @property
+    def find(self) -> Callable[[str, str, str], Route]:
+        """By method, path and host, as ``RouteTable.find``: among the routes of the host, and then of any host."""
         ...
 
 

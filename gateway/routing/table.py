@@ -84,14 +84,16 @@ class RouteTable:
         return list(self._branches(path.split("/")))
 
     def _straight(self, method: str, segments: list[str]) -> Found | None:
-        """The most literal branch alone, which nearly always has the route."""
-        node, values = self._root, _NO_VALUES
-        for segment in segments[1:]:
+        """The most literal branch alone, which nearly always has the route, and the rest of the path at its end."""
+        node, values, left = self._root, _NO_VALUES, iter(segments)
+        next(left)
+        for segment in left:
             child = node.children.get(segment)
             if child is None:
                 child = node.parameter
                 if child is None or not segment:
-                    return None
+                    route = node.rest.get(method)
+                    return None if route is None else (route, (*values, "/".join((segment, *left))))
                 values = (*values, segment)
             node = child
         route = node.methods.get(method)
