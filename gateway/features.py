@@ -70,6 +70,7 @@ from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import IsAssigned, Roles
 from tenants.roles.vocabulary import CurrentPermissions
 from tenants.routes.permissions import introduced
+from tenants.routes.purges import CachePurges
 from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
@@ -118,6 +119,7 @@ class Features:
     directory: Directory
     roles: Roles
     routes: Routes
+    cache_purges: CachePurges
     people: People
     api_keys: ApiKeys
     key_changes: KeyChanges
@@ -165,7 +167,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     mappings = (scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role)
     assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
-    roles, refusals = Roles(permissions, assignments), Refusals(database)
+    roles, refusals, directory = Roles(permissions, assignments), Refusals(database), Directory()
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     addresses = AddressFilter(settings.outbound_networks)
     mail, outbound = _mail(settings, queue), OutboundClient(addresses)
@@ -174,6 +176,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     people = build_people(settings, shared, plans.check_members)
     operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
+    routes = Routes(permissions.fixed, addresses.admits)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,
@@ -185,9 +188,10 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         passwords=passwords,
         tokens=tokens,
         outbound=outbound,
-        directory=Directory(),
+        directory=directory,
         roles=roles,
-        routes=Routes(permissions.fixed, addresses.admits),
+        routes=routes,
+        cache_purges=CachePurges(routes, directory),
         people=people,
         api_keys=api_keys,
         operator_keys=operator_keys,
