@@ -13,6 +13,8 @@ from gateway.proxy.identity import IdentityTokens
 from gateway.proxy.targets.upstream import Upstream
 from gateway.proxy.targets.upstreams import Upstreams
 from gateway.proxy.tracing import TraceContext
+from gateway.proxy.websocket.relay import Upgradable, WebSocketRelay
+from gateway.proxy.websocket.sockets import OpenSockets
 from tenants.errors import NotFound
 from tenants.routes.schemas import Configuration, RouteSpec
 
@@ -25,6 +27,7 @@ class Proxy:
     identity: IdentityTokens
     client_fields: ClientFields
     traces: TraceContext
+    sockets: OpenSockets
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -51,10 +54,13 @@ class RouteApps:
         return (self.upstreams.get(spec.upstream or ""),)
 
     def make(self, spec: RouteSpec) -> ASGIApp:
-        """From the inside out: forwarding. Raises OSError and ValueError for files of the route."""
+        """From the inside out: forwarding, WebSockets. Raises OSError and ValueError for files of the route."""
         if spec.upstream is None:
             return _only_decided
-        return Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
+        forwarder = Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
+        if spec.websocket is None:
+            return forwarder
+        return Upgradable(forwarder, WebSocketRelay(spec.websocket, forwarder, self.proxy.sockets))
 
 
 async def _only_decided(_scope: Scope, _receive: Receive, _send: Send) -> None:
