@@ -92,7 +92,9 @@ class LiveRoutes:
         if route.spec is None:
             return True  # Tenantry's own
         current = self._tables.routes.get(route.spec.name)
-        return current is not None and current.spec == route.spec and self.is_loaded
+        if current is None or not self.is_loaded:
+            return False
+        return current.spec is route.spec or current.spec == route.spec
 
     async def start(self) -> None:
         """Keep the routes current in the background. Does not require the database to be up."""

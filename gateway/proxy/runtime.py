@@ -15,6 +15,8 @@ from gateway.proxy.identity import IdentityTokens
 from gateway.proxy.targets.upstream import Upstream
 from gateway.proxy.targets.upstreams import Upstreams
 from gateway.proxy.tracing import TraceContext
+from gateway.proxy.websocket.relay import Upgradable, WebSocketRelay
+from gateway.proxy.websocket.sockets import OpenSockets
 from tenants.errors import NotFound
 from tenants.routes.schemas import Configuration, RouteSpec
 
@@ -28,6 +30,7 @@ class Proxy:
     client_fields: ClientFields
     traces: TraceContext
     cache: ResponseCache
+    sockets: OpenSockets
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -57,11 +60,14 @@ class RouteApps:
         return self.upstreams.get(spec.upstream or ""), self.cached and spec.cache is None
 
     def make(self, spec: RouteSpec) -> ASGIApp:
-        """From the inside out: forwarding, cache. Raises OSError and ValueError for files of the route."""
+        """From the inside out: forwarding, cache, WebSockets. Raises OSError and ValueError for files of the route."""
         if spec.upstream is None:
             return _only_decided
-        forward = Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
-        return with_cache(forward, spec, self.proxy.cache, invalidates=self.cached)
+        forwarder = Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
+        app = with_cache(forwarder, spec, self.proxy.cache, invalidates=self.cached)
+        if spec.websocket is None:
+            return app
+        return Upgradable(app, WebSocketRelay(spec.websocket, forwarder, self.proxy.sockets))
 
 
 async def _only_decided(_scope: Scope, _receive: Receive, _send: Send) -> None:
