@@ -69,6 +69,7 @@ from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import IsAssigned, Roles
 from tenants.roles.vocabulary import CurrentPermissions
+from tenants.routes import repository as routes_repository
 from tenants.routes.permissions import introduced
 from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
@@ -185,7 +186,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         passwords=passwords,
         tokens=tokens,
         outbound=outbound,
-        directory=Directory(),
+        directory=Directory(routes_repository.has_targets),
         roles=roles,
         routes=Routes(permissions.fixed, addresses.admits),
         people=people,
