@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import structlog
 from procrastinate import App
+from pydantic import ValidationError
 
 import migrations.metadata  # noqa: F401 - every control model: a flush follows foreign keys to tables of any layer
 from billing.payments.stripe_payments import StripePayments
@@ -31,6 +33,7 @@ from migrations.ledger import Ledger
 from migrations.servable import Release
 from tenants.api_keys import repository as api_keys_repository
 from tenants.api_keys.changes import KeyChanges
+from tenants.api_keys.issuer import PermissionsOfRoles
 from tenants.api_keys.service import ApiKeys
 from tenants.audit.checkpoint_writer import CheckpointWriter
 from tenants.audit.jobs import add_audit_jobs
@@ -64,8 +67,10 @@ from tenants.outbound.addresses import AddressFilter
 from tenants.outbound.client import OutboundClient
 from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
-from tenants.roles.permissions import Permission
 from tenants.roles.service import IsAssigned, Roles
+from tenants.roles.vocabulary import CurrentPermissions
+from tenants.routes.permissions import introduced
+from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
 from tenants.secrets.sealing import Sealer
@@ -83,6 +88,8 @@ from tenants.workloads.jobs import add_workload_jobs
 from tenants.workloads.programs import Programs
 
 _Result = TypeVar("_Result")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ class Features:
     database: Database
     confirmations: Confirmations
     registry: Registry
+    permissions: CurrentPermissions
     authorizer: Authorizer
     hasher: SecretHasher
     passwords: PasswordHasher
@@ -109,6 +117,7 @@ class Features:
     outbound: OutboundClient
     directory: Directory
     roles: Roles
+    routes: Routes
     people: People
     api_keys: ApiKeys
     key_changes: KeyChanges
@@ -150,14 +159,16 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     database = Database(open_engine(database_settings), database_settings)
     registry = load_registry(settings.resources)
     release = Release.of(registry)
-    permissions = permissions_of(registry)
-    authorizer = Authorizer(permissions)
+    permissions = CurrentPermissions(permissions_of(registry))
+    authorizer = Authorizer(permissions.fixed)
+    permissions.subscribe(authorizer.replace)
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     mappings = (scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role)
     assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
     roles, refusals = Roles(permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
-    mail, outbound = _mail(settings, queue), OutboundClient(AddressFilter(settings.outbound_networks))
+    addresses = AddressFilter(settings.outbound_networks)
+    mail, outbound = _mail(settings, queue), OutboundClient(addresses)
     discovery = Discovery(outbound, allow_loopback_http=settings.sso.allow_loopback_http)
     shared = Shared(database, hasher, passwords, tokens, roles, refusals, outbound, discovery, queue, mail)
     people = build_people(settings, shared, plans.check_members)
@@ -168,6 +179,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         database=database,
         confirmations=Confirmations(database),
         registry=registry,
+        permissions=permissions,
         authorizer=authorizer,
         hasher=hasher,
         passwords=passwords,
@@ -175,6 +187,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         outbound=outbound,
         directory=Directory(),
         roles=roles,
+        routes=Routes(permissions.fixed, addresses.admits),
         people=people,
         api_keys=api_keys,
         operator_keys=operator_keys,
@@ -221,11 +234,29 @@ def add_jobs(app: App, features: Features) -> None:
         add_sign_up_jobs(app, features.people.sign_up, features.database)
 
 
+async def learn_routes(features: Features) -> None:
+    """Let the permissions be those that there are by the routes in force. Gateway workers follow every change of them.
+
+    Raises Unavailable.
+    """
+    async with features.database.control() as session:
+        try:
+            version = await features.routes.current(session)
+        except ValidationError as error:
+            _log.warning("routes_unreadable", errors=error.error_count())  # of a later release
+            return
+    features.permissions.introduce(introduced(version.configuration, features.permissions.fixed))
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Features]:
-    """The features for one command: no requests, no listener, one connection for sessions."""
+    """The features for one command: no requests, no listener, one connection for sessions.
+
+    Raises Unavailable when PostgreSQL does not answer.
+    """
     features = build_features(settings, replace(settings.database, session_connections=1))
     try:
+        await learn_routes(features)
         yield features
     finally:
         await features.close()
@@ -260,12 +291,13 @@ def _workloads(settings: Settings, shared: Shared, authorizer: Authorizer) -> Wo
     )
 
 
-def _role_dry_run(shared: Shared, permissions: Sequence[Permission], mappings: Sequence[IsAssigned]) -> RoleDryRun:
+def _role_dry_run(shared: Shared, permissions: CurrentPermissions, mappings: Sequence[IsAssigned]) -> RoleDryRun:
     """With an authorizer of its own for each run: staged policies must not enter the gate's memory."""
-    programs = Programs(frozenset(each.name for each in permissions))
-    return RoleDryRun(
-        shared.database, shared.roles, lambda: Authorizer(permissions).permissions_of_roles, mappings, programs.read
-    )
+
+    def authorizer() -> PermissionsOfRoles:
+        return Authorizer(permissions.vocabulary.every).permissions_of_roles
+
+    return RoleDryRun(shared.database, shared.roles, authorizer, mappings, Programs(permissions).read)
 
 
 def _tokens(settings: Settings) -> AccessTokens:

@@ -1,6 +1,6 @@
 """The runtime of one gateway process: the features, and what requests need beside them. In ``app.state``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -9,6 +9,8 @@ from fastapi import Request
 
 from billing.plans.cache import PlanCache
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.entitlement import EntitlementStage
+from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.origins import Origins
 from gateway.features import Features, build_features
 from gateway.health.loop_monitor import LoopMonitor
@@ -31,7 +33,18 @@ from gateway.metrics.component_samples import (
 )
 from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
+from gateway.proxy.client.dialing import Dialer
+from gateway.proxy.forwarded import ClientFields
+from gateway.proxy.identity import IdentityTokens
+from gateway.proxy.live import LiveRoutes
+from gateway.proxy.runtime import Proxy
+from gateway.proxy.samples import route_samples
+from gateway.proxy.streams import OpenStreams
+from gateway.proxy.targets.upstreams import Upstreams
+from gateway.proxy.tracing import TraceContext
+from gateway.proxy.websocket.sockets import OpenSockets
 from gateway.request.entity_tags import EntityTags
+from gateway.request.source import SourceReader
 from gateway.settings import Settings
 from gateway.throttle.limiter import RequestLimiter
 from gateway.usage.recorder import UsageRecorder
@@ -39,7 +52,9 @@ from migrations.readiness import ControlRevision
 from migrations.servable import Servable
 from tenants.database.listener import ChangeListener
 from tenants.database.sessions import Database
+from tenants.outbound.addresses import AddressFilter
 from tenants.resources.registry import Registry
+from tenants.routes.service import Version
 
 _FIRST_LISTEN = 5.0  # seconds that a start waits for PostgreSQL; without it we serve what needs none, and are not ready
 
@@ -64,6 +79,9 @@ class Services:
     meter: RequestMeter
     watch: LoopMonitor
     metrics: Metrics
+    proxy: Proxy
+    live_routes: LiveRoutes
+    streams: OpenStreams
 
     @property
     def database(self) -> Database:
@@ -103,6 +121,11 @@ class Services:
             stack.push_async_callback(self.plan_cache.close)
             await self.origins.start()
             stack.push_async_callback(self.origins.close)
+            await stack.enter_async_context(self.proxy.running())
+            await self.live_routes.start()
+            stack.push_async_callback(self.live_routes.close)
+            self.streams.start()
+            stack.push_async_callback(self.streams.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
 
@@ -117,6 +140,9 @@ class Services:
             lambda: audit_samples(self.features.refusals),
             lambda: decision_samples(self.features.decisions),
             lambda: loop_samples(self.watch),
+            lambda: route_samples(self.live_routes),
+            self.proxy.upstreams.samples,
+            self.proxy.sockets.samples,
         )
 
 
@@ -124,13 +150,16 @@ def build_services(settings: Settings) -> Services:
     """Build, connect to nothing. Raises DeclarationError and ValueError for what cannot be served as it is set."""
     features = build_features(settings)
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
-    token_lookup = TokenLookup(lookup, frozenset(each.name for each in features.authorizer.permissions))
-    principals = _principals(features, listener, token_lookup)
+    token_lookup = TokenLookup(lookup, features.permissions)
+    principals, plan_cache = _principals(features, listener, token_lookup), PlanCache(features.database, listener)
+    proxy = _proxy(settings, features, plan_cache)
+    live_routes = _live_routes(features, listener, proxy, principals)
+    checks = (AuthorizationStage(features.authorizer), EntitlementStage(plan_cache))
     return Services(
         settings=settings,
         features=features,
         listener=listener,
-        plan_cache=PlanCache(features.database, listener),
+        plan_cache=plan_cache,
         origins=Origins(features.database, listener, settings.cors_origins),
         control_revision=ControlRevision(),
         tags=EntityTags(settings.secret),
@@ -143,6 +172,9 @@ def build_services(settings: Settings) -> Services:
         meter=meter,
         watch=LoopMonitor(lambda: meter.in_flight),
         metrics=Metrics(settings.metrics_folder),
+        proxy=proxy,
+        live_routes=live_routes,
+        streams=OpenStreams(principals, checks, live_routes.in_force, proxy.sockets),
     )
 
 
@@ -160,6 +192,23 @@ def _lookup(features: Features) -> DatabaseLookup:
         features.roles,
         Servable(features.release),
     )
+
+
+def _proxy(settings: Settings, features: Features, plan_cache: PlanCache) -> Proxy:
+    return Proxy(
+        upstreams=Upstreams(Dialer(addresses=AddressFilter(settings.outbound_networks))),
+        identity=IdentityTokens(features.tokens, plan_cache),
+        client_fields=ClientFields(SourceReader(settings.trusted_proxies)),
+        traces=TraceContext(),
+        sockets=OpenSockets(),
+    )
+
+
+def _live_routes(features: Features, listener: ChangeListener, proxy: Proxy, principals: Principals) -> LiveRoutes:
+    def read() -> Awaitable[Version]:
+        return features.routes.read(features.database.control_reads)
+
+    return LiveRoutes(read, listener, features.permissions, proxy, principals.forget)
 
 
 def _principals(features: Features, channel: Channel, tokens: TokenLookup) -> Principals:

@@ -4,11 +4,18 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from gateway.features import add_jobs, build_features
+import structlog
+
+from gateway.features import Features, add_jobs, build_features, learn_routes
 from gateway.logs.setup import configure_logging
 from gateway.settings import Mode, Settings
+from tenants.errors import Unavailable
 from tenants.jobs.app import JobSettings, make_job_app
 from tenants.jobs.worker import run_jobs
+
+_ROUTES_EVERY = 5.0  # seconds
+
+_log = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings, jobs: JobSettings, ready: Callable[[], None] = lambda: None) -> None:
@@ -23,7 +30,20 @@ async def _work(settings: Settings, jobs: JobSettings, ready: Callable[[], None]
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app, features = make_job_app(settings.database, jobs), build_features(settings)
     add_jobs(app, features)
+    following = asyncio.create_task(_follow_routes(features), name="follow-routes")
     try:
         await run_jobs(app, jobs, stop, ready)
     finally:
+        following.cancel()
+        await asyncio.wait([following])
         await features.close()
+
+
+async def _follow_routes(features: Features) -> None:
+    """Know the permissions that routes introduce, a few seconds late: jobs take rights away, and grant none."""
+    while True:
+        try:
+            await learn_routes(features)
+        except Unavailable as error:
+            _log.warning("routes_not_read", error=error.detail)
+        await asyncio.sleep(_ROUTES_EVERY)

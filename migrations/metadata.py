@@ -21,6 +21,7 @@ import tenants.mfa.models
 import tenants.notices.models
 import tenants.operator_keys.models
 import tenants.roles.models
+import tenants.routes.models
 import tenants.scim.models
 import tenants.sign_in.models
 import tenants.sign_in_limits.models
@@ -50,6 +51,7 @@ CONTROL_MODELS = (
     tenants.notices.models,
     tenants.operator_keys.models,
     tenants.roles.models,
+    tenants.routes.models,
     tenants.scim.models,
     tenants.sign_in.models,
     tenants.sign_in_limits.models,

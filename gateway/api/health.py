@@ -20,11 +20,17 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
 
 
-class ReadyWithTenantsBehind(Ready):
+class ReadyInPart(Ready):
     tenants_behind: Annotated[
         int, Field(description="Tenants that `tenantry migrate` would change, served meanwhile.", examples=[2])
     ]
     tenants_unservable: Annotated[int, Field(description="Tenants that get 503 until they are migrated.", examples=[0])]
+    routes_unavailable: Annotated[
+        int,
+        Field(
+            description="Proxied routes that get 503 from this worker: a part of them is missing here.", examples=[0]
+        ),
+    ]
 
 
 def health_router(readiness: Readiness) -> ManagementRouter:
@@ -37,16 +43,19 @@ def health_router(readiness: Readiness) -> ManagementRouter:
         """Read whether the worker process runs. Restart it when it does not answer."""
         return answered(Alive())
 
-    @router.get("/readyz", response_model=Ready | ReadyWithTenantsBehind)
+    @router.get("/readyz", response_model=Ready | ReadyInPart)
     @terms(public, query=None, any_host=True, operations=True)
     async def read_readiness() -> Response:
         """Read whether requests can be served. Otherwise 503, with the names of what is missing in `detail`.
 
-        Tenants whose schemas are behind are counted. They leave the worker ready, because it serves all others.
+        Tenants whose schemas are behind are counted, and so are proxied routes that cannot be served here. They leave
+        the worker ready, because it serves all others.
         """
-        fleet = await readiness.check()
-        if not (fleet.behind or fleet.unservable):
+        fleet, routes = await readiness.check(), readiness.routes_unavailable
+        if not (fleet.behind or fleet.unservable or routes):
             return answered(Ready())
-        return answered(ReadyWithTenantsBehind(tenants_behind=fleet.behind, tenants_unservable=fleet.unservable))
+        return answered(
+            ReadyInPart(tenants_behind=fleet.behind, tenants_unservable=fleet.unservable, routes_unavailable=routes)
+        )
 
     return router

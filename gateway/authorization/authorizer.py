@@ -6,7 +6,7 @@ tenants are two keys, and a new revision of a policy has none of the decisions o
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from copy import copy
 
 import structlog
@@ -14,7 +14,8 @@ import structlog
 from gateway.authorization.enforcers import Enforcers, Judgement
 from tenants.policy import Policy
 from tenants.principal import Principal
-from tenants.roles.permissions import Permission, built_in_policy
+from tenants.roles.permissions import Permission
+from tenants.roles.vocabulary import Vocabulary
 
 MOST_DECISIONS = 50_000  # all are forgotten when there are more, which costs one decision each to learn again
 
@@ -26,12 +27,16 @@ _log = structlog.get_logger(__name__)
 class Authorizer:
     """Default deny: an unknown role, an unknown permission and any failure are all a denial (AZ1, AZ2)."""
 
-    def __init__(self, permissions: Sequence[Permission]) -> None:
-        self.permissions = tuple(permissions)
-        self._by_name = {permission.name: permission for permission in permissions}
-        self._enforcers = Enforcers(built_in_policy(permissions), permissions, on_drop=self._forget)
-        self._decisions: dict[_DecisionKey, bool] = {}
+    def __init__(self, permissions: Iterable[Permission]) -> None:
         self._remembers = True
+        self.replace(Vocabulary(permissions))
+
+    def replace(self, vocabulary: Vocabulary) -> None:
+        """Decide by another vocabulary from now on. Nothing that was decided by the old one is remembered."""
+        self.permissions = vocabulary.every
+        self._by_name = {permission.name: permission for permission in vocabulary.every}
+        self._enforcers = Enforcers(vocabulary.policy, vocabulary.every, on_drop=self._forget)
+        self._decisions: dict[_DecisionKey, bool] = {}
         self._keys_of: defaultdict[str, list[_DecisionKey]] = defaultdict(list)  # by policy, to forget them together
 
     def allows(self, principal: Principal, permission: str) -> bool:

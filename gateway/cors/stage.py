@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.cors.origins import Origins
 from gateway.request.context import Header, RequestContext
 from gateway.request.route import PUBLIC, Route, Terms
-from gateway.routing.table import RouteTable
+from gateway.routing.stage import RoutingStage
 
 _ORIGIN, _METHOD = b"origin", b"access-control-request-method"
 _NOT_KEPT: Header = (b"vary", b"Origin")  # a shared cache must not give one origin's answer to another
@@ -45,9 +45,9 @@ class CorsStage:
     public route does: nothing is charged, counted, or read from a store. Only its origin and its route are judged.
     """
 
-    def __init__(self, origins: Origins, table: RouteTable) -> None:
+    def __init__(self, origins: Origins, routing: RoutingStage) -> None:
         self._origins = origins
-        self._table = table
+        self._routing = routing
 
     def __call__(self, request: RequestContext) -> None:
         origin = request.fields.by_name.get(_ORIGIN)
@@ -67,7 +67,7 @@ class CorsStage:
         """What the request after the preflight will reach. Routing may have refused the path itself."""
         if request.route is None or not request.route.template:
             return request.route
-        return self._table.find(method.decode("latin-1"), request.scope["path"])[0]
+        return self._routing.find(request, method.decode("latin-1"))[0]
 
     def _fields(self, request: RequestContext) -> Iterable[Header]:
         """When the answer begins, its tenant is known, if it has one: its own origins may read it, and no other's.

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from starlette.types import Message, Scope
 
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.entitlement import EntitlementStage
 from gateway.authorization.stage import admit, check_permission
 from gateway.decisions.findings import (
     authorization_finding,
@@ -25,7 +26,8 @@ from gateway.decisions.findings import (
 )
 from gateway.decisions.schemas import Explanation, Stage
 from gateway.decisions.subjects import Subject
-from gateway.http1.request_head import HeadReader, RequestHead
+from gateway.decisions.targets import TargetReader
+from gateway.http1.request_head import RequestHead
 from gateway.identity.stage import check_address, check_tenant
 from gateway.request.context import RequestContext
 from gateway.request.fields import RequestFields
@@ -79,6 +81,7 @@ class Explainer:
     limiter: RequestLimiter
     plans: Plans
     authorizer: Authorizer
+    entitlement: EntitlementStage
 
     async def request(self, subject: Subject, asked: AskedRequest) -> Explanation:
         """What the gate would answer to this request of the subject."""
@@ -116,13 +119,14 @@ class Explainer:
                 await trial.run(Stage.LIMITS, lambda: ThrottleStage(limiter, self.plans)(request))
             await trial.run(Stage.USAGE, lambda: self.usage(request))
             await trial.run(Stage.AUTHORIZATION, lambda: admit(request, route.terms.guard, authorizer))
+            await trial.run(Stage.ENTITLEMENT, lambda: self.entitlement(request))
         if not route.method:  # a route of the table that refuses: 404 or 405
             await trial.run(Stage.ROUTE, lambda: route.app(request.scope, _no_body, _send_nothing))
         explanation = _explanation(subject, trial, client, route.terms.guard.permission)
         explanation.route = route_finding(route, trial.code)
         if subject.principal is not None:
             error = trial.errors.get(Stage.LIMITS)
-            explanation.entitlement = entitlement_finding(subject.principal, error)
+            explanation.entitlement = entitlement_finding(subject.principal, route.terms.feature, trial.errors)
             if is_limited:
                 explanation.limits = limits_finding(limiter, route.terms.cost, error, monotonic())
             explanation.authorization = authorization_finding(
@@ -133,22 +137,13 @@ class Explainer:
     def _routed(self, asked: AskedRequest, trial: Trial) -> RequestContext | None:
         """The request as the server and the routing stage make it; None when it is not valid HTTP."""
         try:
-            head = _parsed(asked)
+            head = TargetReader().read(asked.method.encode("ascii"), asked.path.encode("ascii"))
             request = _context(head, asked)
             self.routing(request)
         except TenantryError as error:
             trial.errors[Stage.HTTP] = error.with_traceback(None)
             return None
         return request
-
-
-def _parsed(asked: AskedRequest) -> RequestHead:
-    """By the parser of the server. Raises MalformedRequest, MethodNotImplemented, UriTooLong."""
-    line = f"{asked.method} {asked.path} HTTP/1.1\r\nHost: host\r\n\r\n"
-    head = HeadReader().read(line.encode("ascii"))
-    if head is None:
-        raise ValueError("the line of an asked request is complete")
-    return head
 
 
 def _context(head: RequestHead, asked: AskedRequest) -> RequestContext:

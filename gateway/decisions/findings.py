@@ -30,12 +30,17 @@ from gateway.throttle.limiter import RequestLimiter
 from tenants.api_keys.lineage import Granted
 from tenants.api_keys.status import status_of as key_status_of
 from tenants.errors import RateLimited, TenantryError
-from tenants.identifiers import API_KEY, USER, WORKLOAD_RULE, show
+from tenants.identifiers import API_KEY, OPERATOR_KEY, USER, WORKLOAD_RULE, show
 from tenants.principal import Principal, PrincipalKind
 
 CodeOf = Callable[[Stage], str | None]
 _AUDIENCES = {Audience.EVERYBODY: "public", Audience.TENANTS: "tenants", Audience.OPERATORS: "operators"}
-_PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER, PrincipalKind.WORKLOAD: WORKLOAD_RULE}
+PREFIXES = {
+    PrincipalKind.API_KEY: API_KEY,
+    PrincipalKind.USER: USER,
+    PrincipalKind.OPERATOR: OPERATOR_KEY,
+    PrincipalKind.WORKLOAD: WORKLOAD_RULE,
+}
 
 
 def decision_of(errors: Mapping[Stage, TenantryError]) -> Decision:
@@ -56,7 +61,7 @@ def decision_of(errors: Mapping[Stage, TenantryError]) -> Decision:
 
 def principal_of(subject: Subject) -> ExplainedPrincipal:
     return ExplainedPrincipal(
-        kind=subject.kind, id=show(_PREFIXES[subject.kind], subject.id), is_caller=subject.is_caller
+        kind=subject.kind, id=show(PREFIXES[subject.kind], subject.id), is_caller=subject.is_caller
     )
 
 
@@ -90,10 +95,13 @@ def tenant_finding(subject: Subject, code: CodeOf) -> TenantFinding:
     return TenantFinding(status=subject.tenant.status, code=code(Stage.TENANT))
 
 
-def entitlement_finding(principal: Principal, error: TenantryError | None) -> EntitlementFinding:
-    """``error`` is that of the limits, which find out whether the plan's windows can ever hold the request's cost."""
-    code = error.code if isinstance(error, EntitlementRequired) else None
-    return EntitlementFinding(plan=principal.tenant.plan, code=code)
+def entitlement_finding(
+    principal: Principal, feature: str | None, errors: Mapping[Stage, TenantryError]
+) -> EntitlementFinding:
+    """The limits find out whether the plan's windows can ever hold the request's cost."""
+    found = (errors.get(each) for each in (Stage.LIMITS, Stage.ENTITLEMENT))
+    code = next((each.code for each in found if isinstance(each, EntitlementRequired)), None)
+    return EntitlementFinding(plan=principal.tenant.plan, feature=feature, code=code)
 
 
 def limits_finding(limiter: RequestLimiter, cost: int, error: TenantryError | None, now: float) -> LimitsFinding:

@@ -1,4 +1,4 @@
-"""Readiness of a worker: database reachable, control schema up to date, plans loaded, change listener connected.
+"""Readiness of a worker: database reachable, control schema up to date, plans and routes loaded, listener connected.
 
 Redis is not checked: without it each worker enforces its share of every limit.
 """
@@ -6,6 +6,7 @@ Redis is not checked: without it each worker enforces its share of every limit.
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 from billing.plans.cache import PlanCache
 from migrations.ledger import FleetCounts, Ledger
@@ -25,6 +26,15 @@ class NotReady(Unavailable):
     message = "Not ready to serve."
 
 
+class ProxiedRoutes(Protocol):
+    """The part of ``gateway/proxy/live.py`` that is looked at."""
+
+    loads: int
+
+    @property
+    def unavailable(self) -> int: ...
+
+
 class Readiness:
     """One per worker process. Concurrent checks share one result."""
 
@@ -35,12 +45,15 @@ class Readiness:
         plan_cache: PlanCache,
         revision: ControlRevision,
         ledger: Ledger,
+        *,
+        routes: ProxiedRoutes,
     ) -> None:
         self._database = database
         self._listener = listener
         self._plan_cache = plan_cache
         self._revision = revision
         self._ledger = ledger
+        self._routes = routes
         self._counts = FleetCounts(0, 0)
         self._counted_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -51,6 +64,11 @@ class Readiness:
     def start_draining(self) -> None:
         """Report not ready while requests are still served, before a shutdown (OP1)."""
         self._draining = True
+
+    @property
+    def routes_unavailable(self) -> int:
+        """Proxied routes that this worker cannot serve: they leave it ready, since it serves everything else."""
+        return self._routes.unavailable
 
     async def check(self) -> FleetCounts:
         """The tenants whose schemas are behind: they do not make the worker unready, which serves all others.
@@ -89,5 +107,7 @@ class Readiness:
     def _missing_in_memory(self) -> Iterator[str]:
         if not self._plan_cache.plans():
             yield "plans"
+        if not self._routes.loads:
+            yield "routes"
         if time.monotonic() - self._listener.confirmed_at > _LISTENER_TIMEOUT:
             yield "change listener"

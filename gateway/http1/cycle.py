@@ -8,36 +8,49 @@ the whole response: until then the request is in flight, and the connection read
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from uvicorn._types import (
     ASGI3Application,
-    ASGIReceiveEvent,
     ASGISendEvent,
     HTTPResponseBodyEvent,
     HTTPResponseStartEvent,
     HTTPScope,
 )
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.server import ServerState
 
 from gateway.http1.delivery import Delivery
+from gateway.http1.held_memory import HeldMemory
 from gateway.http1.request_head import CHUNKED
+from gateway.http1.request_input import Body, InputConnection, RequestInput
 from gateway.http1.response_head import HeadWriter
 from gateway.http1.shared_state import ErrorResponse
 from gateway.problems.errors import Internal
+from gateway.request.client import CLIENT, PROXIED
+from gateway.request.fields import Field
 from tenants.errors import TenantryError
 
+_SWITCHING_PROTOCOLS = 101
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})  # and every response to HEAD (RFC 9110 section 6.4.1)
+_EVENTS = b"text/event-stream"
+_LAST_CHUNK = b"0\r\n\r\n"
 _MAX_JOINED = 16_384  # bytes of a body up to which copying it behind the head is cheaper than a second buffer
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class CycleConnection(Protocol):
-    """What a cycle needs of its connection."""
+class TakenConnection(NamedTuple):
+    """A connection that has another protocol now."""
 
     transport: asyncio.Transport
-    flow: FlowControl
+    received: bytes  # from the client, after its request
+    lost: Callable[[Exception | None], None]  # the new protocol must call it from its ``connection_lost``
+    memory: HeldMemory
+    source: str | None  # that memory counts for
+
+
+class CycleConnection(InputConnection, Protocol):
+    """What a cycle needs of its connection."""
+
     logger: logging.Logger
     server_state: ServerState
     heads: HeadWriter
@@ -51,59 +64,44 @@ class CycleConnection(Protocol):
     def on_response_complete(self) -> None:
         """The kernel has taken the last byte of the response."""
 
+    def bound_rest(self) -> bool:
+        """Whether the rest of the request's body is read and discarded, so that another request can follow."""
+
     def abandon(self) -> None:
         """Close, and let the client read for a short time what was sent of an incomplete response."""
 
+    def reset(self) -> None:
+        """Close at once, with a reset."""
 
-class RequestCycle:
-    """Implements ASGI's ``receive`` and ``send`` for one request."""
+    def end_stream(self) -> None:
+        """Close when the client has what was written: the server stops."""
 
-    __slots__ = (
-        "_body_chunks",
-        "_buffered_bytes",
-        "_client_done",
-        "_connection",
-        "_delivery",
-        "_end_of_body_sent",
-        "_error",
-        "_flow",
-        "_pending_head",
-        "_remaining",
-        "_task",
-        "_transport",
-        "_wakeup",
-        "disconnected",
-        "keep_alive",
-        "more_body",
-        "response_complete",
-        "response_ended",
-        "response_started",
-        "scope",
-        "waiting_for_100_continue",
-    )
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> TakenConnection:
+        """Give the transport to another protocol."""
+
+
+class RequestCycle(RequestInput):
+    """Implements ASGI's ``receive`` and ``send`` for one request. The application finds it under ``CLIENT``."""
+
+    __slots__ = ("_delivery", "_is_event_stream", "_pending_head", "_remaining", "_task", "taken_over")
+
+    _connection: CycleConnection
 
     def __init__(
-        self, connection: CycleConnection, scope: HTTPScope, *, more_body: bool, keep_alive: bool, expects: bool
+        self,
+        connection: CycleConnection,
+        scope: HTTPScope,
+        body: Body | None,
+        *,
+        length: int,
+        keep_alive: bool,
+        expects: bool,
     ) -> None:
-        self.more_body = more_body
-        self.keep_alive = keep_alive
-        self.waiting_for_100_continue = expects
-        self.disconnected = False
-        self.response_started = False
-        self.response_ended = False  # the application has sent its end
-        self.response_complete = False  # the kernel has all of it
-        self.scope = scope
-        self._connection = connection
-        self._transport = connection.transport
-        self._flow = connection.flow
+        super().__init__(connection, scope, body, length=length, keep_alive=keep_alive, expects=expects)
+        self.taken_over = False  # by another protocol
+        self._is_event_stream = False
         self._delivery: Delivery | None = None  # created only when the response has to wait
         self._task: asyncio.Task[None] | None = None
-        self._client_done = False  # it sends nothing more, and may still read
-        self._error: TenantryError | None = None  # in the body
-        self._wakeup: asyncio.Event | None = None  # created only when the application has to wait
-        self._body_chunks: list[bytes] = []
-        self._buffered_bytes = 0  # in _body_chunks
-        self._end_of_body_sent = False  # to the application
         self._pending_head = b""  # of the response, held back until its first body message
         self._remaining: int | None = 0  # bytes of Content-Length, CHUNKED, or None: until the connection closes
 
@@ -129,83 +127,21 @@ class RequestCycle:
             if self._task is not None:
                 self._connection.server_state.tasks.discard(self._task)
             self._task = None  # breaks a reference cycle: a request must not wait for the garbage collector
+            self.scope.pop(CLIENT, None)  # type: ignore[misc]  # breaks another one
             self._error = None  # its traceback has all that the application had read, and the connection may drain
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """The end of the connection is that of the body: closing as usual would complete it."""
+        return self.response_started and self._remaining is None
+
     async def _abort_response(self) -> None:
-        if self.response_started:
+        if self.ends_with_connection:
+            self._connection.reset()
+        elif self.response_started:
             self._connection.abandon()
         else:
             await self._send_error_response()
-
-    def feed(self, payload: bytes, *, more_body: bool) -> None:
-        """Buffer a part of the request body."""
-        if self.response_ended:
-            return
-        self.more_body = more_body
-        self.waiting_for_100_continue = False  # the client sent the body without waiting
-        if payload:
-            self._body_chunks.append(payload)
-            self._buffered_bytes += len(payload)
-            if more_body and self._buffered_bytes > HIGH_WATER_LIMIT:
-                self._flow.pause_reading()
-        self._wake()
-
-    def fail(self, error: TenantryError) -> None:
-        """The body is invalid or incomplete: the application's next ``receive`` raises the error."""
-        self._error = error
-        self.keep_alive = False
-        self._body_chunks.clear()
-        self._wake()
-
-    def disconnect(self, *, half_close: bool = False) -> None:
-        """The client has disconnected or, with ``half_close``, will send nothing more.
-
-        A half-close looks like a disconnect. So the response is still written, and ``receive`` reports a disconnect.
-        """
-        self.keep_alive = False
-        self._client_done = True
-        self.disconnected = not half_close
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._wakeup is not None:
-            self._wakeup.set()
-
-    async def receive(self) -> ASGIReceiveEvent:
-        """The next part of the body, or ``http.disconnect``. Raises the error that was given to ``fail``."""
-        if self.waiting_for_100_continue and not self._client_done:
-            self.waiting_for_100_continue = False
-            self._transport.write(_CONTINUE)
-        while not self._can_receive():
-            if self._wakeup is None:
-                self._wakeup = asyncio.Event()
-            self._wakeup.clear()
-            await self._wakeup.wait()
-        if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect"}
-        if self._error is not None:
-            raise self._error
-        if self._end_of_body_sent:
-            return {"type": "http.disconnect"}
-        return self._next_body_event()
-
-    @property
-    def body_taken(self) -> bool:
-        """The application has the whole body."""
-        return self._end_of_body_sent
-
-    def _can_receive(self) -> bool:
-        ended = self.disconnected or self.response_complete or self._client_done or self._error is not None
-        return ended or bool(self._body_chunks) or not (self.more_body or self._end_of_body_sent)
-
-    def _next_body_event(self) -> ASGIReceiveEvent:
-        body = b"".join(self._body_chunks)
-        self._body_chunks.clear()
-        self._buffered_bytes = 0
-        self._end_of_body_sent = not self.more_body
-        if self.more_body:
-            self._flow.resume_reading()
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
         """Raises RuntimeError for a message out of order or one that would corrupt the response."""
@@ -228,17 +164,19 @@ class RequestCycle:
 
     def _start_response(self, message: HTTPResponseStartEvent) -> None:
         status, connection = message["status"], self._connection
+        switches = status == _SWITCHING_PROTOCOLS
+        server_headers = [] if switches else connection.server_state.default_headers
         lines, length, closes = connection.heads.write(
-            status, connection.server_state.default_headers, message.get("headers", ())
+            status, server_headers, message.get("headers", ()), proxied=PROXIED in message
         )
-        if closes or (self.waiting_for_100_continue and self.more_body):
-            self.keep_alive = False  # the client may or may not send its body now (RFC 9110 section 10.1.1)
-        if not self.keep_alive and not closes:
+        if closes or (self.more_body and not self._rest_is_read()):
+            self.keep_alive = False
+        if not (self.keep_alive or closes or switches):
             lines.append(b"connection: close\r\n")
         self.waiting_for_100_continue = False
         if self.scope["method"] == "HEAD" or status in _STATUSES_WITHOUT_BODY:
             length = 0
-        elif length is None and self.scope["http_version"] == "1.1":
+        elif length is None and self.scope["http_version"] == "1.1" and not switches:
             length = CHUNKED
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
@@ -246,6 +184,9 @@ class RequestCycle:
         self._pending_head = b"".join(lines)
         if length is None or length == CHUNKED:  # a stream: its first event may come much later
             self._write(b"")
+            self._is_event_stream = _is_event_stream(message.get("headers", ()))
+            if connection.shutting_down:
+                self.shut_down()
 
     def _send_body(self, message: HTTPResponseBodyEvent) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)
@@ -260,6 +201,22 @@ class RequestCycle:
             self._remaining = remaining
         self._write(body)
         self.response_ended = not more
+
+    def _rest_is_read(self) -> bool:
+        """Whether the connection goes on after a response that is sent before the end of the request's body."""
+        if self.waiting_for_100_continue:
+            return False  # the client may or may not send its body now (RFC 9110 section 10.1.1)
+        return self._connection.bound_rest()
+
+    def shut_down(self) -> None:
+        """The server stops. A stream of events ends as one that is complete: its client connects again (OP1)."""
+        super().shut_down()
+        if self._is_event_stream and not (self.response_ended or self.disconnected):
+            self.response_ended = True
+            if self._remaining == CHUNKED:
+                self._transport.write(_LAST_CHUNK)
+            self._connection.end_stream()
+            self.disconnect()
 
     async def _deliver(self) -> None:
         self._body_chunks.clear()
@@ -283,6 +240,14 @@ class RequestCycle:
         elif head or data:
             self._transport.write(head + data)
 
+    def take_over(self, protocol: asyncio.BaseProtocol) -> TakenConnection:
+        """After a response with status 101: the connection has ``protocol`` until it closes.
+
+        The application must return only then.
+        """
+        self.taken_over = self.response_ended = self.response_complete = True
+        return self._connection.hand_over(protocol)
+
     async def _send_error_response(self) -> None:
         status, headers, body = self._connection.error_response(self._error or Internal())
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
@@ -291,4 +256,8 @@ class RequestCycle:
 
 def _chunk(data: bytes, *, last: bool) -> bytes:
     chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-    return chunk + b"0\r\n\r\n" if last else chunk
+    return chunk + _LAST_CHUNK if last else chunk
+
+
+def _is_event_stream(headers: Iterable[Field]) -> bool:
+    return any(name.lower() == b"content-type" and value.lower().startswith(_EVENTS) for name, value in headers)

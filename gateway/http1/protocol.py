@@ -6,34 +6,36 @@ was already parsed by a stricter grammar, and a second parser could only find a 
 """
 
 import asyncio
+import contextlib
+import socket
+import struct
 import time
 from typing import Any
 from urllib.parse import unquote
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import service_unavailable
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.http1.cycle import RequestCycle
+from gateway.http1.connection_input import ConnectionInput
+from gateway.http1.cycle import RequestCycle, TakenConnection
 from gateway.http1.delivery import Delivery
 from gateway.http1.held_memory import MemoryShort
-from gateway.http1.request_body import ChunkedBody, DeclaredBody
-from gateway.http1.request_head import CHUNKED, HeadReader, RequestHead
+from gateway.http1.request_head import HeadReader, RequestHead
 from gateway.http1.rules import Rule, UnreadableRequest
 from gateway.http1.shared_state import ErrorResponse, SharedState
-from gateway.problems.errors import PayloadTooLarge, RequestTimeout
+from gateway.problems.errors import RequestTimeout
+from gateway.request.client import CLIENT
+from gateway.request.context import CUT_SHORT
 from gateway.request.fields import FIELDS
 from gateway.request.source import UNKNOWN
 from tenants.errors import TenantryError
 
-_PIECE_OVERHEAD = 64  # bytes of memory for each read of a body beyond its own: a megabyte may arrive byte by byte
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER
 
 
-class Http1Protocol(HttpToolsProtocol):
+class Http1Protocol(ConnectionInput):
     """Handles requests one at a time: the next head is parsed when the last response is complete."""
-
-    cycle: RequestCycle  # type: ignore[assignment]  # in place of uvicorn's: the current request, or the last one
 
     def __init__(
         self,
@@ -43,26 +45,13 @@ class Http1Protocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        super().__init__(shared, config, server_state, app_state, _loop)
         self.heads = shared.heads
-        self._shared = shared
-        self._limits = shared.limits
-        self._timeouts = shared.timeouts
+        self.shutting_down = False
         self._reader = HeadReader()
         self._raw_root_path = self.root_path.encode("ascii")
-        self._body: DeclaredBody | ChunkedBody | None = None  # of the current request, until its end has arrived
-        self._buffer = b""  # received, and not parsed yet
         self._head_started = 0.0  # time.perf_counter() of the first byte of an incomplete head
-        self._peer_source: str | None = None  # that requests count for; None behind a trusted proxy
-        self._body_began = 0.0  # seconds of the event loop's clock
-        self._body_grace = 0.0  # seconds
-        self._body_bytes = 0  # received of it, framing included
-        self._body_held = 0  # bytes of memory that the current request's body takes
-        self._held = 0  # bytes of memory that are counted for this connection's input
         self._input_dropped = False  # bytes after the current request were discarded
-        self._draining = False  # after an error response: input is discarded
-        self._drained = 0  # bytes
-        self._client_done = False  # EOF received
 
     # Connection events.
 
@@ -93,6 +82,9 @@ class Http1Protocol(HttpToolsProtocol):
         self._client_done = True
         cycle: RequestCycle | None = self.cycle
         if cycle is not None and self._body is None and not cycle.response_started:
+            if cycle.listens:
+                cycle.scope[CUT_SHORT] = "client_gone"  # type: ignore[literal-required]
+                return False
             cycle.disconnect(half_close=True)
             return True
         if self._buffer and not self._draining:
@@ -120,9 +112,6 @@ class Http1Protocol(HttpToolsProtocol):
             if head is None:
                 self._wait_for_head(data)
                 return b""
-            length = head.fields.length
-            if length > self._shared.body_limit:
-                raise PayloadTooLarge
         except TenantryError as error:
             self._reject(error)
             return b""
@@ -130,8 +119,8 @@ class Http1Protocol(HttpToolsProtocol):
         self._head_started = 0.0
         if self._held:
             self._count_input()
-        if length:
-            self._expect_body(length, len(rest))
+        if head.fields.length:
+            self._expect_body(head.fields.length, len(rest))
         else:
             self._timeouts.cancel(self)
         self._start(head)
@@ -163,10 +152,11 @@ class Http1Protocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
             FIELDS: fields.request_fields,
         }
-        self.cycle = cycle = RequestCycle(
+        self.cycle = scope[CLIENT] = cycle = RequestCycle(
             self,
             scope,
-            more_body=self._body is not None,
+            self._body,
+            length=fields.length,
             keep_alive=is_1_1 and not fields.closes,
             expects=is_1_1 and fields.expects and self._body is not None,
         )
@@ -176,48 +166,7 @@ class Http1Protocol(HttpToolsProtocol):
     def _exceeds(self, limit: int) -> bool:
         return len(self.connections) >= limit or len(self.tasks) >= limit
 
-    def _expect_body(self, length: int, received: int) -> None:
-        self._body = ChunkedBody(self._shared.body_limit) if length == CHUNKED else DeclaredBody(length)
-        if length == CHUNKED or length > received:
-            self._body_began, self._body_grace, self._body_bytes = self.loop.time(), self._limits.grace, 0
-            self._timeouts.set(self, self._limits.grace)
-        else:
-            self._timeouts.cancel(self)
-
-    def _read_body(self, body: DeclaredBody | ChunkedBody, data: bytes) -> bytes:
-        try:
-            payload, rest = body.feed(data)
-        except TenantryError as error:
-            self._abort_body(error)
-            return b""
-        self._body_bytes += len(data) - len(rest)
-        if body.ended:
-            self._body = None
-            self._timeouts.cancel(self)
-            if self.cycle.response_complete:
-                self._timeouts.set(self, self.timeout_keep_alive)
-        self.cycle.feed(payload, more_body=not body.ended)
-        if not self.cycle.response_ended:
-            self._body_held += len(data) - len(rest) + _PIECE_OVERHEAD
-            self._count_input()
-        return rest
-
     # Memory.
-
-    def _count_input(self) -> None:
-        """Count the current request's body, also what the application has read, and bytes that wait to be parsed."""
-        size = self._body_held + len(self._buffer)
-        if size != self._held:
-            self._held = size
-            self._shared.memory.hold(self, size, self._source() if self._body_held else self._peer_source)
-
-    def _free_input(self) -> None:
-        self._buffer, self._body_held = b"", 0
-        self._count_input()
-
-    def _source(self) -> str | None:
-        scope: Any = self.cycle.scope
-        return self._peer_source or self._shared.request_source(scope, scope[FIELDS])
 
     def delivery(self, scope: Any) -> Delivery:
         """The delivery of a response to this connection's client."""
@@ -234,7 +183,7 @@ class Http1Protocol(HttpToolsProtocol):
             cycle.keep_alive = False
             self._count_input()
         if not (cycle.body_taken or cycle.response_ended):
-            self._abort_body(MemoryShort(detail="held memory, in the body"))
+            self.abort_body(MemoryShort(detail="held memory, in the body"))
 
     # Responses.
 
@@ -266,18 +215,44 @@ class Http1Protocol(HttpToolsProtocol):
         self.transport.write(b"".join([*lines, b"\r\n", body]))
         self._drain()
 
-    def _abort_body(self, error: TenantryError) -> None:
-        """Stop reading the body. The application gets the error, and the connection closes after the response."""
-        self._timeouts.cancel(self)
-        self._body_held = 0
-        self._count_input()
-        if self.cycle.response_complete:
-            self._drain()
-            return
-        self.cycle.fail(error)
-        self.flow.pause_reading()
-
     # Closing.
+
+    def shutdown(self) -> None:
+        """The server stops, and waits for the current request."""
+        self.shutting_down = True
+        cycle: RequestCycle | None = self.cycle
+        if cycle is None or not cycle.taken_over:
+            super().shutdown()
+        if cycle is not None:
+            cycle.shut_down()
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> TakenConnection:
+        """Give the transport to another protocol. The connection still counts as one of the server's."""
+        received, self._buffer = self._buffer, b""
+        self._free_input()
+        self._timeouts.cancel(self)
+        self.transport.set_protocol(protocol)
+        self.flow.resume_reading()
+        return TakenConnection(self.transport, received, self.connection_lost, self._shared.memory, self._source())
+
+    def cut_short(self, reason: str) -> None:
+        """Close at once: the current response looks incomplete."""
+        self.cycle.scope[CUT_SHORT] = reason  # type: ignore[literal-required]
+        if self.cycle.ends_with_connection:
+            self.reset()
+        else:
+            self.transport.abort()
+
+    def end_stream(self) -> None:
+        """Close when the client has what was written: the server stops."""
+        self.cycle.scope[CUT_SHORT] = "shutdown"  # type: ignore[literal-required]
+        self.transport.close()
+
+    def reset(self) -> None:
+        """Close at once, with a reset: what was sent must not look complete."""
+        with contextlib.suppress(OSError):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def _close(self) -> None:
         if self._body is not None or self._buffer or self._input_dropped:
@@ -285,33 +260,11 @@ class Http1Protocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _drain(self) -> None:
-        """Half-close, then discard input for a while.
-
-        A close with unread bytes would make the kernel send a reset, on which clients drop the response unread
-        (RFC 9112 section 9.6).
-        """
-        self._draining = True
-        self._body = None
-        self._free_input()
-        if self._client_done:
-            self.transport.close()
-            return
-        self._timeouts.set(self, self._limits.drain)
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-
     def abandon(self) -> None:
         """Close when the client has read what was sent of an incomplete response, at most as long as draining takes."""
         self._draining = True
         self._timeouts.set(self, self._limits.drain)
         self.transport.close()
-
-    def _discard(self, data: bytes) -> None:
-        self._drained += len(data)
-        if self._drained > self._limits.max_drained:
-            self.transport.abort()
 
     # Timeouts.
 
@@ -325,17 +278,6 @@ class Http1Protocol(HttpToolsProtocol):
             self._reject(RequestTimeout(detail="the head took too long"))
         else:
             self.transport.close()
-
-    def _check_body_rate(self) -> None:
-        """Judge the rate over the whole body: what came fast at first buys time at that rate only, and no more."""
-        if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # the client waits for the application
-            self._body_grace += self._limits.grace
-        allowed = self._body_grace + self._body_bytes / self._limits.min_rate
-        left = self._body_began + allowed - self.loop.time()
-        if left > 0:
-            self._timeouts.set(self, left)
-        else:
-            self._abort_body(RequestTimeout(detail="the body arrived too slowly"))
 
     def evict(self) -> None:
         """Close at once: there are too many connections, and this client has been silent the longest."""

@@ -17,6 +17,7 @@ _MAX_SIZE_LINE = 256  # bytes, with extensions and CRLF
 _MAX_TRAILER = 8_192  # bytes of all trailer fields
 _FREE_FRAMING = 16_384  # bytes of chunk framing that a body of any size may have
 _PAYLOAD_PER_FRAMING = 8  # bytes of payload that allow one more byte of framing
+_UNBOUNDED = 1 << 62  # bytes
 _TOO_MUCH_FRAMING = "The chunks of the body are too small. Send larger chunks, or a Content-Length."
 
 
@@ -24,8 +25,17 @@ class DeclaredBody:
     """A body with a Content-Length."""
 
     def __init__(self, length: int) -> None:
+        self._length = length
         self._remaining = length
         self.ended = False
+
+    def bound(self, limit: int) -> bool:
+        """Whether the body has at most ``limit`` bytes."""
+        return self._length <= limit
+
+    def bound_rest(self, limit: int) -> bool:
+        """Whether at most ``limit`` bytes are still to come."""
+        return self._remaining <= limit
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Split ``data`` into the payload of this body and the bytes after its end."""
@@ -43,13 +53,27 @@ class ChunkedBody:
     dropped (RFC 9110 section 6.5.1).
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int = _UNBOUNDED) -> None:
+        self._limit = limit
         self._remaining = limit
         self._framing_left = _FREE_FRAMING
         self._chunk_left = 0  # bytes of the current chunk and its CRLF
         self._last_chunk_seen = False
         self._buffer = b""  # an incomplete line
         self.ended = False
+
+    def bound(self, limit: int) -> bool:
+        """The body has at most ``limit`` bytes from now on. False if more are announced already."""
+        self._remaining += limit - self._limit
+        self._limit = limit
+        return self._remaining >= 0
+
+    def bound_rest(self, limit: int) -> bool:
+        """At most ``limit`` bytes are still to come from now on. False if more are announced already."""
+        announced = self._limit - self._remaining
+        self._remaining = limit - self._chunk_left
+        self._limit = announced + self._remaining
+        return self._remaining >= 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Split ``data`` into the payload of this body and the bytes after its end.

@@ -12,6 +12,7 @@ from gateway.http1.request_head import CHUNKED
 _NAME = re.compile(TOKEN)
 _VALUE_BYTES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _LENGTH, _CODING, _CONNECTION = b"content-length: ", b"transfer-encoding: ", b"connection: "
+_DATE, _HSTS = b"date: ", b"strict-transport-security: "
 _MAX_CACHED = 256  # header names
 _CRLF = b"\r\n"
 
@@ -41,7 +42,7 @@ class _Line:
     prefix: bytes  # the lower-case name and ": "
     length: int | None = None  # Content-Length, or CHUNKED
     closes: bool = False  # Connection: close
-    overrides: bool = False  # a default header, which is then omitted
+    overrides: bool = False  # a default header or Date, which is then omitted
 
 
 class HeadWriter:
@@ -54,18 +55,20 @@ class HeadWriter:
         """``defaults`` are added to every response that does not set a field of the same name."""
         self._lines: dict[bytes, _Line] = {}  # by name, as the application spells it
         self._defaults = {self._prefix(name): value for name, value in defaults}
-        self._special = frozenset({_LENGTH, _CODING, _CONNECTION, *self._defaults})
+        self._special = frozenset({_LENGTH, _CODING, _CONNECTION, _DATE, *self._defaults})
         self._server_headers: list[Field] = []
-        self._server_lines = b""
+        self._server_lines: dict[bytes, bytes] = {}  # by prefix
         self._server_closes = False
-        self._common_lines = self._default_lines()  # server headers, then defaults
+        self._common_lines = self._join_common((), proxied=False)
+        self._other_lines: dict[tuple[tuple[bytes, ...], bool], bytes] = {}  # without what is overridden
 
     def write(
-        self, status: int, server_headers: list[Field], headers: Iterable[Field]
+        self, status: int, server_headers: list[Field], headers: Iterable[Field], *, proxied: bool = False
     ) -> tuple[list[bytes], int | None, bool]:
         """Header lines without the empty line, the body's length, and whether the connection closes.
 
-        The length is CHUNKED, or None if no field tells. uvicorn keeps the same ``server_headers`` list for a second
+        The length is CHUNKED, or None if no field tells. A ``proxied`` response is an upstream's: it gets HSTS alone,
+        and Date if it has none. uvicorn keeps the same ``server_headers`` list for a second
         (for Date) and adds ``Connection: close`` to it before it stops. Raises RuntimeError for a name or a value that
         would corrupt the head, KeyError for an unknown status.
         """
@@ -93,20 +96,28 @@ class HeadWriter:
             elif line.overrides:
                 overridden = (*overridden, line.prefix)
         _check_value(uncached)
-        if overridden:
-            lines[1] = self._server_lines + self._default_lines(overridden)
+        if overridden or proxied:
+            lines[1] = self._other_lines.get((overridden, proxied)) or self._other_common(overridden, proxied=proxied)
         return lines, length, closes
 
     def _set_server_headers(self, headers: list[Field]) -> None:
         lines = [self._cache_line(name, value) for name, value in headers]
-        self._server_lines = b"".join([line.data for line in lines])
+        self._server_lines = {line.prefix: line.data for line in lines}
         self._server_closes = any(line.closes for line in lines)
-        self._common_lines = self._server_lines + self._default_lines()
+        self._common_lines = self._join_common((), proxied=False)
+        self._other_lines.clear()
         self._server_headers = headers
 
-    def _default_lines(self, overridden: tuple[bytes, ...] = ()) -> bytes:
-        kept = [each for each in self._defaults.items() if each[0] not in overridden]
-        return b"".join([prefix + value + _CRLF for prefix, value in kept])
+    def _other_common(self, overridden: tuple[bytes, ...], *, proxied: bool) -> bytes:
+        lines = self._other_lines[overridden, proxied] = self._join_common(overridden, proxied=proxied)
+        return lines
+
+    def _join_common(self, overridden: tuple[bytes, ...], *, proxied: bool) -> bytes:
+        """Lines of server headers, then of defaults."""
+        server = [line for prefix, line in self._server_lines.items() if prefix not in overridden]
+        defaults = [(_HSTS, self._defaults.get(_HSTS))] if proxied else self._defaults.items()
+        kept = [prefix + value + _CRLF for prefix, value in defaults if value is not None and prefix not in overridden]
+        return b"".join([*server, *kept])
 
     def _cache_line(self, name: bytes, value: bytes) -> _Line:
         _check_value(value)
@@ -127,7 +138,7 @@ class HeadWriter:
         return name.lower() + b": "
 
     def _interpret(self, line: _Line, value: bytes) -> None:
-        if line.prefix in self._defaults:
+        if line.prefix in self._defaults or line.prefix == _DATE:
             line.overrides = True
         elif line.prefix == _LENGTH:
             line.length = int(value)

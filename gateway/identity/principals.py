@@ -7,6 +7,7 @@ from gateway.identity.lookup import Holder, KeySecret, Lookup, LookupResult, Sub
 from gateway.identity.turns import Turn
 from gateway.request.fields import Credential
 from tenants.credentials import CredentialInvalid
+from tenants.database.listener import ChangeKind
 from tenants.errors import TenantryError
 from tenants.secrets.tokens import SecretKind, kind_of
 from tenants.sign_in.access_tokens import AccessTokens, Claims
@@ -36,6 +37,10 @@ class Principals:
     def get(self, key: bytes) -> Subject | None:
         """The cached subject of the credential with this hash, else None. Raises CredentialExpired."""
         return self._cache.get(key)
+
+    def forget(self) -> None:
+        """Load every credential again before it is used: something that all of them depend on has changed."""
+        self._cache.on_change(ChangeKind.RESET, "")
 
     def holder_of(self, key: bytes) -> Holder | None:
         """Whose the credential with this hash was, if it was refused as a revoked API key."""

@@ -12,6 +12,7 @@ from tenants.database.listener import ChangeKind
 from tenants.identifiers import WorkloadRuleId
 from tenants.policy import Policy
 from tenants.principal import Principal, PrincipalKind, TenantRef
+from tenants.roles.vocabulary import CurrentPermissions
 from tenants.sign_in.access_tokens import KeyClaims, WorkloadClaims
 from tenants.values.networks import Network, plain_network
 from tenants.workloads import repository
@@ -21,10 +22,10 @@ from tenants.workloads.trust import Trust
 
 @dataclass(frozen=True, slots=True)
 class TokenLookup:
-    """Adds tokens to what ``rows`` finds. ``everything`` is every permission of the deployment."""
+    """Adds tokens to what ``rows`` finds. ``permissions`` are those of the deployment."""
 
     rows: DatabaseLookup
-    everything: frozenset[str]
+    permissions: CurrentPermissions
 
     async def load(self, lookups: Sequence[Lookup]) -> list[LookupResult | Exception]:
         """As ``DatabaseLookup.load``."""
@@ -66,7 +67,7 @@ class TokenLookup:
         return replace(made_from, subject=self._principal(claims, trust, *surroundings[trust.id]))
 
     def _principal(self, claims: WorkloadClaims, trust: Trust, tenant: TenantRef, policy: Policy) -> Principal:
-        scopes = permitted(trust.scopes, self.everything)
+        scopes = permitted(trust.scopes, self.permissions.names)
         return Principal(
             kind=PrincipalKind.WORKLOAD,
             id=trust.id,

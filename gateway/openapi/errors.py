@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from billing.plans.errors import EntitlementRequired
 from gateway.identity.stage import IpNotAllowed
 from gateway.openapi.components import OAUTH_ERROR_NAME, PROBLEM_NAME, SCIM_ERROR_NAME
 from gateway.openapi.headers import header_references
@@ -87,6 +88,8 @@ def _implied(terms: Terms, method: str, *, in_path: bool, body: bool) -> Iterato
         yield PreconditionFailed
     if terms.guard.audience is Audience.TENANTS and terms.cost > 1:
         yield CostBeyondLimits
+    if terms.feature is not None:
+        yield EntitlementRequired
     yield Unavailable
 
 

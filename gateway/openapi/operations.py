@@ -55,6 +55,8 @@ def _paragraphs(description: str, terms: Terms) -> Iterable[str]:
     elif guard.permission is not None:
         exception = ", which people do not need for themselves" if guard.own else ""
         yield f"Requires permission `{guard.permission}`{exception}."
+    if terms.feature is not None:
+        yield f"Requires the feature `{terms.feature}` of the plan."
     if guard.audience is Audience.TENANTS and terms.cost > 1:
         yield f"Counts as {terms.cost} requests."
 

@@ -1,5 +1,7 @@
 """HTTP errors that are raised before any feature runs: framing, method, size, media type, timeout."""
 
+from typing import Self
+
 from tenants.errors import ErrorKind, TenantryError
 
 
@@ -38,6 +40,11 @@ class PayloadTooLarge(TenantryError):
     title = "Payload too large"
     message = "The request body exceeds the size limit. Send a smaller body."
 
+    @classmethod
+    def of_route(cls, limit: int) -> Self:
+        """For a body that is longer than the ``limit`` bytes of its route."""
+        return cls(f"The body exceeds {limit:,} bytes, the most that this route accepts. Send a smaller body.")
+
 
 class UriTooLong(TenantryError):
     kind = ErrorKind.TOO_LARGE
@@ -66,6 +73,15 @@ class UnsupportedContentCoding(UnsupportedMediaType):
     """RFC 9110 section 15.5.16: a compressed body, whose size is unknown before it is expanded."""
 
     message = "Send the body without Content-Encoding: no content coding is supported."
+
+
+class UpgradeRequired(TenantryError):
+    """RFC 6455 section 4.2.2: a version of WebSocket that is not 13, the only one there is."""
+
+    kind = ErrorKind.MALFORMED
+    code = "upgrade_required"
+    title = "Upgrade required"
+    message = "Send Sec-WebSocket-Version: 13. No other version of WebSocket is supported."
 
 
 class Internal(TenantryError):

@@ -16,6 +16,14 @@ class Credential(NamedTuple):
     key: bytes  # SHA-256 of the text: the cache key
 
 
+class ForwardedFields(NamedTuple):
+    """The part of a request's head that is the same for each request with these fields to one proxied route."""
+
+    lines: bytes  # complete header lines
+    host: bytes | None  # the caller's, where the upstream gets it
+    traced: bool  # ``lines`` has a traceparent
+
+
 @dataclass(slots=True)
 class RequestFields:
     """Header fields, shared by all requests of a connection that send exactly the same bytes, as most clients do.
@@ -28,7 +36,11 @@ class RequestFields:
     repeated: bool  # some name occurs more than once, so ``by_name`` is incomplete
     source: str | None = None  # client address, as ``SourceReader`` has read it
     credential: Credential | None = None  # as ``read_credential`` has read it
+    host: str | None = None  # the name in Host, as ``host_name`` has read it
     host_served: bool | None = None  # as the routing stage has found
+    described: object = None  # the request that they describe, as ``gateway/decisions/described.py`` has read it
+    caching: object = None  # as the response cache has read it
+    forwarded: dict[object, ForwardedFields] | None = None  # by proxied route: what its upstream gets of them
 
     @classmethod
     def of(cls, headers: list[Field]) -> Self:

@@ -11,6 +11,7 @@ from tenants.errors import TenantryError
 from tenants.principal import OperatorRole
 from tenants.resources.costs import MOST_COST, is_cost
 from tenants.roles.permissions import Grade
+from tenants.routes.schemas import RouteSpec
 
 Parameter = Mapping[str, Any]  # an OpenAPI 3.1 Parameter Object
 
@@ -99,6 +100,7 @@ class Terms:
     ends_rights: bool = False  # may take rights away: answered when every worker applies it (ID14)
     ending_errors: tuple[type[TenantryError], ...] = ()  # raised after rights were taken away: answered likewise
     per_source: Quota | None = None  # of one source address, on a public route; charged before the body is read
+    feature: str | None = None  # that the tenant's plan must have: present, and neither false nor 0 nor ""
     budget: Budget = Budget.PLAN  # given by the router: ``ManagementRouter`` changes it
     error_format: ErrorFormat = ErrorFormat.PROBLEM  # given by the router: ``ScimRouter``, ``OAuthRouter`` change it
 
@@ -112,6 +114,8 @@ class Terms:
             raise ValueError(f"cost is {self.cost!r}; write a whole number from 1 to {MOST_COST}")
         if self.per_source is not None and self.guard.audience is not Audience.EVERYBODY:
             raise ValueError("per_source limits public routes; others are limited by tenant and principal")
+        if self.feature is not None and self.guard.audience is not Audience.TENANTS:
+            raise ValueError("feature is one of a tenant's plan; require a permission or a principal with it")
         if self.body_limit is not None and self.body_limit < 1:
             raise ValueError(f"body_limit is {self.body_limit!r}; write a number of bytes, at least 1")
         if not 1 <= self.value_limit <= MOST_VALUES:
@@ -126,3 +130,4 @@ class Route:
     template: str  # /v1/contacts/{id}; {rest:path} at its end matches all remaining segments
     terms: Terms
     app: ASGIApp
+    spec: RouteSpec | None = None  # of a proxied route

@@ -82,12 +82,11 @@ def bounded(app: ASGIApp, limit: int) -> ASGIApp:
 
     The server discards a body without a Content-Length that the application does not read.
     """
-    too_large = f"The body exceeds {limit:,} bytes, the most that this route accepts. Send a smaller body."
 
     def within(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         length = context_of(scope).fields.by_name.get(b"content-length")
         if length is not None and int(length) > limit:
-            raise PayloadTooLarge(too_large)
+            raise PayloadTooLarge.of_route(limit)
         left = limit
 
         async def receive_within() -> Message:
@@ -95,7 +94,7 @@ def bounded(app: ASGIApp, limit: int) -> ASGIApp:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise PayloadTooLarge(too_large)
+                raise PayloadTooLarge.of_route(limit)
             return message
 
         return app(scope, receive_within, send)

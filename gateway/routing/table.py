@@ -4,7 +4,7 @@ FastAPI tries the regular expression of one route after another, which takes lon
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from starlette.types import Receive, Scope, Send
@@ -21,13 +21,13 @@ Found = tuple[Route, tuple[str, ...]]  # and the values of its parameters
 _Match = tuple[dict[str, Route], tuple[str, ...]]
 
 
-def _refusing(make: Callable[[], TenantryError], template: str, *, browsers: bool) -> Route:
+def _refusing(make: Callable[[], TenantryError], template: str, *, browsers: bool, any_host: bool) -> Route:
     """Raises a new error each time: one that the route kept would form a reference cycle with its traceback."""
 
     async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise make()
 
-    return Route("", template, Terms(PUBLIC, browsers=browsers), refuse)
+    return Route("", template, Terms(PUBLIC, browsers=browsers, any_host=any_host), refuse)
 
 
 async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -50,14 +50,23 @@ class _Node:
 
 
 class RouteTable:
-    """Every route of a deployment. A literal segment has precedence over a parameter, and a parameter over a rest."""
+    """Routes by path and method. A literal segment has precedence over a parameter, and a parameter over a rest."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         """Raises DeclarationError when two routes have the same method and path."""
         self._literal: dict[str, dict[str, Route]] = {}
         self._root = _Node()
         for route in routes:
-            self._add(route)
+            self.place(route.template, route)
+
+    def place(self, template: str, route: Route) -> None:
+        """Let the route answer at this template, which need not be its own. Raises DeclarationError as at the start."""
+        methods = self._place(template)
+        if methods.setdefault(route.method, route) is not route:
+            first = methods[route.method].template
+            raise DeclarationError(
+                f"Route {route.method} {template}", f"{route.method} {first} already answers to these requests"
+            )
 
     def find(self, method: str, path: str) -> Found:
         """The route, and the values of its parameters in the order of its template. HEAD is answered as GET.
@@ -70,15 +79,21 @@ class RouteTable:
         segments = path.split("/")
         return self._straight(method, segments) or self._searched("GET" if method == "HEAD" else method, segments)
 
+    def matches(self, path: str) -> list[_Match]:
+        """What there is for this path, by method, the most literal first."""
+        return list(self._branches(path.split("/")))
+
     def _straight(self, method: str, segments: list[str]) -> Found | None:
-        """The most literal branch alone, which nearly always has the route."""
-        node, values = self._root, _NO_VALUES
-        for segment in segments[1:]:
+        """The most literal branch alone, which nearly always has the route, and the rest of the path at its end."""
+        node, values, left = self._root, _NO_VALUES, iter(segments)
+        next(left)
+        for segment in left:
             child = node.children.get(segment)
             if child is None:
                 child = node.parameter
                 if child is None or not segment:
-                    return None
+                    route = node.rest.get(method)
+                    return None if route is None else (route, (*values, "/".join((segment, *left))))
                 values = (*values, segment)
             node = child
         route = node.methods.get(method)
@@ -87,20 +102,18 @@ class RouteTable:
     def _searched(self, method: str, segments: list[str]) -> Found:
         """Every branch, the most literal first."""
         others: list[_Match] = []
-        for methods, values in _matches(self._root, segments, 1):
+        for methods, values in self._branches(segments):
             route = methods.get(method)
             if route is not None:
                 return route, values
             others.append((methods, values))
         return _not_allowed(others) if others else UNMATCHED
 
-    def _add(self, route: Route) -> None:
-        methods = self._place(route.template)
-        if methods.setdefault(route.method, route) is not route:
-            first = methods[route.method].template
-            raise DeclarationError(
-                f"Route {route.method} {route.template}", f"{route.method} {first} already answers to these requests"
-            )
+    def _branches(self, segments: list[str]) -> Iterable[_Match]:
+        root = self._root
+        if root.parameter is None and not root.rest and root.children.keys().isdisjoint(segments[1:2]):
+            return ()  # as for most paths of another table
+        return _matches(root, segments, 1)
 
     def _place(self, template: str) -> dict[str, Route]:
         node = self._root
@@ -116,6 +129,17 @@ class RouteTable:
         if "{" not in template:
             self._literal[template] = node.methods
         return node.methods
+
+
+def find_in(tables: Sequence[RouteTable], method: str, path: str) -> Found:
+    """The route of the first of these tables that has one. Where none has, the answer names the methods of all."""
+    refused: list[_Match] = []
+    for table in tables:
+        found = table.find(method, path)
+        if found[0].method:
+            return found
+        refused += table.matches(path)
+    return _not_allowed(refused) if refused else UNMATCHED
 
 
 @cache
@@ -146,5 +170,6 @@ def _not_allowed(others: list[_Match]) -> Found:
     allow = tuple(sorted(allowed))
     (methods, values), *_ = others
     template = next(iter(methods.values())).template
-    browsers = any(route.terms.open_to_browsers for each, _ in others for route in each.values())
-    return _refusing(lambda: MethodNotAllowed(allow), template, browsers=browsers), values
+    terms = [route.terms for each, _ in others for route in each.values()]
+    browsers, any_host = any(each.open_to_browsers for each in terms), any(each.any_host for each in terms)
+    return _refusing(lambda: MethodNotAllowed(allow), template, browsers=browsers, any_host=any_host), values

@@ -34,6 +34,7 @@ def terms(
     ends_rights: bool = False,
     ending_errors: Sequence[type[TenantryError]] = (),
     per_source: Quota | None = None,
+    feature: str | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the terms of an endpoint; see ``Terms`` for what each means.
 
@@ -59,6 +60,7 @@ def terms(
         ends_rights=ends_rights,
         ending_errors=tuple(ending_errors),
         per_source=per_source,
+        feature=feature,
     )
 
     def declare(endpoint: _Endpoint) -> _Endpoint:

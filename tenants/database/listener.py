@@ -53,6 +53,8 @@ class ChangeKind(StrEnum):
     TENANT = "tenant"  # uuid
     PLAN = "plan"  # code
     WORKLOAD_RULE = "workload_rule"  # uuid
+    ROUTES = "routes"  # number of a version, new or removed
+    CACHE = "cache"  # what is to be purged, as JSON; sent by ``tenants/routes/purges.py`` and no trigger
     RESET = "reset"  # no id: notifications may have been missed
 
 

@@ -10,22 +10,13 @@ from tenants.errors import FieldError, ValidationFailed
 from tenants.identifiers import TenantId
 from tenants.policy import Policy
 from tenants.roles.errors import RoleInUse, RoleNameTaken, TooManyRoles
-from tenants.roles.permissions import Permission, built_in_policy
+from tenants.roles.vocabulary import Vocabulary
 
 MOST_ROLES = 100  # of one tenant
 MOST_PERMISSIONS = 200  # named by one role
 MOST_INHERITED = 20  # roles named by one role
 MOST_LEVELS = 8  # own roles on a path of inheritance
 _REVISION_BYTES = 16
-
-
-class Vocabulary:
-    """What roles can refer to: the permissions of this deployment, and the built-in roles."""
-
-    def __init__(self, permissions: Iterable[Permission]) -> None:
-        known = tuple(permissions)
-        self.permissions = frozenset(each.name for each in known)
-        self.built_in: Mapping[str, frozenset[str]] = built_in_policy(known).roles
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,8 +47,8 @@ class RoleSet:
 
     @cached_property
     def policy(self) -> Policy:
-        """The policy of the own roles. Its revision is a hash of them: equal roles have equal revisions."""
-        text = repr(sorted(self.definitions.values())).encode()
+        """The policy of the own roles. Its revision is a hash of what it follows from: equal roles have equal ones."""
+        text = repr((sorted(self.definitions.values()), self._vocabulary.revision)).encode()
         revision = int.from_bytes(blake2b(text, digest_size=_REVISION_BYTES).digest())
         return Policy(self.tenant, revision, self.own)
 

@@ -17,9 +17,9 @@ from tenants.roles.builtin import BuiltInRole
 from tenants.roles.errors import BuiltInRoleFixed, RoleInUse
 from tenants.roles.grants import Grantor, check_role_change
 from tenants.roles.models import Role
-from tenants.roles.permissions import Permission
-from tenants.roles.role_set import RoleDefinition, RoleSet, Vocabulary
+from tenants.roles.role_set import RoleDefinition, RoleSet
 from tenants.roles.schemas import ChangeRole, CreateRole, RoleResponse
+from tenants.roles.vocabulary import CurrentPermissions, Vocabulary
 
 # Whether any member, or any key that has not ended, of this tenant has the role of this name.
 IsAssigned = Callable[[ControlSession, TenantId, str], Awaitable[bool]]
@@ -28,11 +28,18 @@ IsAssigned = Callable[[ControlSession, TenantId, str], Awaitable[bool]]
 class Roles:
     """Every call runs in the caller's transaction. Changes of one tenant's roles and members are serialised."""
 
-    def __init__(self, permissions: Iterable[Permission], assignments: Sequence[IsAssigned]) -> None:
+    def __init__(self, permissions: CurrentPermissions, assignments: Sequence[IsAssigned]) -> None:
         """``assignments`` are the features that assign roles; a role that one of them uses cannot be deleted."""
-        self._vocabulary = Vocabulary(permissions)
+        self._permissions = permissions
         self._assignments = assignments
-        self._built_in = [self._built_in_row(number, role) for number, role in enumerate(BuiltInRole, 1)]
+
+    @property
+    def _vocabulary(self) -> Vocabulary:
+        return self._permissions.vocabulary
+
+    @property
+    def _built_in(self) -> list[Role]:
+        return [self._built_in_row(number, role) for number, role in enumerate(BuiltInRole, 1)]
 
     async def role_sets(self, reads: Work, tenants: Collection[TenantId]) -> dict[TenantId, RoleSet]:
         """The roles of each of these tenants, with one query."""
@@ -157,7 +164,7 @@ class Roles:
         return found
 
     def _refuse_built_in(self, role: RoleId) -> None:
-        if any(each.id == role for each in self._built_in):
+        if any(_built_in_id(number) == role for number, _ in enumerate(BuiltInRole, 1)):
             raise BuiltInRoleFixed
 
     def _set(self, tenant: TenantId, rows: Iterable[Role]) -> RoleSet:
@@ -165,12 +172,19 @@ class Roles:
         return RoleSet(tenant, own, self._vocabulary)
 
     def _built_in_row(self, number: int, role: BuiltInRole) -> Role:
-        # A UUIDv7 of the year 1970: the same in every deployment, and older than every other.
-        identifier = RoleId(UUID(int=(7 << 76) | (2 << 62) | number))
         permissions = sorted(self._vocabulary.built_in[role])
         return Role(
-            id=identifier, name=role.value, description=_DESCRIPTIONS[role], permissions=permissions, inherits=[]
+            id=_built_in_id(number),
+            name=role.value,
+            description=_DESCRIPTIONS[role],
+            permissions=permissions,
+            inherits=[],
         )
+
+
+def _built_in_id(number: int) -> RoleId:
+    """A UUIDv7 of the year 1970: the same in every deployment, and older than every other."""
+    return RoleId(UUID(int=(7 << 76) | (2 << 62) | number))
 
 
 _DESCRIPTIONS: Mapping[BuiltInRole, str] = {

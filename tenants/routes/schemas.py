@@ -7,7 +7,7 @@ whole, and in force as a whole.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from tenants.resources.costs import MOST_COST
 from tenants.roles.permissions import Grade
@@ -95,15 +95,22 @@ class OutlierSpec(Part):
     slow_start: Annotated[float, Field(ge=0, le=600)] = 10.0  # seconds in which a new target's share grows; 0 is off
 
 
+_UPSTREAM: dict[str, JsonValue] = {"name": "crm", "targets": [{"url": "http://10.0.0.5:8080"}]}
+_ROUTE: dict[str, JsonValue] = {"name": "echo", "upstream": "crm", "path": "/echo", "permission": "echo:use"}
+
+
 class UpstreamSpec(Part):
     """A service of the SaaS team: one or more targets that answer alike."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_UPSTREAM]})
 
     name: Name
     targets: Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=MOST_TARGETS)]
     # Targets of a tenant's own deployment, by slug. They may have been given by the tenant: the private-address filter
     # applies to them (PX1).
     by_tenant: Annotated[
-        dict[Slug, Annotated[tuple[TargetSpec, ...], Field(min_length=1)]], Field(max_length=1_000)
+        dict[Slug, Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=MOST_TARGETS)]],
+        Field(max_length=1_000),
     ] = {}
     private: bool = True  # whether ``targets`` may have addresses that are not public
     tls: TlsSpec = TlsSpec()
@@ -167,8 +174,10 @@ class CacheSpec(Part):
 class RouteSpec(Part):
     """One route to an upstream."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_ROUTE]})
+
     name: Name
-    upstream: Name
+    upstream: Name | None = None  # None: requests are decided (/authorize, verify) and never forwarded
     hosts: Annotated[tuple[Annotated[str, StringConstraints(max_length=255)], ...], Field(max_length=50)] = ()  # () any
     path: Annotated[str, StringConstraints(max_length=500), Field(examples=["/echo", "/orders/{id}"])]
     # ``prefix``: the path and all below it. ``exact``: the path alone. Segments such as ``{id}`` match any one segment.
@@ -201,6 +210,8 @@ class RouteSpec(Part):
 
 class Configuration(Part):
     """Everything that is proxied, as one document."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"upstreams": [_UPSTREAM], "routes": [_ROUTE]}]})
 
     upstreams: Annotated[tuple[UpstreamSpec, ...], Field(max_length=MOST_UPSTREAMS)] = ()
     routes: Annotated[tuple[RouteSpec, ...], Field(max_length=MOST_ROUTES)] = ()

@@ -26,7 +26,7 @@ def read_origin(text: str) -> str:
     ``http`` is for pages on the developer's own machine, such as http://localhost:3000. Raises BadValue.
     """
     match = _ORIGIN.fullmatch(text.lower()) if text.isascii() else None
-    host = _canonical_host(match["host"]) if match else None
+    host = canonical_host(match["host"]) if match else None
     if match is None or host is None:
         message = "Must be an origin, such as https://app.example.com: scheme, host and port, without path or wildcard."
         raise BadValue("bad_origin", message)
@@ -38,8 +38,11 @@ def read_origin(text: str) -> str:
     return f"{scheme}://{host}" if port == _OWN_PORTS[scheme] else f"{scheme}://{host}:{port}"
 
 
-def _canonical_host(host: str) -> str | None:
-    """None for what is no host. A host whose last label is a number is an IPv4 address (WHATWG URL, "host parsing")."""
+def canonical_host(host: str) -> str | None:
+    """The one spelling of a host in lower case; None for what is no host.
+
+    A host whose last label is a number is an IPv4 address (WHATWG URL, "host parsing").
+    """
     try:
         if host.startswith("["):
             return f"[{IPv6Address(host[1:-1])}]"

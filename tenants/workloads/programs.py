@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from tenants.database.sessions import ControlSession
 from tenants.decisions.judgement import Program
 from tenants.identifiers import TenantId
+from tenants.roles.vocabulary import CurrentPermissions
 from tenants.workloads import repository
 from tenants.workloads.permitted import permitted
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """``everything`` is every permission of the deployment."""
+    """``permissions`` are those of the deployment."""
 
-    everything: frozenset[str]
+    permissions: CurrentPermissions
 
     async def read(self, session: ControlSession, tenant: TenantId) -> Sequence[Program]:
         """The tenant's rules that work."""
         rules = await repository.enabled(session, tenant)
-        return [Program(each.id, each.role, permitted(each.scopes, self.everything)) for each in rules]
+        return [Program(each.id, each.role, permitted(each.scopes, self.permissions.names)) for each in rules]

@@ -1,6 +1,7 @@
 """Every stage of the gate has its part in an explanation, so that no decision is left out of one (AZ10)."""
 
 from gateway.app import compose
+from gateway.authorization.entitlement import EntitlementStage
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.gate.access_log import AccessLog
@@ -21,6 +22,7 @@ _EXPLAINED: tuple[tuple[type, str | None], ...] = (
     (ActingStage, None),  # of operators, who are no principals of a tenant
     (UsageStage, "Explainer.usage"),
     (AuthorizationStage, "admit over a rehearsal"),
+    (EntitlementStage, "Explainer.entitlement"),
 )
 
 

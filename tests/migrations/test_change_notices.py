@@ -34,6 +34,9 @@ _NEW_KEY = """
     INSERT INTO tenantry.api_keys (id, tenant_id, name, role, prefix, last4, digest, pepper_version)
         SELECT id, id, 'cd', 'admin', 'tn_live_', 'abcd', '\\x7f', 1 FROM tenantry.tenants WHERE slug = 'globex'
 """
+_NEW_ROUTES = """
+    INSERT INTO tenantry.route_versions (number, configuration, changes, actor_kind) VALUES (2, '{}', '{}', 'cli')
+"""
 
 
 class Changes:
@@ -86,6 +89,7 @@ def changes(database_urls: DatabaseUrls) -> Iterator[Changes]:
             "INSERT INTO tenantry.plans (code, name, rank, windows, features) VALUES ('x', 'X', 1, '[]', '{}')",
             ["plan x"],
         ),
+        (_NEW_ROUTES, ["routes 2"]),
     ],
 )
 def test_a_change_is_notified_with_the_id_that_caches_use(
@@ -102,7 +106,7 @@ def test_the_triggers_cover_every_kind_that_the_listener_knows(database_urls: Da
     )
     with psycopg.connect(database_urls.owner) as owner:
         notified = {kind for (kind,) in owner.execute(query)}
-    assert notified == {kind.value for kind in ChangeKind} - {ChangeKind.RESET}
+    assert notified == {kind.value for kind in ChangeKind} - {ChangeKind.RESET, ChangeKind.CACHE}
 
 
 def test_cascading_deletes_are_notified_too(changes: Changes) -> None:

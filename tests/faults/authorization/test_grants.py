@@ -17,7 +17,8 @@ from tenants.identifiers import TenantId, new_id
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.roles.grants import Grantor, check_assignment, check_role_change
 from tenants.roles.permissions import catalogue
-from tenants.roles.role_set import RoleDefinition, RoleSet, Vocabulary
+from tenants.roles.role_set import RoleDefinition, RoleSet
+from tenants.roles.vocabulary import Vocabulary
 
 _CASES_OF_AN_EXAMPLE = 20  # the profiles have 100 and 5,000 examples
 _PERMISSIONS = catalogue(["contacts"])

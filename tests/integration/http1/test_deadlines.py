@@ -73,7 +73,7 @@ def _count_sweeps(server: Http1Server) -> list[None]:
 
 def _send_partial_body(server: Http1Server, client: RawClient, sent: bytes) -> None:
     client.send(_HEAD + b"\r\n" + sent)
-    assert server.wait_until(lambda: bool(server.scopes) and server.connection._body_bytes == len(sent))
+    assert server.wait_until(lambda: bool(server.scopes) and server.received == len(sent))
 
 
 def _let_pass(server: Http1Server, seconds: float) -> None:
@@ -82,7 +82,8 @@ def _let_pass(server: Http1Server, seconds: float) -> None:
 
     def judge() -> None:
         connection = server.connections[0]
-        connection._body_began = connection.loop.time() - seconds
+        assert connection._pace is not None
+        connection._pace._began = connection.loop.time() - seconds
         connection.on_timeout()
         judged.set()
 

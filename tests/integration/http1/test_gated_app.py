@@ -104,8 +104,8 @@ def test_a_slow_body_gets_408(server: Http1Server) -> None:
     """PX8."""
     with connected(server.port) as client:
         client.send(b"POST /read HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 10\r\n\r\nhello")
-        assert server.wait_until(lambda: server.connection._body_bytes == 5)
-        server.call_soon(lambda: server.connection._abort_body(RequestTimeout()))
+        assert server.wait_until(lambda: server.received == 5)
+        server.call_soon(lambda: server.connection.abort_body(RequestTimeout()))
         response = client.response()
         assert (response.status, response.problem["code"]) == (408, "request_timeout")
         assert client.closed()

@@ -152,3 +152,26 @@ def test_a_new_date_keeps_the_defaults() -> None:
     for date in (b"one", b"two"):
         lines, _, _ = writer.write(200, [(b"date", date)], [])
         assert b"".join(lines) == b"HTTP/1.1 200 OK\r\ndate: " + date + b"\r\ncache-control: no-store\r\n"
+
+
+_HSTS = b"strict-transport-security: max-age=63072000"
+
+
+@pytest.mark.parametrize(
+    ("sent", "added"),
+    [
+        ([], [b"date: Thu, 01 Jan 1970 00:00:00 GMT", _HSTS]),
+        ([(b"date", b"upstream's"), (b"cache-control", b"public")], [_HSTS]),
+        ([(b"strict-transport-security", b"max-age=1")], [b"date: Thu, 01 Jan 1970 00:00:00 GMT"]),
+    ],
+)
+def test_a_proxied_response_gets_no_field_that_the_upstream_decides(
+    sent: list[tuple[bytes, bytes]], added: list[bytes]
+) -> None:
+    """PX9: neither cache-control nor a content policy, and one Date; an answer of our own between them has them all."""
+    writer = HeadWriter(security_headers(https=True))
+    own = _fields(writer, _LENGTH)
+    for _ in range(2):
+        lines, _, _ = writer.write(200, _SERVER_HEADERS, sent, proxied=True)
+        assert b"".join(lines).split(b"\r\n")[1:-1] == [*added, *(name + b": " + value for name, value in sent)]
+        assert _fields(writer, _LENGTH) == own

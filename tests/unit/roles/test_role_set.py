@@ -16,9 +16,9 @@ from tenants.roles.role_set import (
     MOST_ROLES,
     RoleDefinition,
     RoleSet,
-    Vocabulary,
 )
 from tenants.roles.schemas import CreateRole
+from tenants.roles.vocabulary import Vocabulary
 
 _VOCABULARY = Vocabulary(catalogue(["contacts"]))
 _READ, _CREATE, _DELETE = "contacts:read", "contacts:create", "contacts:delete"

@@ -1,0 +1,68 @@
+"""What all proxied requests of a worker share, and how the application of a route is put together from it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.proxy.compiled import Parts
+from gateway.proxy.forwarded import ClientFields
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.identity import IdentityTokens
+from gateway.proxy.targets.upstream import Upstream
+from gateway.proxy.targets.upstreams import Upstreams
+from gateway.proxy.tracing import TraceContext
+from gateway.proxy.websocket.relay import Upgradable, WebSocketRelay
+from gateway.proxy.websocket.sockets import OpenSockets
+from tenants.errors import NotFound
+from tenants.routes.schemas import Configuration, RouteSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One per worker process."""
+
+    upstreams: Upstreams
+    identity: IdentityTokens
+    client_fields: ClientFields
+    traces: TraceContext
+    sockets: OpenSockets
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start what works in the background; close it when the last request has ended."""
+        async with AsyncExitStack() as stack:
+            await self.upstreams.start()
+            stack.push_async_callback(self.upstreams.close)
+            yield
+
+    def prepare(self, configuration: Configuration) -> "RouteApps":
+        """Put the upstreams of this configuration in force, for the applications of its routes."""
+        return RouteApps(self, self.upstreams.apply(configuration.upstreams))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteApps:
+    """Makes the applications of the routes of one configuration."""
+
+    proxy: Proxy
+    upstreams: Mapping[str, Upstream]
+
+    def parts_of(self, spec: RouteSpec) -> Parts:
+        """What the application is made of beside the route."""
+        return (self.upstreams.get(spec.upstream or ""),)
+
+    def make(self, spec: RouteSpec) -> ASGIApp:
+        """From the inside out: forwarding, WebSockets. Raises OSError and ValueError for files of the route."""
+        if spec.upstream is None:
+            return _only_decided
+        forwarder = Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
+        if spec.websocket is None:
+            return forwarder
+        return Upgradable(forwarder, WebSocketRelay(spec.websocket, forwarder, self.proxy.sockets))
+
+
+async def _only_decided(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """A route without an upstream is one that a proxy asks about: ``/authorize``, and ``verify``."""
+    raise NotFound
