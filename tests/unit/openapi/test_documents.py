@@ -52,7 +52,7 @@ _OPERATION_IDS = {
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant
         create_plan list_plans read_plan update_plan
         create_route list_routes read_route replace_route delete_route
-        create_upstream list_upstreams read_upstream replace_upstream delete_upstream
+        create_upstream list_upstreams read_upstream replace_upstream delete_upstream read_upstream_health
         read_route_configuration replace_route_configuration list_route_versions roll_back_routes
         list_stripe_events read_stripe_event replay_stripe_event receive_stripe_event
         create_operator_key list_operator_keys read_operator_key revoke_operator_key
