@@ -69,6 +69,7 @@ from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import IsAssigned, Roles
 from tenants.roles.vocabulary import CurrentPermissions
+from tenants.routes import repository as routes_repository
 from tenants.routes.permissions import introduced
 from tenants.routes.purges import CachePurges
 from tenants.routes.service import Routes
@@ -167,7 +168,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     hasher, passwords, tokens = SecretHasher(settings.peppers), PasswordHasher(), _tokens(settings)
     mappings = (scim_repository.has_role, sso_repository.maps_role, workloads_repository.has_role)
     assignments = (members_repository.has_role, api_keys_repository.has_role, *mappings)
-    roles, refusals, directory = Roles(permissions, assignments), Refusals(database), Directory()
+    roles, refusals = Roles(permissions, assignments), Refusals(database)
     queue, subscriptions, plans = JobQueue(), Subscriptions(), Plans()
     addresses = AddressFilter(settings.outbound_networks)
     mail, outbound = _mail(settings, queue), OutboundClient(addresses)
@@ -176,7 +177,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     people = build_people(settings, shared, plans.check_members)
     operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
-    routes = Routes(permissions.fixed, addresses.admits)
+    routes, directory = Routes(permissions.fixed, addresses.admits), Directory(routes_repository.has_targets)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,

@@ -4,6 +4,7 @@ from gateway.api import (
     api_keys,
     audit_events,
     auth,
+    authzen,
     decisions,
     docs,
     invitations,
@@ -42,6 +43,7 @@ from gateway.api import (
     tenant,
     token,
     usage,
+    verify,
     workload_rules,
 )
 from gateway.routing.api_router import ManagementRouter
@@ -85,6 +87,8 @@ ROUTERS: tuple[ManagementRouter, ...] = (
     operator_keys.router,
     leaked_keys.router,
     operator_audit.router,
+    verify.router,
+    authzen.router,
     stripe_webhook.router,
     start_page.router,
     docs.router,

@@ -53,7 +53,7 @@ def apply(
     async def work(features: Features) -> Applied:
         async with features.database.control() as session:
             if dry_run:
-                await features.routes.check(configuration)
+                await features.routes.check(session, configuration)
                 return _compared(await features.routes.current(session), configuration)
             expected = None if if_version is None else (if_version,)
             return await features.routes.apply(session, configuration, expected, origin=COMMAND_LINE)
@@ -74,8 +74,9 @@ def diff(context: typer.Context, file: File, *, as_json: Annotated[bool, AS_JSON
     source, configuration = _read(file)
 
     async def work(features: Features) -> Applied:
-        await features.routes.check(configuration)
-        return _compared(await _current(features), configuration)
+        async with features.database.control() as session:
+            await features.routes.check(session, configuration)
+            return _compared(await features.routes.current(session), configuration)
 
     try:
         compared = administer(load_settings(context), work)

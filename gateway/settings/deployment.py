@@ -37,6 +37,19 @@ class HttpGroup(BaseModel):
         Networks,
         Field(description="Addresses or networks whose X-Forwarded-For is trusted, separated by commas."),
     ] = []
+    decision_networks: Annotated[
+        Networks,
+        Field(
+            description="Addresses or networks of proxies that may ask /authorize, separated by commas; empty is off."
+        ),
+    ] = []
+    decision_audience: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9_.-]{0,99}$",
+            description="Audience of Tenantry-Identity for decisions on requests that go to no upstream.",
+        ),
+    ] = "decisions"
     security_contact: Annotated[
         str | None,
         AfterValidator(_contact),
