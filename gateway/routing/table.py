@@ -59,10 +59,13 @@ class RouteTable:
         for route in routes:
             self.place(route.template, route)
 
-    def place(self, template: str, route: Route) -> None:
-        """Let the route answer at this template, which need not be its own. Raises DeclarationError as at the start."""
+    def place(self, template: str, route: Route, *, yields: bool = False) -> None:
+        """Let the route answer at this template, which need not be its own. With ``yields`` one that is there stays.
+
+        Raises DeclarationError as at the start.
+        """
         methods = self._place(template)
-        if methods.setdefault(route.method, route) is not route:
+        if methods.setdefault(route.method, route) is not route and not yields:
             first = methods[route.method].template
             raise DeclarationError(
                 f"Route {route.method} {template}", f"{route.method} {first} already answers to these requests"

@@ -75,6 +75,18 @@ class HttpGroup(BaseModel):
     ] = 67_108_864
 
 
+class ProxyGroup(BaseModel):
+    """Routes to the SaaS team's own services."""
+
+    proxy_cache_bytes: Annotated[
+        int,
+        Field(
+            ge=1_048_576,
+            description="Bytes that a worker uses for answers of routes with a cache; one answer at most an eighth.",
+        ),
+    ] = 67_108_864
+
+
 class ObservabilityGroup(BaseModel):
     """Metrics and logs."""
 

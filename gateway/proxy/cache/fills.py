@@ -220,7 +220,7 @@ class Fills:
             fill
             for fills in self._by_path.values()
             for fill in fills
-            if pattern.covers(fill.key[0].name, fill.tenant, fill.path)
+            if pattern.covers(fill.key[0], fill.tenant, fill.path)
         )
 
     def outdate_path(self, tenant: str | None, path: str) -> None:

@@ -14,7 +14,7 @@ from gateway.proxy.cache.delivery import deliver, forwarded, hit, with_status
 from gateway.proxy.cache.errors import NotStored
 from gateway.proxy.cache.fills import Fill, FillKey, Outcome, WaiterLeft
 from gateway.proxy.cache.rules import CacheRules
-from gateway.proxy.cache.shares import Key, Resource, Zone, selected
+from gateway.proxy.cache.shares import Key, Resource, selected
 from gateway.proxy.cache.store import ResponseCache
 from gateway.proxy.cache.stored import Stored
 from gateway.proxy.cache.verdicts import Verdict, is_fresh, verdict
@@ -70,7 +70,7 @@ class CachedRoute:
     def __init__(self, inner: ASGIApp, route: RouteSpec, spec: CacheSpec, cache: ResponseCache) -> None:
         self._inner = inner
         self._cache = cache
-        self._zone = Zone(route.name)
+        self._zone = cache.zone(route.name)
         self._rules = CacheRules.of(route, spec)
         self._public = route.access is Access.PUBLIC
         self._outcomes = cache.stats.outcomes
