@@ -7,9 +7,12 @@ second is never looked at.
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from time import perf_counter
+from typing import cast
 
 import structlog
+from starlette.types import Scope
 
+from gateway.http1.cycle import RequestCycle
 from gateway.http1.protocol import Http1Protocol
 from gateway.identity.lookup import Subject
 from gateway.identity.principals import Principals
@@ -57,10 +60,12 @@ class OpenStreams:
         """The server's open connections, which it keeps current."""
         self._connections = connections
 
-    async def start(self) -> None:
+    def start(self) -> None:
+        """Sweep in the background."""
         self._task = asyncio.create_task(self._run(), name="open-streams")
 
     async def close(self) -> None:
+        """Stop; streams that are open go on."""
         for task in (self._task, self._lookup):
             if task is not None:
                 task.cancel()
@@ -71,7 +76,7 @@ class OpenStreams:
             try:
                 self._sockets.tick(asyncio.get_running_loop().time())
                 self._sweep()
-            except Exception:
+            except Exception:  # noqa: BLE001 - one stream must not keep the others from being judged
                 _log.exception("open_streams_failed")
 
     def _sweep(self) -> None:
@@ -133,10 +138,10 @@ class OpenStreams:
     def _streams(self) -> Iterator[tuple[Http1Protocol, RequestContext]]:
         began_before = perf_counter() - _YOUNG
         for connection in tuple(self._connections):
-            cycle = connection.cycle
+            cycle: RequestCycle | None = connection.cycle
             if cycle is not None and (cycle.taken_over or cycle.listens):
                 try:
-                    request = context_of(cycle.scope)
+                    request = context_of(cast("Scope", cycle.scope))
                 except KeyError:  # it has just ended
                     continue
                 if request.started < began_before:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner, Result
 
+from gateway.cli.main import app
 from tenants.routes.schemas import Configuration
+from tests.fixtures.commands import answer
 from tests.fixtures.gateways import GatewayFactory
 from tests.fixtures.live_routes import Served, apply, served
 from tests.unit.proxy.targets.servers import Server, servers, unused_url
@@ -80,6 +83,37 @@ async def test_operators_see_the_health_of_targets(site: Served) -> None:
             while (metrics := await _metrics(site))["tenantry_upstream_targets", "ready", "echo"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert metrics["tenantry_upstream_attempts_total", "ok", "echoes", "echo"] == 5  # counters never decrease
+
+
+async def _command(site: Served, *arguments: str) -> Result:
+    """``tenantry upstreams health``, in a thread: the gateway runs in this one."""
+    environment = {"TENANTRY_OPERATOR_KEY": site.gateway.operator["X-API-Key"]}
+    command = ["upstreams", "health", *arguments]
+    return await asyncio.to_thread(CliRunner().invoke, app, command, env=environment)
+
+
+async def test_the_command_shows_the_health_of_targets(site: Served) -> None:
+    """Issue 12: `tenantry upstreams health`, by an operator key over HTTP; errors in one sentence, without the key."""
+    url = f"http://127.0.0.1:{site.port}"
+    async with servers(1) as (target,):
+        await apply(site.gateway, _configuration([target.url]))
+        shown = answer(await _command(site, "echo", "--url", url, "--json"))
+        assert (shown["name"], shown["targets"][0]["url"], shown["targets"][0]["state"]) == (
+            "echo",
+            target.url,
+            "ready",
+        )
+        as_text = await _command(site, "echo", "--url", url)
+        assert as_text.stdout.splitlines()[1].split()[:3] == [target.url, "-", "ready"]
+    for arguments, code in (
+        (["none", "--url", url], "not_found"),
+        (["echo", "--url", url, "--key", "tn_op_wrong"], "credential_invalid"),
+        (["echo", "--url", unused_url()], "unavailable"),
+        (["echo", "--url", "http://"], "unavailable"),
+    ):
+        failed = await _command(site, *arguments, "--json")
+        assert answer(failed, 1)["error"]["code"] == code
+        assert "tn_op_" not in failed.output
 
 
 async def test_all_targets_down_is_503_until_one_returns(site: Served) -> None:

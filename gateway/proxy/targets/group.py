@@ -145,11 +145,18 @@ class Group:
         return self._weight(target, self._clock())
 
     def retry_after(self) -> int | None:
-        """Seconds until a check or a probe may find a target usable, if it is known when."""
-        now = self._clock()
-        times = [each.next_check for each in self.targets if each.next_check is not None]
-        times += [each.ejected_until for each in self.targets if each.breaker is Breaker.OPEN]
-        return max(1, math.ceil(min(times) - now)) if times else None
+        """Seconds until a target can have passed its checks or may be probed, if it is known when."""
+        times = [time for each in self.targets if (time := self._usable_at(each)) is not None]
+        return max(1, math.ceil(min(times) - self._clock())) if times else None
+
+    def _usable_at(self, target: Target) -> float | None:
+        ejected_until = target.ejected_until if target.breaker is Breaker.OPEN else 0.0
+        if target.health is not Health.UNHEALTHY:
+            return ejected_until
+        if target.next_check is None or self._spec.health is None:
+            return None
+        further = (self._spec.health.healthy_after - 1) * self._spec.health.interval
+        return max(ejected_until, target.next_check + further)
 
     def _out(self) -> list[Target]:
         """The ejected ones; first the one that returns first."""

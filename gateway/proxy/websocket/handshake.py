@@ -5,6 +5,8 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 
+from starlette.types import Scope
+
 from gateway.problems.errors import MalformedRequest, UpgradeRequired
 from gateway.proxy.client.response_head import ResponseHead
 from gateway.request.client import Client
@@ -21,7 +23,9 @@ _ONCE = (b"sec-websocket-key", b"sec-websocket-version", b"origin")
 
 
 class HandshakeInvalid(MalformedRequest):
-    message = "The WebSocket handshake is not valid. Send GET without a body and a Sec-WebSocket-Key of 16 random bytes."
+    message = (
+        "The WebSocket handshake is not valid. Send GET without a body and a Sec-WebSocket-Key of 16 random bytes."
+    )
 
 
 class OriginNotAllowed(Forbidden):
@@ -97,8 +101,8 @@ def _is_key(key: bytes) -> bool:
         return False
 
 
-def _tokens(fields: RequestFields, scope: dict[str, object], name: bytes) -> list[bytes]:
-    headers: list[Field] = scope["headers"]  # type: ignore[assignment]
+def _tokens(fields: RequestFields, scope: Scope, name: bytes) -> list[bytes]:
+    headers: list[Field] = scope["headers"]
     values = [value for each, value in headers if each == name] if fields.repeated else [fields.by_name.get(name, b"")]
     return [each.lower() for each in _list(values)]
 

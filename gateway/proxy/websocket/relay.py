@@ -1,4 +1,4 @@
-"""WebSockets of a route: opened like any request of it, then relayed until one end closes or the gateway must (PX12)."""
+"""WebSockets of a route: opened like any request of it, then relayed until an end closes or the gateway must (PX12)."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -19,7 +19,7 @@ from gateway.proxy.websocket.sockets import OpenSockets
 from gateway.proxy.websocket.tunnel import CLOSED, STREAM, Tunnel
 from gateway.request.client import CLIENT, PROXIED
 from gateway.request.context import RequestContext, context_of
-from tenants.routes.schemas import RouteSpec, WebSocketSpec
+from tenants.routes.schemas import WebSocketSpec
 
 _SWITCHING = 101
 
@@ -27,8 +27,8 @@ _SWITCHING = 101
 class WebSocketRelay:
     """Of one route that allows WebSockets."""
 
-    def __init__(self, spec: RouteSpec, forwarder: Forwarder, sockets: OpenSockets) -> None:
-        self._spec = spec.websocket or WebSocketSpec()
+    def __init__(self, spec: WebSocketSpec, forwarder: Forwarder, sockets: OpenSockets) -> None:
+        self._spec = spec
         self._forwarder = forwarder
         self._sockets = sockets
 

@@ -13,8 +13,8 @@ from gateway.proxy.websocket.frames import CloseCode, FrameError, FrameReader, c
 from tenants.routes.schemas import WebSocketSpec
 
 STREAM = "tenantry.stream"  # scope key of the Tunnel of a request
-_CLOSING = 1.0  # seconds that both ends have to close after a close frame of ours, or after each has sent one
-_ANSWERING = 10.0  # seconds in which an end must answer the close frame of the other
+_CLOSING = 1.0  # seconds in which an end must answer a close frame of ours
+_ANSWERING = 10.0  # seconds in which it must read what it was sent, and answer the close frame of the other end
 _STALLED = 10.0  # seconds in which an end must take most of what waits for it: some 64 KB
 CLIENT_LOST, UPSTREAM_LOST, CLOSED = "client_lost", "upstream_lost", "closed"  # without, and with a close frame
 
@@ -135,6 +135,8 @@ class End(asyncio.Protocol):
             return
         self.write(frame)
         self.await_close()
+        if self._broken and self._transport.can_write_eof():
+            self._transport.write_eof()  # its answer could not be read
 
     def await_close(self) -> None:
         """It is sent nothing more, and may answer with a close frame."""
@@ -233,10 +235,10 @@ class Tunnel:
         self.client.attach(taken.transport)
         self.upstream.attach(upstream)
 
-    def end(self, reason: str, code: CloseCode, text: str) -> None:
+    def end(self, reason: str, code: CloseCode, text: str, *, within: float = _CLOSING) -> None:
         """Close both ends: the client is told the code and the text."""
         if not self.reason:
-            self._close(reason)
+            self._close(reason, within)
             self.client.say_close(code, text)
             self.upstream.say_close(CloseCode.GOING_AWAY, "")
 
@@ -278,8 +280,7 @@ class Tunnel:
     def refuse(self, end: End, error: FrameError) -> None:
         """An end has sent a frame that must not pass."""
         by_client = end is self.client
-        if not self.reason:
-            self._close(f"{error.code.name.lower()}_by_{'client' if by_client else 'upstream'}")
+        self._close(f"{error.code.name.lower()}_by_{'client' if by_client else 'upstream'}", _CLOSING)
         end.say_close(error.code, error.reason)
         if by_client:
             end.peer.say_close(CloseCode.GOING_AWAY, "")
@@ -287,10 +288,14 @@ class Tunnel:
             end.peer.say_close(CloseCode.BAD_GATEWAY, "the upstream broke the protocol")
 
     def on_close_frame(self) -> None:
-        """An end has sent its last frame."""
-        both = self.client.reader.closed and self.upstream.reader.closed
-        deadline = self.loop.time() + (_CLOSING if both else _ANSWERING)
-        self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        """An end has sent its last frame, or a part of it."""
+        client, upstream = self.client.reader, self.upstream.reader
+        if client.closed and upstream.closed and not (client.left or upstream.left):
+            self._close(CLOSED, _ANSWERING)
+            self.client.close()
+            self.upstream.close()
+        elif self._deadline is None:
+            self._deadline = self.loop.time() + _ANSWERING
 
     def on_lost(self, end: End, exc: Exception | None) -> None:
         """The connection to this end has closed."""
@@ -304,12 +309,12 @@ class Tunnel:
         elif self.reason:
             self._end_alone(other)
         elif end.reader.closed:
-            self._close(CLOSED)
+            self._close(CLOSED, _ANSWERING)
             self._end_alone(other)
         elif end is self.upstream:
-            self.end(UPSTREAM_LOST, CloseCode.BAD_GATEWAY, "the upstream has closed the connection")
+            self.end(UPSTREAM_LOST, CloseCode.BAD_GATEWAY, "the upstream has gone", within=_ANSWERING)
         else:
-            self._close(CLIENT_LOST)
+            self._close(CLIENT_LOST, _CLOSING)
             other.close()
 
     def _end_alone(self, other: End) -> None:
@@ -321,6 +326,6 @@ class Tunnel:
         else:
             other.await_close()
 
-    def _close(self, reason: str) -> None:
-        self.reason = reason
-        self._deadline = self.loop.time() + _CLOSING
+    def _close(self, reason: str, seconds: float) -> None:
+        self.reason = self.reason or reason
+        self._deadline = self.loop.time() + seconds
