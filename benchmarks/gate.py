@@ -71,6 +71,7 @@ def _rows(gate: Gate) -> dict[str, ASGIApp]:
     for name, row in rows.items():
         if isinstance(row, Gate) and name not in {
             "authorization",
+            "entitlement",
             "closers",
         }:  # without identity, no guarded route is reachable
             row._stages = (RoutingStage(RouteTable([open_route])), *row._stages[1:])  # noqa: SLF001

@@ -7,7 +7,7 @@ whole, and in force as a whole.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from tenants.resources.costs import MOST_COST
 from tenants.roles.permissions import Grade
@@ -95,8 +95,8 @@ class OutlierSpec(Part):
     slow_start: Annotated[float, Field(ge=0, le=600)] = 10.0  # seconds in which a new target's share grows; 0 is off
 
 
-_UPSTREAM = {"name": "crm", "targets": [{"url": "http://10.0.0.5:8080"}]}
-_ROUTE = {"name": "echo", "upstream": "crm", "path": "/echo", "permission": "echo:use"}
+_UPSTREAM: dict[str, JsonValue] = {"name": "crm", "targets": [{"url": "http://10.0.0.5:8080"}]}
+_ROUTE: dict[str, JsonValue] = {"name": "echo", "upstream": "crm", "path": "/echo", "permission": "echo:use"}
 
 
 class UpstreamSpec(Part):

@@ -137,7 +137,7 @@ async def test_the_findings_say_what_decides(gateway: Gateway) -> None:
         "code": None,
     }
     assert found["tenant"] == {"status": "active", "code": None}
-    assert found["entitlement"] == {"plan": "scale", "code": None}
+    assert found["entitlement"] == {"plan": "scale", "feature": None, "code": None}
     windows = {each["name"]: each for each in found["limits"]["windows"]}
     assert (windows["few"]["quota"], windows["few"]["remaining"], windows["few"]["refuses"]) == (3, 2, False)
     assert windows.keys() == {"burst", "sustained", "few"}

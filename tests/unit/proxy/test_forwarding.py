@@ -158,7 +158,7 @@ def test_the_path_that_was_authorized_is_forwarded(
 
 
 @pytest.mark.parametrize(
-    "target", [b"/a//b", b"/a/..;/b", b"/a/.%3bx/b", b"/a/%c0%ae/b", b"/a/%2e%2e/b", b"/a%2Fb", b"/a%5cb", b"/a/../b"]
+    "target", [b"/a/..;/b", b"/a/.%3bx/b", b"/a/%c0%ae/b", b"/a/%2e%2e/b", b"/a%2Fb", b"/a%5cb", b"/a/../b"]
 )
 def test_a_path_that_can_be_read_in_two_ways_is_not_forwarded(
     gateway: ProxiedServer, upstream: ScriptedUpstream, target: bytes
@@ -167,6 +167,13 @@ def test_a_path_that_can_be_read_in_two_ways_is_not_forwarded(
     before = len(upstream.requests)
     assert _exchange(gateway, target=target).status == 404
     assert len(upstream.requests) == before
+
+
+def test_what_is_left_of_a_path_is_no_host(upstream: ScriptedUpstream) -> None:
+    """PX6: RFC 3986 section 4.2."""
+    with proxied(upstream, path="/echo", strip_prefix=True) as gateway:
+        assert _exchange(gateway, target=b"/echo//other.test/x").status == 404
+        assert _sent(gateway, upstream, b"", b"/echo/a//b").target == "/a//b"
 
 
 def test_a_routes_rules_change_the_request(upstream: ScriptedUpstream, tmp_path: Path) -> None:
