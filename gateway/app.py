@@ -1,6 +1,6 @@
 """The composition root. ``_gate`` has the order of a request, on one screen, and nothing is added elsewhere."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -13,9 +13,15 @@ from gateway.authorization.entitlement import EntitlementStage
 from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.stage import CorsStage
 from gateway.data.router import data_router
+from gateway.decisions.authzen import Evaluator
+from gateway.decisions.decider import Decider
+from gateway.decisions.described import described_requests
 from gateway.decisions.explainer import Explainer
+from gateway.decisions.identities import DecidedIdentities
+from gateway.decisions.subjects import Subjects
+from gateway.decisions.verifier import Verifier
 from gateway.gate.access_log import AccessLog
-from gateway.gate.gate import Gate
+from gateway.gate.gate import Gate, Stage
 from gateway.health.readiness import START_DRAINING, Readiness
 from gateway.identity.acting import ActingStage, recorder
 from gateway.logs.setup import configure_logging
@@ -56,26 +62,45 @@ def compose(services: Services, access: AccessLog, routes: Iterable[Route] = ())
 
 
 def _gate(api: FastAPI, table: RouteTable, services: Services, problems: Problems, access: AccessLog) -> ASGIApp:
-    """The path of a request: the stages in order, then the application of its route."""
-    settings = services.settings
+    """The path of a request: the stages in order, then the application of its route.
+
+    The same stages take the decisions that others ask for: of ``/authorize``, whose requests are replaced by those that
+    they describe, and of ``/operator/v1/verify``.
+    """
+    settings, source = services.settings, SourceReader(services.settings.trusted_proxies)
+    identities = DecidedIdentities(services.proxy.identity, settings.decision_audience)
     routing = _routing(table, services)
+    stages: tuple[Stage, ...] = (
+        *described_requests(settings.decision_networks, source, identities),  # /authorize → what it describes
+        routing,  # method, host and path → route: its terms, its application
+        CorsStage(services.origins, routing),  # preflights; which pages may read the answer
+        services.identity,  # credential → principal
+        ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
+        ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
+        UsageStage(services.usage),  # an admitted request counts
+        AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
+        EntitlementStage(services.plan_cache),  # the feature of the plan that the route requires
+    )
+    _offer_decisions(api, stages, services, identities)
     return Gate(
         lifespan=api,
-        stages=(
-            services.meter.begin,
-            routing,  # method, host and path → route: its terms, its application
-            CorsStage(services.origins, routing),  # preflights; which pages may read the answer
-            services.identity,  # credential → principal
-            ThrottleStage(services.limiter, services.plan_cache),  # all windows of the route's budget or none
-            ActingStage(services.lookup.tenant, recorder(services.database)),  # an operator → principal of a tenant
-            UsageStage(services.usage),  # an admitted request counts
-            AuthorizationStage(services.authorizer, services.features.decisions),  # the guard of the route
-            EntitlementStage(services.plan_cache),  # the feature of the plan that the route requires
-        ),
+        stages=(services.meter.begin, *stages),
         closers=(services.usage.count, services.meter.close),
         problems=problems,
-        source=SourceReader(settings.trusted_proxies),
+        source=source,
         access=access,
+    )
+
+
+def _offer_decisions(api: FastAPI, stages: Sequence[Stage], services: Services, identities: DecidedIdentities) -> None:
+    """For the endpoints that answer in place of the gate: they decide by its own stages, and charge."""
+    authorizer, database = services.authorizer, services.database
+    decider = Decider(stages, authorizer, counts=services.features.decisions, count=services.usage.count)
+    verifier = Verifier(decider, identities, services.limiter, services.plan_cache)
+    subjects = Subjects(services.lookup, services.token_lookup, database)
+    api.state.verifier = verifier
+    api.state.evaluator = Evaluator(
+        verifier, subjects, services.lookup.tenant, lambda: {each.name for each in authorizer.permissions}
     )
 
 

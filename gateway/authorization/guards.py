@@ -1,5 +1,5 @@
 """The guard that every route declares in its terms: ``requires(...)``, ``requires_principal``, ``requires_person``,
-``requires_operator``, ``requires_operator_read``, ``signed_or_operator`` or ``public``.
+``requires_operator``, ``requires_operator_read``, ``requires_verifier``, ``signed_or_operator`` or ``public``.
 """
 
 import re
@@ -14,6 +14,8 @@ requires_principal = Guard(Audience.TENANTS)  # any caller of a tenant, whatever
 requires_person = Guard(Audience.TENANTS, people_only=True)  # any person who is signed in, for what is their own
 requires_operator = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN}))
 requires_operator_read = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN, OperatorRole.SUPPORT}))
+# Asks for decisions about others' credentials: the one thing that the role verifier may do.
+requires_verifier = Guard(Audience.OPERATORS, operator_roles=frozenset({OperatorRole.ADMIN, OperatorRole.VERIFIER}))
 # Open to everybody for what the endpoint verifies by a signature; with a credential, to these operators alone.
 signed_or_operator = Guard(Audience.EVERYBODY, operator_roles=frozenset({OperatorRole.ADMIN}))
 public = PUBLIC  # open to everybody on purpose

@@ -26,7 +26,8 @@ from gateway.decisions.findings import (
 )
 from gateway.decisions.schemas import Explanation, Stage
 from gateway.decisions.subjects import Subject
-from gateway.http1.request_head import HeadReader, RequestHead
+from gateway.decisions.targets import TargetReader
+from gateway.http1.request_head import RequestHead
 from gateway.identity.stage import check_address, check_tenant
 from gateway.request.context import RequestContext
 from gateway.request.fields import RequestFields
@@ -136,22 +137,13 @@ class Explainer:
     def _routed(self, asked: AskedRequest, trial: Trial) -> RequestContext | None:
         """The request as the server and the routing stage make it; None when it is not valid HTTP."""
         try:
-            head = _parsed(asked)
+            head = TargetReader().read(asked.method.encode("ascii"), asked.path.encode("ascii"))
             request = _context(head, asked)
             self.routing(request)
         except TenantryError as error:
             trial.errors[Stage.HTTP] = error.with_traceback(None)
             return None
         return request
-
-
-def _parsed(asked: AskedRequest) -> RequestHead:
-    """By the parser of the server. Raises MalformedRequest, MethodNotImplemented, UriTooLong."""
-    line = f"{asked.method} {asked.path} HTTP/1.1\r\nHost: host\r\n\r\n"
-    head = HeadReader().read(line.encode("ascii"))
-    if head is None:
-        raise ValueError("the line of an asked request is complete")
-    return head
 
 
 def _context(head: RequestHead, asked: AskedRequest) -> RequestContext:

@@ -30,12 +30,17 @@ from gateway.throttle.limiter import RequestLimiter
 from tenants.api_keys.lineage import Granted
 from tenants.api_keys.status import status_of as key_status_of
 from tenants.errors import RateLimited, TenantryError
-from tenants.identifiers import API_KEY, USER, WORKLOAD_RULE, show
+from tenants.identifiers import API_KEY, OPERATOR_KEY, USER, WORKLOAD_RULE, show
 from tenants.principal import Principal, PrincipalKind
 
 CodeOf = Callable[[Stage], str | None]
 _AUDIENCES = {Audience.EVERYBODY: "public", Audience.TENANTS: "tenants", Audience.OPERATORS: "operators"}
-_PREFIXES = {PrincipalKind.API_KEY: API_KEY, PrincipalKind.USER: USER, PrincipalKind.WORKLOAD: WORKLOAD_RULE}
+PREFIXES = {
+    PrincipalKind.API_KEY: API_KEY,
+    PrincipalKind.USER: USER,
+    PrincipalKind.OPERATOR: OPERATOR_KEY,
+    PrincipalKind.WORKLOAD: WORKLOAD_RULE,
+}
 
 
 def decision_of(errors: Mapping[Stage, TenantryError]) -> Decision:
@@ -56,7 +61,7 @@ def decision_of(errors: Mapping[Stage, TenantryError]) -> Decision:
 
 def principal_of(subject: Subject) -> ExplainedPrincipal:
     return ExplainedPrincipal(
-        kind=subject.kind, id=show(_PREFIXES[subject.kind], subject.id), is_caller=subject.is_caller
+        kind=subject.kind, id=show(PREFIXES[subject.kind], subject.id), is_caller=subject.is_caller
     )
 
 

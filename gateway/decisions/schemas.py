@@ -13,18 +13,23 @@ from tenants.principal import PrincipalKind, TenantStatus
 from tenants.values.errors import BadValue, with_pydantic_errors
 from tenants.values.networks import plain_address
 
-_LONGEST_ADDRESS = 60  # characters
-_LONGEST_PATH = 8_000  # characters: less than what the server accepts, so that the body is what is refused
+LONGEST_ADDRESS = 60  # characters
+LONGEST_PATH = 8_000  # characters: less than what the server accepts, so that the body is what is refused
+METHOD = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$"
 _ID = "|".join(map(pattern_of, (API_KEY, USER, WORKLOAD_RULE)))
 
 
-def _address(text: str) -> str:
+def read_address(text: str) -> str:
+    """The address in canonical form. Raises BadValue."""
     try:
         if "%" not in text:
             return str(plain_address(text))
     except ValueError:
         pass
     raise BadValue("bad_address", "Must be an IPv4 or IPv6 address, without a zone id.")
+
+
+CLIENT_ADDRESS = AfterValidator(with_pydantic_errors(read_address))
 
 
 class ExplainDecision(BaseModel):
@@ -34,13 +39,13 @@ class ExplainDecision(BaseModel):
 
     method: Annotated[
         str | None,
-        Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$", description="Of a request.", examples=["GET"]),
+        Field(pattern=METHOD, description="Of a request.", examples=["GET"]),
     ] = None
     path: Annotated[
         str | None,
         Field(
             pattern=r"^/[!-~]*$",
-            max_length=_LONGEST_PATH,
+            max_length=LONGEST_PATH,
             description="Of a request, as it is sent: percent-encoded. A query is ignored, as by the gate.",
             examples=["/v1/usage"],
         ),
@@ -60,8 +65,8 @@ class ExplainDecision(BaseModel):
     ] = None
     client: Annotated[
         str | None,
-        Field(max_length=_LONGEST_ADDRESS, description="Source address of the request; default: your own, for you."),
-        AfterValidator(with_pydantic_errors(_address)),
+        Field(max_length=LONGEST_ADDRESS, description="Source address of the request; default: your own, for you."),
+        CLIENT_ADDRESS,
     ] = None
 
 

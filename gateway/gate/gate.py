@@ -67,7 +67,8 @@ class Gate:
             route = request.route
             if route is None:
                 raise LookupError("no stage has found a route")  # noqa: TRY301 - handled as any other error
-            await route.app(scope if scope["method"] != "HEAD" else _as_get(scope), request.receive, request.send)
+            answer = request.answer or route.app
+            await answer(scope if scope["method"] != "HEAD" else _as_get(scope), request.receive, request.send)
         except TenantryError as error:
             await self._send_problem(error, request)
         except Exception as error:  # noqa: BLE001 - every error gets a response
@@ -98,6 +99,8 @@ class Gate:
         note(request, known)
         error_format = ErrorFormat.PROBLEM if request.route is None else request.route.terms.error_format
         response = self._problems.response(known, request.request_id, error_format)
+        if request.answer is not None:
+            request.answer.refuse(response)
         await response(request.scope, request.receive, request.send)
 
 

@@ -71,6 +71,7 @@ OPERATORS = Edition(
         "routes": "Paths that lead to the SaaS's own services, by version of the whole configuration.",
         "upstreams": "The SaaS's own services that routes go to.",
         "operator keys": "Keys of the SaaS's own staff and services: their role and expiry.",
+        "verify": "Decisions on requests that other services have received, for services and for proxies.",
         "leaked keys": "Reports of keys that were found in public.",
         "operators' audit log": "What operators have changed, in a chain that shows every later edit.",
         "Stripe events": "The events received from Stripe, and the endpoint that receives them.",

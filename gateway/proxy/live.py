@@ -26,6 +26,8 @@ from tenants.routes.service import Version
 _DEADLINE = 2.0  # seconds for reading a version
 _RETRY = 1.0  # seconds after which a version that cannot be served in whole is tried again
 
+Find = Callable[[str, str, str], Route]  # method, path, host
+
 _log = structlog.get_logger(__name__)
 
 
@@ -38,7 +40,7 @@ class MakesApps(Protocol):
 
 
 class LiveRoutes:
-    """One per worker process. ``find`` reads memory only.
+    """One per worker process. ``find`` is as ``RouteTable.find``, among the routes of the host, and then of any host.
 
     What cannot be served on this worker answers 503 and is tried again each second: a route of which a file is missing
     alone; all routes, where a version cannot be read, such as one of a later release. Their guards are those of the
@@ -59,17 +61,13 @@ class LiveRoutes:
         self._apps = apps
         self._forget_principals = forget_principals
         self._tables = NO_ROUTES
-        self._closed: Route | None = _closed("not loaded yet")  # answers every path while no version can be used
+        self.is_loaded = False  # a version is in force
+        self.find: Find = _closed("not loaded yet")
         self._retry: asyncio.TimerHandle | None = None
         self._reloading = Reloading("routes", listener, self._load)
         self.loads = 0  # versions that came into force here
         self.faults: dict[str, str] = {}  # why routes answer 503 here, by name; "" is all of them
         listener.subscribe(self._on_change)
-
-    @property
-    def is_loaded(self) -> bool:
-        """A version is in force."""
-        return self._closed is None
 
     @property
     def unavailable(self) -> int:
@@ -80,12 +78,6 @@ class LiveRoutes:
     def version(self) -> int:
         """The number of the version in force; 0 before the first."""
         return self._tables.number
-
-    def find(self, method: str, path: str, host: str) -> Route:
-        """As ``RouteTable.find``, among the routes of this host, and then among those of any host."""
-        if self._closed is not None:
-            return self._closed
-        return self._tables.find(method, path, host)
 
     def in_force(self, route: Route) -> bool:
         """Whether a request that was admitted to this route would be now, as far as the routes decide it."""
@@ -136,13 +128,13 @@ class LiveRoutes:
         if tables.number != self._tables.number:
             self.loads += 1
             _log.info("routes_in_force", version=tables.number, routes=len(tables.routes))
-        self._tables, self._closed = tables, None
+        self._tables, self.find, self.is_loaded = tables, tables.find, True
         if self._permissions.introduce(introduced(configuration, self._permissions.fixed)):
             self._forget_principals()
         self._report(tables.faults)
 
     def _close(self, fault: str) -> None:
-        self._closed = _closed(fault)
+        self.find, self.is_loaded = _closed(fault), False
         self._report({"": fault})
 
     def _report(self, faults: dict[str, str]) -> None:
@@ -156,5 +148,7 @@ class LiveRoutes:
             self._retry = asyncio.get_running_loop().call_later(_RETRY, self._reloading.mark_stale)
 
 
-def _closed(fault: str) -> Route:
-    return Route("", "", Terms(PUBLIC), unavailable(fault))
+def _closed(fault: str) -> Find:
+    """Every path answers 503 while no version can be used."""
+    route = Route("", "", Terms(PUBLIC), unavailable(fault))
+    return lambda _method, _path, _host: route

@@ -1,9 +1,11 @@
 """The state of one request: created by the gate, filled by the stages, read by endpoints and the access log."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
-from starlette.types import Receive, Scope
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gateway.request.fields import RequestFields
 from gateway.request.route import Route
@@ -17,10 +19,23 @@ LateHeaders = Callable[["RequestContext"], Iterable[Header]]
 Closer = Callable[["RequestContext", int], None]  # the status, 0 when the request ended without a complete response
 
 
+class Answer(Protocol):
+    """Answers a request that is admitted, in place of the application of its route."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """As an ASGI application."""
+        ...
+
+    def refuse(self, response: Response) -> None:
+        """Complete the response to a request that is not admitted."""
+        ...
+
+
 class RequestContext:
     """Each stage has its own attribute here. State that a stage needs only at the end belongs into a closer."""
 
     __slots__ = (
+        "answer",
         "client",
         "closers",
         "cost",
@@ -56,6 +71,7 @@ class RequestContext:
         self.reason: str | None = None  # why an operator acts for the tenant of ``principal``
         self.cost = 0  # units of usage; 0 until every stage has admitted the request
         self.response_headers: list[Header] = []  # added to the response by the gate
+        self.answer: Answer | None = None  # in place of the application of the route
         self.late_headers: LateHeaders | None = None  # added as well, and asked for when the response begins
         self.log: dict[str, object] = {}  # extra fields of the access log line; never a secret
 

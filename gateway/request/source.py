@@ -38,6 +38,21 @@ class SourceReader:
             forwarded = b",".join([value for name, value in scope["headers"] if name == b"x-forwarded-for"])
         return self._read(peer[0], forwarded)
 
+    def named(self, forwarded: bytes) -> str | None:
+        """The client that a proxy names in X-Forwarded-For, when the proxy itself is believed; None without one.
+
+        The last address is the proxy's own word. Those before it count while they are behind trusted proxies.
+        """
+        found: Address | None = None
+        for entry in _right_to_left(forwarded):
+            address = parse_address(entry)
+            if address is None:
+                break
+            found = address
+            if not self._trusts(address):
+                break
+        return None if found is None else str(found)
+
     def of_peer(self, peer: str) -> str | None:
         """The peer's own address in canonical form; None for a trusted proxy, which sends for many clients."""
         address = parse_address(peer)

@@ -37,6 +37,19 @@ class HttpGroup(BaseModel):
         Networks,
         Field(description="Addresses or networks whose X-Forwarded-For is trusted, separated by commas."),
     ] = []
+    decision_networks: Annotated[
+        Networks,
+        Field(
+            description="Addresses or networks of proxies that may ask /authorize, separated by commas; empty is off."
+        ),
+    ] = []
+    decision_audience: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9_.-]{0,99}$",
+            description="Audience of Tenantry-Identity for decisions on requests that go to no upstream.",
+        ),
+    ] = "decisions"
     security_contact: Annotated[
         str | None,
         AfterValidator(_contact),
@@ -58,6 +71,18 @@ class HttpGroup(BaseModel):
             ge=1_048_576,
             description="Bytes of unfinished requests and undelivered responses that a worker holds, a quarter of them "
             "for one source; at least 16 times the body limit.",
+        ),
+    ] = 67_108_864
+
+
+class ProxyGroup(BaseModel):
+    """Routes to the SaaS team's own services."""
+
+    proxy_cache_bytes: Annotated[
+        int,
+        Field(
+            ge=1_048_576,
+            description="Bytes that a worker uses for answers of routes with a cache; one answer at most an eighth.",
         ),
     ] = 67_108_864
 

@@ -49,6 +49,15 @@ class ThrottleStage:
             return None
         return self._wait(request, account)
 
+    def account_of(self, request: RequestContext) -> Account | None:
+        """What a request is charged to whose route and principal are known; None is nothing."""
+        route, principal = request.route, request.principal
+        if route is None:
+            return None
+        if principal is None or route.terms.budget is not _PLAN or route.terms.per_source is not None:
+            return self._other_account(request, route)
+        return self._limiter.plan_account(principal, self._plans.plan(principal.tenant.plan))
+
     def _other_account(self, request: RequestContext, route: Route) -> Account | None:
         if route.terms.per_source is not None:
             return self._limiter.source_account(request.client, route, route.terms.per_source)

@@ -10,9 +10,9 @@ import tomli_w
 from pydantic import ValidationError
 
 from tenants.errors import MOST_ERRORS, ValidationFailed
-from tenants.routes.diff import stored_form
 from tenants.routes.faults import pointer_of
 from tenants.routes.schemas import Configuration
+from tenants.routes.stored import stored_configuration
 
 _CONTROLS = re.compile("[\u0080-\u009f]")
 
@@ -59,7 +59,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 def write_toml(configuration: Configuration) -> str:
     """A file that applies to no change. Without members that have their default."""
     # A field value may have the controls U+0080 to U+009F, which would act on a terminal. They are in strings only.
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04X}", tomli_w.dumps(stored_form(configuration)))
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04X}", tomli_w.dumps(stored_configuration(configuration)))
 
 
 class Lines:

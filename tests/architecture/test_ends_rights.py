@@ -57,6 +57,10 @@ NO_RIGHTS_TAKEN = {
     "POST /operator/v1/tenants/{tenant_id}/resume": _GIVES,
     "POST /operator/v1/plans": _GIVES,
     "POST /operator/v1/operator-keys": _GIVES,
+    "POST /operator/v1/verify": "it changes nothing but counts",
+    "POST /operator/v1/verify/batch": "it changes nothing but counts",
+    "POST /access/v1/evaluation": "it changes nothing but counts",
+    "POST /access/v1/evaluations": "it changes nothing but counts",
     "POST /operator/v1/events/{event_id}/replay": "queues a job, as the first delivery did",
     "POST /webhooks/stripe": "queues a job: Stripe asks for an answer when the event is stored",
 }

@@ -17,6 +17,7 @@ from gateway.authorization.guards import (
     requires_operator_read,
     requires_person,
     requires_principal,
+    requires_verifier,
     signed_or_operator,
 )
 from gateway.authorization.stage import AuthorizationStage
@@ -40,6 +41,8 @@ from tests.fixtures.unconnected import unconnected_api, unconnected_services
 _LEAKED_KEYS = "/operator/v1/leaked-keys"
 _ROUTE_CONFIGURATION = "/operator/v1/route-configuration"
 _MIGRATIONS = "/operator/v1/migrations"
+_VERIFY = "/operator/v1/verify"
+_OF_VERIFIERS = {_VERIFY, f"{_VERIFY}/batch", "/access/v1/evaluation", "/access/v1/evaluations"}
 _ID = TenantId(uuid4())
 _TENANT = TenantRef(_ID, "acme", TenantStatus.ACTIVE, tenant_schema(_ID), tenant_role(_ID), "scale")
 _LARGEST_PUBLIC = 16_384  # bytes
@@ -61,6 +64,7 @@ _HIDDEN = {
     "/problems/{code}",
 }
 _PUBLIC = _HIDDEN | {
+    "/.well-known/authzen-configuration",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
     "/livez",
@@ -180,7 +184,7 @@ def test_a_path_that_the_table_cannot_match_is_refused(path: str) -> None:
 
 def test_every_route_has_a_body_bound(api: FastAPI) -> None:
     """LD1, DA2: a document is at most 2 MiB, an anonymous one 16 KiB; what is signed is read, then verified."""
-    raw = {"/webhooks/stripe", "/v1/auth/token", _LEAKED_KEYS}
+    raw = {"/webhooks/stripe", "/v1/auth/token", _LEAKED_KEYS, *_OF_VERIFIERS}
     for context, route in api_routes(api.routes):
         limit = route.terms.body_limit or 0
         if context.body_field is None:
@@ -226,7 +230,9 @@ def test_the_document_says_who_may_call_what_at_which_cost(paths: dict[str, Any]
 def test_guards_match_their_paths(routes: list[Route]) -> None:
     """AZ3: operator routes are for operators alone, and no other route is; what only reads is open to support."""
     for route in routes:
-        if route.template.startswith("/operator/v1/"):
+        if route.template in _OF_VERIFIERS:
+            assert route.terms.guard == requires_verifier, route.template
+        elif route.template.startswith("/operator/v1/"):
             expected = requires_operator_read if route.method == "GET" else requires_operator
             expected = signed_or_operator if route.template == _LEAKED_KEYS else expected
             assert route.terms.guard == expected, route.template
@@ -247,28 +253,17 @@ def _may_call(caller: str, route: Route) -> bool:
     path = route.template
     if path in _PUBLIC and not (path in _OF_PEOPLE and route.method == "DELETE"):
         return True
-    if path.startswith("/operator/"):
+    if path.startswith("/operator/") or path in _OF_VERIFIERS:
         signs = path == _LEAKED_KEYS and caller == "nobody"  # the endpoint verifies the signature
+        signs = signs or (path in _OF_VERIFIERS and caller == "operator verifier")
         return signs or caller == "operator admin" or (caller == "operator support" and route.method == "GET")
     if path in _OF_PEOPLE:
         return caller in _PEOPLE
     caller = _PEOPLE.get(caller, caller)
     if path in {"/v1/me", "/v1/decisions/explain"}:  # which asks for a permission when the body names somebody else
         return caller in _ROLES
-    managed = {
-        "tenant",
-        "api-keys",
-        "usage",
-        "members",
-        "invitations",
-        "roles",
-        "permissions",
-        "audit-events",
-        "scim",
-        "sso",
-        "v2",
-        "workload-rules",
-    }
+    managed = {"tenant", "api-keys", "usage", "members", "invitations", "roles", "permissions", "audit-events"}
+    managed |= {"scim", "sso", "v2", "workload-rules"}
     if path.split("/")[2] in managed:
         return caller in {"owner", "admin"}
     return caller in (_ROLES if route.method == "GET" else {"owner", "admin", "member"})

@@ -76,6 +76,10 @@ class UpstreamConnection(Lifecycle):
             self._write(data)
             if self._outgoing.paused:
                 await self._uncancelled(self._outgoing.drain())
+            else:
+                await self._uncancelled(
+                    asyncio.sleep(0)
+                )  # an early response, or the end of the connection, has to be noticed
         if self._failure is not None:
             raise self._failure
         return not self._outgoing.ended

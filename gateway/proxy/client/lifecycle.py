@@ -4,13 +4,15 @@ import asyncio
 import math
 from collections.abc import Awaitable
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from gateway.proxy.client.errors import ConnectionLost, ResponseTimedOut, UpstreamFailed
 from gateway.proxy.client.incoming import Incoming
 from gateway.proxy.client.outgoing import Outgoing
 from gateway.proxy.client.response_head import HeadReader, ResponseHead
 from gateway.proxy.client.settings import ConnectionSettings
+
+_MOST_UNSENT: Final = 65_536  # bytes in a transport before writers wait; over TLS the default is 512 KB
 
 
 class State(Enum):
@@ -111,6 +113,7 @@ class Lifecycle(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected, TLS included."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.set_write_buffer_limits(_MOST_UNSENT)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Reset, or ended by either side."""

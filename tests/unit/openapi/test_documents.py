@@ -52,11 +52,12 @@ _OPERATION_IDS = {
         create_tenant list_tenants read_tenant update_tenant delete_tenant suspend_tenant resume_tenant
         create_plan list_plans read_plan update_plan
         create_route list_routes read_route replace_route delete_route
-        create_upstream list_upstreams read_upstream replace_upstream delete_upstream
+        create_upstream list_upstreams read_upstream replace_upstream delete_upstream read_upstream_health
         read_route_configuration replace_route_configuration list_route_versions roll_back_routes
         list_stripe_events read_stripe_event replay_stripe_event receive_stripe_event
         create_operator_key list_operator_keys read_operator_key revoke_operator_key
         report_leaked_keys
+        verify verify_batch evaluate_access evaluate_accesses read_authzen_metadata
         list_operator_audit_events read_operator_audit_event
         list_migrations read_control_migration read_migration
         read_liveness read_readiness read_metrics
@@ -98,7 +99,8 @@ def test_each_document_has_the_paths_of_its_readers() -> None:
     tenants, operators = (set(_MADE[edition]["paths"]) for edition in EDITIONS)
     assert all(path.startswith(("/v1/", "/scim/v2/", "/.well-known/")) for path in tenants)
     rest = {path for path in operators if not path.startswith("/operator/v1/")}
-    assert rest == {"/livez", "/readyz", "/metrics", "/webhooks/stripe"}
+    authzen = {"/access/v1/evaluation", "/access/v1/evaluations", "/.well-known/authzen-configuration"}
+    assert rest == {"/livez", "/readyz", "/metrics", "/webhooks/stripe"} | authzen
 
 
 @_BOTH
@@ -183,6 +185,7 @@ _UNLIMITED = {
     "read_server_metadata",
     "read_signing_keys",
     "receive_stripe_event",
+    "read_authzen_metadata",
     "read_liveness",
     "read_readiness",
     "read_metrics",

@@ -1,14 +1,17 @@
 """Bodies are streamed both ways with bounded memory, and each phase has a deadline."""
 
 import asyncio
+import ssl
+from pathlib import Path
 
 import pytest
 
 from gateway.proxy.client.errors import ConnectionLost, ResponseTimedOut
 from gateway.proxy.client.incoming import MOST_BUFFERED
 from gateway.proxy.client.outgoing import BodyLengthWrong
+from tenants.routes.schemas import TlsSpec
 from tests.fixtures.pools import SWEEP, begin, exchange, pool_to, until
-from tests.fixtures.upstreams import UpstreamSide, always, answer, scripted_upstream, silent
+from tests.fixtures.upstreams import Authority, UpstreamSide, always, answer, scripted_upstream, server_context, silent
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +20,13 @@ _PIECE = b"x" * 65_536
 _PIECES = 512  # 32 MB
 _MOST_READ = 262_144  # bytes that one read of the event loop can add
 _MOST_WRITTEN = 131_072  # bytes that a transport holds before it pauses the writer, and one piece
+
+
+_UNVERIFIED = TlsSpec(verify=False)
+
+
+def _context(folder: Path) -> ssl.SSLContext:
+    return server_context(Authority(folder).own())
 
 
 def _declared(size: int) -> bytes:
@@ -50,7 +60,8 @@ async def test_a_body_of_another_length_is_not_completed(data: bytes) -> None:
         assert pool.size == 0
 
 
-async def test_a_large_request_waits_for_its_upstream() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_a_large_request_waits_for_its_upstream(tmp_path: Path, *, tls: bool) -> None:
     """PX11: the transport holds a bounded number of bytes, whatever the size of the body."""
     taken = asyncio.Event()
 
@@ -62,7 +73,8 @@ async def test_a_large_request_waits_for_its_upstream() -> None:
         side.send(answer(b"ok"))
         await side.read()
 
-    async with scripted_upstream(script) as upstream, pool_to(upstream.url) as pool:
+    context = _context(tmp_path) if tls else None
+    async with scripted_upstream(script, context=context) as upstream, pool_to(upstream.url, tls=_UNVERIFIED) as pool:
         size = _PIECES * len(_PIECE)
         connection = await begin(pool, _declared(size), more_body=True, length=size)
         asyncio.get_running_loop().call_later(0.1, taken.set)
@@ -78,7 +90,8 @@ async def test_a_large_request_waits_for_its_upstream() -> None:
         assert (most <= _MOST_WRITTEN, waited > 0) == (True, True)
 
 
-async def test_a_large_response_waits_for_its_reader() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_a_large_response_waits_for_its_reader(tmp_path: Path, *, tls: bool) -> None:
     """PX11: a bounded number of bytes is held, and the upstream has to wait."""
     sent = 0
 
@@ -91,7 +104,11 @@ async def test_a_large_response_waits_for_its_reader() -> None:
             await side.drain()
             sent += len(_PIECE)
 
-    async with scripted_upstream(script) as upstream, pool_to(upstream.url, idle=0.1) as pool:
+    context = _context(tmp_path) if tls else None
+    async with (
+        scripted_upstream(script, context=context) as upstream,
+        pool_to(upstream.url, idle=0.1, tls=_UNVERIFIED) as pool,
+    ):
         connection = await begin(pool)
         received = len((await connection.head()).body)
         await until(lambda: connection._incoming.paused)
@@ -119,7 +136,6 @@ async def test_an_early_error_ends_the_request(*, closes: bool) -> None:
         written = 0
         while await connection.write(_PIECE):
             written += 1
-            await asyncio.sleep(0)
         head = await connection.head()
         assert (head.status, head.body, written < _PIECES) == (413, b"too large", True)
         assert not await connection.write(_PIECE)
@@ -146,6 +162,22 @@ async def test_an_early_error_wakes_a_writer_that_waits() -> None:
                 pass
         assert (await connection.head()).status == 401
         pool.release(connection)
+
+
+async def test_a_writer_that_never_waits_notices_the_end_of_the_connection() -> None:
+    """PX9: small parts never fill a buffer."""
+
+    async def script(side: UpstreamSide) -> None:
+        await side.head()
+        side.reset()
+
+    async with scripted_upstream(script) as upstream, pool_to(upstream.url) as pool:
+        connection = await begin(pool, CHUNKED, more_body=True)
+        with pytest.raises(ConnectionLost):  # noqa: PT012 - one of the writes
+            while await connection.write(b"x"):
+                pass
+        pool.release(connection)
+        assert pool.size == 0
 
 
 async def test_a_good_answer_may_depend_on_the_rest_of_the_body() -> None:

@@ -45,6 +45,9 @@ class _Transport:
     def write(self, _: bytes) -> None:
         pass
 
+    def set_write_buffer_limits(self, _: int) -> None:
+        pass
+
     def abort(self) -> None:
         pass
 
