@@ -43,36 +43,36 @@ def _ask(gateway: ProxiedServer, lines: bytes = b"") -> RawResponse:
 def test_a_stored_answer_is_the_upstreams(caplog: pytest.LogCaptureFixture) -> None:
     """OB3: its own Date and fields, no default fields of ours, in the log as a hit."""
     date = b"Date: Tue, 15 Nov 2089 08:12:31 GMT"
-    with scripted(answering(_answer(date, b"Cache-Control: max-age=60", b"X-Own: 1"))) as upstream:
-        with _cached(upstream) as gateway:
-            first, hit = _ask(gateway), _ask(gateway)
-            assert len(upstream.requests) == 1
-            assert (hit.body, hit.headers["cache-status"][:13]) == (b"ok", "tenantry; hit")
-            assert {*hit.headers} - {*first.headers} == {"age"}
-            assert hit.headers["date"] == "Tue, 15 Nov 2089 08:12:31 GMT"
-            assert "content-security-policy" not in hit.headers
-            assert [line["cache"] for line in gateway.lines] == ["miss", "hit"]
+    script = answering(_answer(date, b"Cache-Control: max-age=60", b"X-Own: 1"))
+    with scripted(script) as upstream, _cached(upstream) as gateway:
+        first, hit = _ask(gateway), _ask(gateway)
+        assert len(upstream.requests) == 1
+        assert (hit.body, hit.headers["cache-status"][:13]) == (b"ok", "tenantry; hit")
+        assert {*hit.headers} - {*first.headers} == {"age"}
+        assert hit.headers["date"] == "Tue, 15 Nov 2089 08:12:31 GMT"
+        assert "content-security-policy" not in hit.headers
+        assert [line["cache"] for line in gateway.lines] == ["miss", "hit"]
     assert not caplog.records
 
 
 def test_an_answer_whose_cookie_is_dropped_is_not_stored() -> None:
     """The route forwards no cookies, but the answer was made for one caller."""
-    with scripted(answering(_answer(b"Cache-Control: public, max-age=60", b"Set-Cookie: a=b"))) as upstream:
-        with _cached(upstream) as gateway:
-            answers = [_ask(gateway), _ask(gateway)]
+    script = answering(_answer(b"Cache-Control: public, max-age=60", b"Set-Cookie: a=b"))
+    with scripted(script) as upstream, _cached(upstream) as gateway:
+        answers = [_ask(gateway), _ask(gateway)]
     assert len(upstream.requests) == 2
     assert "set-cookie" not in answers[1].headers
 
 
 def test_two_callers_on_one_connection_have_answers_of_their_own() -> None:
     """IS1: the fields of a connection are parsed once, and whose request it is each time."""
-    with scripted(answering(_answer(b"Cache-Control: max-age=60"))) as upstream:
-        with _cached(upstream) as gateway, connected(gateway.port) as client:
-            for caller in (principal_of_key(), principal_of_key(roles=("other",))):
-                gateway.caller.principal = caller
-                for _ in range(2):
-                    client.send(_REQUEST % b"")
-                    assert client.response().status == 200
+    script = answering(_answer(b"Cache-Control: max-age=60"))
+    with scripted(script) as upstream, _cached(upstream) as gateway, connected(gateway.port) as client:
+        for caller in (principal_of_key(), principal_of_key(roles=("other",))):
+            gateway.caller.principal = caller
+            for _ in range(2):
+                client.send(_REQUEST % b"")
+                assert client.response().status == 200
     assert len(upstream.requests) == 2
 
 
