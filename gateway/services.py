@@ -33,6 +33,8 @@ from gateway.metrics.component_samples import (
 )
 from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
+from gateway.proxy.cache.samples import cache_samples
+from gateway.proxy.cache.store import ResponseCache
 from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.forwarded import ClientFields
 from gateway.proxy.identity import IdentityTokens
@@ -142,6 +144,7 @@ class Services:
             lambda: loop_samples(self.watch),
             lambda: route_samples(self.live_routes),
             self.proxy.upstreams.samples,
+            lambda: cache_samples(self.proxy.cache),
             self.proxy.sockets.samples,
         )
 
@@ -152,7 +155,7 @@ def build_services(settings: Settings) -> Services:
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
     token_lookup = TokenLookup(lookup, features.permissions)
     principals, plan_cache = _principals(features, listener, token_lookup), PlanCache(features.database, listener)
-    proxy = _proxy(settings, features, plan_cache)
+    proxy = _proxy(settings, features, listener, plan_cache)
     live_routes = _live_routes(features, listener, proxy, principals)
     checks = (AuthorizationStage(features.authorizer), EntitlementStage(plan_cache))
     return Services(
@@ -194,12 +197,14 @@ def _lookup(features: Features) -> DatabaseLookup:
     )
 
 
-def _proxy(settings: Settings, features: Features, plan_cache: PlanCache) -> Proxy:
+def _proxy(settings: Settings, features: Features, listener: ChangeListener, plan_cache: PlanCache) -> Proxy:
+    client_fields = ClientFields(SourceReader(settings.trusted_proxies))
     return Proxy(
         upstreams=Upstreams(Dialer(addresses=AddressFilter(settings.outbound_networks))),
         identity=IdentityTokens(features.tokens, plan_cache),
-        client_fields=ClientFields(SourceReader(settings.trusted_proxies)),
+        client_fields=client_fields,
         traces=TraceContext(),
+        cache=ResponseCache(settings.proxy_cache_bytes, listener, client_fields),
         sockets=OpenSockets(),
     )
 

@@ -117,4 +117,5 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
     try:
         return model.model_validate({} if document is NO_BODY else document)
     except ValidationError as error:
-        raise BadEvaluation(validation_failed(error.errors(include_url=False, include_input=False)).errors) from None
+        found = validation_failed(error.errors(include_url=False, include_input=False), within=("body",))
+        raise BadEvaluation(found.errors) from None

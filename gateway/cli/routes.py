@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from gateway.cli.command_group import AS_JSON
 from gateway.cli.output import CommandFailed, print_json, print_list
@@ -16,6 +17,7 @@ from tenants.audit.origin import COMMAND_LINE
 from tenants.errors import ValidationFailed
 from tenants.identifiers import OPERATOR_KEY, show
 from tenants.routes.diff import Change, complete_form, differences
+from tenants.routes.purges import PurgeSpec
 from tenants.routes.schemas import Configuration, RouteSpec
 from tenants.routes.service import Applied, Version, VersionSummary
 from tenants.routes.toml import FileInvalid, RoutesFile, write_toml
@@ -51,7 +53,7 @@ def apply(
     async def work(features: Features) -> Applied:
         async with features.database.control() as session:
             if dry_run:
-                await features.routes.check(configuration)
+                await features.routes.check(session, configuration)
                 return _compared(await features.routes.current(session), configuration)
             expected = None if if_version is None else (if_version,)
             return await features.routes.apply(session, configuration, expected, origin=COMMAND_LINE)
@@ -72,8 +74,9 @@ def diff(context: typer.Context, file: File, *, as_json: Annotated[bool, AS_JSON
     source, configuration = _read(file)
 
     async def work(features: Features) -> Applied:
-        await features.routes.check(configuration)
-        return _compared(await _current(features), configuration)
+        async with features.database.control() as session:
+            await features.routes.check(session, configuration)
+            return _compared(await features.routes.current(session), configuration)
 
     try:
         compared = administer(load_settings(context), work)
@@ -128,6 +131,28 @@ def rollback(
             return await features.routes.rollback(session, number, origin=COMMAND_LINE)
 
     _print_changes(administer(load_settings(context), work, ends_rights=True), as_json=as_json)
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    *,
+    route: Annotated[str | None, typer.Option(help="Answers of this route alone.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Answers for this tenant alone: its slug or its id.")] = None,
+    path: Annotated[str | None, typer.Option(help="Answers for this path alone, decoded.")] = None,
+    path_prefix: Annotated[str | None, typer.Option(help="Answers for this path and all below it.")] = None,
+) -> None:
+    """Let every worker forget stored answers. Returns when no worker uses them any more."""
+    try:
+        spec = PurgeSpec(route=route, tenant=tenant, path=path, path_prefix=path_prefix)
+    except ValidationError as error:
+        raise CommandFailed("validation_failed", *(each["msg"] for each in error.errors())) from error
+
+    async def work(features: Features) -> None:
+        async with features.database.control() as session:
+            await features.cache_purges.purge(session, spec, origin=COMMAND_LINE)
+
+    administer(load_settings(context), work, ends_rights=True)
 
 
 async def _current(features: Features) -> Version:

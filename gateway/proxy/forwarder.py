@@ -46,7 +46,7 @@ class Forwarder:
         self._spec = spec
         self._upstream = upstream.name
         self._answers = ResponseHeads(spec)
-        heads = RequestHeads(spec, shared.client_fields, shared.identity, shared.traces)
+        heads = RequestHeads(spec, upstream.name, shared.client_fields, shared.identity, shared.traces)
         self._attempts = Attempts(spec, upstream, heads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

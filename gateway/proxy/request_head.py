@@ -34,8 +34,10 @@ class Signers(Protocol):
 class RequestHeads:
     """Of one route."""
 
-    def __init__(self, spec: RouteSpec, client: ClientFields, signers: Signers, traces: TraceContext) -> None:
-        """Raises OSError and ValueError for a file of ``set_from_file``."""
+    def __init__(
+        self, spec: RouteSpec, upstream: str, client: ClientFields, signers: Signers, traces: TraceContext
+    ) -> None:
+        """``upstream`` is its name. Raises OSError and ValueError for a file of ``set_from_file``."""
         self._client = client
         self._traces = traces
         self._path = PathMap(spec)
@@ -43,7 +45,7 @@ class RequestHeads:
         self._dropped = self._rules.replaced | (frozenset() if spec.forward_cookies else _COOKIES)
         self._preserve_host = spec.preserve_host
         public = spec.access is Access.PUBLIC
-        self._signer = None if public else signers.signer(spec.upstream, spec.identity)
+        self._signer = None if public else signers.signer(upstream, spec.identity)
 
     def render(self, request: RequestContext, host: bytes, framing: bytes = b"") -> bytes:
         """The complete head. ``host`` is the target's, ``framing`` further header lines. Raises NotFound, UpstreamLoop.
@@ -55,7 +57,7 @@ class RequestHeads:
         if forwarded is None:
             forwarded = self._prepare(request)
         path, query, principal = scope["raw_path"], scope["query_string"], request.principal
-        if not self._path.keeps or b"%" in path or b"/." in path or b"//" in path:
+        if not self._path.keeps or b"%" in path or b"/." in path:
             path = self._path(path)
         return b"%b %b%b%b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b%b%b\r\n%b\r\n" % (
             scope["method"].encode(),

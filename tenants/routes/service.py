@@ -14,7 +14,7 @@ from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.principal import ActorKind
 from tenants.roles.permissions import Permission
 from tenants.routes import repository
-from tenants.routes.checks import IsAdmitted, faults_of
+from tenants.routes.checks import IsAdmitted, faults_of, named_tenants
 from tenants.routes.diff import Change, Kind, Spec, differences, fingerprint
 from tenants.routes.errors import RouteExists, UpstreamExists, UpstreamInUse
 from tenants.routes.models import RouteVersion
@@ -95,7 +95,7 @@ class Routes:
         """
         before = await self._locked(session)
         check_version(before.number, expected)
-        await self.check(configuration)
+        await self.check(session, configuration)
         return await _store(session, before, configuration, origin)
 
     async def rollback(self, session: ControlSession, number: int, *, origin: Origin) -> Applied:
@@ -105,7 +105,7 @@ class Routes:
         if row is None:
             raise NotFound(detail="no such version of the routes")
         configuration = (await self._version(row)).configuration
-        await self.check(configuration)
+        await self.check(session, configuration)
         return await _store(session, before, configuration, origin, restored=number)
 
     async def create(self, session: ControlSession, spec: Spec, *, origin: Origin) -> Applied:
@@ -137,14 +137,16 @@ class Routes:
         left = _others(before.configuration, kind, name)
         return await _store(session, before, _with(before.configuration, kind, left), origin)
 
-    async def check(self, configuration: Configuration) -> None:
+    async def check(self, session: ControlSession, configuration: Configuration) -> None:
         """Raise ValidationFailed for what is inconsistent, with pointers into the configuration."""
-        faults = await self._faults(configuration)
+        faults = await self._faults(session, configuration)
         if faults:
             raise ValidationFailed(faults)
 
-    async def _faults(self, configuration: Configuration) -> tuple[FieldError, ...]:
-        return await asyncio.to_thread(lambda: tuple(faults_of(configuration, self._permissions, self._is_admitted)))
+    async def _faults(self, session: ControlSession, configuration: Configuration) -> tuple[FieldError, ...]:
+        tenants = await repository.with_slugs(session, named_tenants(configuration))
+        found = faults_of(configuration, self._permissions, self._is_admitted, tenants)
+        return await asyncio.to_thread(tuple, found)
 
     async def _version(self, row: RouteVersion | None) -> Version:
         if row is None:
@@ -158,20 +160,20 @@ class Routes:
 
     async def _put(self, session: ControlSession, before: Version, spec: Spec, origin: Origin) -> Applied:
         kind = kind_of(spec)
-        await self._check_part(before.configuration, spec)
+        await self._check_part(session, before.configuration, spec)
         specs: tuple[Spec, ...] = getattr(before.configuration, kind)
         known = any(each.name == spec.name for each in specs)
         after = tuple(spec if each.name == spec.name else each for each in specs) if known else (*specs, spec)
         return await _store(session, before, _with(before.configuration, kind, after), origin)
 
-    async def _check_part(self, configuration: Configuration, spec: Spec) -> None:
+    async def _check_part(self, session: ControlSession, configuration: Configuration, spec: Spec) -> None:
         """Check with the object at the end, so that what two objects must not share is a fault of this one."""
         kind = kind_of(spec)
         others = _others(configuration, kind, spec.name)
         if len(others) >= _MOST[kind]:
             raise ValidationFailed.at("", "too_long", f"There are {_MOST[kind]} already, and there can be no more.")
         own = f"/{kind}/{len(others)}/"
-        faults = await self._faults(_with(configuration, kind, (*others, spec)))
+        faults = await self._faults(session, _with(configuration, kind, (*others, spec)))
         found = [replace(each, pointer=each.pointer[len(own) - 1 :]) for each in faults if each.pointer.startswith(own)]
         if faults:
             raise ValidationFailed(tuple(found or map(_of_others, faults)))

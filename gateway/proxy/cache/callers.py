@@ -12,7 +12,7 @@ from typing import Literal
 from starlette.types import Scope
 
 from gateway.proxy.cache.directives import RequestControl
-from gateway.proxy.cache.fields import sent_value
+from gateway.proxy.cache.fields import combined, names_in, sent_value
 from gateway.proxy.fields import plain_name
 from gateway.request.context import RequestContext
 from gateway.request.fields import Field, RequestFields
@@ -34,6 +34,9 @@ _OVERRIDES = frozenset(
 )
 # A request for a part, on a condition that only the upstream can check, or for another protocol.
 _PARTIAL = frozenset({b"range", b"if-range", b"if-match", b"if-unmodified-since", b"upgrade"})
+# Any other option names a field that the upstream does not get: ``Connection: accept`` would store the answer to a
+# request without Accept as that to one with it.
+_CONNECTION = frozenset({b"close", b"keep-alive"})
 # What the forwarder makes of the fields by which proxies tell the target of a request, where it believes them.
 _TARGET = frozenset({b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"})
 
@@ -91,7 +94,7 @@ def _read(request: RequestContext, client_fields: ClientFields) -> SentFields:
     return SentFields(
         control=control,
         plain=control == RequestControl() and if_none_match is None and if_modified_since is None,
-        bypass=_bypass(fields.by_name, control),
+        bypass=_bypass(fields.by_name, headers, control),
         cookie=b"cookie" in fields.by_name,
         authority=_authority(fields.by_name, client_fields(request.scope, fields, request.client)),
         if_none_match=if_none_match,
@@ -100,13 +103,15 @@ def _read(request: RequestContext, client_fields: ClientFields) -> SentFields:
     )
 
 
-def _bypass(by_name: dict[bytes, bytes], control: RequestControl) -> str | None:
+def _bypass(by_name: dict[bytes, bytes], headers: list[Field], control: RequestControl) -> str | None:
     if b"transfer-encoding" in by_name or by_name.get(b"content-length", b"0") != b"0":
         return "body"
     if not _PARTIAL.isdisjoint(by_name):
         return "partial"
     if not _OVERRIDES.isdisjoint(map(plain_name, by_name)):
         return "override"
+    if not names_in(combined(headers, b"connection")) <= _CONNECTION:
+        return "connection"
     return "no-store" if control.no_store else None
 
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from gateway.proxy.cache.shares import Key, Share
+from gateway.proxy.cache.shares import Key, Share, Zone
 
 _KEYS_AT_ONCE = 500  # some 0.2 ms
 
@@ -17,15 +17,17 @@ _KEYS_AT_ONCE = 500  # some 0.2 ms
 class Pattern:
     """What a purge concerns; None is any."""
 
+    zone: Zone | None = None
     route: str | None = None
     tenant: str | None = None
     path: str | None = None  # decoded
     path_prefix: str | None = None  # the path and all below it
 
-    def covers(self, route: str, tenant: str, path: str) -> bool:
+    def covers(self, zone: Zone, tenant: str, path: str) -> bool:
         """Whether it concerns this."""
         return (
-            (self.route is None or self.route == route)
+            (self.zone is None or self.zone is zone)
+            and (self.route is None or self.route == zone.name)
             and (self.tenant is None or self.tenant == tenant)
             and (self.path is None or self.path == path)
             and (self.path_prefix is None or _is_below(path, self.path_prefix))
@@ -54,7 +56,7 @@ class Purges:
 
     def cover(self, share: Share, key: Key, path: str) -> bool:
         """Whether this key is to be forgotten."""
-        return any(pattern.covers(key[0].name, share.tenant, path) for pattern in self._walks)
+        return any(pattern.covers(key[0], share.tenant, path) for pattern in self._walks)
 
     def close(self) -> None:
         """Stop."""
@@ -71,7 +73,7 @@ class Purges:
                 break
             share, key = found
             resource = share.resources.get(key)
-            if resource is not None and pattern.covers(key[0].name, share.tenant, resource.path):
+            if resource is not None and pattern.covers(key[0], share.tenant, resource.path):
                 self._forget(share, key)
         if self._walks:
             self._handle = asyncio.get_running_loop().call_soon(self._step)

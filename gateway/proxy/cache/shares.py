@@ -14,6 +14,7 @@ from gateway.request.fields import Field, RequestFields
 
 MOST_VARIANTS = 16  # of one key: a field with endless values, such as User-Agent, drops the oldest
 RESOURCE_BYTES = 600  # of a key without variants: tuple, object, nodes of three dictionaries (measured, rounded up)
+VALIDATED_WITHIN = 3_600  # seconds for which a stale answer is kept to be validated
 
 
 class Zone:
@@ -44,6 +45,11 @@ class Resource:
     def select(self, fields: RequestFields, headers: list[Field]) -> Stored | None:
         """The variant for a request with these fields."""
         return self.variants.get(selected(self.names, fields, headers) if self.names else ())
+
+    def is_useless(self, now: float) -> bool:
+        """Nothing of it can be served or validated in a reasonable time; ``now`` is monotonic."""
+        last = max((each.useless_at for each in self.variants.values()), default=float("-inf"))
+        return max(last + VALIDATED_WITHIN, self.uncacheable_until) <= now
 
     def put(self, entry: Stored) -> None:
         """Store a variant. One that is selected by fields unknown so far takes the place of all."""

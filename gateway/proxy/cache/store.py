@@ -6,6 +6,7 @@ on every worker when it is answered.
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -14,13 +15,14 @@ from gateway.proxy.cache.background import Background
 from gateway.proxy.cache.callers import ClientFields
 from gateway.proxy.cache.fills import Fills
 from gateway.proxy.cache.purges import EVERYTHING, Pattern, Purges
-from gateway.proxy.cache.shares import BySize, Key, Resource, Share
+from gateway.proxy.cache.shares import BySize, Key, Resource, Share, Zone
 from gateway.proxy.cache.stored import Stored
 from tenants.database.listener import TRUSTED_FOR, ChangeKind, Subscriber
-from tenants.routes.purges import PurgeSpec
+from tenants.routes.purges import Purge
 
 _FILLING_PART = 4  # answers that are being received may occupy this part of the bytes, stored ones the rest
 _ENTRY_PART = 8  # the largest entry, as a part of the bytes
+_EXPIRED_AT_ONCE = 2  # of the least recently used keys
 UNCACHEABLE_FOR = 10.0  # seconds for which misses are not coalesced, after an answer that was not stored
 
 
@@ -71,6 +73,7 @@ class ResponseCache:
         self.largest = limit // _ENTRY_PART
         self._channel = channel
         self._shares: dict[str, Share] = {}
+        self._zones: dict[str, Zone] = {}
         self._by_size = BySize()
         self._purges = Purges(self._forget)
         channel.subscribe(self.on_change)
@@ -105,6 +108,7 @@ class ResponseCache:
         if entry.size > self.largest:
             return False
         share = self._share(tenant)
+        self._expire(share)
         resource = share.make(key, path)
         present = resource.variants.get(entry.selected)
         if present is not None and present.answer.requested_at > entry.answer.requested_at:
@@ -153,9 +157,13 @@ class ResponseCache:
         self.fills.outdate(pattern)
         self._purges.begin(pattern, self._shares.values())
 
-    def drop(self, route: str) -> None:
-        """The route has changed or is gone: its former answers will not be asked for any more."""
-        self.purge(Pattern(route=route))
+    def zone(self, route: str) -> Zone:
+        """For a route that is new or has changed: what its former version has stored is dropped."""
+        former, zone = self._zones.get(route), Zone(route)
+        self._zones[route] = zone
+        if former is not None:
+            self.purge(Pattern(zone=former))
+        return zone
 
     def on_change(self, kind: str, changed: str) -> None:
         """A purge, or a change of what upstreams are told of a tenant. Called by the channel, in order of commit."""
@@ -186,6 +194,14 @@ class ResponseCache:
             self._forget(share, next(iter(share.resources)))
             self.stats.evictions += 1
 
+    def _expire(self, share: Share) -> None:
+        """Drop what can be of no use any more, a little with each answer that is stored."""
+        now = self.monotonic()
+        for key in list(islice(share.resources, _EXPIRED_AT_ONCE)):
+            if share.resources[key].is_useless(now):
+                share.drop(key)
+        self._account(share)
+
     def _forget(self, share: Share, key: Key) -> None:
         share.drop(key)
         self._account(share)
@@ -196,8 +212,8 @@ class ResponseCache:
 def _pattern(payload: str) -> Pattern:
     """Another release may know of members that this one does not: then it is everything."""
     try:
-        spec = PurgeSpec.model_validate_json(payload)
+        spec = Purge.model_validate_json(payload)
     except ValidationError:
         return EVERYTHING
     tenant = None if spec.tenant is None else str(spec.tenant)
-    return Pattern(spec.route, tenant, spec.path, spec.path_prefix)
+    return Pattern(route=spec.route, tenant=tenant, path=spec.path, path_prefix=spec.path_prefix)

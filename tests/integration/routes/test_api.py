@@ -95,3 +95,17 @@ async def test_the_whole_is_replaced_rolled_back_and_audited(gateway: Gateway) -
     support = (await _ask(gateway, "POST", "/operator/v1/operator-keys", key)).json()["secret"]
     assert (await _ask(gateway, "GET", _WHOLE, **{"X-API-Key": support})).status_code == 200
     assert (await _ask(gateway, "PUT", _WHOLE, whole, **{"X-API-Key": support})).status_code == 403
+
+
+async def test_a_tenant_with_targets_of_its_own_is_not_deleted(gateway: Gateway) -> None:
+    """PX1: another tenant can take its slug, and would be led there. Only tenants that exist have targets."""
+    made = await _ask(gateway, "POST", "/operator/v1/tenants", {"slug": "initech", "name": "Initech", "plan": "free"})
+    tenant = f"/operator/v1/tenants/{made.json()['id']}"
+    own = {"by_tenant": {"initech": [{"url": "https://initech.example"}]}}
+    assert (await _ask(gateway, "POST", _UPSTREAMS, _UPSTREAM | own)).status_code == 201
+    refused = await _ask(gateway, "DELETE", tenant)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert (await _ask(gateway, "PUT", f"{_UPSTREAMS}/orders", _UPSTREAM)).status_code == 200
+    assert (await _ask(gateway, "DELETE", tenant)).status_code == 204
+    back = await _ask(gateway, "POST", f"{_VERSIONS}/2/rollback")
+    assert (back.status_code, back.json()["errors"][0]["pointer"]) == (422, "/upstreams/0/by_tenant/initech")

@@ -116,7 +116,8 @@ async def test_counts_outlive_the_versions_of_a_route(monkeypatch: pytest.Monkey
     """Issue 12: a route that changes is another object; its counts go on, and neither objects nor labels pile up."""
     monkeypatch.setattr(requests, "_MOST_ROUTES", 10)
     monkeypatch.setattr(requests, "_MOST_TEMPLATES", 3)
-    meter, found = RequestMeter(), {}
+    meter = RequestMeter()
+    found: dict[tuple[str, ...], float] = {}
     for number in range(100):
         for template in ("/echo/{rest:path}", f"/r{number}"):
             request = _request()

@@ -1,14 +1,12 @@
 """routes.toml: every fault has the line of its statement, and what is written is read as the same."""
 
-import asyncio
-
 import pytest
 
 from tenants.errors import ValidationFailed
 from tenants.outbound.addresses import is_public
 from tenants.roles.permissions import catalogue
+from tenants.routes.checks import faults_of
 from tenants.routes.schemas import Configuration
-from tenants.routes.service import Routes
 from tenants.routes.toml import FileInvalid, RoutesFile, write_toml
 
 _BEFORE = '''# a comment
@@ -51,12 +49,10 @@ _TABLE = _BEFORE[: _BEFORE.index('name = "second"')].count("\n")
 def _faults(text: str) -> tuple[str, ...]:
     source = RoutesFile(text)
     try:
-        asyncio.run(Routes(catalogue(()), is_public).check(source.configuration()))
+        found = tuple(faults_of(source.configuration(), catalogue(()), is_public, ()))
     except FileInvalid as error:
         return error.faults
-    except ValidationFailed as error:
-        return source.refused(error).faults
-    return ()
+    return source.refused(ValidationFailed(found)).faults
 
 
 @pytest.mark.parametrize(

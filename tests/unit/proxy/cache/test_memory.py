@@ -9,7 +9,7 @@ from starlette.types import Send
 
 from gateway.proxy.cache.purges import Pattern
 from gateway.proxy.cache.shares import MOST_VARIANTS
-from tenants.routes.purges import PurgeSpec
+from tenants.routes.purges import Purge, PurgeSpec
 from tests.unit.proxy.cache.worlds import Seen, World, cached, principal, respond, settle, status_of
 
 pytestmark = pytest.mark.anyio
@@ -184,4 +184,15 @@ def test_a_purge_names_a_path(path: str) -> None:
     """LD1: a notification has at most 8,000 bytes."""
     with pytest.raises(ValueError, match="path"):
         PurgeSpec.model_validate({"path": path})
-    assert len(PurgeSpec(path="/" + "\U0001f600" * 999).model_dump_json().encode()) < 7_000
+    assert len(Purge(path="/" + "\U0001f600" * 999).model_dump_json().encode()) < 7_000
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(3_659, True), (3_660, False)])
+async def test_what_can_be_of_no_use_is_dropped_in_time(seconds: int, *, kept: bool) -> None:
+    """An hour after it was stale, when the tenant's next answer is stored."""
+    world = World()
+    world.upstream.headers = cached(b"max-age=60")
+    await world.ask("/old")
+    world.clock.now += seconds
+    await world.ask("/new")
+    assert len(world.cache) == 1 + kept
