@@ -151,8 +151,10 @@ class Capture:
     def _judge(self, answer: Answer) -> tuple[AnswerControl, Lifetime, _Selection] | None:
         asked = self._asked
         lifetime = lifetime_of(answer, asked.rules, identified=asked.identified)
+        if lifetime is None:
+            return None
         names = variants_of(answer, asked.rules, identified=asked.identified)
-        if lifetime is None or names is None:
+        if names is None:
             return None
         return (*lifetime, (names, selected(names, asked.fields, asked.headers)))
 

@@ -17,7 +17,9 @@ _NOT_IN_304 = frozenset(
 async def deliver(entry: Stored, sent: SentFields, send: Send, status: bytes, now: float) -> None:
     """``status`` is the value of ``Cache-Status`` behind the name of the cache."""
     age = int(entry.age(now))
-    fields = [*entry.fields, (b"age", b"%d" % age), (CACHE_STATUS, b"tenantry; " + status)]
+    fields = [*entry.fields, (CACHE_STATUS, b"tenantry; " + status)]
+    if age or status.startswith(b"hit"):  # otherwise it was made for this request (RFC 9111 section 5.1)
+        fields.append((b"age", b"%d" % age))
     code, body = entry.answer.status, entry.body
     if not sent.plain and entry.unmodified(sent.if_none_match, sent.if_modified_since):
         code, body = _NOT_MODIFIED, b""

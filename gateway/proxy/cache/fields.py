@@ -12,8 +12,11 @@ _TAG = re.compile(rb'[\s,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|\Z)')
 
 def combined(fields: Iterable[Field], name: bytes) -> bytes | None:
     """The value of a field, its lines joined (RFC 9110 section 5.3); None when it was not sent."""
-    lines = [value for each, value in fields if each == name]
-    return b", ".join(lines) if lines else None
+    found: bytes | None = None
+    for each, value in fields:
+        if each == name:
+            found = value if found is None else found + b", " + value
+    return found
 
 
 def sent_value(fields: RequestFields, headers: Sequence[Field], name: bytes) -> bytes | None:

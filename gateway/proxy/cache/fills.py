@@ -105,8 +105,10 @@ class Fill:
     def context(self, request: RequestContext, fields: list[Field]) -> RequestContext:
         """The request as the forwarder gets it, with these header fields."""
         scope: Scope = {**request.scope, "method": "GET", "headers": fields, "state": {}, CLIENT: self.client}
-        own = RequestFields.of(fields)
-        own.source, own.credential = request.fields.source, request.fields.credential
+        own = request.fields
+        if fields is not request.scope["headers"]:
+            own = RequestFields.of(fields)
+            own.source, own.credential = request.fields.source, request.fields.credential
         context = RequestContext(scope, own, self.client.receive, request.request_id, request.client)
         context.principal, context.operator, context.reason = request.principal, request.operator, request.reason
         context.route, context.cost = request.route, request.cost

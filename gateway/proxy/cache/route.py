@@ -87,35 +87,36 @@ class CachedRoute:
             return self._bypass(scope, receive, send, sent.bypass)
         return self._answered(request, sent, scope, receive, send)
 
-    async def _answered(
+    def _answered(
         self, request: RequestContext, sent: SentFields, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        cache, caller, target = self._cache, sent.caller, request.scope
+    ) -> Awaitable[None]:
+        caller, target = sent.caller, request.scope
         share = "" if self._public else caller.share(self._rules.spec.shared_by)
         key = (self._zone, share, sent.authority, target["raw_path"], target["query_string"])
-        resource = cache.get(caller.tenant, key)
+        resource = self._cache.get(caller.tenant, key)
         entry = None if resource is None else resource.select(request.fields, target["headers"])
-        if entry is not None and await self._served(request, sent, key, entry, send):
-            return
+        if entry is not None and (served := self._served(request, sent, key, entry, send)) is not None:
+            return served
         if sent.control.only_if_cached:
             self._count(request, "refused")
             raise NotStored
         if target["method"] == "HEAD":
-            await self._passed(scope, receive, send, b"uri-miss" if entry is None else b"stale")
-        else:
-            await self._miss(request, self._asked(request, sent, key), resource, send)
+            self._count(request, "miss")
+            return self._passed(scope, receive, send, b"uri-miss" if entry is None else b"stale")
+        return self._miss(request, self._asked(request, sent, key), resource, send)
 
-    async def _served(self, request: RequestContext, sent: SentFields, key: Key, entry: Stored, send: Send) -> bool:
-        """Whether the stored answer may be used, and was."""
+    def _served(
+        self, request: RequestContext, sent: SentFields, key: Key, entry: Stored, send: Send
+    ) -> Awaitable[None] | None:
+        """To be awaited, where the stored answer may be used; None where it may not."""
         now = self._cache.monotonic()
         judged = verdict(entry, sent.control, now)
         if judged is Verdict.VALIDATE:
-            return False
+            return None
         self._count(request, "hit" if judged is Verdict.FRESH else "stale")
         if judged is Verdict.REVALIDATE:
             self._revalidate(request, self._asked(request, sent, key), entry)
-        await deliver(entry, sent, send, hit(entry, now), now)
-        return True
+        return deliver(entry, sent, send, hit(entry, now), now)
 
     def _asked(self, request: RequestContext, sent: SentFields, key: Key) -> Asked:
         return Asked(
@@ -147,7 +148,8 @@ class CachedRoute:
                 return
             resource = self._cache.get(asked.tenant, asked.key)
             entry = None if resource is None else resource.select(asked.fields, asked.headers)
-            if entry is not None and await self._served(request, asked.sent, asked.key, entry, send):
+            if entry is not None and (served := self._served(request, asked.sent, asked.key, entry, send)) is not None:
+                await served
                 return
             if outcome is None:
                 break
@@ -213,8 +215,8 @@ class CachedRoute:
     @staticmethod
     def _upstream_fields(asked: Asked, key: FillKey | None, capture: Capture) -> list[Field]:
         """Conditions of the client are judged by the cache, unless the answer will not be stored."""
-        entry = capture.validated
-        if entry is None and key is None:
+        entry, sent = capture.validated, asked.sent
+        if entry is None and (key is None or (sent.if_none_match is None and sent.if_modified_since is None)):
             return asked.headers
         fields = [field for field in asked.headers if field[0] not in _CONDITIONS]
         if entry is not None and entry.etag is not None:

@@ -72,7 +72,7 @@ def test_a_feature_needs_a_tenant(guard: Guard) -> None:
 
 
 def test_the_document_names_the_refusal() -> None:
-    """CONTRACT: 403 entitlement_required where it can occur."""
+    """403 entitlement_required where it can occur."""
     for feature, named in (("exports", True), (None, False)):
         declared = terms(requires_principal, feature=feature)
         listed = error_responses(terms_of("/x", declared(_endpoint())), "get", in_path=False, body=False)
