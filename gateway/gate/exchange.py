@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.gate.request_id import RequestIds
-from gateway.request.client import WHOLE_BODY
 from gateway.request.context import Closer, RequestContext
 from gateway.request.fields import FIELDS, RequestFields
 from gateway.request.source import SourceReader
@@ -48,10 +47,7 @@ class Exchange(RequestContext):
                 self.response_headers += self.late_headers(self)
             request_id = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message["headers"], *self.response_headers, request_id]
-            last = WHOLE_BODY in message
-        else:
-            last = not (self.ended or message.get("more_body", False))
-        if last:
+        elif not (self.ended or message.get("more_body", False)):
             self.end(self.status)
             if self.delivery_closers:
                 return self._deliver(message)

@@ -27,7 +27,7 @@ from gateway.http1.request_input import Body, InputConnection, RequestInput
 from gateway.http1.response_head import HeadWriter
 from gateway.http1.shared_state import ErrorResponse
 from gateway.problems.errors import Internal
-from gateway.request.client import CLIENT, PROXIED, WHOLE_BODY
+from gateway.request.client import CLIENT, PROXIED
 from gateway.request.fields import Field
 from tenants.errors import TenantryError
 
@@ -149,19 +149,18 @@ class RequestCycle(RequestInput):
             await self._wait_for_reader(for_all=False)
         if self.disconnected:
             return
-        if message["type"] == "http.response.start" and not self.response_started:
+        if message["type"] == "http.response.body" and self.response_started and not self.response_ended:
+            self._send_body(message)
+            if self.response_ended:
+                if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
+                    await self._deliver()
+                if not self.disconnected:
+                    self._complete()
+        elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
             self._start_response(message)
-            if WHOLE_BODY not in message:
-                return
-        elif message["type"] != "http.response.body" or not self.response_started or self.response_ended:
+        else:
             raise RuntimeError(f"Unexpected ASGI message {message['type']!r}.")
-        self._send_body(message)  # type: ignore[arg-type]  # or a start with the whole body
-        if self.response_ended:
-            if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
-                await self._deliver()
-            if not self.disconnected:
-                self._complete()
 
     def _start_response(self, message: HTTPResponseStartEvent) -> None:
         status, connection = message["status"], self._connection
