@@ -30,6 +30,7 @@ from gateway.openapi.document import Describer
 from gateway.openapi.operation_ids import check_operation_ids
 from gateway.openapi.published import Documents
 from gateway.problems.documents import Problems
+from gateway.request.client import WATCH_CONNECTIONS
 from gateway.request.route import Route
 from gateway.request.source import SourceReader
 from gateway.routing.routes import routes_of
@@ -135,7 +136,7 @@ def _api(services: Services) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with services.running():
             services.watch.garbage.take_over()
-            yield {START_DRAINING: readiness.start_draining}
+            yield {START_DRAINING: readiness.start_draining, WATCH_CONNECTIONS: services.streams.watch}
 
     api = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)  # ours are in gateway/openapi
     api.state.services = services

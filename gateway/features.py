@@ -69,7 +69,9 @@ from tenants.password_changes.jobs import add_password_jobs
 from tenants.resources.registry import Registry, load_registry
 from tenants.roles.service import IsAssigned, Roles
 from tenants.roles.vocabulary import CurrentPermissions
+from tenants.routes import repository as routes_repository
 from tenants.routes.permissions import introduced
+from tenants.routes.purges import CachePurges
 from tenants.routes.service import Routes
 from tenants.scim import repository as scim_repository
 from tenants.secrets.hashing import SecretHasher
@@ -118,6 +120,7 @@ class Features:
     directory: Directory
     roles: Roles
     routes: Routes
+    cache_purges: CachePurges
     people: People
     api_keys: ApiKeys
     key_changes: KeyChanges
@@ -174,6 +177,7 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
     people = build_people(settings, shared, plans.check_members)
     operator_keys = OperatorKeys(hasher)
     product = settings.mail.product if settings.mail else ""
+    routes, directory = Routes(permissions.fixed, addresses.admits), Directory(routes_repository.has_targets)
     api_keys = ApiKeys(hasher, authorizer.permissions_of_roles, members_repository.roles_now)
     return Features(
         database=database,
@@ -185,9 +189,10 @@ def build_features(settings: Settings, database_settings: DatabaseSettings | Non
         passwords=passwords,
         tokens=tokens,
         outbound=outbound,
-        directory=Directory(),
+        directory=directory,
         roles=roles,
-        routes=Routes(permissions.fixed, addresses.admits),
+        routes=routes,
+        cache_purges=CachePurges(routes, directory),
         people=people,
         api_keys=api_keys,
         operator_keys=operator_keys,

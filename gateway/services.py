@@ -9,6 +9,8 @@ from fastapi import Request
 
 from billing.plans.cache import PlanCache
 from gateway.authorization.authorizer import Authorizer
+from gateway.authorization.entitlement import EntitlementStage
+from gateway.authorization.stage import AuthorizationStage
 from gateway.cors.origins import Origins
 from gateway.features import Features, build_features
 from gateway.health.loop_monitor import LoopMonitor
@@ -31,14 +33,18 @@ from gateway.metrics.component_samples import (
 )
 from gateway.metrics.recorder import Metrics, Source
 from gateway.metrics.requests import RequestMeter
+from gateway.proxy.cache.samples import cache_samples
+from gateway.proxy.cache.store import ResponseCache
 from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.forwarded import ClientFields
 from gateway.proxy.identity import IdentityTokens
 from gateway.proxy.live import LiveRoutes
 from gateway.proxy.runtime import Proxy
 from gateway.proxy.samples import route_samples
+from gateway.proxy.streams import OpenStreams
 from gateway.proxy.targets.upstreams import Upstreams
 from gateway.proxy.tracing import TraceContext
+from gateway.proxy.websocket.sockets import OpenSockets
 from gateway.request.entity_tags import EntityTags
 from gateway.request.source import SourceReader
 from gateway.settings import Settings
@@ -77,6 +83,7 @@ class Services:
     metrics: Metrics
     proxy: Proxy
     live_routes: LiveRoutes
+    streams: OpenStreams
 
     @property
     def database(self) -> Database:
@@ -119,6 +126,8 @@ class Services:
             await stack.enter_async_context(self.proxy.running())
             await self.live_routes.start()
             stack.push_async_callback(self.live_routes.close)
+            self.streams.start()
+            stack.push_async_callback(self.streams.close)
             await self.listener.wait_until_listening(_FIRST_LISTEN)
             yield
 
@@ -135,6 +144,8 @@ class Services:
             lambda: loop_samples(self.watch),
             lambda: route_samples(self.live_routes),
             self.proxy.upstreams.samples,
+            lambda: cache_samples(self.proxy.cache),
+            self.proxy.sockets.samples,
         )
 
 
@@ -144,7 +155,9 @@ def build_services(settings: Settings) -> Services:
     listener, meter, lookup = ChangeListener(settings.database), RequestMeter(), _lookup(features)
     token_lookup = TokenLookup(lookup, features.permissions)
     principals, plan_cache = _principals(features, listener, token_lookup), PlanCache(features.database, listener)
-    proxy = _proxy(settings, features, plan_cache)
+    proxy = _proxy(settings, features, listener, plan_cache)
+    live_routes = _live_routes(features, listener, proxy, principals)
+    checks = (AuthorizationStage(features.authorizer), EntitlementStage(plan_cache))
     return Services(
         settings=settings,
         features=features,
@@ -163,7 +176,8 @@ def build_services(settings: Settings) -> Services:
         watch=LoopMonitor(lambda: meter.in_flight),
         metrics=Metrics(settings.metrics_folder),
         proxy=proxy,
-        live_routes=_live_routes(features, listener, proxy, principals),
+        live_routes=live_routes,
+        streams=OpenStreams(principals, checks, live_routes.in_force, proxy.sockets),
     )
 
 
@@ -183,12 +197,15 @@ def _lookup(features: Features) -> DatabaseLookup:
     )
 
 
-def _proxy(settings: Settings, features: Features, plan_cache: PlanCache) -> Proxy:
+def _proxy(settings: Settings, features: Features, listener: ChangeListener, plan_cache: PlanCache) -> Proxy:
+    client_fields = ClientFields(SourceReader(settings.trusted_proxies))
     return Proxy(
         upstreams=Upstreams(Dialer(addresses=AddressFilter(settings.outbound_networks))),
         identity=IdentityTokens(features.tokens, plan_cache),
-        client_fields=ClientFields(SourceReader(settings.trusted_proxies)),
+        client_fields=client_fields,
         traces=TraceContext(),
+        cache=ResponseCache(settings.proxy_cache_bytes, listener, client_fields),
+        sockets=OpenSockets(),
     )
 
 

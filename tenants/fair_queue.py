@@ -36,6 +36,17 @@ class FairQueue(Generic[Item]):
         queue.append(item)
         self._count += 1
 
+    def discard(self, source: Hashable, item: Item) -> None:
+        """Remove an item, if it is there."""
+        queue = self._queues.get(source, ())
+        if item not in queue:
+            return
+        self._queues[source].remove(item)
+        self._count -= 1
+        if not queue:
+            del self._queues[source]
+            self._turns.remove(source)
+
     def take(self, most: int) -> list[Item]:
         """The next items, at most ``most``: one of each source, then another of each."""
         taken: list[Item] = []

@@ -1,5 +1,6 @@
 """A client that sends arbitrary bytes and parses the responses."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class RawClient:
         assert version == "HTTP/1.1"
         headers = dict(line.split(": ", 1) for line in lines[1:])
         response = RawResponse(int(status), headers)
-        if method != "HEAD" and response.status not in {100, 204, 304}:
+        if method != "HEAD" and response.status not in {100, 101, 204, 304}:
             response.body = self.read_body(headers)
         return response
 
@@ -86,6 +87,13 @@ class RawClient:
             self._receive()
         taken, self._received = self._received[:count], self._received[count:]
         return taken
+
+    def rest(self) -> bytes:
+        """Everything up to the end of the connection, even if that is a reset."""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := self.socket.recv(65_536):
+                self._received += chunk
+        return self.read_exactly(len(self._received))
 
     def _read_to_end(self) -> bytes:
         while chunk := self.socket.recv(65_536):

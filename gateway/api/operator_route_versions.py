@@ -19,7 +19,7 @@ from gateway.services import services_of
 from tenants.audit.schemas import OperatorActor
 from tenants.identifiers import OPERATOR_KEY, show
 from tenants.routes.schemas import Configuration
-from tenants.routes.service import Version
+from tenants.routes.service import Version, VersionSummary
 
 _CONFIGURATION = "/operator/v1/route-configuration"
 _VERSIONS = "/operator/v1/route-versions"
@@ -37,7 +37,7 @@ class RouteVersionResponse(BaseModel):
     changes: Annotated[list[str], Field(description="Against the version before.", examples=[["route echo: created"]])]
 
     @classmethod
-    def of(cls, version: Version) -> "RouteVersionResponse":
+    def of(cls, version: Version | VersionSummary) -> "RouteVersionResponse":
         """The response for this version."""
         return cls(
             number=version.number,

@@ -13,7 +13,7 @@ from gateway.request.origin import origin_of
 from gateway.routing.api_router import ManagementRouter
 from gateway.routing.terms import terms
 from gateway.services import services_of
-from tenants.directory.errors import SlugTaken
+from tenants.directory.errors import SlugTaken, TenantHasTargets
 from tenants.directory.models import Tenant
 from tenants.directory.schemas import ChangeStatus, ChangeTenant, TenantResponse
 from tenants.identifiers import TenantId
@@ -98,7 +98,7 @@ async def resume_tenant(request: Request, tenant_id: TenantInPath, body: ChangeS
 
 
 @router.delete(_ONE, status_code=204)
-@terms(requires_operator, tagged=True, ends_rights=True)
+@terms(requires_operator, tagged=True, ends_rights=True, errors=(TenantHasTargets,))
 async def delete_tenant(request: Request, tenant_id: TenantInPath) -> Response:
     """Delete a tenant. All its data is deleted permanently."""
     services, expected = services_of(request), _expected(request, tenant_id)

@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, str] = {
     "operator-keys": "gateway.cli.operator_keys",
     "resources": "gateway.cli.resources",
     "plans": "gateway.cli.plans",
+    "routes": "gateway.cli.routes",
+    "upstreams": "gateway.cli.upstreams",
     "benchmark": "gateway.cli.benchmark",
 }
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds Tenantry's packages

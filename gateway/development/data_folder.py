@@ -37,6 +37,10 @@ class DataFolder:
         return self.root / "mail"
 
     @property
+    def upstream(self) -> Path:
+        return self.root / "upstream"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -82,7 +86,15 @@ class DataFolder:
     def empty(self) -> None:
         """Delete what `tenantry dev` created in it, and nothing else: it may hold other files."""
         delete_folder(self.postgres)
-        for folder in (self.redis, self.stripe, self.mail, self.logs, self.usage, self.audit_checkpoints):
+        for folder in (
+            self.redis,
+            self.stripe,
+            self.mail,
+            self.upstream,
+            self.logs,
+            self.usage,
+            self.audit_checkpoints,
+        ):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.state, self.environment, self.prepared, self.demo, self.next_steps, self._stripe_key):
             file.unlink(missing_ok=True)

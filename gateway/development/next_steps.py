@@ -60,6 +60,7 @@ def _documentation(base: str) -> str:
 def _steps(demo: Demo) -> Iterator[tuple[str, str]]:
     collections = demo.project.registry.collections
     yield from _data(demo, collections[0]) if collections else _management(demo)
+    yield from _proxied(demo)
     yield from _limits(demo, collections[0].name if collections else None)
     command = f"{_command()} --env-file {quote(str(demo.environment))} keys list {demo.tenant['slug']}"
     yield "The same deployment from another shell", command
@@ -83,6 +84,17 @@ def _management(demo: Demo) -> Iterator[tuple[str, str]]:
         "A viewer may not create API keys: 403 (with the admin's key: 201)",
         f"curl -i {demo.base}/v1/api-keys -H {demo.key('viewer')} {_JSON} -d {body}",
     )
+
+
+def _proxied(demo: Demo) -> Iterator[tuple[str, str]]:
+    """A request to the demo service, where the project's routes.toml has a route to it."""
+    route = demo.project.routes.demo_route if demo.project.routes else None
+    if route is not None:
+        url = f"{demo.base}{route.path.rstrip('/')}{'/hello' if route.match == 'prefix' else ''}"
+        yield (
+            "A service behind the gateway (routes.toml), with the identity that it receives: 200",
+            f"curl -i {url} -H {demo.key('member')}",
+        )
 
 
 def _limits(demo: Demo, collection: str | None) -> Iterator[tuple[str, str]]:

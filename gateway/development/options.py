@@ -32,6 +32,7 @@ class PrepareInput:
     stripe_api_key: str
     smtp_port: int | None  # of the mail sink; None when its program is missing
     mail_url: str | None  # of the sink's page of messages
+    upstream_url: str  # of the service behind the demo's proxied routes
 
     def encode(self) -> bytes:
         """The form that ``decode`` reads."""

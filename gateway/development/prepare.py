@@ -70,7 +70,9 @@ def prepare(given: PrepareInput) -> DataFolder:
         write_environment(folder.environment, demo_environment(given, state, urls, project.plan_at(0)))
         settings = demo_settings(folder.environment)
         migrate_fleet(urls.owner, project)
-        tenants = asyncio.run(_Preparation(settings, project, state, folder, account).run(given.resources))
+        tenants = asyncio.run(
+            _Preparation(settings, project, state, folder, account, given.upstream_url).run(given.resources)
+        )
     demo = _demo(given, state, settings, tenants)
     write_secret(folder.prepared, json.dumps(demo, indent=2) + "\n")
     plan = tenants[0].tenant.plan_code
@@ -132,12 +134,15 @@ class _Preparation:
     state: DemoState
     folder: DataFolder
     account: StripeAccount
+    upstream_url: str
 
     async def run(self, resources: str) -> list[_Prepared]:
         catalogue = self.project.catalogue.priced(self.state.stripe.prices)
         async with opened(self.settings) as features:
             async with features.database.control() as session:
                 await features.plans.seed(session, catalogue, origin=SYSTEM)
+            if self.project.routes is not None:
+                await self.project.routes.apply(features, self.upstream_url)
             tenants = DemoTenants(features, self.project.registry, self.state, self._store)
             prepared = [await self._tenant(tenants, demo, resources) for demo in TENANTS]
             await self._ensure_operator_key(features)
@@ -178,6 +183,7 @@ def _demo(given: PrepareInput, state: DemoState, settings: Settings, tenants: li
             "prices": state.stripe.prices,
         },
         "mail_url": given.mail_url,
+        "upstream_url": given.upstream_url,
         "tenants": [_demo_tenant(each, state) for each in tenants],
     }
 

@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
 from billing.plans.catalogue import Catalogue, read_catalogue
 from billing.plans.schemas import PlanSpec
+from gateway.development.project_routes import ProjectRoutes, find_routes
 from gateway.development.servers import SetUpFailed
 from gateway.routing.saas import permissions_of
 from migrations.autogenerate import NothingChanged, SeveralHeads, missing_operations, resources_migration
@@ -53,6 +54,7 @@ class Project:
     catalogue: Catalogue
     notes: list[str] = field(default_factory=list)
     compared: str = ""
+    routes: ProjectRoutes | None = None  # without a routes.toml, routes stay as they are
 
     @property
     def plans(self) -> list[PlanSpec]:
@@ -85,18 +87,24 @@ def load_project(module: str, owner_url: str, compared: str = "") -> Project:
         changes = [] if fingerprint == compared else _revise(registry, owner_url)
     except (DeclarationError, SeveralHeads) as error:
         raise SetUpFailed(str(error)) from error
-    return Project(registry, catalogue, [*notes, *changes], "" if changes else fingerprint)
+    compared = "" if changes else fingerprint
+    return Project(registry, catalogue, [*notes, *changes], compared, find_routes(_folders(registry)))
 
 
 def _catalogue(registry: Registry) -> tuple[Catalogue, list[str]]:
     """The plans in plans.toml, which is in the same folder as the migrations' folder."""
-    for migrations in registry.migrations:
-        file = migrations.parent / _PLANS
+    for folder in _folders(registry):
+        file = folder / _PLANS
         if file.is_file():
             return _read(file), []
     folder = registry.migrations[0].parent if registry.migrations else Path.cwd()
     codes = " and ".join(plan.code for plan in _DEFAULT_PLANS.plans)
     return _DEFAULT_PLANS, [f"There is no {_PLANS} in {folder}: plans {codes} are used. `tenantry new` writes one."]
+
+
+def _folders(registry: Registry) -> list[Path]:
+    """Where the project's files of plans and routes can be: each beside a folder of revisions."""
+    return [migrations.parent for migrations in registry.migrations]
 
 
 def _read(file: Path) -> Catalogue:

@@ -16,6 +16,7 @@ from gateway.development.processes import LOOPBACK, Child, Launch, wait_until
 from gateway.development.redis import LocalRedis
 from gateway.development.servers import ProgramMissing, Server, StopSequence
 from gateway.development.stripe.server import StandInOptions, StripeStandIn
+from gateway.development.upstream.server import DemoUpstream
 
 _READY_WITHIN = 180.0  # seconds; a database with many tenants may have to be migrated first
 _RETRY_WEBHOOKS = 1.0  # seconds before the stand-in first retries a webhook
@@ -78,6 +79,8 @@ class Stack:
         stripe_key = self.folder.stripe_key()
         stripe = StripeStandIn(self.folder.stripe, StandInOptions(stripe_key, retry_first=_RETRY_WEBHOOKS))
         self._begin("The Stripe stand-in", stripe)
+        upstream = DemoUpstream(self.folder.upstream)
+        self._begin("The demo service", upstream)
         mail = self._mail()
         redis_url = self._redis()
         database_url = self._postgres()
@@ -95,6 +98,7 @@ class Stack:
             stripe_api_key=stripe_key,
             smtp_port=mail.port if mail else None,
             mail_url=mail.url if mail else None,
+            upstream_url=upstream.url,
         )
 
     def _mail(self) -> MailSink | None:

@@ -8,7 +8,7 @@ the whole response: until then the request is in flight, and the connection read
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from uvicorn._types import (
@@ -28,10 +28,13 @@ from gateway.http1.response_head import HeadWriter
 from gateway.http1.shared_state import ErrorResponse
 from gateway.problems.errors import Internal
 from gateway.request.client import CLIENT, PROXIED
+from gateway.request.fields import Field
 from tenants.errors import TenantryError
 
 _SWITCHING_PROTOCOLS = 101
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})  # and every response to HEAD (RFC 9110 section 6.4.1)
+_EVENTS = b"text/event-stream"
+_LAST_CHUNK = b"0\r\n\r\n"
 _MAX_JOINED = 16_384  # bytes of a body up to which copying it behind the head is cheaper than a second buffer
 
 
@@ -70,6 +73,9 @@ class CycleConnection(InputConnection, Protocol):
     def reset(self) -> None:
         """Close at once, with a reset."""
 
+    def end_stream(self) -> None:
+        """Close when the client has what was written: the server stops."""
+
     def hand_over(self, protocol: asyncio.BaseProtocol) -> TakenConnection:
         """Give the transport to another protocol."""
 
@@ -77,7 +83,7 @@ class CycleConnection(InputConnection, Protocol):
 class RequestCycle(RequestInput):
     """Implements ASGI's ``receive`` and ``send`` for one request. The application finds it under ``CLIENT``."""
 
-    __slots__ = ("_delivery", "_pending_head", "_remaining", "_task", "taken_over")
+    __slots__ = ("_delivery", "_is_event_stream", "_pending_head", "_remaining", "_task", "taken_over")
 
     _connection: CycleConnection
 
@@ -93,6 +99,7 @@ class RequestCycle(RequestInput):
     ) -> None:
         super().__init__(connection, scope, body, length=length, keep_alive=keep_alive, expects=expects)
         self.taken_over = False  # by another protocol
+        self._is_event_stream = False
         self._delivery: Delivery | None = None  # created only when the response has to wait
         self._task: asyncio.Task[None] | None = None
         self._pending_head = b""  # of the response, held back until its first body message
@@ -177,6 +184,9 @@ class RequestCycle(RequestInput):
         self._pending_head = b"".join(lines)
         if length is None or length == CHUNKED:  # a stream: its first event may come much later
             self._write(b"")
+            self._is_event_stream = _is_event_stream(message.get("headers", ()))
+            if connection.shutting_down:
+                self.shut_down()
 
     def _send_body(self, message: HTTPResponseBodyEvent) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)
@@ -197,6 +207,16 @@ class RequestCycle(RequestInput):
         if self.waiting_for_100_continue:
             return False  # the client may or may not send its body now (RFC 9110 section 10.1.1)
         return self._connection.bound_rest()
+
+    def shut_down(self) -> None:
+        """The server stops. A stream of events ends as one that is complete: its client connects again (OP1)."""
+        super().shut_down()
+        if self._is_event_stream and not (self.response_ended or self.disconnected):
+            self.response_ended = True
+            if self._remaining == CHUNKED:
+                self._transport.write(_LAST_CHUNK)
+            self._connection.end_stream()
+            self.disconnect()
 
     async def _deliver(self) -> None:
         self._body_chunks.clear()
@@ -236,4 +256,8 @@ class RequestCycle(RequestInput):
 
 def _chunk(data: bytes, *, last: bool) -> bytes:
     chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-    return chunk + b"0\r\n\r\n" if last else chunk
+    return chunk + _LAST_CHUNK if last else chunk
+
+
+def _is_event_stream(headers: Iterable[Field]) -> bool:
+    return any(name.lower() == b"content-type" and value.lower().startswith(_EVENTS) for name, value in headers)

@@ -9,6 +9,7 @@ from uvicorn.server import ServerState
 from gateway.http1.protocol import Http1Protocol
 from gateway.http1.shared_state import SharedState
 from gateway.http1.timeouts import Limits
+from gateway.request.client import WATCH_CONNECTIONS
 from gateway.settings import Settings
 
 
@@ -33,4 +34,7 @@ class Http1ProtocolFactory:
         """Called by uvicorn in the event loop that serves, like a protocol class."""
         if self._shared is None:
             self._shared = SharedState(self._settings, self._limits, asyncio.get_running_loop())
+            watch = app_state.get(WATCH_CONNECTIONS)
+            if watch is not None:
+                watch(server_state.connections)
         return Http1Protocol(self._shared, config, server_state, app_state, _loop)

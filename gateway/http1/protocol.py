@@ -243,6 +243,11 @@ class Http1Protocol(ConnectionInput):
         else:
             self.transport.abort()
 
+    def end_stream(self) -> None:
+        """Close when the client has what was written: the server stops."""
+        self.cycle.scope[CUT_SHORT] = "shutdown"  # type: ignore[literal-required]
+        self.transport.close()
+
     def reset(self) -> None:
         """Close at once, with a reset: what was sent must not look complete."""
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from gateway.version import VERSION
 
 _MAXIMA = frozenset({"process_start_time_seconds", "process_max_fds", "python_info"})
 
-_WORKERS = Metric(MetricKind.SUM, "tenantry_workers", "Worker processes that are alive.")
+WORKERS = Metric(MetricKind.SUM, "tenantry_workers", "Worker processes that are alive.")
 _BUILD = Metric(MetricKind.MAX, "tenantry_build_info", "Version of Tenantry.", ("version",))
 
 
@@ -24,7 +24,7 @@ class ProcessSource:
 
     def samples(self) -> Iterator[Sample]:
         """The samples of this process."""
-        yield _WORKERS.sample(1)
+        yield WORKERS.sample(1)
         yield _BUILD.sample(1, VERSION)
         for family in self._registry.collect():
             yield from _samples(family)

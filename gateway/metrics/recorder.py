@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from gateway.metrics.metric import Sample
+from gateway.metrics.metric import Metric, Sample
 from gateway.metrics.process import ProcessSource
-from gateway.metrics.worker_files import WorkerFiles, combine
+from gateway.metrics.worker_files import WorkerFiles, combine, totals
 
 _INTERVAL = 1.0  # seconds; a killed worker loses what it counted since the last write
 _PAGE_TTL = 1.0  # seconds for which a page is cached, so that frequent scrapes cost little
@@ -69,6 +69,13 @@ class Metrics:
         """The values of all workers, in Prometheus's text format, at most a second old. Raises OSError."""
         # Shielded: a client that disconnects must not release the lock while a thread writes.
         return await asyncio.shield(self._fresh_page())
+
+    async def totals(self, *metrics: Metric) -> list[dict[tuple[str, ...], float]]:
+        """Of each of these metrics of kind SUM, the values over all living workers by labels, at most a second old.
+
+        Raises OSError.
+        """
+        return await asyncio.to_thread(totals, self._files.folder, metrics)
 
     async def _fresh_page(self) -> bytes:
         async with self._lock:

@@ -16,6 +16,9 @@ _BUCKETS = len(_BOUNDS) + 1
 _STATUSES = ("cut_short", "1xx", "2xx", "3xx", "4xx", "5xx")  # no complete response, or the first digit of its status
 _NO_METHOD = "none"  # of unmatched requests: callers may send any method
 _FIRST_REFUSAL = 400
+_MOST_ROUTES = 10_000  # route objects with counts of their own: each version of the proxied routes may bring new ones
+_MOST_TEMPLATES = 10_000  # label values
+OTHER = "other"  # in the place of further templates
 
 REQUESTS = Metric(
     MetricKind.COUNTER,
@@ -44,6 +47,7 @@ class RequestMeter:
     def __init__(self) -> None:
         self.in_flight = 0
         self._ended: dict[Route | None, list[float]] = {}
+        self._former: dict[tuple[str, str], list[float]] = {}  # by template and method, of objects given up
         self._unmatched: dict[str, list[float]] = {}  # requests without a route, by the template of their path
         self._refused: Counter[str] = Counter()
         self._sampled: dict[str, int] = {}  # by template: number of requests in the last samples
@@ -67,6 +71,8 @@ class RequestMeter:
 
     def samples(self) -> Iterator[Sample]:
         """The samples that have changed since the last call, so that unused routes cost nothing."""
+        if len(self._ended) > _MOST_ROUTES:
+            self._give_up_routes()
         for template, tallies in self._by_template().items():
             count = sum(int(sum(tally[1:])) for _, tally in tallies)
             if count != self._sampled.get(template):
@@ -80,9 +86,20 @@ class RequestMeter:
         for route, tally in self._ended.items():
             template, method = (route.template, route.method) if route else (UNMATCHED, _NO_METHOD)
             found.setdefault(template, []).append((method, tally))
+        for (template, method), tally in self._former.items():
+            found.setdefault(template, []).append((method, tally))
         for template, tally in self._unmatched.items():
             found.setdefault(template or UNMATCHED, []).append((_NO_METHOD, tally))
         return found
+
+    def _give_up_routes(self) -> None:
+        """Keep the counts, and not the objects, which keep their applications alive."""
+        for route, tally in self._ended.items():
+            label = (route.template, route.method) if route else (UNMATCHED, _NO_METHOD)
+            if label not in self._former and len(self._former) >= _MOST_TEMPLATES:
+                label = (OTHER, _NO_METHOD)
+            self._former[label] = list(map(add, self._former.get(label, _empty()), tally))
+        self._ended.clear()
 
     def _first(self, route: Route | None) -> list[float]:
         if route is not None and not route.method:  # created for this request

@@ -5,15 +5,17 @@ no counter decreases and there are never more files than workers that were alive
 owner of a number is alive: the kernel releases it when the process ends.
 """
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.metrics.metric import CUMULATIVE, MetricKind, Sample
+from gateway.metrics.metric import CUMULATIVE, Metric, MetricKind, Sample
 from gateway.metrics.value_file import ValueFile
 from gateway.usage.names import open_locked
 
@@ -102,3 +104,17 @@ def combine(folder: Path) -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]  # the library is partly annotated
     return generate_latest(registry)
+
+
+def totals(folder: Path, metrics: Sequence[Metric]) -> list[dict[tuple[str, ...], float]]:
+    """Of each metric, which is of kind SUM, the values over all living workers, by labels. Call it in a thread."""
+    delete_dead_values(folder)
+    found: dict[str, dict[tuple[str, ...], float]] = {metric.name: {} for metric in metrics}
+    names = {metric.name: metric.labels for metric in metrics}
+    for path in folder.glob(f"{MetricKind.SUM}_*.db"):
+        for key, value, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]  # the library's
+            metric_name, _, labels, _ = json.loads(key)
+            if metric_name in found:
+                values = tuple(labels[name] for name in names[metric_name])
+                found[metric_name][values] = found[metric_name].get(values, 0.0) + value
+    return [found[metric.name] for metric in metrics]

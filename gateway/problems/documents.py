@@ -20,6 +20,7 @@ from gateway.problems.errors import (
     PayloadTooLarge,
     UnsupportedContentCoding,
     UnsupportedMediaType,
+    UpgradeRequired,
 )
 from gateway.problems.oauth import CHALLENGE, OAUTH_MEDIA_TYPE, oauth_error, oauth_keyword
 from gateway.problems.scim import SCIM_MEDIA_TYPE, scim_error
@@ -51,6 +52,7 @@ _STATUS_OF_CODE: dict[str, int] = {
     "request_timeout": 408,
     "uri_too_long": 414,
     "unsupported_media_type": 415,
+    "upgrade_required": 426,
     "headers_too_large": 431,
     "method_not_implemented": 501,
 }
@@ -165,6 +167,8 @@ def _headers(error: TenantryError) -> dict[str, str]:
         headers["www-authenticate"] = _challenge(error.code)
     if isinstance(error, UnsupportedContentCoding):
         headers["accept-encoding"] = "identity"  # RFC 9110 sections 12.5.3 and 15.5.16: no coding at all
+    if isinstance(error, UpgradeRequired):
+        headers |= {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13"}
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allow)
     return headers

@@ -75,6 +75,15 @@ class UnsupportedContentCoding(UnsupportedMediaType):
     message = "Send the body without Content-Encoding: no content coding is supported."
 
 
+class UpgradeRequired(TenantryError):
+    """RFC 6455 section 4.2.2: a version of WebSocket that is not 13, the only one there is."""
+
+    kind = ErrorKind.MALFORMED
+    code = "upgrade_required"
+    title = "Upgrade required"
+    message = "Send Sec-WebSocket-Version: 13. No other version of WebSocket is supported."
+
+
 class Internal(TenantryError):
     """An unexpected failure. The response carries only the request id; the log carries the traceback."""
 

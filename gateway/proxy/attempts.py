@@ -10,11 +10,11 @@ What may be sent again (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1), always 
 A body that is streamed is sent once it has begun to be sent, and never again.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPMethod
 from time import perf_counter
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from gateway.proxy.client.connection import UpstreamConnection
 from gateway.proxy.client.errors import (
@@ -26,19 +26,37 @@ from gateway.proxy.client.errors import (
 )
 from gateway.proxy.client.response_head import ResponseHead
 from gateway.proxy.errors import caller_error, outcome_of
-from gateway.proxy.request_body import ClientLeft, Pump, RequestBody
-from gateway.proxy.request_head import RequestHeads, lines_of
+from gateway.proxy.request_body import NO_BODY, ClientLeft, Pump, RequestBody
+from gateway.proxy.request_head import RequestHeads
 from gateway.proxy.targets.outcomes import Outcome
 from gateway.proxy.targets.target import Attempt, Target
 from gateway.proxy.targets.upstream import Upstream
 from gateway.request.client import Client
 from gateway.request.context import RequestContext
-from gateway.request.fields import Field
 from tenants.routes.schemas import RouteSpec
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 _NOTHING_SENT = (ConnectFailed, ConnectTimedOut, TooManyConnections)
 _MOST_STALE = 3  # connections of one request that had been closed
+
+
+async def _no_body() -> Message:
+    return {"type": "http.disconnect"}
+
+
+@dataclass(slots=True, frozen=True)
+class Outgoing:
+    """What is sent to the upstream beside the fields of the request."""
+
+    method: str
+    framing: bytes = b""  # header lines: how long the body is, and those of an upgrade
+    body: RequestBody = NO_BODY
+    receive: Receive = _no_body  # for a body that is streamed
+    upgrade: bool = False
+
+
+# Requests without a body share these.
+BODYLESS = {each.value: Outgoing(each.value, NO_BODY.framing(each.value)) for each in HTTPMethod}
 
 
 @dataclass(slots=True)
@@ -63,40 +81,35 @@ class Answer:
         self.attempt.ended(outcome, self.seconds)
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """What is sent to the upstream beside the request's own head."""
-
-    method: str
-    body: RequestBody
-    receive: Receive
-    fields: Sequence[Field] = ()  # of an upgrade
-    upgrade: bool = False
-
-
 class _Retries:
     """Of one request that has failed once."""
 
-    def __init__(self, left: int, upstream: Upstream, outgoing: Outgoing) -> None:
+    def __init__(self, left: int, upstream: Upstream, tenant: str, outgoing: Outgoing) -> None:
         self.attempts = 1
-        self.tried: tuple[Target, ...] = ()
         self._left = left
-        self._budget = upstream.budget
+        self._upstream = upstream
+        self._tenant = tenant
+        self._tried: tuple[Target, ...] = ()
         self._stale = _MOST_STALE
         self._idempotent = outgoing.method in _IDEMPOTENT and not (outgoing.body.streamed or outgoing.upgrade)
 
-    def allow(self, error: UpstreamFailed, target: Target) -> bool:
-        """Whether the request may be sent again after this failure at that target."""
+    def next_target(self, target: Target, error: UpstreamFailed) -> Target:
+        """Where to try again after this failure. Raises what the caller is told where that may not be."""
+        if not self._allowed(target, error):
+            raise caller_error(error, target.name) from None
         self.attempts += 1
+        return self._upstream.pick(self._tenant, self._tried)
+
+    def _allowed(self, target: Target, error: UpstreamFailed) -> bool:
         lost = error if isinstance(error, ConnectionLost) and error.before_first_byte else None
         if lost is not None and (lost.unsent or (lost.stale and self._idempotent)):
             self._stale -= 1
             return self._stale >= 0
-        self.tried = (*self.tried, target)
+        self._tried = (*self._tried, target)
         if not (isinstance(error, _NOTHING_SENT) or (lost is not None and self._idempotent)) or not self._left:
             return False
         self._left -= 1
-        return self._budget.allows_retry()
+        return self._upstream.budget.allows_retry()
 
 
 class Attempts:
@@ -114,14 +127,13 @@ class Attempts:
 
         Raises ClientLeft, NoTarget, the errors of ``gateway/proxy/errors.py`` and those of an invalid body.
         """
-        tenant = _tenant(context)
+        tenant = "" if context.principal is None else context.principal.tenant.slug
         target = self._upstream.pick(tenant)
         retries: _Retries | None = None
         while True:
-            attempt, connection, pump = target.began(self._meter), None, None
-            began = perf_counter()
+            attempt, began, connection, pump = target.began(self._meter), perf_counter(), None, None
             try:
-                connection = target.pool.take() if retries is None else None  # after a failure only a new one is sure
+                connection = target.pool.take() if retries is None else None  # other idle ones may be stale as well
                 if connection is None:
                     connection = await target.pool.connect(tenant)
                 client.on_disconnect(connection.abort)
@@ -131,43 +143,30 @@ class Attempts:
                 head = await connection.head()
                 return Answer(head, connection, target, attempt, client, pump, perf_counter() - began)
             except UpstreamFailed as error:
-                outcome = Outcome.ABANDONED if client.left else outcome_of(error)
-                _give_up(client, target, attempt, connection, outcome, began)
-                retries = retries or _Retries(self._retries, self._upstream, outgoing)
-                target = self._next_target(context, client, target, retries, error, pump)
+                _give_back(client, target, connection)
+                attempt.ended(Outcome.ABANDONED if client.left else outcome_of(error), perf_counter() - began)
+                if client.left:
+                    raise ClientLeft from None
+                if pump is not None and pump.error is not None:
+                    raise pump.error from None
+                retries = retries or _Retries(self._retries, self._upstream, tenant, outgoing)
+                target = retries.next_target(target, error)
+                context.log["attempts"] = retries.attempts
             except BaseException:
-                _give_up(client, target, attempt, connection, Outcome.ABANDONED, began)
+                _give_back(client, target, connection)
+                attempt.ended(Outcome.ABANDONED, perf_counter() - began)
                 raise
-
-    def _next_target(
-        self,
-        context: RequestContext,
-        client: Client,
-        target: Target,
-        retries: _Retries,
-        error: UpstreamFailed,
-        pump: Pump | None,
-    ) -> Target:
-        """Where to try again. Raises what the caller is told where nothing may be tried any more."""
-        if client.left:
-            raise ClientLeft from None
-        if pump is not None and pump.error is not None:
-            raise pump.error
-        if not retries.allow(error, target):
-            raise caller_error(error, target.name) from None
-        context.log["attempts"] = retries.attempts
-        return self._upstream.pick(_tenant(context), retries.tried)
 
     def _send(
         self, context: RequestContext, outgoing: Outgoing, target: Target, connection: UpstreamConnection
     ) -> None:
-        body, method = outgoing.body, outgoing.method
-        framing = body.framing(method)
-        if outgoing.fields:
-            framing += lines_of(outgoing.fields)
+        head, body = self._heads.render(context, target.authority, outgoing.framing), outgoing.body
+        if body is NO_BODY and not outgoing.upgrade:
+            connection.send(head, method=outgoing.method, first_byte=self._first_byte)
+            return
         connection.send(
-            self._heads.render(context, target.authority, framing),
-            method=method,
+            head,
+            method=outgoing.method,
             body=body.data,
             more_body=body.streamed,
             length=body.announced,
@@ -176,20 +175,7 @@ class Attempts:
         )
 
 
-def _tenant(context: RequestContext) -> str:
-    return "" if context.principal is None else context.principal.tenant.slug
-
-
-def _give_up(
-    client: Client,
-    target: Target,
-    attempt: Attempt,
-    connection: UpstreamConnection | None,
-    outcome: Outcome,
-    began: float,
-) -> None:
+def _give_back(client: Client, target: Target, connection: UpstreamConnection | None) -> None:
     client.on_disconnect(None)
     if connection is not None:
-        connection.abort()
         target.pool.release(connection)
-    attempt.ended(outcome, perf_counter() - began)

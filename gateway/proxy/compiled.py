@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -160,14 +160,16 @@ def _is_served(spec: RouteSpec, method: Method) -> bool:
 
 async def _table(routes: Iterable[CompiledRoute]) -> RouteTable:
     table = RouteTable(())
-    for at, (template, route) in enumerate(_placed(routes)):
-        table.place(template, route)
-        if at % (_AT_ONCE * len(Method)) == 0:
+    for at, each in enumerate(sorted(routes, key=_is_prefix)):
+        *above, template = templates_of(each.spec)
+        for route in each.by_method.values():
+            table.place(template, route)
+            for path in above:
+                table.place(path, route, yields=True)  # an exact route has precedence
+        if at % _AT_ONCE == 0:
             await asyncio.sleep(0)
     return table
 
 
-def _placed(routes: Iterable[CompiledRoute]) -> Iterator[tuple[str, Route]]:
-    for each in routes:
-        for template in templates_of(each.spec):
-            yield from ((template, route) for route in each.by_method.values())
+def _is_prefix(route: CompiledRoute) -> bool:
+    return route.spec.match == "prefix"

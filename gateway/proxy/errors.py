@@ -75,23 +75,21 @@ class AnswerCutShort(UpstreamError):
     message = "The upstream service ended in the middle of its answer."
 
 
+_TOLD: dict[type[UpstreamFailed], type[TenantryError]] = {
+    ConnectFailed: UpstreamUnreachable,
+    ConnectTimedOut: UpstreamConnectTimeout,
+    TooManyConnections: UpstreamBusy,
+    BadResponse: UpstreamAnswerInvalid,
+    ResponseTimedOut: UpstreamTimeout,
+}
+
+
 def caller_error(error: UpstreamFailed, target: str) -> TenantryError:
     """What the caller is told; ``target`` appears in the log alone."""
-    detail = f"{target}: {error}"
-    match error:
-        case ConnectFailed():
-            return UpstreamUnreachable(detail=detail)
-        case ConnectTimedOut():
-            return UpstreamConnectTimeout(detail=f"{target}: connect")
-        case TooManyConnections():
-            return UpstreamBusy(detail=f"{target}: too many connections")
-        case BadResponse():
-            return UpstreamAnswerInvalid(detail=detail)
-        case ResponseTimedOut(phase="send"):
-            return UpstreamSendTimeout(detail=detail)
-        case ResponseTimedOut():
-            return UpstreamTimeout(detail=detail)
-    return UpstreamClosed(detail=detail)
+    told = _TOLD.get(type(error), UpstreamClosed)
+    if isinstance(error, ResponseTimedOut) and error.phase == "send":
+        told = UpstreamSendTimeout
+    return told(detail=f"{target}: {type(error).__name__} {error}".strip())
 
 
 def outcome_of(error: UpstreamFailed) -> Outcome:

@@ -7,12 +7,14 @@ the same step. A worker confirms a change when it has the version in force (ID14
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
 
 from gateway.proxy.compiled import NO_ROUTES, Apps, Tables, compile_routes, unavailable
+from gateway.proxy.trust import Trust
 from gateway.request.route import PUBLIC, Route, Terms
 from tenants.database.listener import ChangeKind, ChangeListener
 from tenants.database.reloading import Reloading
@@ -25,6 +27,8 @@ from tenants.routes.service import Version
 
 _DEADLINE = 2.0  # seconds for reading a version
 _RETRY = 1.0  # seconds after which a version that cannot be served in whole is tried again
+
+Find = Callable[[str, str, str], Route]  # method, path, host
 
 _log = structlog.get_logger(__name__)
 
@@ -59,17 +63,21 @@ class LiveRoutes:
         self._apps = apps
         self._forget_principals = forget_principals
         self._tables = NO_ROUTES
-        self._closed: Route | None = _closed("not loaded yet")  # answers every path while no version can be used
+        self.is_loaded = False  # a version is in force
+        self._find: Find = _closed("not loaded yet")
+        self._untrusted = _closed("not confirmed")
+        self._trust = Trust(listener)
         self._retry: asyncio.TimerHandle | None = None
         self._reloading = Reloading("routes", listener, self._load)
         self.loads = 0  # versions that came into force here
         self.faults: dict[str, str] = {}  # why routes answer 503 here, by name; "" is all of them
         listener.subscribe(self._on_change)
 
-    @property
-    def is_loaded(self) -> bool:
-        """A version is in force."""
-        return self._closed is None
+    def find(self, method: str, path: str, host: str) -> Route:
+        """As ``RouteTable.find``, among the routes of the host, and then among those of any host."""
+        if monotonic() >= self._trust.until and not self._trust.renew():
+            return self._untrusted(method, path, host)
+        return self._find(method, path, host)
 
     @property
     def unavailable(self) -> int:
@@ -81,18 +89,14 @@ class LiveRoutes:
         """The number of the version in force; 0 before the first."""
         return self._tables.number
 
-    def find(self, method: str, path: str, host: str) -> Route:
-        """As ``RouteTable.find``, among the routes of this host, and then among those of any host."""
-        if self._closed is not None:
-            return self._closed
-        return self._tables.find(method, path, host)
-
     def in_force(self, route: Route) -> bool:
         """Whether a request that was admitted to this route would be now, as far as the routes decide it."""
         if route.spec is None:
             return True  # Tenantry's own
         current = self._tables.routes.get(route.spec.name)
-        return current is not None and current.spec == route.spec and self.is_loaded
+        if current is None or not self.is_loaded:
+            return False
+        return current.spec is route.spec or current.spec == route.spec
 
     async def start(self) -> None:
         """Keep the routes current in the background. Does not require the database to be up."""
@@ -106,10 +110,16 @@ class LiveRoutes:
 
     def _on_change(self, kind: str, _changed: str) -> None:
         if kind in {ChangeKind.ROUTES, ChangeKind.RESET}:
+            self._trust.changed()
             self._reloading.mark_stale()
 
     async def _load(self) -> None:
-        """Raises Unavailable and keeps the previous version, which is trusted as long as the listener is confirmed."""
+        """Raises Unavailable and keeps the previous version, as long as it is trusted."""
+        read_at = self._trust.begin()
+        await self._apply_current()
+        self._trust.applied(read_at)
+
+    async def _apply_current(self) -> None:
         try:
             async with asyncio.timeout(_DEADLINE):
                 version = await self._read()
@@ -134,13 +144,13 @@ class LiveRoutes:
         if tables.number != self._tables.number:
             self.loads += 1
             _log.info("routes_in_force", version=tables.number, routes=len(tables.routes))
-        self._tables, self._closed = tables, None
+        self._tables, self._find, self.is_loaded = tables, tables.find, True
         if self._permissions.introduce(introduced(configuration, self._permissions.fixed)):
             self._forget_principals()
         self._report(tables.faults)
 
     def _close(self, fault: str) -> None:
-        self._closed = _closed(fault)
+        self._find, self.is_loaded = _closed(fault), False
         self._report({"": fault})
 
     def _report(self, faults: dict[str, str]) -> None:
@@ -154,5 +164,7 @@ class LiveRoutes:
             self._retry = asyncio.get_running_loop().call_later(_RETRY, self._reloading.mark_stale)
 
 
-def _closed(fault: str) -> Route:
-    return Route("", "", Terms(PUBLIC), unavailable(fault))
+def _closed(fault: str) -> Find:
+    """Every path answers 503 while no version can be used."""
+    route = Route("", "", Terms(PUBLIC), unavailable(fault))
+    return lambda _method, _path, _host: route

@@ -1,7 +1,7 @@
 """The path that an upstream gets: the one that was authorized, in one canonical form (PX6).
 
-The routing stage refuses paths that are read differently by different programs: encoded slashes and dots, empty
-segments, segments of dots. What remains is percent-encoding that means nothing.
+The routing stage refuses paths that are read differently by different programs: encoded slashes and dots, segments of
+dots, and empty segments where they could lead to another route. What remains is percent-encoding that means nothing.
 """
 
 import re
@@ -14,13 +14,13 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # Bytes that begin no UTF-8 text, only forms of ``/`` and ``.`` that lenient decoders accept; a segment of dots with a
-# parameter, which some servers cut off; an empty segment, which some servers merge.
-_AMBIGUOUS = re.compile(rb"%[Cc][01]|/\.{1,2}(?:;|%3[Bb]|/|$)|//|%2[EFef]|%5[Cc]")
+# parameter, which some servers cut off.
+_AMBIGUOUS = re.compile(rb"%[Cc][01]|/\.{1,2}(?:;|%3[Bb]|/|$)|%2[EFef]|%5[Cc]")
 
 
 def canonical(raw: bytes) -> bytes:
     """Unreserved characters as themselves, other encodings in capitals (RFC 3986 section 6.2.2). Raises NotFound."""
-    if b"%" not in raw and b"/." not in raw and b"//" not in raw:
+    if b"%" not in raw and b"/." not in raw:
         return raw
     if _AMBIGUOUS.search(raw):
         raise NotFound
@@ -39,7 +39,7 @@ class PathMap:
         prefix = spec.path.strip("/")
         self._segments = len(prefix.split("/")) if prefix else 0
         self._template = "" if spec.rewrite is None else spec.rewrite.rstrip("/")
-        self._changes = spec.strip_prefix or spec.rewrite is not None
+        self.keeps = not spec.strip_prefix and spec.rewrite is None  # a canonical path stays what it is
         names = [_PLACE.fullmatch(each) for each in prefix.split("/")]
         self._places = {match[1]: at for at, match in enumerate(names, 1) if match is not None}
         literal = spec.strip_prefix and spec.rewrite is None and not self._places
@@ -48,12 +48,15 @@ class PathMap:
     def __call__(self, raw: bytes) -> bytes:
         """``raw`` is the path as it was sent, which the route matches. Raises NotFound for an ambiguous one."""
         path = canonical(raw)
-        return self._replaced(path) if self._changes else path
+        return path if self.keeps else self._replaced(path)
 
     def _replaced(self, path: bytes) -> bytes:
         parts = path.split(b"/", self._segments + 1)
         rest = b"/" + parts[self._segments + 1] if len(parts) > self._segments + 1 else b""
-        return (self._put_in(parts) + rest) or b"/"
+        replaced = self._put_in(parts) + rest
+        if replaced.startswith(b"//"):  # servers take what follows for a host (RFC 3986 section 4.2)
+            raise NotFound
+        return replaced or b"/"
 
     def _put_in(self, parts: list[bytes]) -> bytes:
         if not self._places:

@@ -1,4 +1,4 @@
-"""The head of a request to an upstream. What repeats is rendered once for each client connection and route (PX3 to PX6).
+"""The head of a request to an upstream. What repeats is rendered once for each client connection and route (PX3-PX6).
 
 Of a request with the same header bytes as the last one of its connection, only the request line, the ids and the
 identity are written anew.
@@ -34,8 +34,10 @@ class Signers(Protocol):
 class RequestHeads:
     """Of one route."""
 
-    def __init__(self, spec: RouteSpec, client: ClientFields, signers: Signers, traces: TraceContext) -> None:
-        """Raises OSError and ValueError for a file of ``set_from_file``."""
+    def __init__(
+        self, spec: RouteSpec, upstream: str, client: ClientFields, signers: Signers, traces: TraceContext
+    ) -> None:
+        """``upstream`` is its name. Raises OSError and ValueError for a file of ``set_from_file``."""
         self._client = client
         self._traces = traces
         self._path = PathMap(spec)
@@ -43,7 +45,7 @@ class RequestHeads:
         self._dropped = self._rules.replaced | (frozenset() if spec.forward_cookies else _COOKIES)
         self._preserve_host = spec.preserve_host
         public = spec.access is Access.PUBLIC
-        self._signer = None if public else signers.signer(spec.upstream, spec.identity)
+        self._signer = None if public else signers.signer(upstream, spec.identity)
 
     def render(self, request: RequestContext, host: bytes, framing: bytes = b"") -> bytes:
         """The complete head. ``host`` is the target's, ``framing`` further header lines. Raises NotFound, UpstreamLoop.
@@ -51,24 +53,24 @@ class RequestHeads:
         Public routes carry no identity, whoever calls them.
         """
         scope, cached = request.scope, request.fields.forwarded
-        forwarded = None if cached is None else cached.get(self)
+        forwarded = cached.get(self) if cached is not None else None
         if forwarded is None:
             forwarded = self._prepare(request)
-        method, query = scope["method"], scope["query_string"]
-        if query:
-            query = b"?" + query
-        if not forwarded.traced:
-            framing = b"traceparent: %b\r\n%b" % (self._traces.new(), framing)
-        if self._signer is not None and request.principal is not None:
-            token = self._signer.value(request.principal, request.request_id)
-            framing = b"tenantry-identity: %b\r\n%b" % (token, framing)
-        return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b\r\n%b\r\n" % (
-            method.encode(),
-            self._path(scope["raw_path"]),
+        path, query, principal = scope["raw_path"], scope["query_string"], request.principal
+        if not self._path.keeps or b"%" in path or b"/." in path:
+            path = self._path(path)
+        return b"%b %b%b%b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b%b%b\r\n%b\r\n" % (
+            scope["method"].encode(),
+            path,
+            b"?" if query else b"",
             query,
             forwarded.host or host,
             forwarded.lines,
             request.request_id.encode(),
+            b"" if forwarded.traced else b"\r\ntraceparent: " + self._traces.new(),
+            b""
+            if self._signer is None or principal is None
+            else b"\r\ntenantry-identity: " + self._signer.value(principal, request.request_id),
             framing,
         )
 

@@ -28,6 +28,7 @@ class ResponseHeads:
         # The gateway answers for cross-origin requests itself where the route is open to browsers.
         self._beginnings = (b"access-control-",) if spec.browsers else ()
         self._private = spec.access is not Access.PUBLIC and spec.cache is None
+        self._cached = spec.cache is not None
         self._relayed: dict[int, tuple[list[Field], list[Field]]] = {}  # by id of the fields as they were parsed
 
     def relayed(self, head: ResponseHead) -> list[Field]:
@@ -46,6 +47,8 @@ class ResponseHeads:
         fields += self._rules.fields
         if self._private and _SAYS_CACHING.isdisjoint(name for name, _ in fields):
             fields.append((b"cache-control", b"private"))
+        if self._cached and not _SETS_COOKIES.isdisjoint(name for name, _ in head.fields):
+            fields.append((b"cache-control", b"private"))  # a cookie that is dropped tells that the answer is personal
         received = [value for name, value in head.fields if name == b"via" and value]
         fields.append((b"via", b", ".join([*received, b"1.1 " + PSEUDONYM])))
         if head.status != _NO_CONTENT:  # RFC 9110 section 8.6

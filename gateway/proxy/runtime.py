@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.proxy.cache.route import with_cache
+from gateway.proxy.cache.store import ResponseCache
 from gateway.proxy.compiled import Parts
 from gateway.proxy.forwarded import ClientFields
 from gateway.proxy.forwarder import Forwarder
@@ -13,6 +15,8 @@ from gateway.proxy.identity import IdentityTokens
 from gateway.proxy.targets.upstream import Upstream
 from gateway.proxy.targets.upstreams import Upstreams
 from gateway.proxy.tracing import TraceContext
+from gateway.proxy.websocket.relay import Upgradable, WebSocketRelay
+from gateway.proxy.websocket.sockets import OpenSockets
 from tenants.errors import NotFound
 from tenants.routes.schemas import Configuration, RouteSpec
 
@@ -25,6 +29,8 @@ class Proxy:
     identity: IdentityTokens
     client_fields: ClientFields
     traces: TraceContext
+    cache: ResponseCache
+    sockets: OpenSockets
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -32,11 +38,13 @@ class Proxy:
         async with AsyncExitStack() as stack:
             await self.upstreams.start()
             stack.push_async_callback(self.upstreams.close)
+            stack.push_async_callback(self.cache.close)
             yield
 
     def prepare(self, configuration: Configuration) -> "RouteApps":
         """Put the upstreams of this configuration in force, for the applications of its routes."""
-        return RouteApps(self, self.upstreams.apply(configuration.upstreams))
+        cached = any(each.cache is not None for each in configuration.routes)
+        return RouteApps(self, self.upstreams.apply(configuration.upstreams), cached)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +53,21 @@ class RouteApps:
 
     proxy: Proxy
     upstreams: Mapping[str, Upstream]
+    cached: bool  # a route has a cache, so that changes by other routes concern it
 
     def parts_of(self, spec: RouteSpec) -> Parts:
         """What the application is made of beside the route."""
-        return (self.upstreams.get(spec.upstream or ""),)
+        return self.upstreams.get(spec.upstream or ""), self.cached and spec.cache is None
 
     def make(self, spec: RouteSpec) -> ASGIApp:
-        """From the inside out: forwarding. Raises OSError and ValueError for files of the route."""
+        """From the inside out: forwarding, cache, WebSockets. Raises OSError and ValueError for files of the route."""
         if spec.upstream is None:
             return _only_decided
-        return Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
+        forwarder = Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
+        app = with_cache(forwarder, spec, self.proxy.cache, invalidates=self.cached)
+        if spec.websocket is None:
+            return app
+        return Upgradable(app, WebSocketRelay(spec.websocket, forwarder, self.proxy.sockets))
 
 
 async def _only_decided(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -5,9 +5,12 @@ Where there is none, it begins a trace, so that the upstream's spans and its log
 """
 
 import re
-from random import getrandbits, random
+from os import urandom
+from random import random
 
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+_DIGITS = 48  # of a trace's id and a span's; all of them zero, which is invalid, does not happen
+_TRACES = 64
 
 # Section 3.2: version ff is invalid, and so are ids of zeros. A later version may have further parts.
 _VALID = re.compile(
@@ -26,9 +29,15 @@ class TraceContext:
 
     def __init__(self, share: float = 1.0) -> None:
         self._share = share
+        self._ids = b""  # hexadecimal digits that are not used yet: drawn for many traces at once
+        self._at = 0
 
     def new(self) -> bytes:
-        """A ``traceparent`` of a new trace. Ids need not be unpredictable."""
+        """A ``traceparent`` of a new trace."""
+        at = self._at
+        if at + _DIGITS > len(self._ids):
+            self._ids, at = urandom(_TRACES * _DIGITS // 2).hex().encode(), 0
+        self._at = end = at + _DIGITS
         sampled = self._share >= 1 or random() < self._share  # noqa: S311 - a sample
-        flags = b"01" if sampled else b"00"
-        return b"00-%032x-%016x-%b" % (getrandbits(128) | 1, getrandbits(64) | 1, flags)
+        ids = self._ids
+        return b"00-%b-%b-%b" % (ids[at : end - 16], ids[end - 16 : end], b"01" if sampled else b"00")

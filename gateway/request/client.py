@@ -6,6 +6,8 @@ from typing import Protocol
 CLIENT = "tenantry.client"  # scope key of the Client
 # Key of ``http.response.start``: the answer of an upstream, to which no default field is added but HSTS.
 PROXIED = "tenantry.proxied"
+# Key of the lifespan's state: a callable to which the server gives its open connections, once.
+WATCH_CONNECTIONS = "tenantry.watch_connections"
 
 
 class Client(Protocol):

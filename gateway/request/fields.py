@@ -39,6 +39,7 @@ class RequestFields:
     host: str | None = None  # the name in Host, as ``host_name`` has read it
     host_served: bool | None = None  # as the routing stage has found
     described: object = None  # the request that they describe, as ``gateway/decisions/described.py`` has read it
+    caching: object = None  # as the response cache has read it
     forwarded: dict[object, ForwardedFields] | None = None  # by proxied route: what its upstream gets of them
 
     @classmethod

@@ -82,6 +82,7 @@ def bounded(app: ASGIApp, limit: int) -> ASGIApp:
 
     The server discards a body without a Content-Length that the application does not read.
     """
+
     def within(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         length = context_of(scope).fields.by_name.get(b"content-length")
         if length is not None and int(length) > limit:

@@ -15,7 +15,7 @@ from gateway.routing.table import UNMATCHED, Found, RouteTable, parameters_of
 _AMBIGUOUS = re.compile(rb"%2[EFef]|%5[Cc]|/\.{1,2}(?:/|$)")
 # What an upstream may read as another path: decoded twice, cut at NUL, with dots before a parameter of the segment.
 _AMBIGUOUS_TO_UPSTREAMS = re.compile(rb"%25(?:2[EFef]|5[Cc])|%00|/\.{1,2};|\\")
-_UNUSUAL = re.compile(rb"//|[%;\\]")
+_UNUSUAL = re.compile(rb"//|[%;\\]|/$")
 _PARAMETERS, _SLASHES = re.compile(r";[^/]*"), re.compile(r"//+")
 
 _NO_VALUES: tuple[str, ...] = ()
@@ -31,14 +31,14 @@ class ProxiedRoutes(Protocol):
     """Routes to upstreams. They come and go while requests run."""
 
     def find(self, method: str, path: str, host: str) -> Route:
-        """As ``RouteTable.find``, among the routes of this host, and then among those of any host."""
+        """As ``RouteTable.find``, among the routes of the host, and then among those of any host."""
         ...
 
 
 class NoProxiedRoutes:
     """Of a gateway that serves only its own routes."""
 
-    def find(self, _method: str, _path: str, _host: str) -> Route:
+    def find(self, method: str, path: str, host: str) -> Route:  # noqa: ARG002 - there are none
         return UNMATCHED[0]
 
 
@@ -89,13 +89,20 @@ class RoutingStage:
         if host is None:
             host = fields.host = host_name(fields.by_name.get(b"host", b""))
         route = self._proxied.find(method, path, host)
-        if _UNUSUAL.search(raw_path):
+        if _UNUSUAL.search(raw_path) and route.method:
+            if _AMBIGUOUS_TO_UPSTREAMS.search(raw_path):
+                return UNMATCHED
             plain = _SLASHES.sub("/", _PARAMETERS.sub("", path))
-            if _AMBIGUOUS_TO_UPSTREAMS.search(raw_path) or self._proxied.find(method, plain, host) is not route:
-                return UNMATCHED  # an upstream that merges slashes or drops parameters would serve another route
+            if _differ(route, self._proxied.find(method, plain.removesuffix("/") or "/", host)):
+                return UNMATCHED  # an upstream that reads the path as the plain one would serve another route
         return route, _NO_VALUES
 
     def _serves(self, fields: RequestFields) -> bool:
         if fields.host_served is None:
             fields.host_served = host_name(fields.by_name.get(b"host", b"")) in self._hosts
         return fields.host_served
+
+
+def _differ(route: Route, plain: Route) -> bool:
+    """Whether they are of different paths: an exact route and a prefix of one path are declared side by side."""
+    return route is not plain and (route.spec is None or plain.spec is None or route.spec.path != plain.spec.path)

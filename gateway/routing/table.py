@@ -59,10 +59,13 @@ class RouteTable:
         for route in routes:
             self.place(route.template, route)
 
-    def place(self, template: str, route: Route) -> None:
-        """Let the route answer at this template, which need not be its own. Raises DeclarationError as at the start."""
+    def place(self, template: str, route: Route, *, yields: bool = False) -> None:
+        """Let the route answer at this template, which need not be its own. With ``yields`` one that is there stays.
+
+        Raises DeclarationError as at the start.
+        """
         methods = self._place(template)
-        if methods.setdefault(route.method, route) is not route:
+        if methods.setdefault(route.method, route) is not route and not yields:
             first = methods[route.method].template
             raise DeclarationError(
                 f"Route {route.method} {template}", f"{route.method} {first} already answers to these requests"
@@ -84,14 +87,16 @@ class RouteTable:
         return list(self._branches(path.split("/")))
 
     def _straight(self, method: str, segments: list[str]) -> Found | None:
-        """The most literal branch alone, which nearly always has the route."""
-        node, values = self._root, _NO_VALUES
-        for segment in segments[1:]:
+        """The most literal branch alone, which nearly always has the route, and the rest of the path at its end."""
+        node, values, left = self._root, _NO_VALUES, iter(segments)
+        next(left)
+        for segment in left:
             child = node.children.get(segment)
             if child is None:
                 child = node.parameter
                 if child is None or not segment:
-                    return None
+                    route = node.rest.get(method)
+                    return None if route is None else (route, (*values, "/".join((segment, *left))))
                 values = (*values, segment)
             node = child
         route = node.methods.get(method)

@@ -63,7 +63,7 @@ class HttpGroup(BaseModel):
         str | None, Field(description="Module whose RESOURCES are served, such as `examples.crm.resources`.")
     ] = None
     body_limit: Annotated[
-        int, Field(ge=1024, description="Maximum size of a request body, in bytes, on any route.")
+        int, Field(ge=1024, description="Maximum size of a request body, in bytes, on any route that is not proxied.")
     ] = 1_048_576
     held_memory_limit: Annotated[
         int,
@@ -71,6 +71,18 @@ class HttpGroup(BaseModel):
             ge=1_048_576,
             description="Bytes of unfinished requests and undelivered responses that a worker holds, a quarter of them "
             "for one source; at least 16 times the body limit.",
+        ),
+    ] = 67_108_864
+
+
+class ProxyGroup(BaseModel):
+    """Routes to the SaaS team's own services."""
+
+    proxy_cache_bytes: Annotated[
+        int,
+        Field(
+            ge=1_048_576,
+            description="Bytes that a worker uses for answers of routes with a cache; one answer at most an eighth.",
         ),
     ] = 67_108_864
 

@@ -6,7 +6,7 @@ from typing import Self, get_args
 from pydantic import SecretStr, model_validator
 
 from gateway.settings.credentials import CredentialGroup
-from gateway.settings.deployment import HttpGroup, ObservabilityGroup
+from gateway.settings.deployment import HttpGroup, ObservabilityGroup, ProxyGroup
 from gateway.settings.passkeys import PasskeyGroup, check_origins, domain_of, passkey_origins
 from gateway.settings.providers import MailGroup, OutboundGroup, ReportGroup, StripeGroup
 from gateway.settings.reading import EnvironmentSettings
@@ -30,6 +30,7 @@ class Settings(
     CredentialGroup,
     ThrottleGroup,
     DatabaseGroup,
+    ProxyGroup,
     HttpGroup,
     EnvironmentSettings,
 ):

@@ -54,6 +54,7 @@ class ChangeKind(StrEnum):
     PLAN = "plan"  # code
     WORKLOAD_RULE = "workload_rule"  # uuid
     ROUTES = "routes"  # number of a version, new or removed
+    CACHE = "cache"  # what is to be purged, as JSON; sent by ``tenants/routes/purges.py`` and no trigger
     RESET = "reset"  # no id: notifications may have been missed
 
 

@@ -19,6 +19,12 @@ class SlugTaken(Conflict):
     errors = not_unique("slug")
 
 
+class TenantHasTargets(Conflict):
+    """A tenant that is created later with this slug would be led to the deployment of the one before."""
+
+    message = "Upstreams have targets of this tenant. Remove them (by_tenant) before you delete it."
+
+
 class UnknownPlan(ValidationFailed):
     def __init__(self) -> None:
         super().__init__((FieldError("/plan", "unknown_plan", "No plan has this code."),))

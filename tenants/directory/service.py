@@ -1,6 +1,6 @@
 """Tenants: list, read, change, suspend, resume, change plan, delete."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -11,7 +11,7 @@ from tenants.audit.origin import Origin
 from tenants.database.keyset import Keyset
 from tenants.database.sessions import ControlSession
 from tenants.directory import repository
-from tenants.directory.errors import NoSuchTenant
+from tenants.directory.errors import NoSuchTenant, TenantHasTargets
 from tenants.directory.models import MemberKeysChoice, Tenant
 from tenants.directory.schemas import ChangeOwnTenant, OwnTenantResponse, TenantResponse
 from tenants.errors import NotFound, ValidationFailed, check_version
@@ -24,8 +24,16 @@ _OF_OPERATORS = frozenset({SUSPENDED, RESUMED, PLAN_CHANGED})  # a tenant's own 
 _log = structlog.get_logger(__name__)
 
 
+# Whether something that outlives a tenant names it by its slug, which another tenant can have later.
+NamesTenant = Callable[[ControlSession, str], Awaitable[bool]]
+
+
 class Directory:
     """Every call runs in the caller's transaction."""
+
+    def __init__(self, has_targets: NamesTenant) -> None:
+        """``has_targets``: upstreams have targets of the tenant, which then cannot be deleted."""
+        self._has_targets = has_targets
 
     async def page(self, session: ControlSession, keyset: Keyset) -> Sequence[Tenant]:
         """A page of tenants, suspended ones included."""
@@ -122,12 +130,16 @@ class Directory:
         *,
         origin: Origin,
     ) -> None:
-        """Delete row, keys, memberships, schema, role and data for good. Raises NotFound and PreconditionFailed.
+        """Delete row, keys, memberships, schema, role and data for good.
+
+        Raises NotFound, PreconditionFailed and TenantHasTargets.
 
         The tenant's audit log goes with its schema: that it was deleted, and by whom, is in the operators' log.
         """
         found = _found(await repository.find(session, tenant, lock=True))
         check_version(found.version, versions)
+        if await self._has_targets(session, found.slug):
+            raise TenantHasTargets
         before = audited(found)
         await repository.remove(session, tenant)
         _log.warning(

@@ -16,22 +16,30 @@ IsAdmitted = Callable[[Address], bool]
 
 
 def faults_of(
-    configuration: Configuration, permissions: Collection[Permission], is_admitted: IsAdmitted
+    configuration: Configuration,
+    permissions: Collection[Permission],
+    is_admitted: IsAdmitted,
+    tenants: Collection[str],
 ) -> Iterator[FieldError]:
     """Every fault: of upstreams, of routes, of what routes are to each other.
 
     ``permissions`` are those that exist without routes. ``is_admitted`` says whether a target of a tenant may have an
-    address.
+    address. ``tenants`` are slugs, at least those of ``named_tenants`` that tenants have.
     """
     yield from within(("upstreams",), _names(configuration.upstreams))
     yield from within(("routes",), _names(configuration.routes))
     for number, upstream in enumerate(configuration.upstreams):
-        yield from within(("upstreams", number), faults_of_upstream(upstream, is_admitted))
+        yield from within(("upstreams", number), faults_of_upstream(upstream, is_admitted, tenants))
     names = {each.name for each in configuration.upstreams}
     for number, route in enumerate(configuration.routes):
         yield from within(("routes", number), faults_of_route(route, names))
     yield from within(("routes",), overlaps(configuration.routes))
     yield from permission_faults(configuration, permissions)
+
+
+def named_tenants(configuration: Configuration) -> set[str]:
+    """The slugs that upstreams have targets for."""
+    return {slug for upstream in configuration.upstreams for slug in upstream.by_tenant}
 
 
 def _names(specs: Sequence[Spec]) -> Iterator[Fault]:

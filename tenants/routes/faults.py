@@ -18,7 +18,7 @@ class Fault(NamedTuple):
 
 def within(place: Place, faults: Iterable[Fault]) -> Iterator[FieldError]:
     """The faults of the part at this place, with RFC 6901 pointers into the whole."""
-    return (FieldError(_pointer((*place, *each.place)), each.code, each.message) for each in faults)
+    return (FieldError(pointer_of((*place, *each.place)), each.code, each.message) for each in faults)
 
 
 def repeated(name: str, values: Sequence[Hashable]) -> Iterator[Fault]:
@@ -30,5 +30,6 @@ def repeated(name: str, values: Sequence[Hashable]) -> Iterator[Fault]:
         seen.add(value)
 
 
-def _pointer(place: Place) -> str:
+def pointer_of(place: Place) -> str:
+    """An RFC 6901 pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in place)

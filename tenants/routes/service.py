@@ -1,5 +1,6 @@
 """Routes and upstreams: every change is checked as a whole, and makes a new version of the whole."""
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,23 +14,36 @@ from tenants.errors import FieldError, NotFound, ValidationFailed, check_version
 from tenants.principal import ActorKind
 from tenants.roles.permissions import Permission
 from tenants.routes import repository
-from tenants.routes.checks import IsAdmitted, faults_of
-from tenants.routes.diff import Change, Kind, Spec, differences, fingerprint, stored_form
+from tenants.routes.checks import IsAdmitted, faults_of, named_tenants
+from tenants.routes.diff import Change, Kind, Spec, differences, fingerprint
 from tenants.routes.errors import RouteExists, UpstreamExists, UpstreamInUse
 from tenants.routes.models import RouteVersion
 from tenants.routes.schemas import MOST_ROUTES, MOST_UPSTREAMS, Configuration, RouteSpec
+from tenants.routes.stored import Reader, stored_configuration
 
 NO_VERSION = 0
 
 
 @dataclass(frozen=True, slots=True)
+class VersionSummary:
+    """A version, and who made it."""
+
+    number: int
+    changes: tuple[str, ...]  # against the version before
+    restored: int | None  # the version that it is a copy of
+    actor_kind: ActorKind
+    actor_id: UUID | None
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
-    """A version of all upstreams and routes, and who made it."""
+    """A version with all upstreams and routes: the other members as in ``VersionSummary``."""
 
     number: int
     configuration: Configuration
-    changes: tuple[str, ...] = ()  # against the version before
-    restored: int | None = None  # the version that it is a copy of
+    changes: tuple[str, ...] = ()
+    restored: int | None = None
     actor_kind: ActorKind = ActorKind.SYSTEM
     actor_id: UUID | None = None
     created_at: datetime | None = None
@@ -53,18 +67,19 @@ class Routes:
         """
         self._permissions = tuple(permissions)
         self._is_admitted = is_admitted
+        self._reader = Reader()
 
     async def current(self, session: ControlSession) -> Version:
         """The version in force."""
-        return _version_of(await repository.current(session))
+        return await self._version(await repository.current(session))
 
     async def read(self, reads: Work) -> Version:
         """The version in force, in one statement without a session."""
-        return _version_of(await repository.read_current(reads))
+        return await self._version(await repository.read_current(reads))
 
-    async def versions(self, session: ControlSession) -> list[Version]:
+    async def versions(self, session: ControlSession) -> list[VersionSummary]:
         """The version in force and those that can be restored, the newest first."""
-        return [_version_of(each) for each in await repository.every(session)]
+        return [_summary_of(each) for each in await repository.every(session)]
 
     async def apply(
         self,
@@ -78,24 +93,24 @@ class Routes:
 
         Only at one of the versions ``expected``, otherwise raises PreconditionFailed; None allows any version.
         """
-        before = await _locked(session)
+        before = await self._locked(session)
         check_version(before.number, expected)
-        self.check(configuration)
+        await self.check(session, configuration)
         return await _store(session, before, configuration, origin)
 
     async def rollback(self, session: ControlSession, number: int, *, origin: Origin) -> Applied:
         """Put the configuration of a version in force again, as a new version. Raises NotFound, ValidationFailed."""
-        before = await _locked(session)
+        before = await self._locked(session)
         row = await repository.find(session, number)
         if row is None:
             raise NotFound(detail="no such version of the routes")
-        configuration = _version_of(row).configuration
-        self.check(configuration)
+        configuration = (await self._version(row)).configuration
+        await self.check(session, configuration)
         return await _store(session, before, configuration, origin, restored=number)
 
     async def create(self, session: ControlSession, spec: Spec, *, origin: Origin) -> Applied:
         """Add one object. Raises RouteExists, UpstreamExists, ValidationFailed with pointers into the object."""
-        before = await _locked(session)
+        before = await self._locked(session)
         if _find(before.configuration, kind_of(spec), spec.name) is not None:
             raise _EXISTS[kind_of(spec)]
         return await self._put(session, before, spec, origin)
@@ -107,7 +122,7 @@ class Routes:
 
         Only if its ``fingerprint`` is one of ``expected``, otherwise raises PreconditionFailed; None allows any.
         """
-        before = await _locked(session)
+        before = await self._locked(session)
         check_version(fingerprint(one_of(before, kind_of(spec), spec.name)), expected)
         return await self._put(session, before, spec, origin)
 
@@ -115,38 +130,50 @@ class Routes:
         self, session: ControlSession, kind: Kind, name: str, expected: tuple[int, ...] | None = None, *, origin: Origin
     ) -> Applied:
         """Remove one object. Raises NotFound, UpstreamInUse, PreconditionFailed as ``replace`` does."""
-        before = await _locked(session)
+        before = await self._locked(session)
         check_version(fingerprint(one_of(before, kind, name)), expected)
         if kind is Kind.UPSTREAM and any(each.upstream == name for each in before.configuration.routes):
             raise UpstreamInUse
         left = _others(before.configuration, kind, name)
         return await _store(session, before, _with(before.configuration, kind, left), origin)
 
-    def check(self, configuration: Configuration) -> None:
+    async def check(self, session: ControlSession, configuration: Configuration) -> None:
         """Raise ValidationFailed for what is inconsistent, with pointers into the configuration."""
-        faults = self._faults(configuration)
+        faults = await self._faults(session, configuration)
         if faults:
             raise ValidationFailed(faults)
 
-    def _faults(self, configuration: Configuration) -> tuple[FieldError, ...]:
-        return tuple(faults_of(configuration, self._permissions, self._is_admitted))
+    async def _faults(self, session: ControlSession, configuration: Configuration) -> tuple[FieldError, ...]:
+        tenants = await repository.with_slugs(session, named_tenants(configuration))
+        found = faults_of(configuration, self._permissions, self._is_admitted, tenants)
+        return await asyncio.to_thread(tuple, found)
+
+    async def _version(self, row: RouteVersion | None) -> Version:
+        if row is None:
+            return Version(NO_VERSION, Configuration())
+        return _version_of(row, await asyncio.to_thread(self._reader.read, row.configuration))
+
+    async def _locked(self, session: ControlSession) -> Version:
+        """The version in force; no other change begins before this transaction ends."""
+        await repository.lock(session)
+        return await self._version(await repository.current(session))
 
     async def _put(self, session: ControlSession, before: Version, spec: Spec, origin: Origin) -> Applied:
         kind = kind_of(spec)
-        self._check_part(before.configuration, spec)
+        await self._check_part(session, before.configuration, spec)
         specs: tuple[Spec, ...] = getattr(before.configuration, kind)
         known = any(each.name == spec.name for each in specs)
         after = tuple(spec if each.name == spec.name else each for each in specs) if known else (*specs, spec)
         return await _store(session, before, _with(before.configuration, kind, after), origin)
 
-    def _check_part(self, configuration: Configuration, spec: Spec) -> None:
+    async def _check_part(self, session: ControlSession, configuration: Configuration, spec: Spec) -> None:
         """Check with the object at the end, so that what two objects must not share is a fault of this one."""
         kind = kind_of(spec)
         others = _others(configuration, kind, spec.name)
         if len(others) >= _MOST[kind]:
             raise ValidationFailed.at("", "too_long", f"There are {_MOST[kind]} already, and there can be no more.")
         own = f"/{kind}/{len(others)}/"
-        faults = self._faults(_with(configuration, kind, (*others, spec)))
+        faults = await self._faults(session, _with(configuration, kind, (*others, spec)))
         found = [replace(each, pointer=each.pointer[len(own) - 1 :]) for each in faults if each.pointer.startswith(own)]
         if faults:
             raise ValidationFailed(tuple(found or map(_of_others, faults)))
@@ -183,12 +210,6 @@ def _with(configuration: Configuration, kind: Kind, specs: tuple[Spec, ...]) -> 
     return configuration.model_copy(update={kind.value: specs})
 
 
-async def _locked(session: ControlSession) -> Version:
-    """The version in force; no other change begins before this transaction ends."""
-    await repository.lock(session)
-    return _version_of(await repository.current(session))
-
-
 def _of_others(fault: FieldError) -> FieldError:
     """A fault of the rest of the configuration, which a change of one object must not put in force again."""
     return replace(fault, pointer="", message=f"The rest of the configuration is invalid at {fault.pointer}.")
@@ -203,12 +224,12 @@ async def _store(
     restored: int | None = None,
 ) -> Applied:
     """Add the version, unless it is equal to the one before."""
-    changes = differences(before.configuration, configuration)
+    changes = await asyncio.to_thread(differences, before.configuration, configuration)
     if not changes:
         return Applied(before, ())
     row = RouteVersion(
         number=before.number + 1,
-        configuration=stored_form(configuration),
+        configuration=await asyncio.to_thread(stored_configuration, configuration),
         changes=[str(each) for each in changes],
         restored=restored,
         actor_kind=origin.actor.kind,
@@ -217,7 +238,7 @@ async def _store(
     await repository.add(session, row)
     for each in changes:
         await _record(session, origin, each)
-    return Applied(_version_of(row), changes)
+    return Applied(_version_of(row, configuration), changes)
 
 
 async def _record(session: ControlSession, origin: Origin, change: Change) -> None:
@@ -225,15 +246,13 @@ async def _record(session: ControlSession, origin: Origin, change: Change) -> No
     await operators.record(session, origin, action, change.name, before=change.before, after=change.after)
 
 
-def _version_of(row: RouteVersion | None) -> Version:
-    if row is None:
-        return Version(NO_VERSION, Configuration())
-    return Version(
-        row.number,
-        Configuration.model_validate(row.configuration),
-        tuple(row.changes),
-        row.restored,
-        ActorKind(row.actor_kind),
-        row.actor_id,
-        row.created_at,
-    )
+def _version_of(row: RouteVersion, configuration: Configuration) -> Version:
+    return Version(row.number, configuration, *_origin_of(row))
+
+
+def _summary_of(row: RouteVersion) -> VersionSummary:
+    return VersionSummary(row.number, *_origin_of(row))
+
+
+def _origin_of(row: RouteVersion) -> tuple[tuple[str, ...], int | None, ActorKind, UUID | None, datetime | None]:
+    return tuple(row.changes), row.restored, ActorKind(row.actor_kind), row.actor_id, row.created_at

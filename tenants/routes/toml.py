@@ -2,26 +2,64 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import tomli_w
+from pydantic import ValidationError
 
-from tenants.routes.diff import stored_form
+from tenants.errors import MOST_ERRORS, ValidationFailed
+from tenants.routes.faults import pointer_of
 from tenants.routes.schemas import Configuration
+from tenants.routes.stored import stored_configuration
 
 _CONTROLS = re.compile("[\u0080-\u009f]")
 
 
-def read_toml(text: str) -> dict[str, Any]:
-    """The members as they are written, not validated. Raises tomllib.TOMLDecodeError, which names line and column."""
-    return tomllib.loads(text)
+class FileInvalid(Exception):
+    """A file that cannot be applied. ``faults`` are sentences, each with its line."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+
+class RoutesFile:
+    """The text of a ``routes.toml``."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def configuration(self) -> Configuration:
+        """What the file declares, each value by itself. Raises FileInvalid."""
+        try:
+            return Configuration.model_validate(tomllib.loads(self._text))
+        except tomllib.TOMLDecodeError as error:
+            raise FileInvalid([str(error)]) from error
+        except ValidationError as error:
+            found = islice(error.errors(include_url=False, include_input=False), MOST_ERRORS)
+            raise self._invalid((_pointer(each["loc"]), each["msg"]) for each in found) from error
+
+    def refused(self, error: ValidationFailed) -> FileInvalid:
+        """The faults of the whole, with the lines that they are in."""
+        return self._invalid((each.pointer, each.message) for each in error.errors)
+
+    def _invalid(self, faults: Iterable[tuple[str, str]]) -> FileInvalid:
+        lines = Lines(self._text)
+        found = sorted((lines.of(pointer), pointer, message) for pointer, message in faults)
+        return FileInvalid(f"line {line}: {pointer}: {message}" for line, pointer, message in found)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """Of an error of pydantic, which marks an error of a key by a last step."""
+    return pointer_of(tuple(step for step in location if step != "[key]"))
 
 
 def write_toml(configuration: Configuration) -> str:
     """A file that applies to no change. Without members that have their default."""
     # A field value may have the controls U+0080 to U+009F, which would act on a terminal. They are in strings only.
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04X}", tomli_w.dumps(stored_form(configuration)))
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04X}", tomli_w.dumps(stored_configuration(configuration)))
 
 
 class Lines:

@@ -1,6 +1,6 @@
 """What an upstream must be beyond the types of its fields."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from tenants.routes.faults import Fault, Place
 from tenants.routes.schemas import TargetSpec, TlsSpec, UpstreamSpec
@@ -12,11 +12,16 @@ from tenants.values.origins import canonical_host
 _PRIVATE = "The address is not public. Targets of a tenant, and of an upstream that is not private, must be (PX1)."
 
 
-def faults_of_upstream(upstream: UpstreamSpec, is_admitted: Callable[[Address], bool]) -> Iterator[Fault]:
+def faults_of_upstream(
+    upstream: UpstreamSpec, is_admitted: Callable[[Address], bool], tenants: Collection[str]
+) -> Iterator[Fault]:
     """Its targets, their TLS settings, and the path of its health check."""
     public = None if upstream.private else is_admitted
     yield from _faults_of_targets(("targets",), upstream.targets, public)
     for slug, targets in upstream.by_tenant.items():
+        if slug not in tenants:
+            # The first tenant to take the slug would be led to targets that are not its own.
+            yield Fault(("by_tenant", slug), "not_allowed", "There is no tenant with this slug.")
         yield from _faults_of_targets(("by_tenant", slug), targets, is_admitted)
     yield from _faults_of_tls(upstream.tls)
     if upstream.tls != TlsSpec() and not any(each.url.startswith("https:") for each in _all_targets(upstream)):

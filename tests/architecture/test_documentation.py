@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from tenants.routes import schemas
 from tests.architecture.sources import LAYERS, ROOT, shown, text_files
 
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
@@ -82,3 +83,12 @@ def test_the_searches_find_links_and_paths() -> None:
     """The rules above can fail."""
     assert _LINK.findall("see [a](docs/a.md), [b](../b.md#c) and [d](https://example.com)") == ["docs/a.md", "../b.md"]
     assert _PATH.findall("`gateway/app.py` and `tenants/<feature>/models.py`") == ["gateway/app.py"]
+
+
+def test_every_field_of_routes_toml_is_described() -> None:
+    text = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+    section = text[text.index("## Routes and upstreams") : text.index("\n## Browsers")]
+    described = {name for each in re.findall(r"`\[*([a-z_.]+)\]*`", section) for name in each.split(".")}
+    models = (each for each in vars(schemas).values() if isinstance(each, type) and issubclass(each, schemas.Part))
+    fields = {name for model in models if model is not schemas.Configuration for name in model.model_fields}
+    assert fields - described - {"url", "weight"} == set()

@@ -110,6 +110,9 @@ def assert_requests_answered(client: httpx.Client, demo: dict[str, Any]) -> None
     assert created.status_code == HTTPStatus.CREATED
     refused = client.post("/v1/contacts", json={"name": "Refused"}, headers={"X-API-Key": keys["viewer"]})
     assert (refused.status_code, refused.json()["code"]) == (HTTPStatus.FORBIDDEN, "forbidden")
+    echoed = client.get("/echo/hello", headers={"X-API-Key": keys["member"]})  # routes.toml of the example
+    assert (echoed.status_code, echoed.json()["path"]) == (HTTPStatus.OK, "/echo/hello")
+    assert keys["member"] not in echoed.text
     operator = client.get("/operator/v1/tenants", headers={"X-API-Key": demo["operator_key"]})
     assert {each["slug"] for each in operator.json()["data"]} == {"acme", "globex"}
     for person in acme_of(demo)["users"]:
@@ -126,7 +129,7 @@ def assert_printed(output: str, demo: dict[str, Any]) -> None:
     """The printed commands contain the addresses and keys of this demo."""
     commands = [line.strip() for line in output.splitlines() if line.startswith("    ")]
     *requests, tenantry = (each.partition(" ")[0] for each in commands)
-    assert requests == ["curl", "curl", "for", "curl"]
+    assert requests == ["curl", "curl", "curl", "for", "curl"]
     assert os.access(tenantry, os.X_OK)
     addresses = set(re.findall(r"http://127\.0\.0\.1:\d+", "\n".join(commands)))
     assert addresses == {demo["base_url"], demo["stripe"]["api_base"]}

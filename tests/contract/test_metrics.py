@@ -16,6 +16,7 @@ from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 pytestmark = pytest.mark.anyio
 
 _LABELS = {"route", "method", "status", "le", "code", "outcome", "fate", "pool", "state", "kind", "generation", "cause"}
+_OF_UPSTREAMS = {"upstream", "target", "result", "sender"}  # names of the configuration, and our own enumerations
 _OF_THE_BUILD = {"version", "implementation", "major", "minor", "patchlevel"}
 _STATES = ("in_use", "idle", "waiting")
 
@@ -82,7 +83,7 @@ async def test_metrics_identify_no_tenant_and_no_key(gateway: Gateway) -> None:
     for hidden in (gateway.acme.ref.slug, gateway.acme.ref.id.hex, "con_", "tn_live", gateway.acme.keys["admin"][-12:]):
         assert hidden not in text
     names = {name for family in (await _read(gateway)).values() for each in family.samples for name in each.labels}
-    assert names <= _LABELS | _OF_THE_BUILD
+    assert names <= _LABELS | _OF_UPSTREAMS | _OF_THE_BUILD
     assert re.search(r'route="/v1/contacts/\{id\}"', text)
 
 

@@ -132,7 +132,7 @@ async def test_twenty_versions_under_traffic_lose_no_request(site: Served, upstr
 
     asking = [asyncio.create_task(ask(path)) for path in ("/echo/x", "/echo/x", "/moved/x")]
     for number in range(20):
-        moved = {"name": "moved", "path": "/moved", "cost": number + 1}
+        moved = {"name": "moved", "path": "/moved", "cost": number % 2 + 1}
         first = await apply(site.gateway, configuration_of(upstream.url, {}, moved))
     stop.set()
     await asyncio.gather(*asking)

@@ -17,6 +17,7 @@ from gateway.proxy.client.settings import ConnectionSettings
 _MOST_INTERIM: Final = 10
 _MOST_JOINED: Final = 65_536  # bytes of a body that is copied to be written with its head
 _SWITCHING: Final = 101
+_FIRST_ERROR: Final = 400
 
 
 class UpstreamConnection(Lifecycle):
@@ -28,7 +29,6 @@ class UpstreamConnection(Lifecycle):
     def __init__(self, owner: Owner, settings: ConnectionSettings, address: str = "") -> None:
         super().__init__(owner, settings, address)
         self._is_head = self._upgrades = False  # the request
-        self._first_byte = 0.0  # seconds
         self._partial = b""  # of a head; what follows the head of an upgrade
 
     # Request.
@@ -56,8 +56,8 @@ class UpstreamConnection(Lifecycle):
         self._first_byte = self._settings.first_byte if first_byte is None else first_byte
         self._waited = 0.0
         if more_body:
-            self._limit = math.inf
             self._outgoing.begin_body(length)
+            self._await_progress()
             self._transport.write(head)
             self._write(body)
             return
@@ -68,29 +68,32 @@ class UpstreamConnection(Lifecycle):
             self._transport.writelines((head, body))
 
     async def write(self, data: bytes) -> bool:
-        """Send a part of the body, and wait until most of it is taken.
+        """Send a part of the body, and wait until most of it is taken. Raises BodyLengthWrong, and aborts.
 
-        False when the response has begun: no more of the body is sent, then or later. Raises BodyLengthWrong.
+        False when no more of it is sent, then or later: the response is complete, or an error, or ends the connection.
         """
-        if self._state is HEAD:
+        if not self._outgoing.ended:
             self._write(data)
             if self._outgoing.paused:
                 await self._uncancelled(self._outgoing.drain())
+            else:
+                await self._uncancelled(
+                    asyncio.sleep(0)
+                )  # an early response, or the end of the connection, has to be noticed
         if self._failure is not None:
             raise self._failure
-        return self._state is HEAD
+        return not self._outgoing.ended
 
     def end_body(self) -> None:
         """The body is complete. Raises BodyLengthWrong, and aborts, if it is shorter than announced."""
-        if self._state is not HEAD:
+        if self._outgoing.ended:
             return
         try:
             self._outgoing.end(self._transport)
         except BodyLengthWrong:
             self.abort()
             raise
-        if not self._outgoing.paused:
-            self._waited, self._limit = 0.0, self._first_byte
+        self._await_progress()
 
     def _write(self, data: bytes) -> None:
         try:
@@ -98,17 +101,6 @@ class UpstreamConnection(Lifecycle):
         except BodyLengthWrong:
             self.abort()
             raise
-
-    def pause_writing(self) -> None:
-        """The transport has too much that the upstream has not taken."""
-        self._outgoing.pause()
-        self._waited, self._limit = 0.0, self._settings.send
-
-    def resume_writing(self) -> None:
-        """The upstream has taken most of it."""
-        if self._state is HEAD:
-            self._waited, self._limit = 0.0, self._first_byte if self._outgoing.ended else math.inf
-        self._outgoing.resume()
 
     # Response.
 
@@ -142,6 +134,12 @@ class UpstreamConnection(Lifecycle):
     def answered(self) -> bool:
         """The head is there, or there will be none: ``head`` does not wait."""
         return self._head is not None or self._failure is not None
+
+    @property
+    def complete(self) -> bool:
+        """All of the response was given out."""
+        over = self._head is not None and self._failure is None and self._state is not BODY
+        return over and not self._incoming.size
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a response; in any other state they end the connection."""
@@ -178,15 +176,17 @@ class UpstreamConnection(Lifecycle):
             self._state, self._limit = COMPLETE, math.inf
         else:
             rest = self._begin_body(length, rest)
-        complete = self._state is COMPLETE
-        keeps = parsed.keeps and self._outgoing.ended and length is not None and not self._spoilt
-        self._head = ResponseHead(parsed.status, parsed.fields, length, rest, complete, keeps)
+        keeps = parsed.keeps and length is not None and not self._spoilt
+        self._head = ResponseHead(parsed.status, parsed.fields, length, rest, self._state is COMPLETE, keeps)
         self._partial = b""
         self._wake()
+        if not self._outgoing.ended and not (self._state is BODY and parsed.keeps and parsed.status < _FIRST_ERROR):
+            self._stop_body()
 
     def _begin_body(self, length: int | None, rest: bytes) -> bytes:
         """The part of the body in ``rest``."""
-        self._state, self._waited, self._limit = BODY, 0.0, self._settings.idle
+        self._state = BODY
+        self._await_progress()
         self._incoming.begin(length)
         self._feed(rest)
         return self._incoming.take()
@@ -194,7 +194,7 @@ class UpstreamConnection(Lifecycle):
     def _receive_interim(self, parsed: ParsedHead, rest: bytes) -> None:
         self._partial = b""
         if parsed.status == _SWITCHING:
-            if not self._upgrades:
+            if not self._upgrades or not self._outgoing.ended:
                 raise BadResponse("unasked_upgrade")
             self._state, self._limit, self._partial = UPGRADED, math.inf, rest
             self._transport.pause_reading()
@@ -207,11 +207,24 @@ class UpstreamConnection(Lifecycle):
         if rest:
             self._receive_head(rest)
 
+    def _stop_body(self) -> None:
+        """No more of the request is sent (RFC 9112 section 9.5): the upstream has answered without it.
+
+        A good answer that is not complete may depend on the rest: a service can pipe the one into the other.
+        """
+        self._spoilt = True
+        self._outgoing.stop()
+        self._await_progress()
+
     def _receive_body(self, data: bytes) -> None:
         self._waited = 0.0
         self._feed(data)
-        if self._incoming.size >= MOST_BUFFERED and self._state is BODY and not self._incoming.paused:
-            self._incoming.paused, self._limit = True, math.inf
+        if self._state is not BODY:
+            if not self._outgoing.ended:
+                self._stop_body()
+        elif self._incoming.size >= MOST_BUFFERED and not self._incoming.paused:
+            self._incoming.paused = True
+            self._await_progress()
             self._transport.pause_reading()
         if self._incoming.size or self._state is not BODY:
             self._wake()
@@ -224,8 +237,7 @@ class UpstreamConnection(Lifecycle):
 
     def _resume_reading(self) -> None:
         self._incoming.paused = False
-        if self._state is BODY:
-            self._waited, self._limit = 0.0, self._settings.idle
+        self._await_progress()
         if self._state is not CLOSED:
             self._transport.resume_reading()
 

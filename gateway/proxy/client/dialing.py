@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Final
 
@@ -83,56 +84,57 @@ class Dialer:
         context: ssl.SSLContext | None,
         make: MakeConnection,
     ) -> UpstreamConnection:
-        name = (settings.tls.server_name or target.host.rstrip(".")) if context else None
+        name = settings.tls.server_name or target.host.rstrip(".")
 
-        async def attempt(address: Address) -> UpstreamConnection:
-            text = str(address)
-            loop = asyncio.get_running_loop()
-            try:
-                _, connection = await loop.create_connection(
-                    lambda: make(text),
-                    text,
-                    target.port,
-                    ssl=context,
-                    server_hostname=name,
-                    ssl_shutdown_timeout=_SHUTDOWN_SECONDS if context else None,
-                )
-            except OSError as error:
-                raise ConnectFailed(_reason(error, tls=context is not None)) from error
-            return connection
+        def attempt(address: Address) -> Coroutine[None, None, UpstreamConnection]:
+            return self.attempt(str(address), target.port, context, name, make)
 
         if len(addresses) == 1:
             return await attempt(addresses[0])
         self._turn += 1
-        return await _race([attempt(each) for each in _ordered(addresses, self._turn)])
+        return await _race([partial(attempt, each) for each in _ordered(addresses, self._turn)])
+
+    async def attempt(
+        self, address: str, port: int, context: ssl.SSLContext | None, name: str, make: MakeConnection
+    ) -> UpstreamConnection:
+        """Connect to one address. Raises ConnectFailed."""
+        tls = context is not None
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: make(address),
+                address,
+                port,
+                ssl=context,
+                server_hostname=name if tls else None,
+                ssl_shutdown_timeout=_SHUTDOWN_SECONDS if tls else None,
+            )
+        except OSError as error:
+            raise ConnectFailed(_reason(error, tls=tls)) from error
+        return connection
 
 
-async def _race(attempts: list[Awaitable[UpstreamConnection]]) -> UpstreamConnection:
+async def _race(attempts: Sequence[Callable[[], Coroutine[None, None, UpstreamConnection]]]) -> UpstreamConnection:
     """The first that succeeds. Each starts when the one before has failed, or after a while. Raises ConnectFailed."""
-    waiting = iter(attempts)
-    running: set[asyncio.Future[UpstreamConnection]] = set()
+    waiting = [*reversed(attempts)]
+    running: set[asyncio.Task[UpstreamConnection]] = set()
     failure: BaseException | None = None
     try:
-        while True:
-            following = next(waiting, None)
-            if following is not None:
-                running.add(asyncio.ensure_future(following))
-            if not running:
-                raise failure or ConnectFailed(UNREACHABLE)
-            delay = None if following is None else _STAGGER
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.create_task(waiting.pop()()))
+            delay = _STAGGER if waiting else None
             done, running = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
                 failure = each.exception()
                 if failure is None:
                     running |= done - {each}
                     return each.result()
+        raise failure or ConnectFailed(UNREACHABLE)
     finally:
         await _abandon(running)
-        for each_left in waiting:
-            asyncio.ensure_future(each_left).cancel()
 
 
-async def _abandon(running: set[asyncio.Future[UpstreamConnection]]) -> None:
+async def _abandon(running: set[asyncio.Task[UpstreamConnection]]) -> None:
     for each in running:
         each.cancel()
     for result in await asyncio.gather(*running, return_exceptions=True):

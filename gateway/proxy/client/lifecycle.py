@@ -4,13 +4,15 @@ import asyncio
 import math
 from collections.abc import Awaitable
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from gateway.proxy.client.errors import ConnectionLost, ResponseTimedOut, UpstreamFailed
 from gateway.proxy.client.incoming import Incoming
 from gateway.proxy.client.outgoing import Outgoing
 from gateway.proxy.client.response_head import HeadReader, ResponseHead
 from gateway.proxy.client.settings import ConnectionSettings
+
+_MOST_UNSENT: Final = 65_536  # bytes in a transport before writers wait; over TLS the default is 512 KB
 
 
 class State(Enum):
@@ -53,6 +55,7 @@ class Lifecycle(asyncio.Protocol):
         self._waited, self._limit = 0.0, math.inf  # seconds, for what the state waits for
         self._outgoing = Outgoing()
         self._incoming = Incoming()
+        self._first_byte = settings.first_byte
         self._interim = 0  # responses
         self._head: ResponseHead | None = None
         self._spoilt = False  # it serves no other exchange
@@ -96,7 +99,7 @@ class Lifecycle(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection; an exchange in progress fails."""
-        if self._state in {HEAD, BODY} or not self._outgoing.ended or self._outgoing.paused:
+        if self._state in {HEAD, BODY} or self._spoilt:
             self.abort()
         elif self._state is not CLOSED:
             self._state = CLOSED
@@ -110,6 +113,7 @@ class Lifecycle(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected, TLS included."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.set_write_buffer_limits(_MOST_UNSENT)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Reset, or ended by either side."""
@@ -123,10 +127,29 @@ class Lifecycle(asyncio.Protocol):
             self._waited += elapsed
         elif self._state is IDLE:
             self.close()
-        elif self._state is BODY:
-            self._fail(ResponseTimedOut("idle"))
         else:
-            self._fail(ResponseTimedOut("send" if self._outgoing.paused else "first_byte"))
+            waits_for = "idle" if self._state is BODY else "first_byte"
+            self._fail(ResponseTimedOut("send" if self._outgoing.paused else waits_for))
+
+    def pause_writing(self) -> None:
+        """The transport has too much that the upstream has not taken."""
+        self._outgoing.pause()
+        self._await_progress()
+
+    def resume_writing(self) -> None:
+        """The upstream has taken most of it."""
+        self._outgoing.resume()
+        self._await_progress()
+
+    def _await_progress(self) -> None:
+        """Start the deadline of what the upstream has to do next; there is none while it waits for us."""
+        self._waited, self._limit = 0.0, math.inf
+        if self._state is not HEAD and self._state is not BODY:
+            return
+        if self._outgoing.paused:
+            self._limit = self._settings.send
+        elif self._outgoing.ended and not self._incoming.paused:
+            self._limit = self._first_byte if self._state is HEAD else self._settings.idle
 
     def _lost_error(self) -> ConnectionLost:
         return ConnectionLost(before_first_byte=not self.received_any, stale=self.reused and not self.received_any)
@@ -140,6 +163,7 @@ class Lifecycle(asyncio.Protocol):
         self._owner.lost(self)
         self._transport.abort()
         self._wake()
+        self._outgoing.stop()
 
     async def _uncancelled(self, event: Awaitable[None]) -> None:
         try:
@@ -154,5 +178,3 @@ class Lifecycle(asyncio.Protocol):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-        if not self._outgoing.ended:  # the response has begun: no more of the request is sent
-            self._outgoing.wake()

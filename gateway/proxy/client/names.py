@@ -9,11 +9,11 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import dns.asyncresolver
 import dns.exception
@@ -24,7 +24,10 @@ from dns.nameserver import Do53Nameserver
 from gateway.proxy.client.errors import UNKNOWN_NAME, ConnectFailed
 from tenants.values.networks import Address, plain_address
 
-_LEAST_TTL: Final = 1.0  # seconds: a time to live of 0 must not make each request wait for a look-up
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+_LEAST_TTL: Final = 1.0  # seconds
 _MOST_TTL: Final = 300.0
 _SYSTEM_TTL: Final = 10.0  # the system tells none
 _LONGEST_STALE: Final = 600.0  # while look-ups fail
@@ -45,8 +48,18 @@ class Resolved:
 class Names:
     """Shared by a process: many connections at once cause one look-up."""
 
-    def __init__(self, servers: Sequence[tuple[str, int]] = (), hosts_file: Path = _HOSTS_FILE) -> None:
-        """``servers`` are addresses and ports of name servers, in place of the system's."""
+    def __init__(
+        self,
+        servers: Sequence[tuple[str, int]] = (),
+        *,
+        hosts_file: Path = _HOSTS_FILE,
+        least_seconds: float = _LEAST_TTL,
+    ) -> None:
+        """``servers`` are addresses and ports of name servers, in place of the system's.
+
+        ``least_seconds``: a shorter time to live would make each request wait for a look-up.
+        """
+        self._least = least_seconds
         self._servers = [Do53Nameserver(*each) for each in servers]
         self._hosts_file = hosts_file
         self._resolver: dns.asyncresolver.Resolver | None = None
@@ -102,25 +115,34 @@ class Names:
         return known
 
     async def _ask(self, host: str) -> tuple[list[Address], float]:
-        """Addresses and seconds. Raises DNSException or OSError when no source could be asked."""
-        loop = asyncio.get_running_loop()
-        if host == "localhost" or host.endswith(".localhost"):
-            return await loop.run_in_executor(self._threads, _ask_system, host), _SYSTEM_TTL
-        if not await loop.run_in_executor(self._threads, _is_in_hosts_file, host, self._hosts_file):
+        """Addresses and seconds. Raises DNSException or OSError when DNS failed and the system knows nothing."""
+        failure: Exception | None = None
+        if not await self._is_local(host):
             try:
                 found, seconds = await self._ask_dns(host)
             except dns.resolver.LifetimeTimeout:
                 raise  # the system would wait for the same servers
-            except (dns.exception.DNSException, OSError):
-                found = []
+            except (dns.exception.DNSException, OSError) as error:
+                found, failure = [], error
             if found:
                 return found, seconds
-        return await loop.run_in_executor(self._threads, _ask_system, host), _SYSTEM_TTL
+        found = await self._in_thread(_ask_system, host)
+        if failure is not None and not found:
+            raise failure
+        return found, _SYSTEM_TTL
+
+    async def _is_local(self, host: str) -> bool:
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        return await self._in_thread(_is_in_hosts_file, host, self._hosts_file)
+
+    async def _in_thread(self, function: Callable[P, Result], *args: P.args, **_: P.kwargs) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
     async def _ask_dns(self, host: str) -> tuple[list[Address], float]:
         both = await asyncio.gather(*(self._ask_record(host, each) for each in ("AAAA", "A")))
         found = [address for addresses, _ in both for address in addresses]
-        return found, min(max(min(seconds for _, seconds in both), _LEAST_TTL), _MOST_TTL)
+        return found, min(max(min(seconds for _, seconds in both), self._least), _MOST_TTL)
 
     async def _ask_record(self, host: str, kind: str) -> tuple[list[Address], float]:
         try:

@@ -53,7 +53,14 @@ class Outgoing:
     def resume(self) -> None:
         """The transport has little left."""
         self.paused = False
-        self.wake()
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def stop(self) -> None:
+        """No more is sent."""
+        self.ended = True
+        self.resume()
 
     def progress(self, transport: asyncio.Transport) -> bool:
         """Whether the upstream has taken bytes since the last call."""
@@ -61,12 +68,6 @@ class Outgoing:
         return self._unsent < before
 
     async def drain(self) -> None:
-        """Wait for ``resume`` or ``wake``."""
+        """Wait for ``resume`` or ``stop``."""
         self._drained = asyncio.get_running_loop().create_future()
         await self._drained
-
-    def wake(self) -> None:
-        """End the wait: more may be sent, or nothing any more."""
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)

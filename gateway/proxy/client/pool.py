@@ -76,6 +76,8 @@ class ConnectionPool:
         """
         if self._closed:
             raise ConnectFailed(POOL_CLOSED)
+        if self.size >= self._settings.connections and self._idle:
+            self._idle[0].close()  # the caller has found idle ones to be stale, and wants a new one
         if self.size >= self._settings.connections:
             connection = await self._wait(source)
             if connection is not None:
@@ -143,23 +145,23 @@ class ConnectionPool:
             async with asyncio.timeout(self._settings.connect):
                 return await turn
         except TimeoutError:
-            self._give_back(turn)
+            self._give_back(source, turn)
             raise TooManyConnections from None
         except asyncio.CancelledError:
-            self._give_back(turn)
+            self._give_back(source, turn)
             raise
 
-    def _give_back(self, turn: _Turn) -> None:
-        """What the turn has got in the moment in which its owner stopped waiting."""
-        if not turn.done() or turn.cancelled() or turn.exception() is not None:
-            turn.cancel()
-            return
-        connection = turn.result()
-        if connection is not None:
-            self.release(connection)
-        else:
-            self._dialing -= 1
-            self._hand_slot_over()
+    def _give_back(self, source: Hashable, turn: _Turn) -> None:
+        """Leave the queue, or return what came in the same moment."""
+        if turn.cancelled():
+            self._turns.discard(source, turn)
+        elif turn.exception() is None:
+            connection = turn.result()
+            if connection is not None:
+                self.release(connection)
+            else:
+                self._dialing -= 1
+                self._hand_slot_over()
 
     def _next_turn(self) -> _Turn | None:
         while self._turns:

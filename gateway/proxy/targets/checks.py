@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from time import monotonic
 
+import structlog
+
 from gateway.proxy.client.connection import UpstreamConnection
 from gateway.proxy.client.dialing import Dialer
 from gateway.proxy.client.errors import UpstreamFailed
@@ -23,6 +25,8 @@ from tenants.routes.schemas import HealthSpec
 _JITTER = 0.1  # share of the interval by which a check comes sooner or later: workers do not check in step
 _FIRST = 0.02  # share of the interval in which the first check comes
 _MOST_BODY = 65_536  # bytes
+
+_log = structlog.get_logger(__name__)
 
 
 class TargetCheck:
@@ -63,7 +67,10 @@ class TargetCheck:
             async with asyncio.timeout(self.spec.timeout):
                 connection = await self._pool.connect()
                 return await self._answers(connection)
-        except (UpstreamFailed, TimeoutError, OSError):
+        except (UpstreamFailed, TimeoutError):
+            return False
+        except Exception:  # noqa: BLE001 - the checks of the target must go on
+            _log.exception("upstream_check_error", target=self._target.name)
             return False
         finally:
             if connection is not None:

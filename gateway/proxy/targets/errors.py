@@ -4,6 +4,6 @@ from tenants.errors import Unavailable
 
 
 class NoTarget(Unavailable):
-    """Every target of the upstream is unhealthy. ``retry_after`` is when the next check or probe is due."""
+    """Every target of the upstream is unhealthy. ``retry_after`` is when one can be healthy again."""
 
     message = "No server of this service is available. Retry later."

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import NoReturn
 
 import structlog
 
@@ -75,27 +76,23 @@ class Group:
             self.refresh()
         if self._probes:
             return self._probes[0]
-        if self._ready is None:
-            raise self._no_target()
-        return self._ready()
+        return self._ready() if self._ready else self._refuse()
 
     def pick_again(self, tried: tuple[Target, ...]) -> Target:
-        """For a further attempt: a target that was not tried, if there is one; otherwise one that was. Raises NoTarget.
-
-        A probe is the last resort, since this request has failed once already.
+        """For a further attempt, in this order: a ready target that was not tried; a tried one that is not failing (its
+        pooled connection was stale); an ejected one, since it may have returned; any other. Raises NoTarget.
         """
         if self._wake <= self._clock():
             self.refresh()
         ready = self._ready
-        left = [index for index, each in enumerate(ready.targets) if each not in tried] if ready else []
-        if ready and left:
-            return Choice([ready.targets[i] for i in left], [ready.weights[i] for i in left], self._random)()
-        for probe in self._probes:
-            if probe not in tried:
-                return probe
         if ready is None:
-            raise self._no_target()
-        return ready()
+            return self._of_ejected(tried) or self._refuse()
+        return (
+            self._choose(ready, lambda each: each not in tried)
+            or self._choose(ready, lambda each: not each.failures)
+            or self._of_ejected(tried)
+            or ready()
+        )
 
     def set_health(self, target: Target, health: Health) -> None:
         """The verdict of the active checks."""
@@ -112,8 +109,9 @@ class Group:
         outliers = self._spec.outliers
         if target.failures < outliers.failures or not target.usable:
             return
-        others = any(each.usable for each in self.targets if each is not target)
-        if others and len(self._out()) < self._most_out():
+        if not any(each.usable for each in self.targets if each is not target):
+            self._end_ejections()
+        elif len(self._out()) < self._most_out():
             self._eject(target)
 
     def probe_began(self, target: Target) -> None:
@@ -142,12 +140,23 @@ class Group:
         self._wake = _ALWAYS if self._superseded else min(self._changes_at(each, now) for each in self.targets)
         self._only = ready[0] if len(ready) == 1 and not self._probes and self._wake == _NEVER else None
 
+    def weight(self, target: Target) -> float:
+        """That counts now: less than the configured one in a slow start."""
+        return self._weight(target, self._clock())
+
     def retry_after(self) -> int | None:
-        """Seconds until a check or a probe may find a target usable, if it is known when."""
-        now = self._clock()
-        times = [each.next_check for each in self.targets if each.next_check is not None]
-        times += [each.ejected_until for each in self.targets if each.breaker is Breaker.OPEN]
-        return max(1, math.ceil(min(times) - now)) if times else None
+        """Seconds until a target can have passed its checks or may be probed, if it is known when."""
+        times = [time for each in self.targets if (time := self._usable_at(each)) is not None]
+        return max(1, math.ceil(min(times) - self._clock())) if times else None
+
+    def _usable_at(self, target: Target) -> float | None:
+        ejected_until = target.ejected_until if target.breaker is Breaker.OPEN else 0.0
+        if target.health is not Health.UNHEALTHY:
+            return ejected_until
+        if target.next_check is None or self._spec.health is None:
+            return None
+        further = (self._spec.health.healthy_after - 1) * self._spec.health.interval
+        return max(ejected_until, target.next_check + further)
 
     def _out(self) -> list[Target]:
         """The ejected ones; first the one that returns first."""
@@ -156,6 +165,31 @@ class Group:
 
     def _most_out(self) -> int:
         return int(self._spec.outliers.most_ejected * len(self.targets) + _ROUNDING)
+
+    def _end_ejections(self) -> None:
+        """The last target fails as well, so an ejected one may have become the better: probe them now.
+
+        Otherwise a rolling restart ends with the first server ejected, and all requests going to the second, dead one.
+        """
+        for target in self._out():
+            if target.breaker is Breaker.OPEN:
+                target.ejected_until = self._clock()
+                target.ejections -= 1  # if it fails its probe, the next ejection is as long as this one
+        self.refresh()
+
+    def _choose(self, ready: Choice, admits: Callable[[Target], bool]) -> Target | None:
+        found = [index for index, each in enumerate(ready.targets) if admits(each)]
+        if not found:
+            return None
+        return Choice([ready.targets[i] for i in found], [ready.weights[i] for i in found], self._random)()
+
+    def _of_ejected(self, tried: tuple[Target, ...]) -> Target | None:
+        """One that was not tried; its ejection ends, so that this request is its probe if it has none."""
+        for target in self._out():
+            if target.health is not Health.UNHEALTHY and target not in tried:
+                target.breaker = Breaker.HALF_OPEN
+                return target
+        return None
 
     def _return_excess(self) -> None:
         """A new version may have fewer targets, or allow less."""
@@ -224,9 +258,9 @@ class Group:
             return _NEVER
         return now + self._spec.outliers.slow_start / _RAMP_STEPS
 
-    def _no_target(self) -> NoTarget:
+    def _refuse(self) -> NoReturn:
         self._meter.without_target += 1
-        return NoTarget(detail=f"upstream {self._spec.name}", retry_after=self.retry_after())
+        raise NoTarget(detail=f"upstream {self._spec.name}", retry_after=self.retry_after())
 
 
 def _wants_probe(target: Target) -> bool:

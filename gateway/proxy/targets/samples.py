@@ -1,6 +1,7 @@
 """Samples of a worker's upstreams for its metrics. Labels are names of the configuration, never a tenant (SE2)."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from operator import add
 
 from gateway.metrics.metric import Metric, MetricKind, Sample
@@ -48,7 +49,7 @@ TARGETS = Metric(
 READY = Metric(
     MetricKind.SUM,
     "tenantry_upstream_target_ready",
-    "Workers that send requests to a target. Targets of tenants are not listed.",
+    "Workers that send requests to a target. The first 2,000 are listed, and none of a tenant.",
     ("upstream", "target"),
 )
 IN_FLIGHT = Metric(
@@ -62,13 +63,20 @@ CONNECTIONS = Metric(
 )
 
 
+_MOST_LISTED = 2_000  # targets that have a sample of their own
+_NOTHING = (0,) * len(TargetState), 0, 0, 0, 0
+
+_Gauges = tuple[tuple[int, ...], int, int, int, int]
+
+
 class UpstreamSampler:
-    """Gives what has changed since the last call, so that an unused upstream costs little."""
+    """Gives what has changed since the last call, so that upstreams without requests cost little."""
 
     def __init__(self, counters: Mapping[str, UpstreamMeter]) -> None:
         self._counters = counters
         self._counted: dict[str, int] = {}  # by upstream: sum of its counters
-        self._gauges: dict[tuple[str, tuple[str, ...]], Sample] = {}
+        self._measured: dict[str, _Gauges] = {}
+        self._ready: dict[tuple[str, str], bool] = {}  # by upstream and target
 
     def samples(self, upstreams: Mapping[str, Upstream]) -> Iterator[Sample]:
         """The counters of all upstreams since the start, and the gauges of those in force."""
@@ -77,16 +85,28 @@ class UpstreamSampler:
             if self._counted.get(name) != count:
                 self._counted[name] = count
                 yield from _counted(name, counters)
-        former, self._gauges = self._gauges, {}
-        for upstream in upstreams.values():
-            for gauge in _gauges(upstream):
-                key = gauge.metric.name, gauge.labels
-                self._gauges[key] = gauge
-                before = former.pop(key, None)
-                if before is None or before.value != gauge.value:
-                    yield gauge
-        for gone in former.values():  # the file keeps what was written last
-            yield gone._replace(value=0)
+        yield from self._gauges(upstreams)
+        yield from self._listed(upstreams)
+
+    def _gauges(self, upstreams: Mapping[str, Upstream]) -> Iterator[Sample]:
+        former, self._measured = self._measured, {name: _measured(each) for name, each in upstreams.items()}
+        for name, gauges in self._measured.items():
+            if former.get(name) != gauges:
+                yield from _gauge_samples(name, gauges)
+        for name in former.keys() - upstreams.keys():  # the file keeps what was written last
+            yield from _gauge_samples(name, _NOTHING)
+
+    def _listed(self, upstreams: Mapping[str, Upstream]) -> Iterator[Sample]:
+        former, self._ready = self._ready, {}
+        targets = ((each.name, target) for each in upstreams.values() for target in each.shared.targets)
+        for name, target in islice(targets, _MOST_LISTED):
+            key = name, target.name
+            self._ready[key] = self._ready.get(key, False) or target.state is TargetState.READY
+        for key, is_ready in self._ready.items():
+            if former.get(key) is not is_ready:
+                yield READY.sample(is_ready, *key)
+        for key in former.keys() - self._ready.keys():
+            yield READY.sample(0, *key)
 
 
 def _counted(upstream: str, counters: UpstreamMeter) -> Iterator[Sample]:
@@ -105,21 +125,21 @@ def _counted(upstream: str, counters: UpstreamMeter) -> Iterator[Sample]:
     yield CHECKS.sample(counters.checks_failed, upstream, "failed")
 
 
-def _gauges(upstream: Upstream) -> Iterator[Sample]:
-    name, states = upstream.name, dict.fromkeys(TargetState, 0)
+def _measured(upstream: Upstream) -> _Gauges:
+    states = dict.fromkeys(TargetState, 0)
     in_flight = size = idle = waiting = 0
     for target in upstream.targets():
         states[target.state] += 1
         in_flight += target.outstanding
         size, idle, waiting = size + target.pool.size, idle + target.pool.idle, waiting + target.pool.waiting
-    for state, count in states.items():
+    return tuple(states.values()), in_flight, size - idle, idle, waiting
+
+
+def _gauge_samples(name: str, gauges: _Gauges) -> Iterator[Sample]:
+    states, in_flight, in_use, idle, waiting = gauges
+    for state, count in zip(TargetState, states, strict=True):
         yield TARGETS.sample(count, name, state.value)
-    ready = dict.fromkeys((target.name for target in upstream.shared.targets), 0)
-    for target in upstream.shared.targets:
-        ready[target.name] |= target.state is TargetState.READY
-    for target_name, is_ready in ready.items():
-        yield READY.sample(is_ready, name, target_name)
     yield IN_FLIGHT.sample(in_flight, name)
-    yield CONNECTIONS.sample(size - idle, name, "in_use")
+    yield CONNECTIONS.sample(in_use, name, "in_use")
     yield CONNECTIONS.sample(idle, name, "idle")
     yield CONNECTIONS.sample(waiting, name, "waiting")

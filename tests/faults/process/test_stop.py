@@ -8,12 +8,17 @@ from contextlib import ExitStack, asynccontextmanager
 import httpx
 import psycopg
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.development.processes import LOOPBACK, Child
 from gateway.development.redis import LocalRedis
+from gateway.features import build_features
+from tenants.audit.origin import COMMAND_LINE
 from tests.fixtures.databases import DatabaseUrls, copy_database
 from tests.fixtures.deployment import Deployment
 from tests.fixtures.gateways import Template, settings_for
+from tests.fixtures.live_routes import configuration_of
+from tests.fixtures.websockets import websocket_server
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +44,14 @@ def server(urls: DatabaseUrls, redis_server: LocalRedis, deployment: Deployment)
 async def test_running_requests_finish_and_no_connection_is_accepted(
     server: tuple[Child, str], urls: DatabaseUrls, gateway_template: Template
 ) -> None:
-    """OP1: requests are served during the notice; a running one completes after the listener has closed."""
+    """OP1: requests are served during the notice; a running one completes after the listener has closed.
+
+    A WebSocket is told with 1012, when all that is left are such requests.
+    """
     child, url = server
     key = gateway_template.acme.key("admin")
     half = len(_BODY) // 2
-    async with _connection(url) as (reader, writer), _client(url) as client:
+    async with _connection(url) as (reader, writer), _client(url) as client, _websocket(urls, url, key) as websocket:
         await _until_ready(client)
         writer.write(_head(key) + _BODY[:half])
         assert (await client.get(_COUNTED, headers=key)).status_code == 200
@@ -56,6 +64,8 @@ async def test_running_requests_finish_and_no_connection_is_accepted(
         during_notice = await client.get(_COUNTED, headers=key)
         assert (during_notice.status_code, during_notice.headers["connection"]) == (200, "close")
         await _until_listener_closed(client)
+        await websocket.wait_closed()
+        assert websocket.close_code == 1012
         writer.write(_BODY[half:])
         response = await reader.read()  # to the end of the connection
     assert response.startswith(b"HTTP/1.1 201 ")
@@ -63,7 +73,7 @@ async def test_running_requests_finish_and_no_connection_is_accepted(
     assert await asyncio.to_thread(child.wait, _TIMEOUT) == -signal.SIGTERM
     with psycopg.connect(urls.superuser) as connection:
         (counted,) = connection.execute("SELECT sum(requests)::int FROM tenantry.usage_minutes").fetchone() or (0,)
-    assert counted == 3  # the running request, and those before and during the notice
+    assert counted == 4  # the running request, those before and during the notice, and the WebSocket
 
 
 def _head(key: dict[str, str]) -> bytes:
@@ -79,6 +89,23 @@ async def _connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asy
         yield reader, writer
     finally:
         writer.close()
+
+
+@asynccontextmanager
+async def _websocket(urls: DatabaseUrls, url: str, key: dict[str, str]) -> AsyncIterator[ClientConnection]:
+    """Through a route that is in force by then."""
+    features = build_features(settings_for(urls))
+    with websocket_server() as upstream:
+        async with features.database.control() as session:
+            await features.routes.apply(session, configuration_of(upstream, {"websocket": {}}), origin=COMMAND_LINE)
+        await features.close()
+        async with _client(url) as client:
+            await _until_ready(client)
+            while (await client.get("/echo")).status_code == httpx.codes.NOT_FOUND:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        address = f"ws://{url.removeprefix('http://')}/echo"
+        async with connect(address, additional_headers=key, proxy=None) as connection:
+            yield connection
 
 
 def _client(url: str) -> httpx.AsyncClient:

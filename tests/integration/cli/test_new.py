@@ -43,6 +43,7 @@ def test_a_project_has_everything_that_dev_needs(folder: Path) -> None:
             "help_desk/endpoints.py",
             "help_desk/plans.toml",
             "help_desk/resources.py",
+            "help_desk/routes.toml",
             "help_desk/tasks.py",
             "help_desk/migrations/__init__.py",
             "tests/conftest.py",

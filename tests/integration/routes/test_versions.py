@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 
 from gateway.features import Features, build_features
 from tenants.audit.origin import COMMAND_LINE
-from tenants.errors import NotFound, PreconditionFailed
+from tenants.errors import FieldError, NotFound, PreconditionFailed, ValidationFailed
 from tenants.routes.repository import KEPT
-from tenants.routes.schemas import Configuration, RouteSpec, TargetSpec, UpstreamSpec
+from tenants.routes.schemas import MOST_UPSTREAMS, Configuration, RouteSpec, TargetSpec, UpstreamSpec
 from tenants.routes.service import Applied
 from tests.fixtures.databases import DatabaseUrls
 from tests.fixtures.gateways import settings_for
@@ -70,3 +71,30 @@ async def test_the_last_ten_versions_can_be_restored(features: Features) -> None
         restored = await features.routes.rollback(session, newest - KEPT, origin=COMMAND_LINE)
     assert (restored.version.number, restored.version.restored) == (newest + 1, newest - KEPT)
     assert restored.version.configuration == _configuration(cost=2)
+
+
+async def test_one_object_is_not_put_in_force_with_an_invalid_rest(
+    features: Features, database_urls: DatabaseUrls
+) -> None:
+    """As after a release that forbids what was stored before: the fault is named, and is not of the object."""
+    stored = '{"routes": [{"name": "old", "upstream": "none", "path": "/old", "permission": "echo:use"}]}'
+    with psycopg.connect(database_urls.owner) as owner:
+        owner.execute("UPDATE tenantry.route_versions SET configuration = %s", (stored,))
+    (upstream,) = _configuration().upstreams
+    async with features.database.control() as session:
+        with pytest.raises(ValidationFailed) as refused:
+            await features.routes.create(session, upstream, origin=COMMAND_LINE)
+    message = "The rest of the configuration is invalid at /routes/0/upstream."
+    assert refused.value.errors == (FieldError("", "not_allowed", message),)
+
+
+async def test_there_are_at_most_500_upstreams(features: Features) -> None:
+    """LD1: one at a time, too."""
+    one = _configuration().upstreams[0]
+    many = tuple(one.model_copy(update={"name": f"u{number}"}) for number in range(MOST_UPSTREAMS - 1))
+    await _apply(features, Configuration(upstreams=many))
+    async with features.database.control() as session:
+        await features.routes.create(session, one, origin=COMMAND_LINE)
+        with pytest.raises(ValidationFailed) as refused:
+            await features.routes.create(session, one.model_copy(update={"name": "more"}), origin=COMMAND_LINE)
+    assert [(each.pointer, each.code) for each in refused.value.errors] == [("", "too_long")]

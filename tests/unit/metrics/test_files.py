@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics.metric import Metric, MetricKind, Sample
-from gateway.metrics.worker_files import WorkerFiles, combine, delete_dead_values
+from gateway.metrics.worker_files import WorkerFiles, combine, delete_dead_values, totals
 
 _COUNTED = Metric(MetricKind.COUNTER, "counted", "Some that were counted.", ("kind",))
 _HELD = Metric(MetricKind.SUM, "held", "Some that are held.")
@@ -49,6 +49,15 @@ def test_values_of_living_workers_are_summed_or_their_maximum_is_taken(tmp_path:
         ("took_count", "a"): 9,
         ("took_sum", "a"): 7.5,
     }
+
+
+def test_values_of_the_living_are_read_by_their_labels(tmp_path: Path) -> None:
+    """Issue 12: on how many workers of this host a target is ready; OP2: a killed one does not count."""
+    ready = Metric(MetricKind.SUM, "ready", "Workers.", ("upstream", "target"))
+    for _ in range(2):
+        _put(WorkerFiles(tmp_path), ready.sample(1, "echo", "a"), ready.sample(0, "echo", "b"), _HELD.sample(2))
+    _killed(_put(WorkerFiles(tmp_path), ready.sample(1, "echo", "b"), _HELD.sample(2)))
+    assert totals(tmp_path, (ready, _HELD)) == [{("echo", "a"): 2, ("echo", "b"): 0}, {(): 4}]
 
 
 def test_a_killed_workers_counters_stay_and_its_gauges_are_removed(tmp_path: Path) -> None:

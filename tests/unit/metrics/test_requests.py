@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from gateway.metrics import requests
 from gateway.metrics.metric import Sample
 from gateway.metrics.requests import RequestMeter
 from gateway.request.context import RequestContext
@@ -109,3 +110,21 @@ async def test_refusals_are_counted_by_code() -> None:
             request.log["code"] = code
         meter.close(request, status)
     assert _found(meter.samples(), "tenantry_refusals_total") == {("rate_limited",): 2, ("credential_invalid",): 1}
+
+
+async def test_counts_outlive_the_versions_of_a_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 12: a route that changes is another object; its counts go on, and neither objects nor labels pile up."""
+    monkeypatch.setattr(requests, "_MOST_ROUTES", 10)
+    monkeypatch.setattr(requests, "_MOST_TEMPLATES", 3)
+    meter = RequestMeter()
+    found: dict[tuple[str, ...], float] = {}
+    for number in range(100):
+        for template in ("/echo/{rest:path}", f"/r{number}"):
+            request = _request()
+            request.route = Route("GET", template, Terms(PUBLIC), respond_ok)
+            meter.close(request, 200)
+        found |= _found(meter.samples(), "tenantry_requests_total")
+    assert found["/echo/{rest:path}", "GET", "2xx"] == 100
+    assert len(meter._ended) <= 10
+    assert len(meter._former) <= 4
+    assert found[requests.OTHER, "none", "2xx"] > 80

@@ -73,6 +73,7 @@ def _name(tables: Tables, path: str, host: str = _API, method: str = "GET", host
         ("/orders/open", "open"),
         ("/orders/open/x", "order"),
         ("/orders/", "root"),
+        ("/echo/admin/x/", "echo"),
         ("/", "root"),
         ("/v1/me", "/v1/me"),
         ("/v1/me/x", "root"),
@@ -90,6 +91,11 @@ def _name(tables: Tables, path: str, host: str = _API, method: str = "GET", host
         ("/echo/fetch//x", "echo"),
         ("/echo/a;v=1/b", "echo"),
         ("/echo/a%20b", "echo"),
+        ("/echo/admin/", "refused"),
+        ("/echo/a/", "echo"),
+        ("/docs", "index"),
+        ("/docs/", "docs"),
+        ("/docs/a/", "docs"),
     ],
 )
 async def test_a_literal_is_before_a_parameter_and_that_before_the_rest(path: str, name: str) -> None:
@@ -100,6 +106,8 @@ async def test_a_literal_is_before_a_parameter_and_that_before_the_rest(path: st
         spec_of("admin", "/echo/admin", match="exact"),
         spec_of("order", "/orders/{id}"),
         spec_of("open", "/orders/open", match="exact"),
+        spec_of("docs", "/docs"),
+        spec_of("index", "/docs", match="exact"),
     )
     assert _name(tables, path) == name
 

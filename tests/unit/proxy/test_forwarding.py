@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from tests.fixtures.principals import principal_of_key
-from tests.fixtures.proxied import ProxiedServer, Received, ScriptedUpstream, answering, proxied, scripted
+from tests.fixtures.proxied import OK, ProxiedServer, Received, ScriptedUpstream, answering, proxied, scripted
 from tests.raw_http import RawClient, RawResponse, connected
 
 _OURS = b"Tenantry-Identity, X-Forwarded-For, X-Request-Id, Via, Forwarded, Content-Length, Host"
@@ -21,6 +21,11 @@ _OURS = b"Tenantry-Identity, X-Forwarded-For, X-Request-Id, Via, Forwarded, Cont
 def upstream() -> Iterator[ScriptedUpstream]:
     with scripted() as upstream:
         yield upstream
+
+
+@pytest.fixture(autouse=True)
+def _plain_answer(upstream: ScriptedUpstream) -> None:
+    upstream.answer = OK
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +119,7 @@ def test_a_public_route_carries_no_identity(upstream: ScriptedUpstream) -> None:
         assert "tenantry-identity" not in _sent(gateway, upstream, b"Tenantry-Identity: forged\r\n").names
 
 
-def test_who_sent_the_request_is_what_is_believed(upstream: ScriptedUpstream, gateway: ProxiedServer) -> None:
+def test_who_sent_the_request_is_what_is_believed(gateway: ProxiedServer, upstream: ScriptedUpstream) -> None:
     """TH3, PX3: X-Forwarded-* and Forwarded of the client count only behind a trusted proxy."""
     lines = (
         b"X-Forwarded-For: 9.9.9.9, 2001:db8::7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.test\r\n"
@@ -158,7 +163,7 @@ def test_the_path_that_was_authorized_is_forwarded(
 
 
 @pytest.mark.parametrize(
-    "target", [b"/a//b", b"/a/..;/b", b"/a/.%3bx/b", b"/a/%c0%ae/b", b"/a/%2e%2e/b", b"/a%2Fb", b"/a%5cb", b"/a/../b"]
+    "target", [b"/a/..;/b", b"/a/.%3bx/b", b"/a/%c0%ae/b", b"/a/%2e%2e/b", b"/a%2Fb", b"/a%5cb", b"/a/../b"]
 )
 def test_a_path_that_can_be_read_in_two_ways_is_not_forwarded(
     gateway: ProxiedServer, upstream: ScriptedUpstream, target: bytes
@@ -167,6 +172,13 @@ def test_a_path_that_can_be_read_in_two_ways_is_not_forwarded(
     before = len(upstream.requests)
     assert _exchange(gateway, target=target).status == 404
     assert len(upstream.requests) == before
+
+
+def test_what_is_left_of_a_path_is_no_host(upstream: ScriptedUpstream) -> None:
+    """PX6: RFC 3986 section 4.2."""
+    with proxied(upstream, path="/echo", strip_prefix=True) as gateway:
+        assert _exchange(gateway, target=b"/echo//other.test/x").status == 404
+        assert _sent(gateway, upstream, b"", b"/echo/a//b").target == "/a//b"
 
 
 def test_a_routes_rules_change_the_request(upstream: ScriptedUpstream, tmp_path: Path) -> None:
@@ -188,7 +200,7 @@ def test_a_routes_rules_change_the_request(upstream: ScriptedUpstream, tmp_path:
     assert not {"tenantry-identity", "connection"} & received.names
 
 
-def test_host_and_cookies_pass_where_the_route_says_so(upstream: ScriptedUpstream) -> None:
+def test_host_and_cookies_pass_where_the_route_says_so() -> None:
     """PX4: otherwise the upstream gets its own host and no cookie, and sets none."""
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
     with scripted(answering(answer)) as setter, proxied(setter) as closed:
@@ -211,7 +223,7 @@ def test_host_and_cookies_pass_where_the_route_says_so(upstream: ScriptedUpstrea
     ],
 )
 def test_a_trace_goes_on_or_begins(
-    gateway: ProxiedServer, upstream: ScriptedUpstream, sent: bytes, passes: bool
+    gateway: ProxiedServer, upstream: ScriptedUpstream, sent: bytes, *, passes: bool
 ) -> None:
     """Issue 12: W3C Trace Context sections 3.2 and 4."""
     received = _sent(gateway, upstream, b"traceparent: " + sent + b"\r\ntracestate: a=b\r\n")
@@ -234,33 +246,29 @@ def test_via_tells_both_sides_and_ends_loops(gateway: ProxiedServer, upstream: S
 @pytest.mark.parametrize(
     "name",
     [
-        "Tenantry-Identity",
-        "tenantry_note",
-        "X-Request-Id",
-        "x_request_id",
-        "RateLimit",
-        "RateLimit-Policy",
-        "Keep-Alive",
-    ]
-    + ["Proxy-Authenticate", "Trailer", "Upgrade", "X-Hop", "X-Accel-Redirect", "X-Sendfile", "Alt-Svc"],
+        *("Tenantry-Identity", "tenantry_note", "X-Request-Id", "x_request_id", "RateLimit", "RateLimit-Policy"),
+        *("Keep-Alive", "Proxy-Authenticate", "Trailer", "Upgrade", "X-Hop"),
+        *("X-Accel-Redirect", "X-Sendfile", "Alt-Svc"),
+    ],
 )
-def test_an_upstreams_field_does_not_reach_the_client(name: str) -> None:
+def test_an_upstreams_field_does_not_reach_the_client(
+    gateway: ProxiedServer, upstream: ScriptedUpstream, name: str
+) -> None:
     """PX3, PX5: hop-by-hop fields, our own, and orders to a server in front."""
-    answer = b"HTTP/1.1 200 OK\r\n%b: forged\r\nConnection: X-Hop\r\nContent-Length: 0\r\n\r\n" % name.encode()
-    with scripted(answering(answer)) as upstream, proxied(upstream) as gateway:
-        response = _exchange(gateway)
+    fields = b"%b: forged\r\nConnection: X-Hop\r\n" % name.encode()
+    upstream.answer = b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 0\r\n\r\n"
+    response = _exchange(gateway)
     assert "forged" not in response.headers.values()
     assert response.headers["x-request-id"].startswith("req_")
 
 
-def test_an_answer_passes_untouched() -> None:
+def test_an_answer_passes_untouched(gateway: ProxiedServer, upstream: ScriptedUpstream) -> None:
     """Issue 12: nothing is added but what is ours to say: no policy, no Date, no caching where it says its own."""
-    answer = (
-        b"HTTP/1.1 503 Wait\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nRetry-After: 7\r\nServer: up/1\r\nVia: 1.1 inner\r\n"
-        b"Cache-Control: max-age=5\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbusy"
+    upstream.answer = (
+        b"HTTP/1.1 503 Wait\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nRetry-After: 7\r\nServer: up/1\r\n"
+        b"Via: 1.1 inner\r\nCache-Control: max-age=5\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbusy"
     )
-    with scripted(answering(answer)) as upstream, proxied(upstream) as gateway:
-        response = _exchange(gateway)
+    response = _exchange(gateway)
     assert (response.status, response.body) == (503, b"busy")
     response.headers.pop("x-request-id")
     response.headers.pop("strict-transport-security")  # of the host, which is the gateway's
@@ -286,7 +294,7 @@ def test_a_personal_answer_is_private(access: str, field: bytes, shown: str | No
         assert _exchange(gateway).headers.get("cache-control") == shown
 
 
-def test_rules_change_the_answer(tmp_path: Path) -> None:
+def test_rules_change_the_answer() -> None:
     """Issue 12: and the gateway answers for cross-origin requests where the route is open to browsers."""
     answer = b"HTTP/1.1 200 OK\r\nServer: up/1\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
     rules = {"remove": ["Server"], "set": {"X-Frame-Options": "DENY", "Content-Length": "7"}}

@@ -108,7 +108,7 @@ async def test_no_request_sees_a_part_of_a_version() -> None:
         return [{"name": name, "path": f"/{name}", "cost": cost} for name in names]
 
     async with _running(*version(1)) as world:
-        seen = []
+        seen: list[int] = []
         for number in range(2, 5):
             world.store(number, *version(number))
             waiting = asyncio.ensure_future(world.notify())

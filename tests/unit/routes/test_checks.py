@@ -17,7 +17,7 @@ _PUBLIC = "93.184.215.14"
 
 def _faults(routes: list[dict[str, Any]], upstreams: list[dict[str, Any]]) -> list[FieldError]:
     configuration = Configuration.model_validate({"routes": routes, "upstreams": upstreams})
-    return list(faults_of(configuration, catalogue(("contacts",)), is_public))
+    return list(faults_of(configuration, catalogue(("contacts",)), is_public, ("acme", "globex")))
 
 
 def _route(**members: Any) -> dict[str, Any]:
@@ -161,6 +161,7 @@ def test_a_fault_of_a_route_names_its_place(members: dict[str, Any], place: tupl
             {"by_tenant": {"acme": [{"url": "https://[::ffff:10.0.0.1]"}]}},
             ("/upstreams/0/by_tenant/acme/0/url", "bad_url"),
         ),
+        ({"by_tenant": {"initech": [{"url": "https://a.example"}]}}, ("/upstreams/0/by_tenant/initech", "not_allowed")),
         ({"by_tenant": {"acme": [{"url": "https://[::1]"}]}}, ("/upstreams/0/by_tenant/acme/0/url", "not_allowed")),
         ({"by_tenant": {"acme": [{"url": "unix:/run/x"}]}}, ("/upstreams/0/by_tenant/acme/0/url", "not_allowed")),
         (

@@ -1,0 +1,1 @@
+"""Services that stand behind Tenantry and verify who asks."""

@@ -1,0 +1,1 @@
+"""WebSocket connections of proxied routes (RFC 6455): the handshake, and the frames of both directions."""
