@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 
 HEAD = GET.replace(b"GET", b"HEAD")
 _CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+_LARGE = bytes(range(256)) * 400  # 100 KB
 _FILLED = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: "
 _MOST_FIELDS, _MOST_HEAD = 100, 65_536
 
@@ -30,6 +31,7 @@ def _with_fields(count: int) -> bytes:
     [
         pytest.param(GET, answer(b"abc"), b"abc", True, id="length"),
         pytest.param(GET, answer(), b"", True, id="empty"),
+        pytest.param(GET, answer(_LARGE), _LARGE, True, id="large"),
         pytest.param(GET, b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", b"", True, id="no_reason"),
         pytest.param(GET, _CHUNKED + b"3\r\nabc\r\n0\r\n\r\n", b"abc", True, id="chunked"),
         pytest.param(GET, _CHUNKED + b'3;a="b"\r\nabc\r\n0\r\nx: y\r\n\r\n', b"abc", True, id="extension_and_trailer"),

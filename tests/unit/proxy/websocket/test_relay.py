@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from websockets.frames import Frame, Opcode
 
 from gateway.proxy.websocket import tunnel
-from tests.fixtures.proxied import Visit, scripted
+from tests.fixtures.proxied import Visit, scripted, upstream_spec
+from tests.fixtures.upstreams import Authority, server_context
 from tests.fixtures.websockets import SWITCHED, World, websocket_server, websockets_to
 from tests.raw_http import RawClient
 
@@ -87,6 +89,18 @@ def test_messages_pings_and_the_close_pass_both_ways() -> None:
     (line,) = world.server.lines
     assert (line["status"], line["messages_received"], line["messages_sent"]) == (101, 4, 4)
     assert "cut_short" not in line
+
+
+def test_messages_pass_to_an_upstream_with_tls(tmp_path: Path) -> None:
+    """PX12: also more of one than the buffers hold."""
+    authority = Authority(tmp_path)
+    files = authority.issue("127.0.0.1")
+    with websocket_server(ssl=server_context(files), max_size=None) as url:
+        spec = upstream_spec(url, tls={"ca_file": str(authority.file)})
+        with websockets_to(spec, message_bytes=8_000_000) as world, world.connect(max_size=None) as client:
+            for message in (b"a" * 4_000_000, b"b"):
+                client.send(message)
+                assert client.recv(timeout=20) == message
 
 
 _VIOLATIONS = {
