@@ -136,7 +136,7 @@ async def test_cookies_that_the_upstream_gets_pass_by() -> None:
 
 
 async def test_what_the_upstream_writes_links_with_is_in_the_key() -> None:
-    """A forged Host, or scheme, would be in the links of everybody's answer."""
+    """A forged Host, or scheme, would be in the links of all answers."""
     world = World()
     world.upstream.headers = _PUBLIC
     await world.ask()
