@@ -155,7 +155,7 @@ async def test_fields_of_an_exchange_are_not_given_to_others() -> None:
     await world.ask()
     hit = await world.ask()
     names = [name for name, _ in hit.headers]
-    assert names == [b"x-own", b"server", b"content-length", b"cache-control", b"cache-status", b"age"]
+    assert names == [b"x-own", b"server", b"content-length", b"date", b"cache-control", b"cache-status", b"age"]
     assert (hit.header("age"), hit.header("cache-control"), hit.header("content-length")) == ("1", "private", "8")
 
 
