@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.gate.request_id import RequestIds
+from gateway.request.client import PROXIED, WHOLE_BODY
 from gateway.request.context import Closer, RequestContext
 from gateway.request.fields import FIELDS, RequestFields
 from gateway.request.source import SourceReader
@@ -45,9 +46,13 @@ class Exchange(RequestContext):
             self.status = message["status"]
             if self.late_headers is not None:
                 self.response_headers += self.late_headers(self)
-            request_id = (b"x-request-id", self.request_id.encode())
-            message["headers"] = [*message["headers"], *self.response_headers, request_id]
-        elif not (self.ended or message.get("more_body", False)):
+            own = [*self.response_headers, (b"x-request-id", self.request_id.encode())]
+            rendered = message.get(PROXIED, True) is not True
+            message["headers"] = own if rendered else [*message["headers"], *own]
+            last = WHOLE_BODY in message
+        else:
+            last = not message.get("more_body", False)
+        if last and not self.ended:
             self.end(self.status)
             if self.delivery_closers:
                 return self._deliver(message)

@@ -9,12 +9,11 @@ the whole response: until then the request is in flight, and the connection read
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from uvicorn._types import (
     ASGI3Application,
     ASGISendEvent,
-    HTTPResponseBodyEvent,
     HTTPResponseStartEvent,
     HTTPScope,
 )
@@ -27,7 +26,7 @@ from gateway.http1.request_input import Body, InputConnection, RequestInput
 from gateway.http1.response_head import HeadWriter
 from gateway.http1.shared_state import ErrorResponse
 from gateway.problems.errors import Internal
-from gateway.request.client import CLIENT, PROXIED
+from gateway.request.client import CLIENT, PROXIED, WHOLE_BODY
 from gateway.request.fields import Field
 from tenants.errors import TenantryError
 
@@ -150,25 +149,29 @@ class RequestCycle(RequestInput):
         if self.disconnected:
             return
         if message["type"] == "http.response.body" and self.response_started and not self.response_ended:
-            self._send_body(message)
-            if self.response_ended:
-                if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
-                    await self._deliver()
-                if not self.disconnected:
-                    self._complete()
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
         elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
             self._start_response(message)
+            whole = message.get(WHOLE_BODY)
+            if not isinstance(whole, bytes):
+                return
+            self._send_body(whole, more=False)
         else:
             raise RuntimeError(f"Unexpected ASGI message {message['type']!r}.")
+        if self.response_ended:
+            if self._transport.get_write_buffer_size():  # rarely: the kernel takes a small response at once
+                await self._deliver()
+            if not self.disconnected:
+                self._complete()
 
     def _start_response(self, message: HTTPResponseStartEvent) -> None:
         status, connection = message["status"], self._connection
         switches = status == _SWITCHING_PROTOCOLS
         server_headers = [] if switches else connection.server_state.default_headers
-        lines, length, closes = connection.heads.write(
-            status, server_headers, message.get("headers", ()), proxied=PROXIED in message
-        )
+        proxied: Any = message.get(PROXIED, False)
+        headers = message.get("headers", ())
+        lines, length, closes = connection.heads.write(status, server_headers, headers, proxied=proxied)
         if closes or (self.more_body and not self._rest_is_read()):
             self.keep_alive = False
         if not (self.keep_alive or closes or switches):
@@ -182,14 +185,13 @@ class RequestCycle(RequestInput):
         lines.append(b"\r\n")
         self._remaining = length
         self._pending_head = b"".join(lines)
-        if length is None or length == CHUNKED:  # a stream: its first event may come much later
+        if (length is None or length == CHUNKED) and WHOLE_BODY not in message:  # its first event may come much later
             self._write(b"")
             self._is_event_stream = _is_event_stream(message.get("headers", ()))
             if connection.shutting_down:
                 self.shut_down()
 
-    def _send_body(self, message: HTTPResponseBodyEvent) -> None:
-        body, more = message.get("body", b""), message.get("more_body", False)
+    def _send_body(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD":
             body = b""
         elif self._remaining == CHUNKED:

@@ -45,6 +45,31 @@ class _Line:
     overrides: bool = False  # a default header or Date, which is then omitted
 
 
+@dataclass(frozen=True, slots=True)
+class FieldBlock:
+    """The fields of a proxied response, rendered once for all responses that have the same."""
+
+    lines: bytes
+    length: int | None  # bytes of the body, CHUNKED, or None if no field tells
+    overridden: tuple[bytes, ...]  # prefixes of the server's own fields that it replaces
+
+    @classmethod
+    def of(cls, fields: Iterable[Field]) -> "FieldBlock":
+        """``fields`` have names in lower case, and none is Connection. Raises RuntimeError for an invalid one."""
+        lines, length, overridden = [], None, []
+        for name, value in fields:
+            if _NAME.fullmatch(name) is None:
+                raise RuntimeError("Invalid HTTP header.")
+            _check_value(value)
+            prefix = name + b": "
+            lines.append(prefix + value + _CRLF)
+            if prefix == _LENGTH:
+                length = int(value)
+            elif prefix in {_DATE, _HSTS}:
+                overridden.append(prefix)
+        return cls(b"".join(lines), length, tuple(overridden))
+
+
 class HeadWriter:
     """Serialises response heads and caches header lines: most are equal from one response to the next.
 
@@ -63,14 +88,19 @@ class HeadWriter:
         self._other_lines: dict[tuple[tuple[bytes, ...], bool], bytes] = {}  # without what is overridden
 
     def write(
-        self, status: int, server_headers: list[Field], headers: Iterable[Field], *, proxied: bool = False
+        self,
+        status: int,
+        server_headers: list[Field],
+        headers: Iterable[Field],
+        *,
+        proxied: bool | FieldBlock = False,
     ) -> tuple[list[bytes], int | None, bool]:
         """Header lines without the empty line, the body's length, and whether the connection closes.
 
         The length is CHUNKED, or None if no field tells. A ``proxied`` response is an upstream's: it gets HSTS alone,
-        and Date if it has none. uvicorn keeps the same ``server_headers`` list for a second
-        (for Date) and adds ``Connection: close`` to it before it stops. Raises RuntimeError for a name or a value that
-        would corrupt the head, KeyError for an unknown status.
+        and Date if it has none. Of one with a block, ``headers`` are those that are not in the block. uvicorn keeps the
+        same ``server_headers`` list for a second (for Date) and adds ``Connection: close`` to it before it stops.
+        Raises RuntimeError for a name or a value that would corrupt the head, KeyError for an unknown status.
         """
         if server_headers is not self._server_headers:
             self._set_server_headers(server_headers)
@@ -79,6 +109,9 @@ class HeadWriter:
         length, closes = None, self._server_closes
         overridden: tuple[bytes, ...] = ()
         uncached = b""
+        if isinstance(proxied, FieldBlock):
+            lines.append(proxied.lines)
+            length, overridden = proxied.length, proxied.overridden
         for name, value in headers:
             line = cached.get(name)
             if line is None or line.value != value:
@@ -89,15 +122,16 @@ class HeadWriter:
                 line = self._cache_line(name, value)
             lines.append(line.data)
             if line.length is not None:
-                if length is None or line.length == CHUNKED:
-                    length = line.length
+                length = line.length if length is None or line.length == CHUNKED else length
             elif line.closes:
                 closes = True
             elif line.overrides:
                 overridden = (*overridden, line.prefix)
         _check_value(uncached)
         if overridden or proxied:
-            lines[1] = self._other_lines.get((overridden, proxied)) or self._other_common(overridden, proxied=proxied)
+            lines[1] = self._other_lines.get((overridden, bool(proxied))) or self._other_common(
+                overridden, proxied=bool(proxied)
+            )
         return lines, length, closes
 
     def _set_server_headers(self, headers: list[Field]) -> None:

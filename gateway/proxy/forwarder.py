@@ -19,7 +19,7 @@ from gateway.proxy.response_head import ResponseHeads
 from gateway.proxy.targets.outcomes import Outcome, of_status
 from gateway.proxy.targets.upstream import Upstream
 from gateway.proxy.tracing import TraceContext
-from gateway.request.client import CLIENT, PROXIED, Client
+from gateway.request.client import CLIENT, PROXIED, WHOLE_BODY, Client
 from gateway.request.context import RequestContext, context_of
 from gateway.request.fields import Field
 from tenants.routes.schemas import RouteSpec
@@ -45,6 +45,8 @@ class Forwarder:
         """Raises OSError and ValueError for a file of the route's field rules."""
         self._spec = spec
         self._upstream = upstream.name
+        self._timed = spec.server_timing
+        self._joins = spec.cache is None  # a cache reads the messages of ASGI
         self._answers = ResponseHeads(spec)
         heads = RequestHeads(spec, upstream.name, shared.client_fields, shared.identity, shared.traces)
         self._attempts = Attempts(spec, upstream, heads)
@@ -84,21 +86,31 @@ class Forwarder:
 
     async def relay(self, context: RequestContext, answer: Answer, send: Send) -> None:
         """Send an answer to the client, as it comes. Raises ClientLeft, and AnswerCutShort where it has no end."""
-        head = answer.head
-        fields = self._answers.relayed(head) if not self._spec.server_timing else self.fields_of(answer)
-        start = {"type": "http.response.start", "status": head.status, "headers": fields, PROXIED: True}
+        head, relayed = answer.head, self._answers.relayed(answer.head)
         context.log["upstream_milliseconds"] = int(answer.seconds * 100_000) / 100
-        if head.complete:
-            answer.end(of_status(head.status))  # a slow reader holds no connection to the upstream
+        start = {
+            "type": "http.response.start",
+            "status": head.status,
+            "headers": relayed.fields,
+            PROXIED: relayed.block,
+        }
+        if self._timed or not head.complete:  # the server looks into the fields of streams
+            start |= {"headers": self.fields_of(answer), PROXIED: True}
+        if not head.complete:
+            await self._stream(answer, start, send)
+            return
+        answer.end(of_status(head.status))  # a slow reader holds no connection to the upstream
+        if self._joins:
+            start[WHOLE_BODY] = head.body
+            await send(start)
+        else:
             await send(start)
             await send({"type": "http.response.body", "body": head.body})
-        else:
-            await self._stream(answer, start, send)
 
     def fields_of(self, answer: Answer) -> list[Field]:
         """The fields of an answer, not to be changed."""
-        fields = self._answers.relayed(answer.head)
-        if self._spec.server_timing:
+        fields = self._answers.relayed(answer.head).fields
+        if self._timed:
             fields = [*fields, (b"server-timing", b"upstream;dur=%.2f" % (answer.seconds * 1000))]
         return fields
 

@@ -5,6 +5,9 @@ cache in front of the gateway does not know that ``X-API-Key`` makes an answer p
 Authorization alone).
 """
 
+from typing import NamedTuple
+
+from gateway.http1.response_head import FieldBlock
 from gateway.proxy.client.response_head import ResponseHead
 from gateway.proxy.fields import is_settable_in_answers, sent_back
 from gateway.proxy.request_head import PSEUDONYM
@@ -18,6 +21,14 @@ _SAYS_CACHING = frozenset({b"cache-control", b"expires", b"pragma"})
 _MOST_CACHED = 16  # targets, or kinds of answers that alternate
 
 
+class Relayed(NamedTuple):
+    """What becomes of the fields of an answer."""
+
+    parsed: list[Field]  # as the upstream sent them; kept, so that no other list gets its id
+    fields: list[Field]  # for the client
+    block: FieldBlock  # the same, rendered
+
+
 class ResponseHeads:
     """Of one route."""
 
@@ -29,18 +40,18 @@ class ResponseHeads:
         self._beginnings = (b"access-control-",) if spec.browsers else ()
         self._private = spec.access is not Access.PUBLIC and spec.cache is None
         self._cached = spec.cache is not None
-        self._relayed: dict[int, tuple[list[Field], list[Field]]] = {}  # by id of the fields as they were parsed
+        self._relayed: dict[int, Relayed] = {}  # by id of the fields as they were parsed
 
-    def relayed(self, head: ResponseHead) -> list[Field]:
+    def relayed(self, head: ResponseHead) -> "Relayed":
         """The fields for the client, not to be changed: answers with equal heads share them."""
-        cached = self._relayed.get(id(head.fields))
-        if cached is not None and cached[0] is head.fields:
-            return cached[1]
+        relayed = self._relayed.get(id(head.fields))
+        if relayed is not None and relayed.parsed is head.fields:
+            return relayed
         fields = self._fields(head)
         if len(self._relayed) >= _MOST_CACHED:
             self._relayed.clear()
-        self._relayed[id(head.fields)] = (head.fields, fields)
-        return fields
+        relayed = self._relayed[id(head.fields)] = Relayed(head.fields, fields, FieldBlock.of(fields))
+        return relayed
 
     def _fields(self, head: ResponseHead) -> list[Field]:
         fields = sent_back(head.fields, self._dropped, self._beginnings)

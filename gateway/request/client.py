@@ -5,7 +5,9 @@ from typing import Protocol
 
 CLIENT = "tenantry.client"  # scope key of the Client
 # Key of ``http.response.start``: the answer of an upstream, to which no default field is added but HSTS.
-PROXIED = "tenantry.proxied"
+PROXIED = "tenantry.proxied"  # True, or the FieldBlock of exactly the message's headers
+# Key of ``http.response.start``: the whole body, after which no message follows: two coroutines less.
+WHOLE_BODY = "tenantry.whole_body"
 # Key of the lifespan's state: a callable to which the server gives its open connections, once.
 WATCH_CONNECTIONS = "tenantry.watch_connections"
 
