@@ -28,6 +28,7 @@ from gateway.decisions.targets import TargetReader
 from gateway.http1.header_fields import is_valid_host
 from gateway.http1.request_head import RequestHead
 from gateway.problems.errors import MalformedRequest
+from gateway.request.client import PROXIED
 from gateway.request.context import RequestContext, context_of
 from gateway.request.fields import Field, RequestFields
 from gateway.request.source import SourceReader, parse_address
@@ -78,7 +79,8 @@ class EdgeAnswer:
             return
         identity = self._identities.of(request)
         headers = _ALLOWED if identity is None else [*_ALLOWED, (_IDENTITY, identity)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        # Fields for browsers are of no use to a proxy, which parses them.
+        await send({"type": "http.response.start", "status": 200, "headers": headers, PROXIED: True})
         await send({"type": "http.response.body", "body": b""})
 
     def refuse(self, response: Response) -> None:

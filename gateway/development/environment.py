@@ -35,6 +35,7 @@ def demo_environment(given: PrepareInput, state: DemoState, urls: ClusterUrls, f
         "stripe_api_base": given.stripe_url,
         "stripe_livemode": "false",
         **_mail(given, first_plan),
+        "decision_networks": LOOPBACK,  # a local nginx, Caddy, Traefik or Envoy
         "outbound_networks": LOOPBACK,  # a local identity provider, such as one in a container
         "stop_notice_seconds": "0",  # there is no load balancer to wait for
         "usage_folder": str(DataFolder(given.folder).usage),

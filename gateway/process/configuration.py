@@ -30,7 +30,7 @@ def uvicorn_config(
     values: dict[str, Any] = {
         "loop": "uvloop",
         "http": protocol,
-        "ws": "none",  # WebSocket is not supported: an upgrade request is served as plain HTTP
+        "ws": "none",  # ours relays WebSockets itself: gateway/proxy/websocket
         "log_config": None,  # the application configures logging
         "access_log": False,  # the gate writes its own
         "server_header": False,

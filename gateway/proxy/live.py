@@ -7,12 +7,14 @@ the same step. A worker confirms a change when it has the version in force (ID14
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
 
 from gateway.proxy.compiled import NO_ROUTES, Apps, Tables, compile_routes, unavailable
+from gateway.proxy.trust import Trust
 from gateway.request.route import PUBLIC, Route, Terms
 from tenants.database.listener import ChangeKind, ChangeListener
 from tenants.database.reloading import Reloading
@@ -40,7 +42,7 @@ class MakesApps(Protocol):
 
 
 class LiveRoutes:
-    """One per worker process. ``find`` is as ``RouteTable.find``, among the routes of the host, and then of any host.
+    """One per worker process. ``find`` reads memory only.
 
     What cannot be served on this worker answers 503 and is tried again each second: a route of which a file is missing
     alone; all routes, where a version cannot be read, such as one of a later release. Their guards are those of the
@@ -62,12 +64,20 @@ class LiveRoutes:
         self._forget_principals = forget_principals
         self._tables = NO_ROUTES
         self.is_loaded = False  # a version is in force
-        self.find: Find = _closed("not loaded yet")
+        self._find: Find = _closed("not loaded yet")
+        self._untrusted = _closed("not confirmed")
+        self._trust = Trust(listener)
         self._retry: asyncio.TimerHandle | None = None
         self._reloading = Reloading("routes", listener, self._load)
         self.loads = 0  # versions that came into force here
         self.faults: dict[str, str] = {}  # why routes answer 503 here, by name; "" is all of them
         listener.subscribe(self._on_change)
+
+    def find(self, method: str, path: str, host: str) -> Route:
+        """As ``RouteTable.find``, among the routes of the host, and then among those of any host."""
+        if monotonic() >= self._trust.until and not self._trust.renew():
+            return self._untrusted(method, path, host)
+        return self._find(method, path, host)
 
     @property
     def unavailable(self) -> int:
@@ -100,10 +110,16 @@ class LiveRoutes:
 
     def _on_change(self, kind: str, _changed: str) -> None:
         if kind in {ChangeKind.ROUTES, ChangeKind.RESET}:
+            self._trust.changed()
             self._reloading.mark_stale()
 
     async def _load(self) -> None:
-        """Raises Unavailable and keeps the previous version, which is trusted as long as the listener is confirmed."""
+        """Raises Unavailable and keeps the previous version, as long as it is trusted."""
+        read_at = self._trust.begin()
+        await self._apply_current()
+        self._trust.applied(read_at)
+
+    async def _apply_current(self) -> None:
         try:
             async with asyncio.timeout(_DEADLINE):
                 version = await self._read()
@@ -128,13 +144,13 @@ class LiveRoutes:
         if tables.number != self._tables.number:
             self.loads += 1
             _log.info("routes_in_force", version=tables.number, routes=len(tables.routes))
-        self._tables, self.find, self.is_loaded = tables, tables.find, True
+        self._tables, self._find, self.is_loaded = tables, tables.find, True
         if self._permissions.introduce(introduced(configuration, self._permissions.fixed)):
             self._forget_principals()
         self._report(tables.faults)
 
     def _close(self, fault: str) -> None:
-        self.find, self.is_loaded = _closed(fault), False
+        self._find, self.is_loaded = _closed(fault), False
         self._report({"": fault})
 
     def _report(self, faults: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ class SourceReader:
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._trusted: tuple[Network, ...] = tuple(plain_network(each) for each in trusted)
         self._read = lru_cache(maxsize=_CACHE_SIZE)(self._behind_proxies)
+        self._read_named = lru_cache(maxsize=_CACHE_SIZE)(self._named_in)
 
     def __call__(self, scope: Scope) -> str:
         """The address in canonical form, or ``unknown``."""
@@ -43,15 +44,7 @@ class SourceReader:
 
         The last address is the proxy's own word. Those before it count while they are behind trusted proxies.
         """
-        found: Address | None = None
-        for entry in _right_to_left(forwarded):
-            address = parse_address(entry)
-            if address is None:
-                break
-            found = address
-            if not self._trusts(address):
-                break
-        return None if found is None else str(found)
+        return self._read_named(forwarded)
 
     def of_peer(self, peer: str) -> str | None:
         """The peer's own address in canonical form; None for a trusted proxy, which sends for many clients."""
@@ -72,6 +65,17 @@ class SourceReader:
             if not self._trusts(forwarded_address):
                 break
         return str(address)
+
+    def _named_in(self, forwarded: bytes) -> str | None:
+        found: Address | None = None
+        for entry in _right_to_left(forwarded):
+            address = parse_address(entry)
+            if address is None:
+                break
+            found = address
+            if not self._trusts(address):
+                break
+        return None if found is None else str(found)
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)

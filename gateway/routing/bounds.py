@@ -1,6 +1,7 @@
 """How many bytes of a body each kind of route reads (LD1, DA2).
 
-The server's ``TENANTRY_BODY_LIMIT`` applies before the route is known, and stays the ceiling of all of these.
+The server's ``TENANTRY_BODY_LIMIT`` is the ceiling of all of these. Proxied routes have bounds of their own, which may
+be higher: their bodies are not held (docs/decisions/0054).
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """The stage that finds a request's route, whose terms all later stages apply."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from gateway.problems.errors import MalformedRequest
@@ -30,16 +30,15 @@ class HostNotServed(MalformedRequest):
 class ProxiedRoutes(Protocol):
     """Routes to upstreams. They come and go while requests run."""
 
-    @property
-    def find(self) -> Callable[[str, str, str], Route]:
-        """By method, path and host, as ``RouteTable.find``: among the routes of the host, and then of any host."""
+    def find(self, method: str, path: str, host: str) -> Route:
+        """As ``RouteTable.find``, among the routes of the host, and then among those of any host."""
         ...
 
 
 class NoProxiedRoutes:
     """Of a gateway that serves only its own routes."""
 
-    def find(self, _method: str, _path: str, _host: str) -> Route:
+    def find(self, method: str, path: str, host: str) -> Route:  # noqa: ARG002 - there are none
         return UNMATCHED[0]
 
 

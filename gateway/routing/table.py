@@ -56,6 +56,7 @@ class RouteTable:
         """Raises DeclarationError when two routes have the same method and path."""
         self._literal: dict[str, dict[str, Route]] = {}
         self._root = _Node()
+        self._takes_any = False  # a template begins with a parameter, or is one of the whole path
         for route in routes:
             self.place(route.template, route)
 
@@ -70,6 +71,7 @@ class RouteTable:
             raise DeclarationError(
                 f"Route {route.method} {template}", f"{route.method} {first} already answers to these requests"
             )
+        self._takes_any = self._root.parameter is not None or bool(self._root.rest)
 
     def find(self, method: str, path: str) -> Found:
         """The route, and the values of its parameters in the order of its template. HEAD is answered as GET.
@@ -80,11 +82,13 @@ class RouteTable:
         if methods is not None and (route := methods.get(method)) is not None:
             return route, _NO_VALUES
         segments = path.split("/")
+        if not self._takes_any and (len(segments) == 1 or segments[1] not in self._root.children):
+            return UNMATCHED  # as most paths of another table, at the least cost
         return self._straight(method, segments) or self._searched("GET" if method == "HEAD" else method, segments)
 
     def matches(self, path: str) -> list[_Match]:
         """What there is for this path, by method, the most literal first."""
-        return list(self._branches(path.split("/")))
+        return list(_matches(self._root, path.split("/"), 1))
 
     def _straight(self, method: str, segments: list[str]) -> Found | None:
         """The most literal branch alone, which nearly always has the route, and the rest of the path at its end."""
@@ -105,18 +109,12 @@ class RouteTable:
     def _searched(self, method: str, segments: list[str]) -> Found:
         """Every branch, the most literal first."""
         others: list[_Match] = []
-        for methods, values in self._branches(segments):
+        for methods, values in _matches(self._root, segments, 1):
             route = methods.get(method)
             if route is not None:
                 return route, values
             others.append((methods, values))
         return _not_allowed(others) if others else UNMATCHED
-
-    def _branches(self, segments: list[str]) -> Iterable[_Match]:
-        root = self._root
-        if root.parameter is None and not root.rest and root.children.keys().isdisjoint(segments[1:2]):
-            return ()  # as for most paths of another table
-        return _matches(root, segments, 1)
 
     def _place(self, template: str) -> dict[str, Route]:
         node = self._root

@@ -63,7 +63,7 @@ class HttpGroup(BaseModel):
         str | None, Field(description="Module whose RESOURCES are served, such as `examples.crm.resources`.")
     ] = None
     body_limit: Annotated[
-        int, Field(ge=1024, description="Maximum size of a request body, in bytes, on any route.")
+        int, Field(ge=1024, description="Maximum size of a request body, in bytes, on any route that is not proxied.")
     ] = 1_048_576
     held_memory_limit: Annotated[
         int,

@@ -16,7 +16,7 @@ from tests.fixtures.gateways import BASE_URL, Gateway, GatewayFactory
 pytestmark = pytest.mark.anyio
 
 _LABELS = {"route", "method", "status", "le", "code", "outcome", "fate", "pool", "state", "kind", "generation", "cause"}
-_OF_UPSTREAMS = {"upstream", "target", "result"}  # names of the configuration
+_OF_UPSTREAMS = {"upstream", "target", "result", "sender"}  # names of the configuration, and our own enumerations
 _OF_THE_BUILD = {"version", "implementation", "major", "minor", "patchlevel"}
 _STATES = ("in_use", "idle", "waiting")
 

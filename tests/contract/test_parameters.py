@@ -26,7 +26,7 @@ async def _credentials(gateway: Gateway) -> Callable[[str], dict[str, str]]:
     person = (await sign_in(gateway, "admin")).headers
 
     def credential(path: str) -> dict[str, str]:
-        if path.startswith("/operator"):
+        if path.startswith(("/operator", "/access/")):
             return gateway.operator
         return person if path.startswith("/v1/auth/") else gateway.acme.key("admin")
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tenants.errors import RateLimited, Unavailable
-from tenants.fair_queue import FairSlots
+from tenants.fair_queue import FairQueue, FairSlots
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +127,15 @@ async def test_a_caller_that_leaves_loses_no_slot() -> None:
     assert slots.callers == 0
     async with asyncio.timeout(1):
         await slots.acquire("next")
+
+
+def test_an_item_that_is_discarded_takes_no_turn() -> None:
+    """IS10: and a source without items none either."""
+    queue: FairQueue[int] = FairQueue()
+    for source, item in (("a", 1), ("b", 2), ("a", 3)):
+        queue.put(source, item)
+    queue.discard("b", 2)
+    queue.discard("b", 2)
+    queue.discard("a", 9)
+    queue.discard("a", 1)
+    assert (len(queue), queue.length("a"), queue.take(5), len(queue)) == (1, 1, [3], 0)

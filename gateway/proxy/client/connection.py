@@ -16,6 +16,7 @@ from gateway.proxy.client.settings import ConnectionSettings
 
 _MOST_INTERIM: Final = 10
 _MOST_JOINED: Final = 65_536  # bytes of a body that is copied to be written with its head
+_MOST_COPIED: Final = 16_384  # bytes of a response's body
 _SWITCHING: Final = 101
 _FIRST_ERROR: Final = 400
 
@@ -167,17 +168,19 @@ class UpstreamConnection(Lifecycle):
             self._partial = data
             return
         parsed = self._owner.heads.read(data[:end])
-        rest = data[end:]
         if parsed.interim:
-            self._receive_interim(parsed, rest)
+            self._receive_interim(parsed, data[end:])
             return
         length = 0 if self._is_head else parsed.length
-        if length == len(rest):
+        size = len(data) - end
+        body: bytes | memoryview
+        if length == size:
             self._state, self._limit = COMPLETE, math.inf
+            body = data[end:] if size <= _MOST_COPIED else memoryview(data)[end:]
         else:
-            rest = self._begin_body(length, rest)
+            body = self._begin_body(length, data[end:])
         keeps = parsed.keeps and length is not None and not self._spoilt
-        self._head = ResponseHead(parsed.status, parsed.fields, length, rest, self._state is COMPLETE, keeps)
+        self._head = ResponseHead(parsed.status, parsed.fields, length, body, self._state is COMPLETE, keeps)
         self._partial = b""
         self._wake()
         if not self._outgoing.ended and not (self._state is BODY and parsed.keeps and parsed.status < _FIRST_ERROR):

@@ -1,6 +1,8 @@
 """The body of a response: finds its end (RFC 9112 sections 6 and 7), and holds what was not read yet."""
 
 import sys
+from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from gateway.http1.request_body import ChunkedBody, DeclaredBody
@@ -10,25 +12,35 @@ from gateway.problems.errors import HeadersTooLarge, PayloadTooLarge
 from gateway.proxy.client.errors import BadResponse
 
 MOST_BUFFERED: Final = 131_072  # bytes of a body that nothing has read; the read that exceeds it adds at most 256 KB
+_MOST_FRAMING: Final = 49_152  # bytes of chunk framing at once and in a second, beside an eighth of the payload
 
 
 class ChunkedResponse(ChunkedBody):
-    """Of any length, in chunks of any size: a stream of events has tiny ones for hours."""
+    """Of any length: a stream of events has small chunks for hours. What is bounded is the framing in a time.
 
-    def __init__(self) -> None:
+    Each chunk takes 4 µs: without a bound, one read of chunks of one byte holds the event loop for 170 ms (LD1).
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         super().__init__(sys.maxsize)
+        self._clock = clock
+        self._fed = clock()
+        self._framing_left = _MOST_FRAMING
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Split ``data`` into payload and the bytes after the end. Raises BadResponse."""
-        self._remaining = self._framing_left = sys.maxsize
+        before, self._fed = self._fed, self._clock()
+        refill = int((self._fed - before) * _MOST_FRAMING)
+        self._framing_left = min(self._framing_left + refill, _MOST_FRAMING)
+        self._remaining = sys.maxsize
         try:
             return super().feed(data)
         except UnreadableRequest as error:
             raise BadResponse(error.rule.name.lower()) from None
         except HeadersTooLarge:
             raise BadResponse("trailer") from None
-        except PayloadTooLarge:  # a size beyond 2**63
-            raise BadResponse("chunk_size") from None
+        except PayloadTooLarge:  # or a size beyond 2**63
+            raise BadResponse("chunk_framing" if self._framing_left < 0 else "chunk_size") from None
 
 
 class EndlessBody:

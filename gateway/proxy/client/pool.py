@@ -76,6 +76,8 @@ class ConnectionPool:
         """
         if self._closed:
             raise ConnectFailed(POOL_CLOSED)
+        if self.size >= self._settings.connections and self._idle:
+            self._idle[0].close()  # the caller has found idle ones to be stale, and wants a new one
         if self.size >= self._settings.connections:
             connection = await self._wait(source)
             if connection is not None:

@@ -7,26 +7,33 @@ from pathlib import Path
 from gateway.proxy.client.errors import TLS_FILES, ConnectFailed
 from tenants.routes.schemas import TlsSpec
 
-_Key = tuple[TlsSpec, tuple[int, ...]]
-
 
 class TlsContexts:
     """Shared by a process. A context is built again when one of its files was replaced."""
 
     def __init__(self) -> None:
         self._contexts: dict[TlsSpec, tuple[tuple[int, ...], ssl.SSLContext]] = {}
+        self._building = asyncio.Lock()  # many first connections at once need one context
 
     async def get(self, spec: TlsSpec) -> ssl.SSLContext:
         """The context. Raises ConnectFailed if a file cannot be read or has not what it should have."""
         key = spec.model_copy(update={"server_name": None})
         try:
-            versions = _versions(key)
-            known = self._contexts.get(key)
-            if known is not None and known[0] == versions:
-                return known[1]
-            context = await asyncio.to_thread(build_context, key)  # reads all authorities of the system: 20 ms
+            context = self._known(key)
+            if context is None:
+                async with self._building:
+                    context = self._known(key) or await self._build(key)
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise ConnectFailed(TLS_FILES) from error
+        return context
+
+    def _known(self, key: TlsSpec) -> ssl.SSLContext | None:
+        versions, context = self._contexts.get(key, (None, None))
+        return context if versions == _versions(key) else None
+
+    async def _build(self, key: TlsSpec) -> ssl.SSLContext:
+        versions = _versions(key)
+        context = await asyncio.to_thread(build_context, key)  # reads all authorities of the system: 20 ms
         self._contexts[key] = (versions, context)
         return context
 

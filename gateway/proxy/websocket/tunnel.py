@@ -104,6 +104,7 @@ class End(asyncio.Protocol):
 
     def shed(self) -> None:
         """Others need the memory that waits for this end."""
+        self._tunnel.hold(self, 0)
         self._tunnel.abort("memory_short")
 
     # What the tunnel does.

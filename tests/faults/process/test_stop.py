@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 _NOTICE = 1.5  # seconds
 _TIMEOUT = 60.0  # seconds
 _BODY = b'{"name": "Ada Lovelace", "email": "ada@example.com", "stage": "lead"}'
+_ROUTE = {"websocket": {}, "access": "principal"}
 _COUNTED = "/v1/contacts?limit=1"  # management is not usage
 
 
@@ -46,13 +47,14 @@ async def test_running_requests_finish_and_no_connection_is_accepted(
 ) -> None:
     """OP1: requests are served during the notice; a running one completes after the listener has closed.
 
-    A WebSocket is told with 1012, when all that is left are such requests.
+    A WebSocket is told with 1012, when all that is left are such requests; before, one ends with its key (ID5).
     """
     child, url = server
     key = gateway_template.acme.key("admin")
     half = len(_BODY) // 2
     async with _connection(url) as (reader, writer), _client(url) as client, _websocket(urls, url, key) as websocket:
         await _until_ready(client)
+        await _assert_ends_with_its_key(client, url, key, gateway_template.acme.key("viewer"))
         writer.write(_head(key) + _BODY[:half])
         assert (await client.get(_COUNTED, headers=key)).status_code == 200
         child.ask_to_stop()
@@ -73,7 +75,7 @@ async def test_running_requests_finish_and_no_connection_is_accepted(
     assert await asyncio.to_thread(child.wait, _TIMEOUT) == -signal.SIGTERM
     with psycopg.connect(urls.superuser) as connection:
         (counted,) = connection.execute("SELECT sum(requests)::int FROM tenantry.usage_minutes").fetchone() or (0,)
-    assert counted == 4  # the running request, those before and during the notice, and the WebSocket
+    assert counted == 5  # the running request, those before and during the notice, and two WebSockets
 
 
 def _head(key: dict[str, str]) -> bytes:
@@ -97,15 +99,29 @@ async def _websocket(urls: DatabaseUrls, url: str, key: dict[str, str]) -> Async
     features = build_features(settings_for(urls))
     with websocket_server() as upstream:
         async with features.database.control() as session:
-            await features.routes.apply(session, configuration_of(upstream, {"websocket": {}}), origin=COMMAND_LINE)
+            await features.routes.apply(session, configuration_of(upstream, _ROUTE), origin=COMMAND_LINE)
         await features.close()
         async with _client(url) as client:
             await _until_ready(client)
             while (await client.get("/echo")).status_code == httpx.codes.NOT_FOUND:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
-        address = f"ws://{url.removeprefix('http://')}/echo"
-        async with connect(address, additional_headers=key, proxy=None) as connection:
+        async with _connect(url, key) as connection:
             yield connection
+
+
+def _connect(url: str, key: dict[str, str]) -> connect:
+    return connect(f"ws://{url.removeprefix('http://')}/echo", additional_headers=key, proxy=None)
+
+
+async def _assert_ends_with_its_key(
+    client: httpx.AsyncClient, url: str, admin: dict[str, str], key: dict[str, str]
+) -> None:
+    async with _connect(url, key) as connection:
+        key_id = (await client.get("/v1/me", headers=key)).json()["principal"]["id"]
+        assert (await client.post(f"/v1/api-keys/{key_id}/revoke", headers=admin)).status_code == 204
+        async with asyncio.timeout(2):
+            await connection.wait_closed()
+        assert connection.close_code == 1008
 
 
 def _client(url: str) -> httpx.AsyncClient:

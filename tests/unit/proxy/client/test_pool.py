@@ -83,6 +83,16 @@ async def test_a_target_has_a_bound_on_connections() -> None:
         assert (pool.size, len(upstream.connections)) == (2, 3)
 
 
+async def test_a_new_connection_takes_the_place_of_an_idle_one() -> None:
+    """PX10: who has met a stale connection does not wait behind other stale ones."""
+    async with scripted_upstream(always(answer())) as upstream, pool_to(upstream.url, connections=2) as pool:
+        held = [await pool.connect(), await pool.connect()]
+        for connection in held:
+            pool.release(connection)
+        assert await pool.connect() not in held
+        assert (held[0].closed, held[1].closed, pool.size) == (True, False, 2)
+
+
 async def test_the_queue_is_short_and_fair() -> None:
     """IS10: a tenant that floods the queue waits behind itself."""
     async with scripted_upstream(always(answer())) as upstream, pool_to(upstream.url, connections=1) as pool:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.proxy.client.errors import BadResponse, ConnectionLost, ResponseTimedOut
+from gateway.proxy.client.incoming import ChunkedResponse
 from tests.fixtures.pools import GET, begin, exchange, pool_to, until
 from tests.fixtures.upstreams import UpstreamSide, always, answer, once, scripted_upstream
 
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.anyio
 
 HEAD = GET.replace(b"GET", b"HEAD")
 _CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+_LARGE = bytes(range(256)) * 400  # 100 KB
 _FILLED = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: "
 _MOST_FIELDS, _MOST_HEAD = 100, 65_536
 
@@ -29,6 +31,7 @@ def _with_fields(count: int) -> bytes:
     [
         pytest.param(GET, answer(b"abc"), b"abc", True, id="length"),
         pytest.param(GET, answer(), b"", True, id="empty"),
+        pytest.param(GET, answer(_LARGE), _LARGE, True, id="large"),
         pytest.param(GET, b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", b"", True, id="no_reason"),
         pytest.param(GET, _CHUNKED + b"3\r\nabc\r\n0\r\n\r\n", b"abc", True, id="chunked"),
         pytest.param(GET, _CHUNKED + b'3;a="b"\r\nabc\r\n0\r\nx: y\r\n\r\n', b"abc", True, id="extension_and_trailer"),
@@ -198,6 +201,21 @@ async def test_a_request_on_a_connection_that_has_ended_is_unsent() -> None:
         with pytest.raises(ConnectionLost) as raised:
             connection.send(GET, method="GET")
         assert raised.value.unsent
+
+
+def test_tiny_chunks_are_bounded_in_a_time() -> None:
+    """LD1, PX11: a stream of them can go on for ever, and one read of them holds the event loop for 40 ms at most."""
+    now = 0.0
+    body, chunk, most = ChunkedResponse(lambda: now), b"1\r\na\r\n", 49_152 // 5
+    for _ in range(5):
+        assert body.feed(chunk * most) == (b"a" * most, b"")
+        now += 1
+    body.feed(chunk * most)
+    now += 0.00001
+    with pytest.raises(BadResponse, match="chunk_framing"):
+        body.feed(chunk)
+    large = ChunkedResponse(lambda: now)
+    assert len(large.feed((b"50\r\n" + b"a" * 80 + b"\r\n") * 10_000)[0]) == 800_000
 
 
 async def test_equal_heads_share_their_fields() -> None:

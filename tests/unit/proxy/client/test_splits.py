@@ -75,7 +75,7 @@ async def _read(pieces: list[bytes], method: str) -> _Result:
     async with asyncio.timeout(1):
         try:
             head = await connection.head()
-            body = head.body
+            body = bytes(head.body)
             while data := await connection.read():
                 body += data
         except UpstreamFailed as error:
