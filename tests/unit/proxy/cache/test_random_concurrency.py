@@ -110,7 +110,7 @@ async def test_nothing_is_left_behind(seed: int) -> None:
     assert world.cache.bytes == sum(share.bytes for share in shares) == occupied
     counted = sum(len(keys) for share in shares for keys in share.paths.values())
     assert counted == len(world.cache) == sum(len(share.resources) for share in shares)
-    assert world.cache.stats.outcomes["hit"] > 50
-    assert world.cache.stats.outcomes["collapsed"] > 50
+    assert world.cache.stats.outcomes["hit"] > 20
+    assert world.cache.stats.outcomes["collapsed"] > 20
     world.cache.purge(Pattern())
     assert (world.cache.bytes, len(world.cache)) == (0, 0)
