@@ -141,18 +141,24 @@ def purge(
     tenant: Annotated[str | None, typer.Option(help="Answers for this tenant alone: its slug or its id.")] = None,
     path: Annotated[str | None, typer.Option(help="Answers for this path alone, decoded.")] = None,
     path_prefix: Annotated[str | None, typer.Option(help="Answers for this path and all below it.")] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Let every worker forget stored answers. Returns when no worker uses them any more."""
     try:
         spec = PurgeSpec(route=route, tenant=tenant, path=path, path_prefix=path_prefix)
     except ValidationError as error:
-        raise CommandFailed("validation_failed", *(each["msg"] for each in error.errors())) from error
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'options'}: {each['msg']}" for each in error.errors()]
+        raise CommandFailed("validation_failed", "Nothing is purged.", *faults) from error
 
     async def work(features: Features) -> None:
         async with features.database.control() as session:
             await features.cache_purges.purge(session, spec, origin=COMMAND_LINE)
 
     administer(load_settings(context), work, ends_rights=True)
+    if as_json:
+        print_json({"purged": spec.model_dump(exclude_none=True)})
+    else:
+        sys.stdout.write("purged on every worker\n")
 
 
 async def _current(features: Features) -> Version:

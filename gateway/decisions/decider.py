@@ -146,7 +146,6 @@ def _route_of_permission(permission: str | None, cost: int) -> Route:
     return Route("POST", TEMPLATE, Terms(guard, cost=cost), _never)
 
 
-@lru_cache(_CACHED_ROUTES)
 def _with_cost(route: Route, cost: int) -> Route:
     return replace(route, terms=replace(route.terms, cost=cost))
 

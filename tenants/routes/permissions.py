@@ -5,15 +5,16 @@ that require it: it exists from the version that has it to the one that has not.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tenants.errors import FieldError
 from tenants.roles.permissions import MANAGEMENT, Grade, Permission
 from tenants.routes.schemas import Access, Configuration, Method, RouteSpec
 
-_READS = frozenset({Method.GET, Method.OPTIONS})
+_ALL = tuple(Method)
 _RESERVED = frozenset(each.object for each in MANAGEMENT)
+MOST_INTRODUCED = 500  # the permissions of a principal are listed in 30 ms then, each of them decided by itself (LD1)
 _NARROWEST = (Grade.OWN, Grade.MANAGE, Grade.WRITE_DATA, Grade.READ_DATA)
 
 
@@ -23,11 +24,7 @@ class _Use(NamedTuple):
     pointer: str  # into the configuration
     name: str
     grade: Grade | None  # as the route gives it
-    methods: frozenset[Method]
-
-    @property
-    def implied(self) -> Grade:
-        return Grade.READ_DATA if self.methods <= _READS else Grade.WRITE_DATA
+    implied: Grade  # by the methods that need it
 
 
 def permission_for(spec: RouteSpec, method: Method) -> str | None:
@@ -62,6 +59,10 @@ def permission_faults(configuration: Configuration, fixed: Collection[Permission
             yield from _faults_of_known(permission, uses)
         else:
             yield from _faults_of_new(name, uses, objects)
+    new = len(introduced(configuration, fixed))
+    if new > MOST_INTRODUCED:
+        message = f"The routes introduce {new} permissions, and {MOST_INTRODUCED} are the most. Let routes share some."
+        yield FieldError("/routes", "too_long", message)
 
 
 def _missing(pointer: str, route: RouteSpec) -> Iterator[FieldError]:
@@ -114,10 +115,21 @@ def _by_name(configuration: Configuration) -> Mapping[str, list[_Use]]:
 def _uses(pointer: str, route: RouteSpec) -> Iterator[_Use]:
     if route.access is not Access.PERMISSION:
         return
-    methods: defaultdict[str, set[Method]] = defaultdict(set)
-    for method in route.methods or Method:
+    served = route.methods or _ALL
+    if not route.permissions:
+        if route.permission is not None:
+            yield _Use(f"{pointer}/permission", route.permission, route.grade, _implied_by(served))
+        return
+    methods: defaultdict[str, list[Method]] = defaultdict(list)
+    for method in served:
         if (name := permission_for(route, method)) is not None:
-            methods[name].add(method)
-    for name, served in methods.items():
+            methods[name].append(method)
+    for name, found in methods.items():
         at = "permission" if name == route.permission else "permissions"
-        yield _Use(f"{pointer}/{at}", name, route.grade, frozenset(served))
+        yield _Use(f"{pointer}/{at}", name, route.grade, _implied_by(found))
+
+
+def _implied_by(methods: Iterable[Method]) -> Grade:
+    return (
+        Grade.READ_DATA if all(each is Method.GET or each is Method.OPTIONS for each in methods) else Grade.WRITE_DATA
+    )

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from billing.plans.schemas import PlanChange
+from gateway.features import opened
 from tenants.audit.origin import COMMAND_LINE
 from tenants.identifiers import TENANT, show
 from tests.fixtures.gateways import Gateway, GatewayFactory
@@ -187,6 +188,8 @@ async def test_roles_and_scopes_hold_permissions_of_routes(site: Served, upstrea
 
     await apply(site.gateway, configuration_of(upstream.url, {"permission": "echo:use"}, _REPORTS))
     assert {"echo:use", "reports:read"} <= await names()
+    async with opened(site.gateway.services.settings) as features:  # as commands and job workers know them
+        assert {"echo:use", "reports:read"} <= features.permissions.names
     unknown = await client.post("/v1/roles", json={"name": "caller", "permissions": ["echo:none"]}, headers=admin)
     assert _outcome(unknown) == (422, "validation_failed")
     body = {"name": "caller", "permissions": ["echo:use", "contacts:read"]}

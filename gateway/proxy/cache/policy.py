@@ -6,7 +6,7 @@ from gateway.proxy.cache.rules import CacheRules
 from gateway.proxy.cache.stored import Answer, Lifetime
 
 # Understood in the sense of RFC 9111 section 3: final, complete, and no error that a single odd request can provoke.
-# 400, 413, 414, 431 and 5xx are never stored: one caller's malformed request would be everybody's answer.
+# 400, 413, 414, 431 and 5xx are never stored: one caller's malformed request would be all callers' answer.
 _UNDERSTOOD = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 410})
 _BY_DEFAULT = frozenset({200, 203, 204, 300, 301, 308})  # that ``default_seconds`` applies to
 _ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4

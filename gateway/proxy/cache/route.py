@@ -170,7 +170,7 @@ class CachedRoute:
         entry, now = outcome.entry, self._cache.monotonic()
         if entry.selected != selected(entry.selecting, asked.fields, asked.headers):
             return False
-        if not (outcome.failed or is_fresh(entry, now)):
+        if not (outcome.failed or verdict(entry, asked.sent.control, now) is Verdict.FRESH):
             return False
         self._count(request, "stale" if outcome.failed else "collapsed")
         reason = b"stale" if outcome.failed else b"miss"

@@ -1,6 +1,7 @@
 """One stored answer: its age, for how long it is fresh, and what it occupies (RFC 9111 sections 3 and 4.2)."""
 
 from dataclasses import dataclass
+from email.utils import formatdate
 from sys import getsizeof
 
 from gateway.proxy.cache.directives import AnswerControl
@@ -99,6 +100,8 @@ def stored(
     fields = [field for field in answer.fields if field[0] not in _NEVER_STORED]
     if combined(fields, b"content-length") is None and answer.status != 204:  # noqa: PLR2004
         fields.append((b"content-length", b"%d" % len(body)))
+    if combined(fields, b"date") is None:  # RFC 9110 section 6.6.1: otherwise the server adds that of each response
+        fields.append((b"date", formatdate(answer.received, usegmt=True).encode()))
     return Stored(
         answer,
         control,

@@ -1,4 +1,4 @@
-"""`tenantry routes` and `tenantry upstreams`: apply, diff, export, list, versions, rollback."""
+"""`tenantry routes` and `tenantry upstreams`: apply, diff, export, list, versions, rollback, purge."""
 
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ def test_a_file_is_applied_compared_exported_and_rolled_back(migrated: Run, tmp_
         (2, None),
         (1, None),
     ]
+    assert _routes(migrated, "purge", "--route", "echo", "--path", "/echo/a") == {
+        "purged": {"route": "echo", "path": "/echo/a"}
+    }
+    for wrong in ("--route=second", "--tenant=nowhere", "--path=echo", "--path=/a --path-prefix=/a"):
+        assert _routes(migrated, "purge", *wrong.split(), code=1)["error"]["code"] == "validation_failed"
     assert answer(migrated("routes", "rollback", "9", "--json"), 1)["error"]["code"] == "not_found"
     assert [each["name"] for each in _routes(migrated, "list")["data"]] == ["echo"]
     assert migrated("routes", "list").stdout.splitlines()[1].split() == [

@@ -194,7 +194,8 @@ async def test_routes_that_are_data_are_decided_for_their_upstream(gateways: Gat
         configuration = configuration_of(
             "http://127.0.0.1:9",
             {"name": "echo", "hosts": ["api.example.com"]},
-            {"name": "orders", "path": "/orders", "upstream": None, "permission": "echo:use"},
+            {"name": "orders", "path": "/orders", "upstream": None},
+            {"name": "paid", "path": "/paid", "upstream": None, "feature": "exports"},
         )
         await apply(gateway, Configuration.model_validate(configuration.model_dump()))
         key = gateway.acme.key()
@@ -203,6 +204,7 @@ async def test_routes_that_are_data_are_decided_for_their_upstream(gateways: Gat
             ("/echo/x", "other.example.com", 404, None),
             ("/orders/7", "other.example.com", 200, "edge"),
             ("/orders/../echo", "api.example.com", 404, None),
+            ("/paid", "api.example.com", 403, None),
         ):
             described = _ORIGINAL | key | {"X-Original-URI": uri, "X-Original-Host": host}
             answer = await _ask(gateway, described)

@@ -1,6 +1,6 @@
 """The real nginx, Caddy, Envoy and Traefik, with the files of ``examples/edges``, ask the gateway for every request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,7 @@ class Guarded:
     service: Service
     edge: Edge
     client: httpx.AsyncClient
+    stop_gateway: Callable[[], Awaitable[None]]
 
     async def ask(
         self, method: str, path: str, role: str | None = "member", **options: Any
@@ -82,12 +83,13 @@ async def _guarded(name: str, gateways: GatewayFactory, folder: Path) -> AsyncIt
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(gateways(decision_networks=[LOOPBACK]))
         await apply(gateway, Configuration.model_validate({"routes": _ROUTES}))
-        port = (await stack.enter_async_context(served(gateway))).port
+        server = await stack.enter_async_context(AsyncExitStack())
+        port = (await server.enter_async_context(served(gateway))).port
         service = await stack.enter_async_context(recording_service())
         edge = await stack.enter_async_context(running_edge(name, folder, gateway=port, service=service.port))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=edge.url, timeout=10))
         service.take()
-        yield Guarded(gateway, service, edge, client)
+        yield Guarded(gateway, service, edge, client, server.aclose)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
@@ -100,6 +102,10 @@ async def test_a_proxy_in_front_enforces_what_the_gate_decides(
         await _refuses(guarded)
         await _limits(guarded)
         await _decides_on_what_is_served(guarded)
+        await guarded.stop_gateway()
+        answer, received = await guarded.ask("GET", "/public", None)
+        assert answer.status_code in {500, 502, 503}, "without a decision nothing is served"
+        assert received == []
 
 
 async def _admits(guarded: Guarded) -> None:

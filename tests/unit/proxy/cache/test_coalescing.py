@@ -223,6 +223,15 @@ async def test_those_who_ask_for_a_new_answer_wait_for_none() -> None:
     await world.results()
 
 
+async def test_a_request_for_a_longer_life_does_not_get_a_shorter_one() -> None:
+    """RFC 9111 section 5.2.1.3: it waited, and asks by itself when the answer is not what it wants."""
+    world = Gated()
+    await world.flood(1)
+    await world.flood(1, (b"cache-control", b"min-fresh=61"))
+    assert world.upstream.calls == 1
+    assert _bodies(await world.results()) == [b"answer 1", b"answer 2"]
+
+
 async def test_what_is_purged_while_it_is_brought_is_not_stored() -> None:
     """Nor do later requests wait for it."""
     world = Gated()

@@ -127,6 +127,17 @@ async def test_expires_counts_from_date() -> None:
     assert world.upstream.calls == 2
 
 
+async def test_an_answer_without_a_date_gets_that_of_its_arrival() -> None:
+    """RFC 9110 section 6.6.1: its age and its date must agree when it is used later."""
+    world = World()
+    world.upstream.headers = cached(b"max-age=60")
+    arrived = world.clock.date().decode()
+    await world.ask()
+    world.clock.now += 30
+    hit = await world.ask()
+    assert (hit.header("date"), hit.header("age")) == (arrived, "30")
+
+
 async def test_age_counts_the_way_and_the_origins_date() -> None:
     """RFC 9111 section 4.2.3: an old Date, and the time that the upstream took."""
     world = World()

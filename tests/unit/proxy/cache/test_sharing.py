@@ -136,7 +136,7 @@ async def test_cookies_that_the_upstream_gets_pass_by() -> None:
 
 
 async def test_what_the_upstream_writes_links_with_is_in_the_key() -> None:
-    """A forged Host, or scheme, would be in the links of everybody's answer."""
+    """A forged Host, or scheme, would be in the links of all answers."""
     world = World()
     world.upstream.headers = _PUBLIC
     await world.ask()
@@ -155,7 +155,7 @@ async def test_fields_of_an_exchange_are_not_given_to_others() -> None:
     await world.ask()
     hit = await world.ask()
     names = [name for name, _ in hit.headers]
-    assert names == [b"x-own", b"server", b"content-length", b"cache-control", b"cache-status", b"age"]
+    assert names == [b"x-own", b"server", b"content-length", b"date", b"cache-control", b"cache-status", b"age"]
     assert (hit.header("age"), hit.header("cache-control"), hit.header("content-length")) == ("1", "private", "8")
 
 
