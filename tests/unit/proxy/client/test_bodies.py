@@ -10,7 +10,7 @@ from gateway.proxy.client.errors import ConnectionLost, ResponseTimedOut
 from gateway.proxy.client.incoming import MOST_BUFFERED
 from gateway.proxy.client.outgoing import BodyLengthWrong
 from tenants.routes.schemas import TlsSpec
-from tests.fixtures.pools import SWEEP, begin, exchange, pool_to, until
+from tests.fixtures.pools import begin, exchange, pool_to, until
 from tests.fixtures.upstreams import Authority, UpstreamSide, always, answer, scripted_upstream, server_context, silent
 
 pytestmark = pytest.mark.anyio
@@ -107,12 +107,12 @@ async def test_a_large_response_waits_for_its_reader(tmp_path: Path, *, tls: boo
     context = _context(tmp_path) if tls else None
     async with (
         scripted_upstream(script, context=context) as upstream,
-        pool_to(upstream.url, idle=0.1, tls=_UNVERIFIED) as pool,
+        pool_to(upstream.url, idle=0.3, tls=_UNVERIFIED) as pool,
     ):
         connection = await begin(pool)
         received = len((await connection.head()).body)
         await until(lambda: connection._incoming.paused)
-        await asyncio.sleep(0.3)  # the idle deadline does not count while nothing reads
+        await asyncio.sleep(0.5)  # the idle deadline does not count while nothing reads
         assert sent < _PIECES * len(_PIECE)
         while data := await connection.read():
             received += len(data)
@@ -234,7 +234,7 @@ async def test_an_upstream_that_says_nothing_times_out() -> None:
         begun = asyncio.get_running_loop().time()
         with pytest.raises(ResponseTimedOut, match="first_byte"):
             await connection.head()
-        assert 0.2 <= asyncio.get_running_loop().time() - begun < 0.2 + 10 * SWEEP
+        assert 0.2 <= asyncio.get_running_loop().time() - begun < 2
         assert pool.size == 0
 
 
@@ -276,13 +276,13 @@ async def test_a_slow_upstream_that_takes_a_little_does_not_time_out() -> None:
         await side.head()
         size = 0
         while size < _PIECES * len(_PIECE):
-            data = await side.read(1_048_576)
+            data = await side.read(262_144)
             size += len(data)
             if size < 8_388_608:
                 await asyncio.sleep(0.02)
         side.send(answer())
 
-    async with scripted_upstream(script) as upstream, pool_to(upstream.url, send=0.2) as pool:
+    async with scripted_upstream(script) as upstream, pool_to(upstream.url, send=0.5) as pool:
         outcome = await exchange(pool, _declared(_PIECES * len(_PIECE)), body=_PIECE * _PIECES)
         assert (outcome.failure, outcome.status) == (None, 200)
 
@@ -295,7 +295,7 @@ async def test_a_body_that_stops_times_out() -> None:
         await side.send_slowly(answer(b"x" * 20)[:-1], 3, 0.02)
         await asyncio.sleep(5)
 
-    async with scripted_upstream(script) as upstream, pool_to(upstream.url, idle=0.15) as pool:
+    async with scripted_upstream(script) as upstream, pool_to(upstream.url, idle=0.3) as pool:
         outcome = await exchange(pool)
         assert isinstance(outcome.failure, ResponseTimedOut)
         assert (outcome.failure.phase, outcome.body) == ("idle", b"x" * 19)

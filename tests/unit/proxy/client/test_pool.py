@@ -52,15 +52,17 @@ def test_settings_of_an_upstream() -> None:
 
 async def test_the_connection_that_was_used_last_is_used_next() -> None:
     """PX8: the others become idle, and end after ``idle_seconds``."""
-    async with scripted_upstream(always(answer())) as upstream, pool_to(upstream.url, idle_seconds=0.2) as pool:
+    async with scripted_upstream(always(answer())) as upstream, pool_to(upstream.url, idle_seconds=0.3) as pool:
         first, second = await pool.connect(), await pool.connect()
         pool.release(first)
         pool.release(second)
-        for _ in range(30):
+        count = 0
+        while not first.closed:
             await exchange(pool)
             await asyncio.sleep(0.01)
-        assert [len(side.received) for side in upstream.connections] == [0, 30 * len(GET)]
-        assert (pool.idle, first.closed, second.closed) == (1, True, False)
+            count += 1
+        assert [len(side.received) for side in upstream.connections] == [0, count * len(GET)]
+        assert (pool.idle, second.closed) == (1, False)
         await until(lambda: pool.size == 0)
 
 
