@@ -1,5 +1,6 @@
 """The runtime of one gateway process: the features, and what requests need beside them. In ``app.state``."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from gateway.proxy.identity import IdentityTokens
 from gateway.proxy.live import LiveRoutes
 from gateway.proxy.runtime import Proxy
 from gateway.proxy.samples import route_samples
+from gateway.proxy.spans import SpanTraces, spans_of
 from gateway.proxy.streams import OpenStreams
 from gateway.proxy.targets.upstreams import Upstreams
 from gateway.proxy.tracing import TraceContext
@@ -198,14 +200,15 @@ def _lookup(features: Features) -> DatabaseLookup:
 
 
 def _proxy(settings: Settings, features: Features, listener: ChangeListener, plan_cache: PlanCache) -> Proxy:
-    client_fields = ClientFields(SourceReader(settings.trusted_proxies))
+    client_fields, spans = ClientFields(SourceReader(settings.trusted_proxies)), spans_of(os.environ)
     return Proxy(
         upstreams=Upstreams(Dialer(addresses=AddressFilter(settings.outbound_networks))),
         identity=IdentityTokens(features.tokens, plan_cache),
         client_fields=client_fields,
-        traces=TraceContext(),
+        traces=TraceContext() if spans is None else SpanTraces(),
         cache=ResponseCache(settings.proxy_cache_bytes, listener, client_fields),
         sockets=OpenSockets(),
+        spans=spans,
     )
 
 

@@ -67,7 +67,7 @@ class RequestHeads:
             forwarded.host or host,
             forwarded.lines,
             request.request_id.encode(),
-            b"" if forwarded.traced else b"\r\ntraceparent: " + self._traces.new(),
+            b"" if forwarded.traced else b"\r\ntraceparent: " + self._traces.outgoing(request),
             b""
             if self._signer is None or principal is None
             else b"\r\ntenantry-identity: " + self._signer.value(principal, request.request_id),
@@ -78,14 +78,16 @@ class RequestHeads:
         headers: list[Field] = request.scope["headers"]
         via = _via(headers, request.scope["http_version"])
         traced = _is_traced(headers)
-        fields = sent_on(headers, self._dropped | (frozenset() if traced else {TRACEPARENT, TRACESTATE}))
+        own = self._traces.own_spans
+        replaced = frozenset({TRACEPARENT}) if own else frozenset()
+        fields = sent_on(headers, self._dropped | (replaced if traced else {TRACEPARENT, TRACESTATE}))
         fields += self._rules.fields
         fields += self._client(request.scope, request.fields, request.client)
         fields.append((b"via", via))
         if self._path.stripped:
             fields.append((b"x-forwarded-prefix", self._path.stripped))
         host = request.fields.by_name.get(b"host") if self._preserve_host else None
-        return self._keep(request, ForwardedFields(lines_of(fields), host, traced))
+        return self._keep(request, ForwardedFields(lines_of(fields), host, traced and not own))
 
     def _keep(self, request: RequestContext, forwarded: ForwardedFields) -> ForwardedFields:
         cached = request.fields.forwarded

@@ -12,6 +12,7 @@ from gateway.proxy.compiled import Parts
 from gateway.proxy.forwarded import ClientFields
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.identity import IdentityTokens
+from gateway.proxy.spans import SpannedRoute, Spans
 from gateway.proxy.targets.upstream import Upstream
 from gateway.proxy.targets.upstreams import Upstreams
 from gateway.proxy.tracing import TraceContext
@@ -31,6 +32,7 @@ class Proxy:
     traces: TraceContext
     cache: ResponseCache
     sockets: OpenSockets
+    spans: Spans | None = None  # off
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -39,6 +41,8 @@ class Proxy:
             await self.upstreams.start()
             stack.push_async_callback(self.upstreams.close)
             stack.push_async_callback(self.cache.close)
+            if self.spans is not None:
+                stack.push_async_callback(self.spans.close)
             yield
 
     def prepare(self, configuration: Configuration) -> "RouteApps":
@@ -65,9 +69,9 @@ class RouteApps:
             return _only_decided
         forwarder = Forwarder(spec, self.upstreams[spec.upstream], self.proxy)
         app = with_cache(forwarder, spec, self.proxy.cache, invalidates=self.cached)
-        if spec.websocket is None:
-            return app
-        return Upgradable(app, WebSocketRelay(spec.websocket, forwarder, self.proxy.sockets))
+        if spec.websocket is not None:
+            app = Upgradable(app, WebSocketRelay(spec.websocket, forwarder, self.proxy.sockets))
+        return app if self.proxy.spans is None else SpannedRoute(app, self.proxy.spans)
 
 
 async def _only_decided(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -8,6 +8,8 @@ import re
 from os import urandom
 from random import random
 
+from gateway.request.context import RequestContext
+
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 _DIGITS = 48  # of a trace's id and a span's; all of them zero, which is invalid, does not happen
 _TRACES = 64
@@ -27,10 +29,16 @@ def is_traceparent(value: bytes) -> bool:
 class TraceContext:
     """Begins traces; ``share`` (0 to 1) of them ask the upstream to record its spans."""
 
+    own_spans = False  # the gateway has spans of its own (``spans.py``), which are the parents of the upstream's
+
     def __init__(self, share: float = 1.0) -> None:
         self._share = share
         self._ids = b""  # hexadecimal digits that are not used yet: drawn for many traces at once
         self._at = 0
+
+    def outgoing(self, _request: RequestContext) -> bytes:
+        """The ``traceparent`` for the upstream of a request that has none, or whose own span it is."""
+        return self.new()
 
     def new(self) -> bytes:
         """A ``traceparent`` of a new trace."""
