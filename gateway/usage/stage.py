@@ -36,7 +36,7 @@ class UsageStage:
         route, principal = request.route, request.principal
         if principal is None:
             return
-        if route is not None and route.terms.budget is Budget.PLAN:
+        if route is not None and route.terms.budget is Budget.PLAN and route.terms.per_source is None:
             if self._journal.full:
                 raise UsageJournalFull(detail="the usage journal is full and cannot be written to PostgreSQL")
             request.cost = route.terms.cost

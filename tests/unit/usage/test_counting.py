@@ -13,6 +13,7 @@ from gateway.gate.access_log import AccessLog
 from gateway.gate.gate import Gate, ResponseCutShortError
 from gateway.problems.documents import Problems
 from gateway.request.context import RequestContext
+from gateway.request.route import PUBLIC, Quota, Route, Terms
 from gateway.request.source import SourceReader
 from gateway.usage.recorder import UsageRecorder
 from gateway.usage.settings import UsageSettings
@@ -21,7 +22,7 @@ from tenants.database.engine import open_engine
 from tenants.database.sessions import Database
 from tenants.errors import NotFound, RateLimited
 from tenants.settings import DatabaseSettings
-from tests.asgi import call, http_scope, respond_ok, route_to
+from tests.asgi import call, http_scope, request_context, respond_ok, route_to
 from tests.fixtures.usage import ROUTE, caller, end
 
 pytestmark = pytest.mark.anyio
@@ -157,3 +158,13 @@ async def test_a_request_that_cannot_be_counted_is_not_admitted(counting: Counti
     answer = await call(counting.before(respond_ok), http_scope())
     assert (answer.status, answer.json()["code"], answer.header("retry-after")) == (503, "unavailable", "5")
     assert counting.counted() == []
+
+
+def test_a_request_that_is_charged_to_its_source_is_no_usage(counting: Counting) -> None:
+    """Usage counts what the plan is charged for: not a public route, whatever credential is sent to it."""
+    for quota, cost in ((None, 3), (Quota(10, 60), 0)):
+        request = request_context(http_scope())
+        request.principal = counting.who
+        request.route = Route("GET", ROUTE, Terms(PUBLIC, cost=3, per_source=quota), respond_ok)
+        UsageStage(counting.usage)(request)
+        assert request.cost == cost
