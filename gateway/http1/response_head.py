@@ -129,9 +129,7 @@ class HeadWriter:
                 overridden = (*overridden, line.prefix)
         _check_value(uncached)
         if overridden or proxied:
-            lines[1] = self._other_lines.get((overridden, bool(proxied))) or self._other_common(
-                overridden, proxied=bool(proxied)
-            )
+            lines[1] = self._other_common(overridden, proxied=bool(proxied))
         return lines, length, closes
 
     def _set_server_headers(self, headers: list[Field]) -> None:
@@ -143,7 +141,9 @@ class HeadWriter:
         self._server_headers = headers
 
     def _other_common(self, overridden: tuple[bytes, ...], *, proxied: bool) -> bytes:
-        lines = self._other_lines[overridden, proxied] = self._join_common(overridden, proxied=proxied)
+        lines = self._other_lines.get((overridden, proxied))
+        if lines is None:
+            lines = self._other_lines[overridden, proxied] = self._join_common(overridden, proxied=proxied)
         return lines
 
     def _join_common(self, overridden: tuple[bytes, ...], *, proxied: bool) -> bytes:
