@@ -262,6 +262,14 @@ def test_an_upstreams_field_does_not_reach_the_client(
     assert response.headers["x-request-id"].startswith("req_")
 
 
+@pytest.mark.parametrize("size", [0, 1, 16_384, 16_385, 65_536, 300_000])
+def test_an_answer_of_any_size_is_whole(gateway: ProxiedServer, upstream: ScriptedUpstream, size: int) -> None:
+    """PX11: in one read or in many, joined with its head or sent beside it."""
+    body = bytes(at % 251 for at in range(size))
+    upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body)
+    assert _exchange(gateway).body == body
+
+
 def test_an_answer_passes_untouched(gateway: ProxiedServer, upstream: ScriptedUpstream) -> None:
     """Issue 12: nothing is added but what is ours to say: no policy, no Date, no caching where it says its own."""
     upstream.answer = (
