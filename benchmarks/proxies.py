@@ -11,11 +11,11 @@ from pathlib import Path
 
 from benchmarks.edges import Program, caddy, envoy, haproxy, nginx, traefik
 from benchmarks.options import log_progress
+from benchmarks.proxy_configurations import FASTIFY, KEY, envoy_configuration, traefik_routes
 from benchmarks.servers import LOAD_CORE, Server, Servers
 from gateway.development.processes import LOOPBACK
 from gateway.development.servers import ProgramMissing
 
-KEY = "tn_live_benchmark0000000000000000000000000000000000000"
 SMALL, LARGE = "/echo/1k", "/echo/100k"
 _SIZES = {SMALL: 1_024, LARGE: 102_400}
 _NPM = {"fastify": "5", "@fastify/http-proxy": "11", "@fastify/rate-limit": "11"}
@@ -137,14 +137,14 @@ backend upstream
 
     def _envoy(self) -> Server:
         def start(port: int) -> Sequence[str]:
-            file = self._file("envoy.json", json.dumps(_envoy_configuration(port, self.upstream)))
+            file = self._file("envoy.json", json.dumps(envoy_configuration(port, self.upstream)))
             return [*_command(envoy()), "-c", str(file), "--concurrency", "1", "--log-level", "error"]
 
         return self.servers.program(start, SMALL, _FIELDS)
 
     def _traefik(self) -> Server:
         def start(port: int) -> Sequence[str]:
-            routes = self._file("traefik-routes.yml", json.dumps(_traefik_routes(self.upstream)))
+            routes = self._file("traefik-routes.yml", json.dumps(traefik_routes(self.upstream)))
             static = {
                 "entryPoints": {"web": {"address": f"{LOOPBACK}:{port}"}},
                 "providers": {"file": {"filename": str(routes)}},
@@ -187,7 +187,7 @@ http://{LOOPBACK}:{port} {{
 
         def start(port: int) -> Sequence[str]:
             script = folder / f"server-{port}.js"
-            script.write_text(_FASTIFY % {"key": KEY, "upstream": self.upstream, "port": port}, encoding="utf-8")
+            script.write_text(FASTIFY % {"key": KEY, "upstream": self.upstream, "port": port}, encoding="utf-8")
             return ["node", str(script)]
 
         return self.servers.program(start, SMALL, _FIELDS)
@@ -247,92 +247,6 @@ http {{
     return [*_command(nginx()), "-p", str(prefix), "-c", str(file), "-e", "stderr"]
 
 
-def _envoy_configuration(port: int, upstream: str) -> dict[str, object]:
-    host, _, upstream_port = upstream.partition(":")
-    types = "type.googleapis.com/envoy.extensions."
-
-    def http_filter(name: str, kind: str, **members: object) -> dict[str, object]:
-        return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": types + kind, **members}}
-
-    member = {"header": {"name": "x-client", "string_match": {"exact": "member"}}}
-    filters = [
-        http_filter(
-            "api_key_auth",
-            "filters.http.api_key_auth.v3.ApiKeyAuth",
-            credentials=[{"key": KEY, "client": "member"}],
-            key_sources=[{"header": "x-api-key"}],
-            forwarding={"header": "x-client", "hide_credentials": True},
-        ),
-        http_filter(
-            "local_ratelimit",
-            "filters.http.local_ratelimit.v3.LocalRateLimit",
-            stat_prefix="rate",
-            token_bucket={"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
-            filter_enabled={"default_value": {"numerator": 100}},
-            filter_enforced={"default_value": {"numerator": 100}},
-        ),
-        http_filter(
-            "rbac",
-            "filters.http.rbac.v3.RBAC",
-            rules={"policies": {"member": {"permissions": [{"any": True}], "principals": [member]}}},
-        ),
-        http_filter("router", "filters.http.router.v3.Router"),
-    ]
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
-    manager = {
-        "@type": types + "filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "gate",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-        "http_filters": filters,
-    }
-    endpoint = {"endpoint": {"address": _envoy_address(host, int(upstream_port))}}
-    return {
-        "static_resources": {
-            "listeners": [
-                {
-                    "address": _envoy_address(LOOPBACK, port),
-                    "filter_chains": [
-                        {
-                            "filters": [
-                                {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
-                            ]
-                        }
-                    ],
-                }
-            ],
-            "clusters": [
-                {
-                    "name": "upstream",
-                    "connect_timeout": "2s",
-                    "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
-                }
-            ],
-        }
-    }
-
-
-def _envoy_address(host: str, port: int) -> dict[str, object]:
-    return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _traefik_routes(upstream: str) -> dict[str, object]:
-    rate = {"average": 1_000_000, "burst": 1_000_000, "sourceCriterion": {"requestHeaderName": "X-Api-Key"}}
-    fields = {"customRequestHeaders": {"X-Api-Key": "", "Identity": "member"}}
-    return {
-        "http": {
-            "routers": {
-                "gate": {
-                    "rule": f"PathPrefix(`/`) && Header(`X-Api-Key`, `{KEY}`)",
-                    "service": "upstream",
-                    "middlewares": ["rate", "fields"],
-                }
-            },
-            "middlewares": {"rate": {"rateLimit": rate}, "fields": {"headers": fields}},
-            "services": {"upstream": {"loadBalancer": {"servers": [{"url": f"http://{upstream}"}]}}},
-        }
-    }
-
-
 def _node_modules(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": _NPM}), encoding="ascii")
@@ -342,31 +256,3 @@ def _node_modules(folder: Path) -> Path:
     except (OSError, subprocess.SubprocessError) as error:
         raise ProgramMissing(f"npm did not install it: {type(error).__name__}") from error
     return folder
-
-
-_FASTIFY = """
-const keys = new Map([["%(key)s", "member"]]);
-const roles = new Set(["member", "admin"]);
-const server = require("fastify")({ keepAliveTimeout: 600000 });
-server.register(require("@fastify/rate-limit"), {
-  max: 1000000000, timeWindow: 1000, keyGenerator: (request) => request.headers["x-api-key"] || "",
-});
-server.register(require("@fastify/http-proxy"), {
-  upstream: "http://%(upstream)s",
-  http: undefined,
-  undici: { connections: 128, pipelining: 1 },
-  preHandler: async (request, reply) => {
-    const role = keys.get(request.headers["x-api-key"]);
-    if (role === undefined) return reply.code(401).send();
-    if (!roles.has(role)) return reply.code(403).send();
-    request.role = role;
-  },
-  replyOptions: {
-    rewriteRequestHeaders: (request, fields) => {
-      const { ["x-api-key"]: _, ...others } = fields;
-      return { ...others, identity: "member" };
-    },
-  },
-});
-server.listen({ port: %(port)d, host: "127.0.0.1" });
-"""

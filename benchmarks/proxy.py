@@ -9,7 +9,8 @@ from statistics import median
 
 from benchmarks.deployment import Deployment, open_deployment, settings_of
 from benchmarks.options import Options
-from benchmarks.proxies import KEY, LARGE, SMALL, Contestant, Proxies, upstream_server
+from benchmarks.proxies import LARGE, SMALL, Contestant, Proxies, upstream_server
+from benchmarks.proxy_configurations import KEY
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
 from benchmarks.workloads import CONNECTIONS, Figure, Workload, caveats, cpu, p50, p99, rate, run_rounds, value_range
