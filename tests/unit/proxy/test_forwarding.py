@@ -270,6 +270,16 @@ def test_an_answer_of_any_size_is_whole(gateway: ProxiedServer, upstream: Script
     assert _exchange(gateway).body == body
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_for_the_client(gateway: ProxiedServer, upstream: ScriptedUpstream, status: int) -> None:
+    """PX2: wherever it leads, it is passed on and not followed."""
+    before = len(upstream.requests)
+    upstream.answer = b"HTTP/1.1 %d Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % status
+    response = _exchange(gateway)
+    assert (response.status, response.headers["location"]) == (status, "/elsewhere")
+    assert len(upstream.requests) == before + 1
+
+
 def test_an_answer_passes_untouched(gateway: ProxiedServer, upstream: ScriptedUpstream) -> None:
     """Issue 12: nothing is added but what is ours to say: no policy, no Date, no caching where it says its own."""
     upstream.answer = (
