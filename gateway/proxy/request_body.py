@@ -101,7 +101,7 @@ class Pump:
         try:
             await self._send_on()
         except UpstreamFailed:
-            pass  # whoever waits for the answer gets the same error
+            pass  # head() and read() raise the same error
         except TenantryError as error:
             self.error = error
             self._connection.abort()
