@@ -61,6 +61,7 @@ from tenants.resources.registry import Registry
 from tenants.routes.service import Version
 
 _FIRST_LISTEN = 5.0  # seconds that a start waits for PostgreSQL; without it we serve what needs none, and are not ready
+_FIRST_LOAD = 2.0  # seconds more for the routes: until they are loaded, a worker knows no path of theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ class Services:
             stack.push_async_callback(self.live_routes.close)
             self.streams.start()
             stack.push_async_callback(self.streams.close)
-            await self.listener.wait_until_listening(_FIRST_LISTEN)
+            if await self.listener.wait_until_listening(_FIRST_LISTEN):
+                await self.live_routes.wait_until_loaded(_FIRST_LOAD)
             yield
 
     def _sources(self) -> tuple[Source, ...]:

@@ -143,6 +143,7 @@ class Attempts:
                 head = await connection.head()
                 return Answer(head, connection, target, attempt, client, pump, perf_counter() - began)
             except UpstreamFailed as error:
+                error.__traceback__ = None  # the connection keeps the error, and its frames the connection: a cycle
                 _give_back(client, target, connection)
                 attempt.ended(Outcome.ABANDONED if client.left else outcome_of(error), perf_counter() - began)
                 if client.left:

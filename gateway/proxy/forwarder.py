@@ -127,6 +127,7 @@ class Forwarder:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             outcome = final
         except UpstreamFailed as error:
+            error.__traceback__ = None  # the connection keeps the error, and its frames the connection: a cycle
             outcome = Outcome.ABANDONED if answer.client.left else outcome_of(error)
             raise _cut_short(answer, error) from None
         finally:

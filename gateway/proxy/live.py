@@ -6,6 +6,7 @@ the same step. A worker confirms a change when it has the version in force (ID14
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Protocol
@@ -101,6 +102,12 @@ class LiveRoutes:
     async def start(self) -> None:
         """Keep the routes current in the background. Does not require the database to be up."""
         await self._reloading.start()
+
+    async def wait_until_loaded(self, seconds: float) -> None:
+        """Return when a version is in force, or when this time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._reloading.settled()
 
     async def close(self) -> None:
         """Stop the background task."""

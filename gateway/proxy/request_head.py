@@ -50,7 +50,7 @@ class RequestHeads:
     def render(self, request: RequestContext, host: bytes, framing: bytes = b"") -> bytes:
         """The complete head. ``host`` is the target's, ``framing`` further header lines. Raises NotFound, UpstreamLoop.
 
-        Public routes carry no identity, whoever calls them.
+        Public routes carry no identity, with a credential too.
         """
         scope, cached = request.scope, request.fields.forwarded
         forwarded = cached.get(self) if cached is not None else None

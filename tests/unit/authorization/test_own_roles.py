@@ -12,7 +12,8 @@ from tenants.identifiers import TenantId, new_id
 from tenants.policy import Policy
 from tenants.principal import Principal, PrincipalKind, TenantRef, TenantStatus
 from tenants.roles.builtin import BuiltInRole
-from tenants.roles.permissions import catalogue
+from tenants.roles.permissions import Grade, Permission, catalogue
+from tenants.roles.vocabulary import Vocabulary
 
 _READ, _CREATE, _DELETE = "contacts:read", "contacts:create", "contacts:delete"
 
@@ -129,3 +130,22 @@ def test_a_policy_that_cannot_be_loaded_is_a_denial_and_an_alarm(
         assert authorizer.allows(principal, _READ) is False
     assert [(line["event"], line["policy"]) for line in lines] == [("authorization_failed", principal.policy.key)]
     assert authorizer.allows(principal, _READ) is True
+
+
+def test_a_decision_takes_no_longer_with_more_permissions(authorizer: Authorizer) -> None:
+    """LD1: Casbin reads every line that it is given, and routes introduce hundreds of permissions."""
+    many = Vocabulary(catalogue(["contacts"]), [Permission("api", f"a{at}", Grade.READ_DATA) for at in range(500)])
+    authorizer.replace(many)
+    principal = _principal(_policy({"support": set(many.permissions)}), "viewer", "support")
+    assert len(authorizer.permissions_of(principal)) == len(many.permissions)
+    assert len(authorizer._enforcers._enforcer.model["p"]["p"].policy) == 1  # of this role; built-in ones have four
+
+
+def test_a_new_vocabulary_decides_from_the_beginning(authorizer: Authorizer) -> None:
+    """AZ1: what a route introduced is denied when the route is gone, although it was allowed before and remembered."""
+    principal = _principal(_policy({"support": {"echo:use"}}), "viewer", "support")
+    for introduced, allowed in (((Permission("echo", "use", Grade.OWN),), True), ((), False)):
+        authorizer.replace(Vocabulary(catalogue(["contacts"]), introduced))
+        for _ in range(2):  # the second time from memory
+            assert authorizer.allows(principal, "echo:use") is allowed
+            assert authorizer.allows(principal, _READ) is True

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.http1.request_head import CHUNKED
-from gateway.http1.response_head import HeadWriter, security_headers
+from gateway.http1.response_head import FieldBlock, HeadWriter, security_headers
 
 _LENGTH = (b"content-length", b"5")
 _SERVER_HEADERS = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]
@@ -175,3 +175,28 @@ def test_a_proxied_response_gets_no_field_that_the_upstream_decides(
         lines, _, _ = writer.write(200, _SERVER_HEADERS, sent, proxied=True)
         assert b"".join(lines).split(b"\r\n")[1:-1] == [*added, *(name + b": " + value for name, value in sent)]
         assert _fields(writer, _LENGTH) == own
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [(b"content-length", b"7"), (b"x-note", b"1")],
+        [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT"), (b"strict-transport-security", b"max-age=1"), (b"x-a", b"")],
+        [],
+    ],
+)
+def test_a_block_of_fields_is_written_as_its_fields_are(sent: list[tuple[bytes, bytes]]) -> None:
+    """Issue 12: rendered once, beside the fields of the gate; the same bytes and the same framing."""
+    writer = HeadWriter(security_headers(https=True))
+    own = [(b"x-request-id", b"req_1")]
+    for _ in range(2):
+        one_by_one = writer.write(200, _SERVER_HEADERS, [*sent, *own], proxied=True)
+        as_block = writer.write(200, _SERVER_HEADERS, own, proxied=FieldBlock.of(sent))
+        assert (b"".join(as_block[0]), *as_block[1:]) == (b"".join(one_by_one[0]), *one_by_one[1:])
+
+
+@pytest.mark.parametrize("field", [(b"x-note", b"a\r\nb"), (b"x-note", b"a\0"), (b"x note", b"a"), (b"", b"a")])
+def test_a_block_of_fields_is_validated(field: tuple[bytes, bytes]) -> None:
+    """PX5: also what a parser has validated before."""
+    with pytest.raises(RuntimeError):
+        FieldBlock.of([field])

@@ -138,6 +138,11 @@ async def test_nothing_is_unknown_before_the_first_version() -> None:
     world = World()
     assert await world.answer("/a") == "unavailable"
     assert not world.routes.is_loaded
+    await world.routes.wait_until_loaded(0.01)  # does not wait for ever
+    await world.routes.start()
+    await world.routes.wait_until_loaded(5)
+    assert await world.answer("/a") == "not_found"
+    await world.routes.close()
 
 
 async def test_a_route_of_which_a_file_is_missing_is_unavailable_alone(monkeypatch: pytest.MonkeyPatch) -> None:
