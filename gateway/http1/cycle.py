@@ -153,8 +153,8 @@ class RequestCycle(RequestInput):
         elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
             self._start_response(message)
-            whole = message.get(WHOLE_BODY)
-            if not isinstance(whole, bytes):
+            whole: Any = message.get(WHOLE_BODY)
+            if whole is None:
                 return
             self._send_body(whole, more=False)
         else:
