@@ -244,3 +244,13 @@ def test_a_large_answer_to_a_stopped_reader_waits_at_its_source() -> None:
         assert before < 48  # the sockets' own buffers hold some megabytes
         for _ in range(64):
             assert client.read_exactly(len(_LARGE)) == _LARGE
+
+
+@pytest.mark.parametrize("size", [1_000, 20_000, 60_000, 102_400, 300_000])
+def test_an_answer_of_any_size_arrives_whole(size: int) -> None:
+    """PX11: whether it comes in one read or in several."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + _LARGE[:size]
+    with scripted(answering(answer)) as upstream, proxied(upstream) as gateway, connected(gateway.port) as client:
+        for _ in range(20):
+            client.send(_GET)
+            assert client.response().body == _LARGE[:size]
