@@ -94,7 +94,7 @@ def _forged(site: Served) -> dict[str, str]:
 
 
 async def test_both_services_believe_the_gateway_and_nothing_else(gateways: GatewayFactory) -> None:
-    """Issue 12: a request through the gateway tells them who asks; one around it is refused, whatever it carries."""
+    """A request through the gateway tells them who asks; one around it is refused, whatever it carries."""
     ports = {each: _free_port() for each in _SERVICES}
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(served(await stack.enter_async_context(gateways())))

@@ -124,7 +124,7 @@ async def _ask_until_refused(site: Served) -> list[int]:
 
 
 async def test_twenty_versions_under_traffic_lose_no_request(site: Served, upstream: ScriptedUpstream) -> None:
-    """Issue 12: a route that is in all of them never answers 404, and what has to agree does."""
+    """A route that is in all of them never answers 404, and what has to agree does."""
     stop, answers = asyncio.Event(), []
 
     async def ask(path: str) -> None:
@@ -144,7 +144,7 @@ async def test_twenty_versions_under_traffic_lose_no_request(site: Served, upstr
 
 
 async def test_a_route_asks_for_a_feature_of_the_plan(site: Served, upstream: ScriptedUpstream) -> None:
-    """Issue 12: present, and neither false nor 0 nor empty; after the role, and without reaching the upstream."""
+    """Present, and neither false nor 0 nor empty; after the role, and without reaching the upstream."""
     await apply(site.gateway, configuration_of(upstream.url, {"feature": "exports"}))
     given: list[tuple[dict[str, Any], bool]] = [
         ({}, False),

@@ -53,7 +53,7 @@ async def _metrics(site: Served) -> Mapping[tuple[str, ...], float]:
 
 
 async def test_operators_see_the_health_of_targets(site: Served) -> None:
-    """Issue 12: the view of the worker, and how many of the host agree. Metrics name no tenant (SE2)."""
+    """The view of the worker, and how many of the host agree. Metrics name no tenant (SE2)."""
     async with servers(2) as (good, of_globex):
         private_name = f"http://localhost:{of_globex.port}"
         own = {"globex": [{"url": private_name}]}
@@ -93,7 +93,7 @@ async def _command(site: Served, *arguments: str) -> Result:
 
 
 async def test_the_command_shows_the_health_of_targets(site: Served) -> None:
-    """Issue 12: `tenantry upstreams health`, by an operator key over HTTP; errors in one sentence, without the key."""
+    """`tenantry upstreams health`, by an operator key over HTTP; errors in one sentence, without the key."""
     url = f"http://127.0.0.1:{site.port}"
     async with servers(1) as (target,):
         await apply(site.gateway, _configuration([target.url]))
@@ -117,7 +117,7 @@ async def test_the_command_shows_the_health_of_targets(site: Served) -> None:
 
 
 async def test_all_targets_down_is_503_until_one_returns(site: Served) -> None:
-    """Issue 12: a problem document with Retry-After as long as all fail their checks; 502 before that is known."""
+    """A problem document with Retry-After as long as all fail their checks; 502 before that is known."""
     async with servers(2) as both:
         await apply(site.gateway, _configuration([each.url for each in both], health=_CHECKS))
         await _until_states(site, "ready", "ready")
@@ -136,7 +136,7 @@ async def test_all_targets_down_is_503_until_one_returns(site: Served) -> None:
 
 
 async def test_restarts_and_new_versions_under_load_lose_no_request(site: Served) -> None:
-    """PX10, issue 12: targets are killed, started, added and removed while GETs run through the gate."""
+    """PX10: targets are killed, started, added and removed while GETs run through the gate."""
     async with servers(3) as three:
         versions = [_configuration([three[0].url, three[each].url], retry_budget=1) for each in (1, 2)]
         await apply(site.gateway, versions[0])

@@ -22,7 +22,7 @@ def _routes(migrated: Run, *arguments: str, code: int = 0) -> Any:
 
 
 def test_a_file_is_applied_compared_exported_and_rolled_back(migrated: Run, tmp_path: Path) -> None:
-    """Issue 12: exit codes for CI; what is exported applies to no change."""
+    """Exit codes for CI; what is exported applies to no change."""
     example, longer, exported = str(EXAMPLE), tmp_path / "longer.toml", tmp_path / "exported.toml"
     longer.write_text(EXAMPLE.read_text() + _SECOND)
     assert _routes(migrated, "diff", example, code=DIFFERENT)["equal"] is False
@@ -70,7 +70,7 @@ def test_a_file_is_applied_compared_exported_and_rolled_back(migrated: Run, tmp_
 
 
 def test_a_file_with_a_fault_in_the_middle_changes_nothing_and_names_the_line(migrated: Run, tmp_path: Path) -> None:
-    """Issue 12: what a value is by itself, what the whole is, and what is no TOML."""
+    """What a value is by itself, what the whole is, and what is no TOML."""
     faulty = tmp_path / "routes.toml"
     line = len(EXAMPLE.read_text().splitlines()) + 7
     for wrong, fault in (

@@ -58,7 +58,7 @@ async def _direct(gateway: Gateway, fields: Mapping[str, str], method: str, path
 
 @pytest.mark.parametrize("form", sorted(_FORMS))
 async def test_every_form_is_decided_charged_and_counted_as_the_request(form: str, gateways: GatewayFactory) -> None:
-    """Issue 12, PX6: 200 with identity, limits and request id; usage under the described route and client."""
+    """PX6: 200 with identity, limits and request id; usage under the described route and client."""
     path, fields = _FORMS[form]
     async with gateways(decision_networks=_NETWORKS) as gateway:
         answer = await _ask(gateway, fields | gateway.acme.key(), path=path)
@@ -77,7 +77,7 @@ async def test_every_form_is_decided_charged_and_counted_as_the_request(form: st
 
 
 async def test_refusals_are_the_gates_own(gateways: GatewayFactory) -> None:
-    """Issue 12, PX6: status, body and fields are those of the request itself; only the request id differs."""
+    """PX6: status, body and fields are those of the request itself; only the request id differs."""
     async with gateways(decision_networks=_NETWORKS) as gateway:
         viewer = gateway.acme.key("viewer")
         cases: list[tuple[dict[str, str], str, str, int]] = [
@@ -189,7 +189,7 @@ async def test_pages_methods_and_bodies_of_the_question_do_not_matter(gateways: 
 
 
 async def test_routes_that_are_data_are_decided_for_their_upstream(gateways: GatewayFactory) -> None:
-    """Issue 12: the audience is the upstream of the route; a route without one is only decided."""
+    """The audience is the upstream of the route; a route without one is only decided."""
     async with gateways(decision_networks=_NETWORKS, decision_audience="edge") as gateway:
         configuration = configuration_of(
             "http://127.0.0.1:9",

@@ -24,7 +24,7 @@ def _holder(credential: str, **properties: Any) -> dict[str, Any]:
 
 
 async def test_a_permission_is_asked_for_by_action_and_resource(gateway: Gateway) -> None:
-    """Issue 12: sections 6 and 10 of the standard; charged as a request, with what verify answers in the context."""
+    """Sections 6 and 10 of the standard; charged as a request, with what verify answers in the context."""
     body = {
         "subject": _holder(gateway.acme.keys["viewer"]),
         "action": {"name": "read", "properties": {"cost": 2}},
@@ -44,7 +44,7 @@ async def test_a_permission_is_asked_for_by_action_and_resource(gateway: Gateway
 
 
 async def test_a_principal_is_asked_about_by_its_id(gateway: Gateway) -> None:
-    """Issue 12, AZ4: a key or a person of the tenant that is named; what belongs to another tenant does not exist."""
+    """AZ4: a key or a person of the tenant that is named; what belongs to another tenant does not exist."""
     tenant = show(TENANT, gateway.acme.ref.id)
     key = (await _ask(gateway, "/operator/v1/verify", {"credential": gateway.acme.keys["member"]})).json()["principal"]
     members = (await gateway.client.get("/v1/members", headers=gateway.acme.key("owner"))).json()["data"]
@@ -71,7 +71,7 @@ async def test_a_principal_is_asked_about_by_its_id(gateway: Gateway) -> None:
 
 
 async def test_several_evaluations_share_defaults_and_end_as_asked(gateway: Gateway) -> None:
-    """Issue 12: section 7 of the standard. What is not evaluated is not charged."""
+    """Section 7 of the standard. What is not evaluated is not charged."""
     subject = _holder(gateway.acme.keys["viewer"])
     parts = [{"action": {"name": name}} for name in ("read", "create", "read", "update")]
     for semantic, decisions in (
@@ -132,7 +132,7 @@ async def test_what_is_malformed_is_400_and_charges_nothing(gateway: Gateway) ->
 
 
 async def test_the_metadata_names_the_endpoints(gateway: Gateway) -> None:
-    """Issue 12: section 9 of the standard."""
+    """Section 9 of the standard."""
     answer = await gateway.client.get("/.well-known/authzen-configuration")
     assert answer.json() == {
         "policy_decision_point": BASE_URL,

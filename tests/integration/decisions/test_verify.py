@@ -42,7 +42,7 @@ async def _limited_key(gateway: Gateway, quota: int, **more: Any) -> str:
 
 
 async def test_an_admitted_request_is_charged_and_counted(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue 12, SE2: who it is, what is left, and the identity for the service; the credential is in no log."""
+    """SE2: who it is, what is left, and the identity for the service; the credential is in no log."""
     key = gateway.acme.keys["member"]
     found = await _ask(gateway, {"credential": key, "permission": "contacts:read", "cost": 3})
     assert {name: found[name] for name in ("allowed", "status", "code", "message", "retry_after")} == {
@@ -73,7 +73,7 @@ async def test_an_admitted_request_is_charged_and_counted(gateway: Gateway, caps
 
 
 async def test_a_refusal_is_the_gates_own(gateways: GatewayFactory) -> None:
-    """Issue 12, AZ2: with the code of the gate, and 200: the question has been answered."""
+    """AZ2: with the code of the gate, and 200: the question has been answered."""
     async with gateways() as gateway:
         key, viewer = gateway.acme.keys["member"], gateway.acme.keys["viewer"]
         once = await _limited_key(gateway, 1)
@@ -109,7 +109,7 @@ async def test_a_refusal_is_the_gates_own(gateways: GatewayFactory) -> None:
 
 
 async def test_a_batch_decides_each_by_itself_and_in_order(gateway: Gateway) -> None:
-    """Issue 12: 1 to 100 requests; one that fails takes nothing from the others."""
+    """1 to 100 requests; one that fails takes nothing from the others."""
     slow = await _limited_key(gateway, 2)
     asked = [{"credential": slow}, {"credential": "nonsense"}, *({"credential": slow} for _ in range(98))]
     answer = await gateway.client.post(_BATCH, headers=gateway.operator, json={"requests": asked})

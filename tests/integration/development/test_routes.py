@@ -20,7 +20,7 @@ _EXAMPLE = Path(__file__).parents[3] / "examples" / "crm"
 
 
 async def test_the_demo_applies_the_file_of_the_project_with_the_real_address(database_urls: DatabaseUrls) -> None:
-    """Issue 12: a second start changes nothing."""
+    """A second start changes nothing."""
     routes = find_routes([_EXAMPLE.parent, _EXAMPLE])
     assert routes is not None
     assert routes.demo_route is not None

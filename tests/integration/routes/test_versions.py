@@ -62,7 +62,7 @@ async def test_of_two_changes_at_once_none_is_lost(features: Features) -> None:
 
 
 async def test_the_last_ten_versions_can_be_restored(features: Features) -> None:
-    """Issue 12: the tenth before the current one, and not the eleventh."""
+    """The tenth before the current one, and not the eleventh."""
     for cost in range(1, KEPT + 3):
         newest = (await _apply(features, _configuration(cost=cost))).version.number
     async with features.database.control() as session:

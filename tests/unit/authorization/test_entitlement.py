@@ -45,7 +45,7 @@ def _request() -> RequestContext:
     ("value", "included"), [(True, True), (7, True), ("csv", True), (False, False), (0, False), ("", False)]
 )
 def test_an_endpoint_requires_a_feature_of_the_plan(value: bool | int | str, included: bool) -> None:  # noqa: FBT001
-    """Issue 12: present, and neither false nor 0 nor empty."""
+    """Present, and neither false nor 0 nor empty."""
     stage, request = EntitlementStage(OnePlan(Plan(features={"exports": value}))), _request()
     request.principal = principal_of_key()
     if included:

@@ -186,7 +186,7 @@ def test_a_proxied_response_gets_no_field_that_the_upstream_decides(
     ],
 )
 def test_a_block_of_fields_is_written_as_its_fields_are(sent: list[tuple[bytes, bytes]]) -> None:
-    """Issue 12: rendered once, beside the fields of the gate; the same bytes and the same framing."""
+    """Rendered once, beside the fields of the gate; the same bytes and the same framing."""
     writer = HeadWriter(security_headers(https=True))
     own = [(b"x-request-id", b"req_1")]
     for _ in range(2):

@@ -52,7 +52,7 @@ def test_values_of_living_workers_are_summed_or_their_maximum_is_taken(tmp_path:
 
 
 def test_values_of_the_living_are_read_by_their_labels(tmp_path: Path) -> None:
-    """Issue 12: on how many workers of this host a target is ready; OP2: a killed one does not count."""
+    """On how many workers of this host a target is ready; OP2: a killed one does not count."""
     ready = Metric(MetricKind.SUM, "ready", "Workers.", ("upstream", "target"))
     for _ in range(2):
         _put(WorkerFiles(tmp_path), ready.sample(1, "echo", "a"), ready.sample(0, "echo", "b"), _HELD.sample(2))

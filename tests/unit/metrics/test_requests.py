@@ -113,7 +113,7 @@ async def test_refusals_are_counted_by_code() -> None:
 
 
 async def test_counts_outlive_the_versions_of_a_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 12: a route that changes is another object; its counts go on, and neither objects nor labels pile up."""
+    """A route that changes is another object; its counts go on, and neither objects nor labels pile up."""
     monkeypatch.setattr(requests, "_MOST_ROUTES", 10)
     monkeypatch.setattr(requests, "_MOST_TEMPLATES", 3)
     meter = RequestMeter()

@@ -153,7 +153,7 @@ def test_deadlines_are_504_and_not_retried() -> None:
 
 
 def test_an_upstream_that_cannot_be_reached_is_502() -> None:
-    """Issue 12: which phase failed, in plain words."""
+    """Which phase failed, in plain words."""
     with proxied(upstream_spec(f"http://127.0.0.1:{_free_port()}")) as gateway:
         response = _asked(gateway, "POST", b"Content-Length: 1\r\n\r\na")
     assert response.status == 502
@@ -161,7 +161,7 @@ def test_an_upstream_that_cannot_be_reached_is_502() -> None:
 
 
 def test_too_many_connections_are_503_with_retry_after() -> None:
-    """Issue 12: Retry-After where known."""
+    """Retry-After where known."""
     with scripted(_silent) as upstream:
         spec = upstream_spec(upstream.url, connections=1, timeouts=_QUICK | {"first_byte": 5})
         with proxied(spec, retries=0) as gateway, connected(gateway.port) as first:

@@ -60,7 +60,7 @@ def test_a_small_chunked_body_in_one_read_gets_a_length() -> None:
 
 
 def test_a_buffered_body_is_whole_before_it_is_sent_on() -> None:
-    """Issue 12: ``buffer``; a slow client holds no connection to the upstream."""
+    """``buffer``; a slow client holds no connection to the upstream."""
     with scripted() as upstream, proxied(upstream, buffer=True) as gateway, connected(gateway.port) as client:
         client.send(_POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
         time.sleep(0.1)
@@ -103,7 +103,7 @@ def test_expect_is_answered_here() -> None:
 
 
 def test_an_early_refusal_reaches_the_client_while_it_sends() -> None:
-    """Issue 12: an early 4xx; the rest of the body is not sent on, and the connection is not used again."""
+    """An early 4xx; the rest of the body is not sent on, and the connection is not used again."""
     refused = Event()
 
     def script(visit: Visit) -> None:

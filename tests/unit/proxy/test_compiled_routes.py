@@ -130,7 +130,7 @@ async def test_a_literal_is_before_a_parameter_and_that_before_the_rest(path: st
     ],
 )
 async def test_routes_of_the_host_are_before_those_of_any_host(host: str, path: str, method: str, name: str) -> None:
-    """Issue 12: by host, path and method; our own paths are never taken."""
+    """By host, path and method; our own paths are never taken."""
     tables = await compiled(
         spec_of("echo", "/echo", methods=["GET", "POST"]),
         spec_of("shop", "/echo", hosts=[_SHOP], methods=["GET"]),
@@ -206,7 +206,7 @@ def test_terms_follow_from_the_route() -> None:
 
 
 async def test_two_routes_for_the_same_requests_are_refused() -> None:
-    """Issue 12: which one answers must not depend on their order."""
+    """Which one answers must not depend on their order."""
     with pytest.raises(DeclarationError):
         await compiled(spec_of("a", "/x/{id}"), spec_of("b", "/x/{other}"))
 

@@ -38,7 +38,7 @@ class _World:
 
 
 def test_it_says_who_asks_for_one_minute_and_one_upstream() -> None:
-    """Issue 12: tenant, principal and roles always; plan, features and request id where the route wants them."""
+    """Tenant, principal and roles always; plan, features and request id where the route wants them."""
     world = _World()
     principal = principal_of_key(roles=("member", "billing"), scopes=frozenset({"echo:use", "deals:read"}))
     plain = world.decoded(world.tokens.signer("echo").value(principal, _REQUEST_ID))
@@ -66,7 +66,7 @@ def test_it_says_who_asks_for_one_minute_and_one_upstream() -> None:
     ids=str,
 )
 def test_the_subject_has_the_type_of_the_principal(kind: PrincipalKind, prefix: str) -> None:
-    """Issue 12: principal kind and id."""
+    """Principal kind and id."""
     world = _World()
     principal = principal_of_key(kind=kind)
     claims = world.decoded(world.tokens.signer("echo").value(principal, _REQUEST_ID)).claims
@@ -74,7 +74,7 @@ def test_the_subject_has_the_type_of_the_principal(kind: PrincipalKind, prefix: 
 
 
 def test_one_token_serves_two_thirds_of_its_life_and_no_moment_more() -> None:
-    """Issue 12: signed once for each principal and upstream."""
+    """Signed once for each principal and upstream."""
     world = _World()
     signer, principal = world.tokens.signer("echo"), principal_of_key()
     first = signer.value(principal, _REQUEST_ID)
@@ -87,7 +87,7 @@ def test_one_token_serves_two_thirds_of_its_life_and_no_moment_more() -> None:
 
 
 def test_it_never_outlives_the_credential() -> None:
-    """Issue 12, ID6: at the last second of a key it lives for one second."""
+    """ID6: at the last second of a key it lives for one second."""
     world = _World()
     for left, life in ((600, 60), (30, 30), (0.5, 1)):
         principal = principal_of_key(expires_at=_NOW + left)
@@ -109,7 +109,7 @@ def test_a_changed_principal_gets_a_new_token_at_once() -> None:
 
 
 def test_a_token_with_a_request_id_is_of_that_request_alone() -> None:
-    """Issue 12: the request id where the route wants it."""
+    """The request id where the route wants it."""
     world = _World()
     signer, principal = world.tokens.signer("echo", [IdentityClaim.REQUEST_ID]), principal_of_key()
     ids = [world.decoded(signer.value(principal, each)).claims["request_id"] for each in ("req_a", "req_b")]

@@ -101,7 +101,7 @@ async def _running(*routes: dict[str, Any]) -> AsyncIterator[World]:
 
 
 async def test_no_request_sees_a_part_of_a_version() -> None:
-    """Issue 12: two routes that must agree do so at every step of the event loop, while 500 routes are compiled."""
+    """Two routes that must agree do so at every step of the event loop, while 500 routes are compiled."""
     names = [f"r{number}" for number in range(500)]
 
     def version(cost: int) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ async def test_no_request_sees_a_part_of_a_version() -> None:
 
 
 async def test_what_has_not_changed_stays_the_same_object() -> None:
-    """Issue 12: caches, connections and counts of a route go on when another one changes."""
+    """Caches, connections and counts of a route go on when another one changes."""
     async with _running({"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}) as world:
         before = world.find("/a"), world.find("/b")
         world.store(2, {"name": "a", "path": "/a"}, {"name": "b", "path": "/b", "cost": 2})
@@ -134,7 +134,7 @@ async def test_what_has_not_changed_stays_the_same_object() -> None:
 
 
 async def test_nothing_is_unknown_before_the_first_version() -> None:
-    """Issue 12: a worker that has just started must not say that a route does not exist."""
+    """A worker that has just started must not say that a route does not exist."""
     world = World()
     assert await world.answer("/a") == "unavailable"
     assert not world.routes.is_loaded

@@ -90,7 +90,7 @@ def _asked(upstream: ScriptedUpstream, environment: dict[str, str], *lines: byte
 
 
 def test_each_request_is_a_span_between_the_callers_and_the_upstreams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 12: it is named by the route, says what the cache did, and the upstream's spans are below it."""
+    """It is named by the route, says what the cache did, and the upstream's spans are below it."""
     pytest.importorskip("opentelemetry.sdk")
     sent = b"traceparent: 00-%b-%b-01\r\ntracestate: vendor=1\r\n" % (_TRACE.encode(), _PARENT.encode())
     with _collector() as (url, bodies), scripted(answering(_CACHED)) as upstream:

@@ -137,7 +137,7 @@ def test_what_uses_everything_is_valid() -> None:
     ids=str,
 )
 def test_a_fault_of_a_route_names_its_place(members: dict[str, Any], place: tuple[str, str]) -> None:
-    """Issue 12: validated as a whole; AZ7: nothing that is misspelt becomes a default."""
+    """Validated as a whole; AZ7: nothing that is misspelt becomes a default."""
     assert place in _places(_faults([_route(**members)], [_upstream()]))
 
 

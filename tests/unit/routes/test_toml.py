@@ -70,7 +70,7 @@ def _faults(text: str) -> tuple[str, ...]:
     ids=str,
 )
 def test_a_fault_in_the_middle_has_the_line_of_its_statement(wrong: str, line: int, pointer: str) -> None:
-    """Issue 12: also of a value over several lines, of a table, and with the line ends of other systems."""
+    """Also of a value over several lines, of a table, and with the line ends of other systems."""
     text = _BEFORE.replace('X-Text = """\n[[routes]]\nname = "in a text"\n"""', "X-Text = '''[[routes]]'''\n\n\n")
     for ends in (text + wrong + "\n" + _AFTER, (text + wrong + "\n" + _AFTER).replace("\n", "\r\n")):
         assert [each.rpartition(": ")[0].partition(": /")[::2] for each in _faults(ends)] == [

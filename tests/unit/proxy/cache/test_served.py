@@ -77,7 +77,7 @@ def test_two_callers_on_one_connection_have_answers_of_their_own() -> None:
 
 
 def test_a_flood_of_misses_is_one_request_though_its_client_leaves() -> None:
-    """Issue 12: 50 connections; the first one is reset while the upstream works."""
+    """50 connections; the first one is reset while the upstream works."""
     release, asked = Event(), Event()
 
     def script(visit: Any) -> None:

@@ -36,7 +36,7 @@ def _run(
 @given(_WEIGHTS, st.integers(0, 1_000))
 @settings(max_examples=30)
 def test_targets_of_an_idle_upstream_get_requests_by_weight(weights: list[int], seed: int) -> None:
-    """Issue 12, resilience: weights hold where least outstanding requests say nothing."""
+    """Weights hold where least outstanding requests say nothing."""
     shares = World(weights, seed=seed).shares(_PICKS)
     for share, weight in zip(shares.values(), weights, strict=True):
         assert share == pytest.approx(weight / sum(weights), abs=0.045)  # five standard deviations
@@ -80,7 +80,7 @@ def test_a_new_targets_share_grows() -> None:
 
 
 def test_tenants_with_targets_of_their_own_use_no_others() -> None:
-    """Issue 12: a route of one tenant may go to that tenant's own target."""
+    """A route of one tenant may go to that tenant's own target."""
     own = {"big": [{"url": "http://10.1.0.1:80"}, {"url": "http://10.1.0.2:80"}]}
     world = World([1, 1], by_tenant=own)
     assert {world.upstream.pick("big").name for _ in range(100)} == {"http://10.1.0.1:80", "http://10.1.0.2:80"}

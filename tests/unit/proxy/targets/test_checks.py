@@ -52,7 +52,7 @@ async def test_a_target_that_fails_its_checks_gets_no_requests_until_it_passes_t
 
 
 async def test_all_targets_down_is_an_error_that_says_when_to_retry_and_ends_with_them() -> None:
-    """Issue 12: 503 at once while all are known to be down; service resumes with the first that passes its checks."""
+    """503 at once while all are known to be down; service resumes with the first that passes its checks."""
     async with servers(2) as both, running(spec_of([each.url for each in both], health=_HEALTH)) as upstreams:
         upstream = upstreams["echo"]
         await until(lambda: _ready(upstream.shared.targets))
@@ -80,7 +80,7 @@ async def test_checks_need_none_of_the_connections_for_requests() -> None:
 
 
 async def test_an_added_target_gets_requests_when_it_has_passed_a_check() -> None:
-    """Issue 12: a target is added under load before its process has started."""
+    """A target is added under load before its process has started."""
     async with servers(2) as (first, added), running(spec_of([first.url], health=_HEALTH)) as upstreams:
         await until(lambda: _ready(upstreams["echo"].shared.targets))
         added.status = 503

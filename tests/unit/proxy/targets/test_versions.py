@@ -31,7 +31,7 @@ async def _load(upstreams: Upstreams, stopped: Callable[[], bool]) -> tuple[list
 
 
 async def test_an_unchanged_upstream_and_unchanged_targets_stay() -> None:
-    """Issue 12: with their connections, health and counters; a change of weights, budget or others is no reason."""
+    """With their connections, health and counters; a change of weights, budget or others is no reason."""
     async with servers(2) as (one, two), running(spec_of([one.url])) as upstreams:
         upstream = upstreams["echo"]
         (target,) = upstream.targets()
@@ -63,7 +63,7 @@ async def test_a_target_with_other_connection_settings_keeps_its_health() -> Non
 
 
 async def test_requests_to_a_removed_target_finish_and_then_its_pool_is_closed() -> None:
-    """Issue 12: drained, not cut off."""
+    """Drained, not cut off."""
     async with servers(2) as (old, new), running(spec_of([old.url]), grace=0) as upstreams:
         upstream = upstreams["echo"]
         (target,) = upstream.targets()
@@ -82,7 +82,7 @@ async def test_requests_to_a_removed_target_finish_and_then_its_pool_is_closed()
 
 
 async def test_targets_are_added_and_removed_under_load_without_a_failed_request() -> None:
-    """Issue 12: each version takes one of three servers away, and brings another back."""
+    """Each version takes one of three servers away, and brings another back."""
     async with servers(3) as three, running(spec_of([three[0].url]), grace=0) as upstreams:
         done = False
         load = asyncio.create_task(_load(upstreams, lambda: done))
@@ -104,7 +104,7 @@ async def _restart(server: Server) -> None:
 
 
 async def test_restarts_under_load_lose_no_idempotent_request() -> None:
-    """PX10, issue 12: every request in flight on the killed server is sent to another one."""
+    """PX10: every request in flight on the killed server is sent to another one."""
     async with servers(2) as both, running(spec_of([each.url for each in both], retry_budget=1)) as upstreams:
         done = False
         for each in both:
