@@ -150,7 +150,7 @@ async def test_only_a_tenant_without_a_declared_column_gets_503_until_it_is_migr
         ready = await gateway.client.get("/readyz")
         assert (ready.status_code, ready.json()) == (
             200,
-            {"status": "ready", "tenants_behind": 0, "tenants_unservable": 1},
+            {"status": "ready", "tenants_behind": 0, "tenants_unservable": 1, "routes_unavailable": 0},
         )
         assert await _listed(gateway, servable="false") == ["acme"]
         assert await _listed(gateway, servable="true") == ["globex"]
