@@ -110,6 +110,7 @@ def _environment(urls: ClusterUrls, redis: LocalRedis) -> dict[str, str]:
         "TENANTRY_TRUSTED_PROXIES": "127.0.0.1",  # so that the load can have many source addresses
         "TENANTRY_ACCESS_LOG_SHARE": _ACCESS_LOG_SHARE,
         "TENANTRY_STOP_NOTICE_SECONDS": "0",
+        "TENANTRY_DECISION_NETWORKS": "127.0.0.1",
         "TENANTRY_MANAGEMENT_REQUESTS": str(_QUOTA),
         "TENANTRY_PRINCIPAL_MANAGEMENT_REQUESTS": str(_QUOTA),
     }

@@ -84,6 +84,9 @@ class Proxies:
                 proxy_set_header Content-Length "";
                 proxy_set_header X-Original-Method $request_method;
                 proxy_set_header X-Original-URI $request_uri;
+                proxy_set_header X-Original-Host $http_host;
+                proxy_set_header X-Forwarded-For $remote_addr;
+                proxy_set_header X-Forwarded-Proto $scheme;
             }}
         """
         return self.servers.program(self._nginx("asking", locations, {"gateway": host}), SMALL, fields)

@@ -13,7 +13,19 @@ from benchmarks.proxies import LARGE, SMALL, Contestant, Proxies, upstream_serve
 from benchmarks.proxy_configurations import KEY
 from benchmarks.report import Bound, Cell, Column, Report, Table, Target
 from benchmarks.servers import Server
-from benchmarks.workloads import CONNECTIONS, Figure, Workload, caveats, cpu, p50, p99, rate, run_rounds, value_range
+from benchmarks.workloads import (
+    CONNECTIONS,
+    Figure,
+    PacedLoad,
+    Workload,
+    caveats,
+    cpu,
+    p50,
+    p99,
+    rate,
+    run_rounds,
+    value_range,
+)
 from gateway.development.load import request_bytes
 from gateway.features import opened
 from tenants.audit.origin import SYSTEM
@@ -23,6 +35,7 @@ OURS, BASELINE = "Tenantry", "nginx"
 _WORK = "key, role, three windows over all workers, usage, identity"
 _BEHIND = ("Envoy", "Traefik", "Caddy", "Fastify")  # that a proxied request must cost less than
 _PERMISSION = "contacts:read"
+_RATE = 2_000  # requests a second, which every proxy can serve
 
 
 def measure(options: Options) -> Report:
@@ -47,10 +60,12 @@ def measure(options: Options) -> Report:
         run_rounds([*small, *large, behind[1]], options, options.scale(2.0, 0.3))
         alone = _alone(deployment, gateway, upstream)
         run_rounds(alone, options, options.scale(2.0, 0.3))
+        paced = _at_one_rate(small[:2], options)
     return Report(
         [
             _costs("1 KB proxied", small, _works(others)),
             _costs("100 KB proxied", large, {}),
+            _paced_costs(paced),
             _latencies(alone),
             _rates(behind),
         ],
@@ -96,6 +111,31 @@ def _alone(deployment: Deployment, gateway: Server, upstream: Server) -> list[Wo
 
 def _workload(name: str, server: Server, path: str, fields: dict[str, str], connections: int = CONNECTIONS) -> Workload:
     return Workload(name, server, [request_bytes(server.url + path, fields)], connections=connections)
+
+
+def _at_one_rate(workloads: Sequence[Workload], options: Options) -> dict[str, list[float]]:
+    """CPU microseconds per request, round by round, with the same number of requests a second for each.
+
+    A server at its own full speed handles several events in each turn and never finds the other core asleep, so the
+    faster one pays less for the same system calls.
+    """
+    costs: dict[str, list[float]] = {each.name: [] for each in workloads}
+    for _ in range(options.rounds):
+        for each in workloads:
+            load = PacedLoad([each.server.url], each.requests, _RATE, options.scale(2.0, 0.3))
+            before = each.server.cpu_seconds()
+            count = load.run().count
+            costs[each.name].append((each.server.cpu_seconds() - before) / count * 1e6)
+    return costs
+
+
+def _paced_costs(costs: dict[str, list[float]]) -> Table:
+    columns = (Column("proxy"), Column("CPU µs", ".1f"), Column("CPU / nginx", ".2f"))
+    rows: list[list[Cell]] = []
+    for name, figures in costs.items():
+        ratios = [one / other for one, other in zip(figures, costs[BASELINE], strict=True)]
+        rows.append([name, median(figures), median(ratios)])
+    return Table(f"1 KB proxied at {_RATE:,} requests a second: CPU time of the proxy per request", columns, rows)
 
 
 def _costs(title: str, workloads: Sequence[Workload], works: dict[str, str]) -> Table:
