@@ -1,5 +1,6 @@
 """The cache between the gateway's own server and real upstreams: what only sockets show."""
 
+import logging
 import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,7 @@ def test_a_stored_answer_is_the_upstreams(caplog: pytest.LogCaptureFixture) -> N
         assert hit.headers["date"] == "Tue, 15 Nov 2089 08:12:31 GMT"
         assert "content-security-policy" not in hit.headers
         assert [line["cache"] for line in gateway.lines] == ["miss", "hit"]
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_an_answer_whose_cookie_is_dropped_is_not_stored() -> None:
