@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -31,7 +32,7 @@ async def _shortened(mailed: Post) -> Enrolled:
     """A member with an authenticator app and a password of eight characters."""
     person = await enrol(mailed.gateway)
     session = SignedIn.of(mailed.gateway, await _change(person.session, _SHORT))
-    return Enrolled(session, person.secret, person.recovery_codes)
+    return replace(person, session=session)
 
 
 async def _link(mailed: Post) -> str:
