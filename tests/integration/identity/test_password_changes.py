@@ -10,7 +10,7 @@ import pytest
 from tenants.sign_in.service import SignInRefused
 from tenants.sign_in_limits.limits import ACCOUNT, Source
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
-from tests.fixtures.people import SignedIn, execute, sign_in
+from tests.fixtures.people import SignedIn, execute, misspelt, sign_in
 from tests.fixtures.post import Post, gateway_with_mail
 
 pytestmark = pytest.mark.anyio
@@ -147,7 +147,7 @@ async def test_links_that_cannot_be_used_look_alike(post: Post) -> None:
     await _forgot(post.gateway)
     token = await post.token(_MEMBER)
     foreign = await _sign_up_token(post)
-    refused = [await _reset(post.gateway, each) for each in (replaced, foreign, token[:-1] + "0", "x", PASSWORD)]
+    refused = [await _reset(post.gateway, each) for each in (replaced, foreign, misspelt(token), "x", PASSWORD)]
     execute(post.gateway, "UPDATE tenantry.one_time_links SET expires_at = now()")
     refused.append(await _reset(post.gateway, token))
     execute(post.gateway, "UPDATE tenantry.one_time_links SET expires_at = now() + interval '1 minute'")

@@ -19,7 +19,7 @@ from tests.fixtures.events import events_of
 from tests.fixtures.gateways import PASSWORD, Gateway, GatewayFactory
 from tests.fixtures.mail import SENDER, smtp_server
 from tests.fixtures.mfa import challenged, code_of, enrol, forget_codes, log_in, post, register
-from tests.fixtures.people import SignedIn, execute, sign_in
+from tests.fixtures.people import SignedIn, execute, misspelt, sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -116,7 +116,7 @@ async def test_the_token_of_a_sign_in_is_good_for_one_session_of_its_person(gate
     other = await enrol(gateway, "viewer")
     foreign = (await challenged(gateway, "viewer"))["mfa_token"]
     assert (await post(gateway, "mfa/verify", mfa_token=foreign, code=person.code)).status_code == 401
-    for guessed in (generate(SecretKind.MFA), token[:-1] + "0", person.session.refresh_token, "x"):
+    for guessed in (generate(SecretKind.MFA), misspelt(token), person.session.refresh_token, "x"):
         answer = await post(gateway, "mfa/verify", mfa_token=guessed, code=person.code)
         assert (answer.status_code, answer.json()["code"]) == (401, "credential_invalid")
     execute(gateway, "UPDATE tenantry.mfa_challenges SET expires_at = now()")
