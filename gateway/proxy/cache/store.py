@@ -166,7 +166,7 @@ class ResponseCache:
         return zone
 
     def on_change(self, kind: str, changed: str) -> None:
-        """A purge, or a change of what upstreams are told of a tenant. Called by the channel, in order of commit."""
+        """A purge, or a change of what upstreams get to know of a tenant. Called by the channel, in order of commit."""
         if kind == ChangeKind.CACHE:
             self.purge(_pattern(changed))
         elif kind == ChangeKind.TENANT:

@@ -147,7 +147,7 @@ async def test_a_purge_drops_what_it_names(payload: str, left: set[str]) -> None
     ("kind", "changed", "hit"),
     [
         ("reset", "", False),
-        ("plan", "free", False),  # upstreams may be told of its features
+        ("plan", "free", False),  # upstreams may get its features
         ("tenant", "00000000-0000-0000-0000-000000000001", False),
         ("tenant", "00000000-0000-0000-0000-000000000002", True),
         ("user", "00000000-0000-0000-0000-000000000001", True),
